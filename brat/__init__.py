@@ -1,0 +1,25 @@
+"""BraTum Scans: a four-class reading of brain MRI slices that shows where it comes from."""
+
+from pathlib import Path
+
+CLASSES = ("glioma", "meningioma", "pituitary", "no_tumor")
+"""The classes, in the order of every array, file and table of the project."""
+
+CLASS_NAMES = {
+    "glioma": "Glioma",
+    "meningioma": "Meningioma",
+    "pituitary": "Pituitary tumour",
+    "no_tumor": "No tumour",
+}
+"""How each class is written for people."""
+
+CLASS_COLOURS = {
+    "glioma": "#D55E00",
+    "meningioma": "#0072B2",
+    "pituitary": "#CC79A7",
+    "no_tumor": "#009E73",
+}
+"""Okabe and Ito's palette, which colour-blind readers can tell apart (https://jfly.uni-koeln.de/color/)."""
+
+WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
+"""The model that ships with the project."""
