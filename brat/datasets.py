@@ -1,30 +1,30 @@
 """Indexes of slices and the splits that may be made of them.
 
-An index is a CSV file with the columns `name, file, source, label, tumor, group, cluster, fold,
-near_fold, boxes`, or a folder with one sub-folder a class, for which groups of near-duplicates and
-folds are made here. A split never lets a group, or a fold that lies too near, stand on both sides.
+An index is a CSV file with the columns `COLUMNS`, or a folder with one sub-folder a class, for which
+groups of near-duplicates and folds are made here. A split never lets a group, or a fold that lies too
+near, stand on both sides.
 """
 
 from __future__ import annotations
 
 import csv
 import hashlib
+import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from brat import CLASSES
-from brat.preprocess import frame
-from brat.scans import SUFFIXES, read_scan
+from brat.scans import SUFFIXES
+from brat.twins import near_duplicate_groups
 
 FOLDS = 5
 
-NEAR_DUPLICATE = 0.95
-"""Correlation of two framed 32 x 32 thumbnails above which they count as one image."""
+COLUMNS = ("name", "file", "source", "label", "tumor", "group", "cluster", "fold", "near_fold", "boxes")
+"""Of an index file: one row for each name that an image has, `file` relative to the index."""
 
 _CLASS_FOLDERS = {
     "glioma": "glioma",
@@ -72,8 +72,19 @@ class Slice:
     boxes: tuple[tuple[float, float, float, float], ...] = ()
 
     @property
+    def site(self) -> str:
+        """Where a slice was made, as far as is known: its source and, in figshare, the hospital.
+
+        figshare's files numbered 1841 and up come from its second hospital, all of them gliomas.
+        """
+        stem = Path(self.file).stem
+        if self.source == "figshare" and stem.isdigit():
+            return "figshare, second hospital" if int(stem) >= 1841 else "figshare, first hospital"
+        return self.source
+
+    @property
     def allowed(self) -> np.ndarray:
-        """float32 (4,): 1 for each class that the slice may be; the three tumours where only `tumor` is known."""
+        """float32 (4,): 1 for each class that it may be; all three tumours where only that is known."""
         if self.label:
             return np.array([name == self.label for name in CLASSES], np.float32)
         return np.array([name != "no_tumor" for name in CLASSES], np.float32)
@@ -96,24 +107,51 @@ def read_index(path: str | Path) -> list[Slice]:
     boxes of whichever row has them.
 
     Raises:
-        ValueError: columns are missing, a label is unknown, or there is nothing to read.
+        FileNotFoundError: there is nothing at `path`.
+        ValueError: columns are missing, a row does not hold what it should, or there is nothing to read.
     """
     path = Path(path)
     return _read_folder(path) if path.is_dir() else _read_csv(path)
 
 
-def _read_csv(path: Path) -> list[Slice]:
-    with path.open(newline="", encoding="utf-8") as handle:
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Read and check the rows of an index file as they stand, one for each name; raises as `read_index`."""
+    # Spreadsheets begin the files they save with a byte order mark.
+    with path.open(newline="", encoding="utf-8-sig") as handle:
         rows = list(csv.DictReader(handle))
-    needed = {"name", "file", "source", "label", "tumor", "group", "cluster", "fold", "near_fold", "boxes"}
     if not rows:
         raise ValueError(f"{path} has no rows.")
-    if missing := needed - set(rows[0]):
+    if missing := set(COLUMNS) - set(rows[0]):
         raise ValueError(f"{path} lacks the columns {', '.join(sorted(missing))}.")
-    by_file: dict[str, list[dict[str, str]]] = {}
+    folds = {str(k) for k in range(FOLDS)}
     for row in rows:
+        where = f"{path}: {row['name']}"
+        if None in row or None in row.values():
+            raise ValueError(f"{where} has not as many columns as the heading.")
         if row["label"] not in ("", *CLASSES):
-            raise ValueError(f"{path}: {row['name']} has the unknown label {row['label']!r}.")
+            raise ValueError(f"{where} has the unknown label {row['label']!r}.")
+        if row["tumor"] != str(int(row["label"] != "no_tumor")):
+            raise ValueError(f"{where} is labelled {row['label']!r} but has {row['tumor']!r} under tumor.")
+        if row["fold"] not in folds or not folds.issuperset(filter(None, row["near_fold"].split(";"))):
+            raise ValueError(f"{where} has a fold that is not one of 0 to {FOLDS - 1}.")
+        try:
+            _parse_boxes(row["boxes"])
+        except ValueError:
+            raise ValueError(f"{where} has a box that is not four numbers: {row['boxes']!r}.") from None
+    return rows
+
+
+def _parse_boxes(text: str) -> tuple[tuple[float, float, float, float], ...]:
+    boxes = []
+    for box in filter(None, text.split(";")):
+        x, y, width, height = (float(v) for v in box.split())
+        boxes.append((x, y, width, height))
+    return tuple(boxes)
+
+
+def _read_csv(path: Path) -> list[Slice]:
+    by_file: dict[str, list[dict[str, str]]] = {}
+    for row in read_rows(path):
         by_file.setdefault(row["file"], []).append(row)
     slices = []
     for file, names in by_file.items():
@@ -130,33 +168,71 @@ def _read_csv(path: Path) -> list[Slice]:
                 cluster=own["cluster"],
                 fold=int(own["fold"]),
                 near=frozenset(int(k) for k in own["near_fold"].split(";") if k),
-                boxes=tuple(tuple(float(v) for v in box.split()) for box in boxes.split(";") if box),
+                boxes=_parse_boxes(boxes),
             )
         )
     return slices
 
 
+def write_index(slices: Sequence[Slice], path: str | Path) -> None:
+    """Write slices as an index file that `read_index` reads back.
+
+    Each file is written relative to the index, so the two may be moved together; where that makes
+    another `file` of it than it had, results kept under the old one, and `fingerprint`, no longer match.
+    """
+    path = Path(path)
+    with path.open("w", newline="", encoding="utf-8") as handle:
+        writer = csv.DictWriter(handle, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        for s in slices:
+            file = Path(os.path.relpath(s.path, path.parent)).as_posix()
+            writer.writerow(
+                {
+                    "name": file,
+                    "file": file,
+                    "source": s.source,
+                    "label": s.label,
+                    "tumor": int(s.tumor),
+                    "group": s.group,
+                    "cluster": s.cluster,
+                    "fold": s.fold,
+                    "near_fold": ";".join(str(k) for k in sorted(s.near)),
+                    "boxes": ";".join(" ".join(str(v) for v in box) for box in s.boxes),
+                }
+            )
+
+
+def image_files(folder: Path) -> list[Path]:
+    """All files under a folder whose suffix says that they may be read as scans, in order."""
+    return [p for p in sorted(folder.rglob("*")) if p.suffix.lower() in SUFFIXES and p.is_file()]
+
+
+def folder_label(parts: Sequence[str]) -> str | None:
+    """The class that the innermost telling folder names ("" for any tumour); None where none tells."""
+    for part in reversed(parts):
+        key = "".join(c for c in part.lower() if c.isalpha())
+        if key in _CLASS_FOLDERS:
+            return _CLASS_FOLDERS[key]
+    return None
+
+
 def _read_folder(folder: Path) -> list[Slice]:
     found = []
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() not in SUFFIXES:
-            continue
-        for part in reversed(path.relative_to(folder).parts[:-1]):
-            key = "".join(c for c in part.lower() if c.isalpha())
-            if key in _CLASS_FOLDERS:
-                found.append((path, _CLASS_FOLDERS[key]))
-                break
+    for path in image_files(folder):
+        label = folder_label(path.relative_to(folder).parts[:-1])
+        if label is not None:
+            found.append((path, label))
     if not found:
         raise ValueError(
             f"{folder} has no images in sub-folders named after the classes ({', '.join(CLASSES)})."
         )
     groups = near_duplicate_groups([path for path, _ in found])
-    folds = _deal_folds(groups, [label for _, label in found])
+    folds = deal_folds(groups, [label for _, label in found])
     return [
         Slice(
             path=path,
-            file=str(path.relative_to(folder)),
-            source=folder.name,
+            file=path.relative_to(folder).as_posix(),
+            source=folder.resolve().name,
             label=label,
             tumor=label != "no_tumor",
             group=f"group-{group:04d}",
@@ -167,47 +243,20 @@ def _read_folder(folder: Path) -> list[Slice]:
     ]
 
 
-def near_duplicate_groups(paths: Sequence[Path]) -> np.ndarray:
-    """Number images so that near-duplicates, chained, share a number.
-
-    Two images are near-duplicates where their heads, framed and shrunk to 32 x 32, correlate above
-    `NEAR_DUPLICATE`.
-
-    Returns:
-        int (n,), group numbers from 0.
-    """
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    thumbnails = np.empty((len(paths), 32 * 32), np.float32)
-    for row, path in enumerate(paths):
-        framed, _ = frame(read_scan(path).gray)
-        thumbnails[row] = cv2.resize(framed, (32, 32), interpolation=cv2.INTER_AREA).ravel()
-    thumbnails -= thumbnails.mean(axis=1, keepdims=True)
-    thumbnails /= np.maximum(np.linalg.norm(thumbnails, axis=1, keepdims=True), 1e-6)
-    left, right = [], []
-    for start in range(0, len(paths), 1024):
-        rows, columns = np.nonzero(thumbnails[start : start + 1024] @ thumbnails.T > NEAR_DUPLICATE)
-        left.append(rows + start)
-        right.append(columns)
-    edges = (np.concatenate(left), np.concatenate(right))
-    graph = coo_matrix((np.ones(len(edges[0]), bool), edges), shape=(len(paths), len(paths)))
-    return connected_components(graph, directed=False)[1]
-
-
-def _deal_folds(groups: np.ndarray, labels: list[str]) -> np.ndarray:
-    """Spread whole groups over the folds, the largest first, each to the fold poorest in its commonest class."""
-    folds = np.zeros(len(groups), int)
+def deal_folds(groups: Sequence[Hashable], labels: Sequence[str]) -> list[int]:
+    """Deal whole groups to the folds, the largest first, each to the fold poorest in its commonest class."""
+    folds = [0] * len(groups)
     filled = [Counter() for _ in range(FOLDS)]
-    members: dict[int, list[int]] = {}
+    members: dict[Hashable, list[int]] = {}
     for position, group in enumerate(groups):
-        members.setdefault(int(group), []).append(position)
+        members.setdefault(group, []).append(position)
     for positions in sorted(members.values(), key=len, reverse=True):
         counts = Counter(labels[p] for p in positions)
         commonest = counts.most_common(1)[0][0]
         fold = min(range(FOLDS), key=lambda k: (filled[k][commonest], filled[k].total()))
         filled[fold].update(counts)
-        folds[positions] = fold
+        for position in positions:
+            folds[position] = fold
     return folds
 
 
@@ -217,9 +266,11 @@ def split(slices: Sequence[Slice], test_fold: int, validation_fold: int | None) 
     Training slices lie in neither fold nor near either; validation slices do not lie near the test fold.
 
     Raises:
-        LeakError: a group stands on both sides.
+        LeakError: a group stands on both sides, or both folds are the same.
         ValueError: a side would be empty.
     """
+    if test_fold == validation_fold:
+        raise LeakError(f"Fold {test_fold} cannot be the test fold and the validation fold at once.")
     test = [s for s in slices if s.fold == test_fold]
     validation = [s for s in slices if s.fold == validation_fold and test_fold not in s.near]
     held_out = {test_fold, validation_fold}

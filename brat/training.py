@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import platform
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -33,6 +34,7 @@ class Recipe:
         epochs: of `slices_per_epoch` draws each.
         learning_rate: the peak, reached after `warm_up` of the steps; a cosine takes it to zero.
         weight_decay: of AdamW (Loshchilov and Hutter, arXiv 1711.05101).
+        site_balance: see `draw_chances`.
         locate, confine: weights of the two map losses, see `brat.network.MapLoss`.
         seed: of the weights, the draws and the augmentation.
     """
@@ -43,6 +45,7 @@ class Recipe:
     learning_rate: float = 3e-4
     warm_up: float = 0.1
     weight_decay: float = 1e-3
+    site_balance: float = 0.5
     locate: float = 0.3
     confine: float = 0.2
     seed: int = 0
@@ -52,7 +55,8 @@ class Slices(keras.utils.PyDataset):
     """Batches of framed slices with their `MapLoss` targets.
 
     With a recipe: augmented, each class (and tumours of unknown class, as a class of their own) drawn
-    equally often, every batch settled by the seed, its epoch and its number. Without: all slices once.
+    equally often, and within a class each site in proportion to its slices to the power of
+    `site_balance`; every batch settled by the seed, its epoch and its number. Without: all slices once.
     """
 
     def __init__(self, slices: Sequence[Slice], recipe: Recipe | None = None, first_epoch: int = 0):
@@ -67,8 +71,7 @@ class Slices(keras.utils.PyDataset):
             self._framed[row], geometry = frame(read_scan(s.path).gray)
             for box in s.boxes:
                 draw_tumor(self._masks[row], geometry.box_to_input(box))
-        labels = np.array([s.label for s in slices])
-        self._pools = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+        self._chances = draw_chances(slices, recipe.site_balance) if recipe else None
         self._augment = augmentation() if recipe else None
 
     def __len__(self) -> int:
@@ -81,8 +84,7 @@ class Slices(keras.utils.PyDataset):
             framed, masks = self._framed[rows], self._masks[rows]
         else:
             draw = np.random.default_rng((self._recipe.seed, self._epoch, number))
-            pools = draw.integers(len(self._pools), size=self._batch)
-            rows = np.array([draw.choice(self._pools[pool]) for pool in pools])
+            rows = draw.choice(len(self._framed), size=self._batch, p=self._chances)
             self._augment.set_random_seed(int(draw.integers(2**31)))
             made = [self._augment(image=self._framed[row], mask=self._masks[row]) for row in rows]
             framed = np.stack([one["image"] for one in made])
@@ -91,6 +93,25 @@ class Slices(keras.utils.PyDataset):
 
     def on_epoch_end(self) -> None:
         self._epoch += 1
+
+
+def draw_chances(slices: Sequence[Slice], site_balance: float) -> np.ndarray:
+    """How likely each slice is to be drawn, float (n,), summing to 1.
+
+    A class that comes mostly from one scanner would otherwise be told by the scanner.
+
+    Args:
+        site_balance: 1 draws a class's slices alike, 0 its sites alike.
+    """
+    sites = Counter((s.label, s.site) for s in slices)
+    weight = {key: count**site_balance for key, count in sites.items()}
+    total: Counter[str] = Counter()
+    for (label, _), share in weight.items():
+        total[label] += share
+    chances = [
+        weight[s.label, s.site] / total[s.label] / sites[s.label, s.site] / len(total) for s in slices
+    ]
+    return np.array(chances)
 
 
 def draw_tumor(mask: np.ndarray, box: tuple[float, float, float, float]) -> None:
@@ -240,10 +261,16 @@ def _optimizer(recipe: Recipe) -> keras.optimizers.Optimizer:
 
 
 def export(serving: keras.Model, out: Path, card: dict) -> None:
-    """Write `model.keras`, the LiteRT file with the same three outputs, and the card with their hashes."""
+    """Write `model.keras`, the LiteRT file with the same three outputs, and the card with their hashes.
+
+    Only TensorFlow can write the LiteRT file; on another backend it is left out, and `export_again` adds it.
+    """
     serving.save(out / "model.keras")
-    (out / "model.tflite").write_bytes(to_litert(serving))
-    for name in ("model.keras", "model.tflite"):
+    names = ["model.keras"]
+    if keras.backend.backend() == "tensorflow":
+        (out / "model.tflite").write_bytes(to_litert(serving))
+        names.append("model.tflite")
+    for name in names:
         card[name] = {
             "sha256": hashlib.sha256((out / name).read_bytes()).hexdigest(),
             "bytes": (out / name).stat().st_size,
@@ -251,12 +278,24 @@ def export(serving: keras.Model, out: Path, card: dict) -> None:
     (out / "model_card.json").write_text(json.dumps(card, indent=2) + "\n")
 
 
+def export_again(folder: str | Path) -> None:
+    """Write the LiteRT file of the `model.keras` in a folder, and its hash into the card.
+
+    Raises:
+        RuntimeError: Keras runs on another backend than TensorFlow.
+        FileNotFoundError: there is no `model.keras`.
+    """
+    if keras.backend.backend() != "tensorflow":
+        raise RuntimeError("The LiteRT file is written by TensorFlow: set KERAS_BACKEND=tensorflow.")
+    folder = Path(folder)
+    if not (folder / "model.keras").exists():
+        raise FileNotFoundError(f"There is no model.keras in {folder}.")
+    card = json.loads((folder / "model_card.json").read_text())
+    export(keras.models.load_model(folder / "model.keras"), folder, card)
+
+
 def to_litert(serving: keras.Model) -> bytes:
-    """Convert a serving model, whatever backend trained it, to a float32 LiteRT flatbuffer for one slice."""
+    """Convert a serving model to a float32 LiteRT flatbuffer for one slice."""
     import tensorflow as tf
 
-    if keras.backend.backend() != "tensorflow":
-        raise RuntimeError(
-            "The LiteRT file is written by TensorFlow: run `KERAS_BACKEND=tensorflow brat export DIR`."
-        )
     return tf.lite.TFLiteConverter.from_keras_model(serving).convert()

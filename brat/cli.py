@@ -1,0 +1,238 @@
+"""The `brat` command.
+
+Each command imports what it needs when it runs, so that `brat predict` starts without TensorFlow.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from brat import CLASS_NAMES, CLASSES, WEIGHTS
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit status: 0, 1 where something could not be read, 2 for misuse."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except (ValueError, OSError, RuntimeError) as error:
+        print(f"brat: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("brat: stopped", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="brat", description="Read brain MRI slices, and train and measure the model that does."
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    predict = commands.add_parser("predict", help="read slices")
+    predict.set_defaults(run=_predict)
+    predict.add_argument("paths", nargs="+", metavar="PATH", help="a file, or a folder to search for scans")
+    predict.add_argument("--json", action="store_true", help="one JSON object a line on standard output")
+    predict.add_argument("--cam", metavar="DIR", help="write the overlay of each scan there as PNG")
+    predict.add_argument("--weights", default=WEIGHTS, metavar="DIR", help="folder of the model")
+
+    train = commands.add_parser("train", help="train a model")
+    train.set_defaults(run=_train)
+    _add_training_arguments(train)
+    train.add_argument("--test-fold", type=int, default=0, metavar="K", help="never trained on (default 0)")
+    train.add_argument(
+        "--validation-fold",
+        type=_validation_fold,
+        default="next",
+        metavar="K|next|none",
+        help="the best epoch's weights are chosen on it; none trains on it too and keeps the last epoch's "
+        "(default: next, the fold after the test fold)",
+    )
+    train.add_argument("--resume", action="store_true", help="go on with the run in DIR")
+
+    export = commands.add_parser("export", help="write the LiteRT file of a trained model again")
+    export.set_defaults(run=_export)
+    export.add_argument("weights", metavar="DIR", help="folder of model.keras")
+
+    augment = commands.add_parser("augment", help="show what training makes of a slice")
+    augment.set_defaults(run=_augment)
+    augment.add_argument("image", metavar="IMAGE")
+    augment.add_argument("--out", default="augment.png", metavar="FILE", help="default: augment.png")
+    augment.add_argument("--seed", type=int, default=0)
+
+    evaluate = commands.add_parser("evaluate", help="measure a model on a fold it has not seen")
+    evaluate.set_defaults(run=_evaluate)
+    evaluate.add_argument("--data", required=True, metavar="INDEX.csv|FOLDER")
+    evaluate.add_argument("--weights", default=WEIGHTS, metavar="DIR", help="folder of the model")
+    evaluate.add_argument("--fold", type=int, default=0, metavar="K")
+    return parser
+
+
+def _add_training_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", required=True, metavar="INDEX.csv|FOLDER")
+    parser.add_argument(
+        "--backbone",
+        default="imagenet",
+        metavar="imagenet|PATH",
+        help="imagenet, which Keras downloads, or a weights file of MobileNetV2 without its top",
+    )
+    parser.add_argument("--out", required=True, metavar="DIR")
+    parser.add_argument("--epochs", type=int, help="instead of the recipe's")
+    parser.add_argument("--seed", type=int, default=0)
+
+
+def _validation_fold(text: str) -> int | str | None:
+    return {"none": None, "next": "next"}[text] if text in ("none", "next") else int(text)
+
+
+def _predict(options: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from brat.classifier import Classifier
+    from brat.scans import UnreadableScan
+
+    classifier = Classifier(options.weights)
+    overlays = Path(options.cam) if options.cam else None
+    if overlays:
+        overlays.mkdir(parents=True, exist_ok=True)
+    failed = False
+    rows = []
+    paths = [found for path in options.paths for found in _scans_at(path)]
+    # A bar on a terminal only, and on standard error, so that standard output holds nothing but answers.
+    for path in tqdm(paths, unit="scan", disable=not sys.stderr.isatty()):
+        try:
+            record = _read(classifier, path, overlays)
+        except UnreadableScan as error:
+            failed = True
+            record = {"path": path, "error": str(error)}
+        if options.json:
+            print(json.dumps(record), flush=True)
+        else:
+            rows.append(record)
+    if not options.json:
+        _print_table(rows)
+    return int(failed)
+
+
+def _scans_at(path: str) -> Iterator[str]:
+    """The path itself, or every scan in the folder; spelled as given."""
+    from brat.scans import SUFFIXES
+
+    if not Path(path).is_dir():
+        yield path
+        return
+    found = sorted(p for p in Path(path).rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    if not found:
+        raise ValueError(f"There are no scans in {path}. Looked for {', '.join(SUFFIXES)}.")
+    yield from map(str, found)
+
+
+def _read(classifier, path: str, overlays: Path | None) -> dict:
+    from brat.preprocess import prepare
+    from brat.scans import read_scan
+
+    begun = time.perf_counter()
+    scan = read_scan(path)
+    model_input, geometry = prepare(scan.gray)
+    prediction = classifier.predict(model_input)
+    seconds = time.perf_counter() - begun
+    if overlays:
+        _write_overlay(overlays, path, scan, prediction, geometry)
+    return {
+        "path": path,
+        "label": prediction.label,
+        "probabilities": prediction.by_class(),
+        "seconds": round(seconds, 4),
+    }
+
+
+def _write_overlay(folder: Path, path: str, scan, prediction, geometry) -> None:
+    from PIL import Image
+
+    from brat.explain import blend, grad_cam, onto_scan
+
+    cam = onto_scan(grad_cam(prediction, prediction.label), geometry)
+    # The digest keeps apart scans of the same name from different folders.
+    target = folder / f"{Path(path).stem}-{scan.digest[:8]}-{prediction.label}.png"
+    Image.fromarray(blend(scan.gray, cam, opacity=0.6)).save(target)
+
+
+def _print_table(rows: list[dict]) -> None:
+    width = max(len(row["path"]) for row in rows)
+    names = [CLASS_NAMES[name] for name in CLASSES]
+    print(f"{'scan':{width}}  {'reading':16}  " + "  ".join(f"{name:>15}" for name in names))
+    for row in rows:
+        if "error" in row:
+            print(f"{row['path']:{width}}  {row['error']}")
+            continue
+        shares = "  ".join(f"{share:>15.1%}" for share in row["probabilities"].values())
+        print(f"{row['path']:{width}}  {CLASS_NAMES[row['label']]:16}  {shares}")
+
+
+def _train(options: argparse.Namespace) -> int:
+    from brat.datasets import FOLDS
+    from brat.training import train
+
+    validation = options.validation_fold
+    if validation == "next":
+        validation = (options.test_fold + 1) % FOLDS
+    out = train(
+        options.data,
+        options.backbone,
+        options.out,
+        test_fold=options.test_fold,
+        validation_fold=validation,
+        recipe=_recipe(options),
+        resume=options.resume,
+    )
+    print(f"Wrote {out / 'model.keras'}, {out / 'model.tflite'} and {out / 'model_card.json'}.")
+    return 0
+
+
+def _recipe(options: argparse.Namespace):
+    from brat.training import Recipe
+
+    chosen = {"seed": options.seed}
+    if options.epochs:
+        chosen["epochs"] = options.epochs
+    return Recipe(**chosen)
+
+
+def _export(options: argparse.Namespace) -> int:
+    from brat.training import export_again
+
+    export_again(options.weights)
+    print(f"Wrote {Path(options.weights) / 'model.tflite'}.")
+    return 0
+
+
+def _augment(options: argparse.Namespace) -> int:
+    from PIL import Image
+
+    from brat.enhance import augmentation_sheet
+    from brat.preprocess import frame
+    from brat.scans import read_scan
+
+    framed, _ = frame(read_scan(options.image).gray)
+    Image.fromarray(augmentation_sheet(framed, seed=options.seed)).save(options.out)
+    print(f"Wrote {options.out}: the slice as the model gets it, then what training makes of it.")
+    return 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from brat.evaluation import evaluate
+
+    report = evaluate(options.data, options.weights, options.fold)
+    for protocol in report["protocols"].values():
+        print(f"\n{protocol['title']}: {protocol['slices']} slices in {protocol['clusters']} clusters")
+        print(protocol["what"])
+        for name, estimate in protocol["metrics"].items():
+            if not name.startswith("confusion/") and estimate["value"] is not None:
+                print(f"  {name:28} {estimate['value']:.3f}  ({estimate['low']:.3f} to {estimate['high']:.3f})")
+    print(f"\nWrote {Path(options.weights) / 'metrics.json'}.")
+    return 0

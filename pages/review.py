@@ -1,0 +1,225 @@
+"""Review: one scan, its reading, and where in the scan the reading comes from."""
+
+import numpy as np
+import streamlit as st
+
+from brat import CLASS_COLOURS, CLASS_NAMES, CLASSES
+from brat.classifier import Classifier, Prediction
+from brat.enhance import brightness, clahe
+from brat.explain import METHODS, MissingPackage, grad_cam, reference_cam
+from brat.figures import CONFIG, confidence_bars, percent
+from brat.preprocess import Geometry, prepare
+from brat.samples import Sample, load_samples
+from brat.scans import Scan, UnreadableScan, read_scan
+from pages.viewer import viewer
+
+UNSURE = 0.7
+"""Below this probability the page calls a reading unsure."""
+
+
+@st.cache_resource(show_spinner=False)
+def classifier() -> Classifier:
+    return Classifier()
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def decoded(data: bytes, name: str) -> Scan:
+    return read_scan(data, name)
+
+
+@st.cache_resource(max_entries=256, show_spinner=False)
+def changed(digest: str, _gray: np.ndarray, clip_limit: float | None, change: float | None) -> np.ndarray:
+    """A scan after CLAHE, brightness, both or (both None) neither."""
+    gray = _gray if clip_limit is None else clahe(_gray, clip_limit)
+    return gray if change is None else brightness(gray, change)
+
+
+@st.cache_resource(max_entries=256, show_spinner=False)
+def read(
+    digest: str, _gray: np.ndarray, clip_limit: float | None, change: float | None
+) -> tuple[Prediction, Geometry, np.ndarray]:
+    model_input, geometry = prepare(changed(digest, _gray, clip_limit, change))
+    return classifier().predict(model_input), geometry, model_input
+
+
+@st.cache_resource(max_entries=64, show_spinner="Making the map …")
+def slow_map(
+    method: str, label: str, digest: str, clip_limit: float | None, change: float | None, _input: np.ndarray
+) -> np.ndarray:
+    return reference_cam(method, _input, label)
+
+
+def take(data: bytes, name: str) -> None:
+    """Make this the scan on the page, or say why it cannot be and leave the one that is."""
+    try:
+        st.session_state.scan = decoded(data, name)
+        st.session_state.problem = None
+    except UnreadableScan as error:
+        st.session_state.problem = f"**{name}** was not read. {error}"
+
+
+def take_upload() -> None:
+    upload = st.session_state.upload
+    if upload is None:
+        st.session_state.problem = None
+        return
+    st.session_state.sample = None
+    take(upload.getvalue(), upload.name)
+
+
+def take_sample(sample: Sample) -> None:
+    st.session_state.sample = sample
+    take(sample.file.read_bytes(), sample.file.name)
+
+
+def show_samples(key: str) -> None:
+    samples = load_samples()
+    with st.container(horizontal=True, key=key):
+        for sample in samples:
+            with st.container(width=150):
+                st.image(decoded(sample.file.read_bytes(), sample.file.name).gray, width=150)
+                st.button(
+                    sample.title,
+                    key=f"{key}-{sample.name}",
+                    on_click=take_sample,
+                    args=(sample,),
+                    width="stretch",
+                )
+
+
+def show_answer(prediction: Prediction, enhanced: Prediction | None) -> None:
+    """The answer, its probability, and the bars of every class."""
+    shown = enhanced or prediction
+    of = "Reading of the enhanced scan" if enhanced else "Reading"
+    unsure = shown.confidence < UNSURE
+    st.html(
+        f'<section class="answer" style="border-color:{CLASS_COLOURS[shown.label]}">'
+        f"<p>{of}{': unsure' if unsure else ''}</p>"
+        f"<h2>{CLASS_NAMES[shown.label]}<span>{percent(shown.confidence)}</span></h2></section>"
+    )
+    if enhanced:
+        st.markdown(
+            f"As uploaded: **{CLASS_NAMES[prediction.label]}**, {percent(prediction.confidence)}. "
+            + ("The same reading." if prediction.label == enhanced.label else "**The reading has changed.**")
+        )
+    if unsure:
+        second = CLASSES[int(np.argsort(shown.probabilities)[-2])]
+        st.markdown(f"**{CLASS_NAMES[second]}** comes next. Do not rely on this reading.")
+    readings = {"as uploaded": prediction.probabilities}
+    if enhanced:
+        readings = {"enhanced": enhanced.probabilities, **readings}
+    st.plotly_chart(confidence_bars(readings), config=CONFIG, key="bars")
+    st.caption("Probability of each class by the model. Not a medical device, not for diagnosis.")
+
+
+def show_map(scan: Scan, settings: tuple[float | None, float | None]) -> None:
+    """The scan with its map; the slow methods only on demand."""
+    prediction, geometry, model_input = read(scan.digest, scan.gray, *settings)
+    picture = st.container()
+    method = st.segmented_control(
+        "How the map is made",
+        METHODS,
+        default=METHODS[0],
+        required=True,
+        key="method",
+        help="Grad-CAM comes with every reading. The others ask the model again and take seconds.",
+    )
+    maps = {label: grad_cam(prediction, label) for label in CLASSES}
+    if method != METHODS[0]:
+        label = st.selectbox(
+            "Map of",
+            CLASSES,
+            index=CLASSES.index(prediction.label),
+            format_func=CLASS_NAMES.get,
+            key=f"slow-class-{scan.digest}",
+        )
+        try:
+            maps = {label: slow_map(method, label, scan.digest, *settings, model_input)}
+        except MissingPackage as error:
+            st.info(str(error))
+            method = METHODS[0]
+    label = prediction.label if prediction.label in maps else next(iter(maps))
+    with picture:
+        viewer(
+            changed(scan.digest, scan.gray, *settings),
+            maps,
+            geometry,
+            label,
+            name=scan.name,
+            method=method,
+            key="viewer",
+        )
+
+
+def show_enhancement(scan: Scan) -> tuple[float | None, float | None]:
+    """Previews of CLAHE and brightness; returns the settings with which the scan is to be read."""
+    st.subheader("Enhance", anchor=False)
+    original, equalised, brightened = st.columns(3)
+    with original:
+        st.toggle("Original", value=True, disabled=True, key="original")
+        st.caption("As uploaded.")
+        st.image(scan.gray, width="stretch")
+    with equalised:
+        clip_limit = change = None
+        if st.toggle("CLAHE", key="clahe", help="Contrast-limited adaptive histogram equalisation"):
+            clip_limit = st.slider("Clip limit", 1.0, 8.0, 2.0, 0.5, key="clip_limit")
+            st.image(changed(scan.digest, scan.gray, clip_limit, None), width="stretch")
+    with brightened:
+        if st.toggle("Brightness", key="brightness"):
+            change = st.slider("Change, % of full scale", -50, 50, 15, 5, key="change") / 100
+            st.image(changed(scan.digest, scan.gray, None, change), width="stretch")
+    return clip_limit, change
+
+
+st.html(
+    """<style>
+    .answer {border-left: .5rem solid; padding: .1rem 0 .1rem 1rem}
+    .answer p {margin: 0; font-size: .95rem; opacity: .8}
+    .answer h2 {margin: 0; padding: 0; font-size: clamp(1.9rem, 3.2vw, 2.8rem); line-height: 1.15;
+                display: flex; flex-wrap: wrap; justify-content: space-between; column-gap: 1rem}
+    /* The answer comes first in reading order, and on a phone; on a desk the picture stands left of it. */
+    .st-key-reading > div > [data-testid="stHorizontalBlock"],
+    .st-key-reading > [data-testid="stHorizontalBlock"] {flex-direction: row-reverse}
+    </style>"""
+)
+
+st.session_state.setdefault("scan", None)
+st.session_state.setdefault("problem", None)
+st.session_state.setdefault("sample", None)
+scan = st.session_state.scan
+
+st.file_uploader(
+    "Drop a brain MRI slice here: PNG, JPEG, BMP, TIFF, WebP or DICOM",
+    key="upload",
+    on_change=take_upload,
+)
+if st.session_state.problem:
+    st.error(
+        st.session_state.problem
+        + (f" The reading below is still that of **{scan.name}**." if scan else "")
+    )
+if scan is None:
+    st.markdown("Or try one of these:")
+    show_samples("welcome")
+    st.stop()
+
+with st.container(horizontal=True, vertical_alignment="center"):
+    st.markdown(f"**{scan.name}** · {scan.width} x {scan.height} · {scan.kind}")
+    with st.popover("Samples"):
+        show_samples("samples")
+if sample := st.session_state.sample:
+    st.caption(f"Sample: {sample.title}. {sample.origin}.")
+
+reading_area = st.container(key="reading")
+st.divider()
+settings = show_enhancement(scan)
+enhancing = settings != (None, None) and st.toggle(
+    "Read the enhanced scan instead", key="read_enhanced", help="Both readings are then shown."
+)
+with reading_area:
+    answer, picture = st.columns([2, 3], gap="large")
+    with answer:
+        as_uploaded = read(scan.digest, scan.gray, None, None)[0]
+        show_answer(as_uploaded, read(scan.digest, scan.gray, *settings)[0] if enhancing else None)
+    with picture:
+        show_map(scan, settings if enhancing else (None, None))
