@@ -17,12 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 from tqdm import tqdm
 
 from brat import CLASSES
+from brat.audit_picture import draw_audit
 from brat.datasets import folder_label, image_files, read_rows
-from brat.preprocess import frame
 from brat.scans import UnreadableScan, read_scan
 from brat.twins import NEAR_DUPLICATE, nearest, similar_pairs, thumbnail
 
@@ -38,8 +37,10 @@ _SPLIT_FOLDERS = {
     "testing": "test",
 }
 
-_EXAMPLE_OFFSETS = (0.04, 0.03, 0.02, 0.01, 0.003, 0.002, 0.001, 0, 0, -0.001, -0.002, -0.003, -0.01, -0.02, -0.03, -0.05)
-"""From the threshold, where the picture shows a pair: the first half counts as near-duplicates."""
+_LADDER = (0.0, 0.001, 0.002, 0.003, 0.01, 0.02, 0.03, 0.04)
+"""How far above, and below, the threshold the example pairs are sought."""
+
+_EXAMPLES = 8
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,8 @@ class Audit:
     Attributes:
         report: plain data, as written to JSON. Shares are of names, 0 to 1. Its matrices hold `of` (the
             sets of names), `names` (how many each has), and `exact` and `near`, where [i][j] is the share
-            of set i with a twin, other than itself, in set j. In `folds`, j stands for what
-            `brat.datasets.split` trains on when fold i is the test fold.
+            of set i with a twin in set j; a name is never its own twin. `folds` has [i] instead: the share
+            of fold i with a twin in what `brat.datasets.split` trains on when i is the test fold.
         paths: of every name that the report's examples give.
     """
 
@@ -102,14 +103,15 @@ def audit(source: str | Path) -> Audit:
         raise ValueError(f"{source} has no image that can be read.")
     images = np.array([image_of[name.path] for name in names])
     twins = _Twins(images, *similar_pairs(thumbs))
-    index, similarity = nearest(thumbs) if len(thumbs) > 1 else (np.empty(0, int), np.empty(0))
+    neighbour, similarity = nearest(thumbs) if len(thumbs) > 1 else (np.empty(0, int), np.empty(0))
     conflicts = _label_conflicts(names, twins)
     examples = {
-        "threshold": _threshold_examples(names, images, index, similarity),
+        "threshold": _threshold_examples(names, images, neighbour, similarity),
         "across_splits": _split_examples(names, twins),
         "labels": [example for conflict in conflicts for example in conflict["examples"]],
     }
-    counts, edges = np.histogram(np.clip(similarity, 0, 1), bins=100, range=(0, 1))
+    edges = np.round(np.linspace(0, 1, 101), 2)
+    counts, _ = np.histogram(np.clip(similarity, 0, 1), edges)
     report = {
         "source": str(source),
         "names": len(names),
@@ -124,7 +126,7 @@ def audit(source: str | Path) -> Audit:
         "folds": _fold_matrix(names, twins),
         "label_conflicts": conflicts,
         "nearest": {
-            "edges": edges.round(2).tolist(),
+            "edges": edges.tolist(),
             "counts": counts.tolist(),
             "threshold": NEAR_DUPLICATE,
         },
@@ -145,7 +147,7 @@ def write_audit(
     if json_file:
         Path(json_file).write_text(json.dumps(found.report, indent=2) + "\n", encoding="utf-8")
     if picture_file:
-        draw_audit(found).save(picture_file)
+        draw_audit(found.report, found.paths).save(picture_file)
     return describe(found.report)
 
 
@@ -215,17 +217,12 @@ class _Twins:
     """Who is whose twin: image numbers of the names, and the pairs of images that are near-duplicates."""
 
     def __init__(self, images: np.ndarray, left: np.ndarray, right: np.ndarray, similarity: np.ndarray):
-        from scipy.sparse import coo_array
-
-        count = images.max() + 1
-        itself = np.arange(count)
+        itself = np.arange(images.max() + 1)
         self.images = images
         # Every image is its own twin: that is how two names of one image meet.
         self.left = np.concatenate([itself, left])
         self.right = np.concatenate([itself, right])
-        self.similarity = np.concatenate([np.ones(count), similarity])
-        rows, columns = np.concatenate([self.left, right]), np.concatenate([self.right, left])
-        self._near = coo_array((np.ones(len(rows), int), (rows, columns)), shape=(count, count)).tocsr()
+        self.similarity = np.concatenate([np.ones(len(itself)), similarity])
 
     def with_twin(self, of: np.ndarray, within: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Which of some names have an exact twin, and which a near one, other than themselves, among others.
@@ -236,13 +233,15 @@ class _Twins:
         Returns:
             Two bool arrays, a value for each True of `of`.
         """
-        counts = np.bincount(self.images[within], minlength=self._near.shape[0])
-        asked, itself = self.images[of], within[of].astype(int)
-        return counts[asked] > itself, (self._near @ counts)[asked] > itself
+        exact = np.bincount(self.images[within], minlength=self.images.max() + 1)
+        near = np.bincount(self.left, exact[self.right]) + np.bincount(self.right, exact[self.left])
+        near -= exact  # which the pair of an image with itself brought in from either side
+        asked, itself = self.images[of], within[of]
+        return exact[asked] > itself, near[asked] > itself
 
     def matrix(self, sets: dict[Hashable, np.ndarray]) -> dict:
         """Shares of every set with twins in every set, see `Audit`."""
-        shares = [[self._shares(of, within) for within in sets.values()] for of in sets.values()]
+        shares = [[self.shares(of, within) for within in sets.values()] for of in sets.values()]
         return {
             "of": list(sets),
             "names": [int(of.sum()) for of in sets.values()],
@@ -250,6 +249,168 @@ class _Twins:
             "near": [[near for _, near in row] for row in shares],
         }
 
-    def _shares(self, of: np.ndarray, within: np.ndarray) -> tuple[float, float]:
+    def shares(self, of: np.ndarray, within: np.ndarray) -> tuple[float, float]:
         exact, near = self.with_twin(of, within)
         return round(float(exact.mean()), 4), round(float(near.mean()), 4)
+
+
+def _sets(keys: Sequence[Hashable], order: Sequence[Hashable] | None = None) -> dict[Hashable, np.ndarray]:
+    of = np.array(keys)
+    return {key: of == key for key in (order or sorted(set(keys))) if key in keys}
+
+
+def _split_matrices(names: Sequence[Name], twins: _Twins) -> dict[str, dict]:
+    matrices = {}
+    for collection, inside in _sets([name.collection for name in names]).items():
+        sets = _sets([name.split for name in names], order=SPLITS)
+        sets = {split: members & inside for split, members in sets.items() if (members & inside).any()}
+        if sets:
+            matrices[collection] = twins.matrix(sets)
+    return matrices
+
+
+def _fold_matrix(names: Sequence[Name], twins: _Twins) -> dict | None:
+    if names[0].fold is None:
+        return None
+    tested = _sets([name.fold for name in names])
+    trained = {fold: ~of & np.array([fold not in name.near for name in names]) for fold, of in tested.items()}
+    shares = [twins.shares(tested[fold], trained[fold]) for fold in tested]
+    return {
+        "of": list(tested),
+        "names": [int(of.sum()) for of in tested.values()],
+        "exact": [exact for exact, _ in shares],
+        "near": [near for _, near in shares],
+    }
+
+
+def _label_conflicts(names: Sequence[Name], twins: _Twins) -> list[dict]:
+    """Twins that no one label fits, gathered by where they lie and what they are called."""
+    fits = {label: {label} for label in CLASSES} | {"": set(CLASSES) - {"no_tumor"}}
+    labels = list(fits)
+    clash = np.array([[one.isdisjoint(other) for other in fits.values()] for one in fits.values()])
+    given = np.zeros((twins.images.max() + 1, len(labels)), bool)
+    names_of = defaultdict(list)
+    for name, image in zip(names, twins.images, strict=True):
+        if name.label is not None:
+            given[image, labels.index(name.label)] = True
+            names_of[image].append(name)
+    pairs = np.flatnonzero(((given[twins.left] @ clash) & given[twins.right]).any(axis=1))
+    found = defaultdict(dict)
+    for pair in pairs[np.argsort(-twins.similarity[pairs], kind="stable")]:
+        left, right = twins.left[pair], twins.right[pair]
+        for one in names_of[left]:
+            for other in names_of[right]:
+                if clash[labels.index(one.label), labels.index(other.label)]:
+                    a, b = sorted((one, other), key=lambda name: (name.place, name.label, name.name))
+                    key = ("exact" if left == right else "near", a.place, a.label, b.place, b.label)
+                    found[key][a.name, b.name] = float(twins.similarity[pair])
+    conflicts = [
+        {
+            "kind": kind,
+            "left": {"place": place, "label": label, "names": len({a for a, _ in pairs})},
+            "right": {"place": other_place, "label": other_label, "names": len({b for _, b in pairs})},
+            "examples": [_example(a, b, similarity) for (a, b), similarity in list(pairs.items())[:2]],
+        }
+        for (kind, place, label, other_place, other_label), pairs in found.items()
+    ]
+    return sorted(conflicts, key=lambda c: (c["kind"], -c["left"]["names"] - c["right"]["names"]))
+
+
+def _example(left: str, right: str, similarity: float) -> dict:
+    return {
+        "left": left,
+        "right": right,
+        "similarity": round(min(similarity, 1.0), 4),
+        "twins": similarity > NEAR_DUPLICATE,
+    }
+
+
+def _threshold_examples(
+    names: Sequence[Name], images: np.ndarray, neighbour: np.ndarray, similarity: np.ndarray
+) -> list[dict]:
+    """Pairs of nearest neighbours on both sides of the threshold, the most similar first."""
+    first = {image: name.name for name, image in zip(reversed(names), images[::-1], strict=True)}
+    pairs = {(min(i, j), max(i, j)): s for i, (j, s) in enumerate(zip(neighbour, similarity, strict=True))}
+    chosen = set()
+    for sign in (1, -1):
+        side = {pair for pair, s in pairs.items() if (s > NEAR_DUPLICATE) == (sign == 1)}
+        for step in _LADDER:
+            if left := side - chosen:
+                aim = NEAR_DUPLICATE + sign * step
+                chosen.add(min(left, key=lambda pair: (abs(pairs[pair] - aim), pair)))
+    examples = [_example(first[i], first[j], float(pairs[i, j])) for i, j in chosen]
+    return sorted(examples, key=lambda example: (-example["similarity"], example["left"]))
+
+
+def _split_examples(names: Sequence[Name], twins: _Twins) -> list[dict]:
+    """Twins in two splits of one collection, from the most similar to the least."""
+    names_of = defaultdict(list)
+    for name, image in zip(names, twins.images, strict=True):
+        if name.split:
+            names_of[image].append(name)
+    found = []
+    for left, right, similarity in zip(twins.left, twins.right, twins.similarity, strict=True):
+        for one in names_of.get(left, ()):
+            for other in names_of.get(right, ()):
+                if one.collection == other.collection and one.split < other.split:
+                    found.append(_example(one.name, other.name, float(similarity)))
+    found.sort(key=lambda example: (-example["similarity"], example["left"]))
+    shown = min(_EXAMPLES, len(found))
+    return [found[len(found) * k // shown] for k in range(shown)]
+
+
+def describe(report: dict) -> str:
+    """The report of an audit, for the terminal."""
+    lines = [
+        f"{report['source']}: {report['names']:,} names, {report['files']:,} files, "
+        f"{report['images']:,} different images",
+        f"exact: decodes to the same pixels.  near: the framed heads, at 32 x 32, correlate above "
+        f"{report['threshold']} (exact ones included).",
+    ]
+    if unreadable := report["unreadable"]:
+        lines += ["", f"{len(unreadable):,} names cannot be read and are left out:"]
+        lines += [f"  {file['name']}: {file['why']}" for file in unreadable[:5]]
+    collections = report["collections"]
+    inside = [np.diagonal(collections[kind]) for kind in ("exact", "near")]
+    lines += ["", "Share of names with a twin in the same collection"]
+    lines += _table(collections, ("exact", "near"), _percent(*inside))
+    for collection, matrix in report["splits"].items():
+        lines += ["", f"{collection}: share of names with a twin in the split above the column, near (exact)"]
+        lines += _matrix_table(matrix)
+    if len(collections["of"]) > 1:
+        lines += ["", "Share of names with a twin in the collection above the column, near (exact)"]
+        lines += _matrix_table(collections)
+    if folds := report["folds"]:
+        lines += ["", "Share of a fold's names with a twin in what is trained on when that fold is tested"]
+        lines += _table(folds, ("exact", "near"), _percent(folds["exact"], folds["near"]))
+    lines += ["", "Labels that disagree between twins" + ("" if report["label_conflicts"] else ": none")]
+    for conflict in report["label_conflicts"]:
+        sides = [
+            f"{conflict[side]['names']:,} in {conflict[side]['place']} "
+            f"labelled {conflict[side]['label'] or 'only as a tumour'}"
+            for side in ("left", "right")
+        ]
+        example = conflict["examples"][0]
+        lines.append(f"  {conflict['kind']}: {', '.join(sides)}")
+        lines.append(f"    {example['similarity']:.3f}  {example['left']}  {example['right']}")
+    return "\n".join(lines)
+
+
+def _percent(*columns: Sequence[float]) -> list[list[str]]:
+    return [[f"{100 * share:.1f} %" for share in row] for row in zip(*columns, strict=True)]
+
+
+def _matrix_table(matrix: dict) -> list[str]:
+    cells = [
+        [f"{100 * near:.1f} % ({100 * exact:.1f} %)" for near, exact in zip(*rows, strict=True)]
+        for rows in zip(matrix["near"], matrix["exact"], strict=True)
+    ]
+    return _table(matrix, matrix["of"], cells)
+
+
+def _table(matrix: dict, heads: Sequence[str], cells: list[list[str]]) -> list[str]:
+    rows = [["", "names", *heads]]
+    for of, count, values in zip(matrix["of"], matrix["names"], cells, strict=True):
+        rows.append([str(of), f"{count:,}", *values])
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["  ".join(["", row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]

@@ -181,6 +181,7 @@ def write_index(slices: Sequence[Slice], path: str | Path) -> None:
     another `file` of it than it had, results kept under the old one, and `fingerprint`, no longer match.
     """
     path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as handle:
         writer = csv.DictWriter(handle, COLUMNS, lineterminator="\n")
         writer.writeheader()

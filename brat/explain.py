@@ -17,6 +17,9 @@ from brat import CLASSES, WEIGHTS
 from brat.classifier import Prediction
 from brat.preprocess import Geometry
 
+_FINAL_FEATURES = "dropout"
+"""The Keras model's layer whose output the maps weigh; when not training, dropout passes its input on."""
+
 METHODS = ("Grad-CAM", "Grad-CAM++", "Score-CAM")
 
 COLOUR_MAPS = {
@@ -61,7 +64,8 @@ def reference_cam(method: str, model_input: np.ndarray, label: str, weights: Pat
         weights: the folder of `model.keras`.
 
     Returns:
-        float32 (14, 14) for the gradient methods in [0, 1]; Score-CAM likewise.
+        float32 (14, 14) in [0, 1]. Score-CAM asks the model once for each of its 1280 feature maps,
+        which takes 10 to 20 s on two cores.
 
     Raises:
         MissingPackage: tensorflow or tf-keras-vis is not installed.
@@ -81,7 +85,8 @@ def reference_cam(method: str, model_input: np.ndarray, label: str, weights: Pat
     made = kind(model, clone=False)(
         CategoricalScore(CLASSES.index(label)),
         model_input[np.newaxis],
-        penultimate_layer="final_features",
+        penultimate_layer=_FINAL_FEATURES,
+        seek_penultimate_conv_layer=False,
         expand_cam=False,
         normalize_cam=False,
     )
@@ -97,6 +102,8 @@ def reference_available() -> bool:
 def _keras_logits(weights: Path, _modified: int):
     import keras
 
+    # Score-CAM predicts in batches and would draw a progress bar for each map.
+    keras.utils.disable_interactive_logging()
     serving = keras.models.load_model(weights / "model.keras")
     return keras.Model(serving.inputs, serving.get_layer("logits").output)
 
@@ -127,9 +134,13 @@ def blend(gray: np.ndarray, cam: np.ndarray, opacity: float, colour_map: str = "
     Returns:
         uint8 (height, width, 3), RGB.
     """
-    share = (opacity * cam)[..., np.newaxis]
-    mixed = gray[..., np.newaxis] * (1 - share) + colourise(cam, colour_map) * share
-    return np.round(mixed).astype(np.uint8)
+    share = opacity * cam
+    kept = gray * (1 - share)
+    mixed = colourise(cam, colour_map)
+    for channel in range(3):
+        # One at a time: three of a large photograph in floats would not fit a hosted app.
+        mixed[..., channel] = np.round(kept + mixed[..., channel] * share)
+    return mixed
 
 
 def colourise(values: np.ndarray, colour_map: str = "Inferno") -> np.ndarray:

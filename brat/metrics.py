@@ -77,11 +77,13 @@ def detection(tumor: np.ndarray, probabilities: np.ndarray, weights: np.ndarray)
     """
     from sklearn import metrics
 
+    both = weights[tumor].sum() > 0, weights[~tumor].sum() > 0
     found = probabilities.argmax(axis=1) != NO_TUMOR
+    score = 1 - probabilities[:, NO_TUMOR]
     return {
-        "sensitivity": metrics.recall_score(tumor, found, sample_weight=weights),
-        "specificity": metrics.recall_score(~tumor, ~found, sample_weight=weights),
-        "auc": metrics.roc_auc_score(tumor, 1 - probabilities[:, NO_TUMOR], sample_weight=weights),
+        "sensitivity": mean(found[tumor], weights[tumor]),
+        "specificity": mean(~found[~tumor], weights[~tumor]),
+        "auc": metrics.roc_auc_score(tumor, score, sample_weight=weights) if all(both) else float("nan"),
     }
 
 

@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import warnings
-from dataclasses import dataclass
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -18,20 +22,43 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".dcm", ".dicom", ".ima")
-"""What a folder is searched for and a file dialog offers; content, not the suffix, decides how a file is read."""
+"""What a folder is searched for and a file dialog offers. How a file is read, its content decides."""
 
 MAX_PIXELS = 25_000_000
 """Larger images are refused from their header: no MRI slice is, and a hosted app has about 1 GB of memory."""
 
+MAX_SIDE = 8_000
+"""Pixels. A long strip is framed in a square, and costs the memory of its length squared."""
+
 MIN_SIDE = 64
 """Pixels. Below this the model's 224 x 224 input would be mostly invented."""
 
-_RASTER_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
-_RASTER_MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*", b"RIFF")
-_DICOM_GROUPS = (b"\x02\x00", b"\x08\x00")
-# Pillow reports damage through whichever of these its decoder happens to meet first.
-_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError)
-_KINDS = "Upload a PNG, JPEG, BMP, TIFF, WebP or DICOM file."
+# Where a file says what it is: offset, bytes, name.
+_READ = (
+    (0, b"\x89PNG", "PNG"),
+    (0, b"\xff\xd8\xff", "JPEG"),
+    (0, b"BM", "BMP"),
+    (0, b"II*\0", "TIFF"),
+    (0, b"MM\0*", "TIFF"),
+    (0, b"II+\0", "TIFF"),
+    (0, b"MM\0+", "TIFF"),
+    (8, b"WEBP", "WebP"),
+)
+_NOT_READ = (
+    (0, b"GIF8", "a GIF picture"),
+    (0, b"%PDF", "a PDF document"),
+    (0, b"PK\x03\x04", "a ZIP archive"),
+    (0, b"\x1f\x8b", "a gzip archive"),
+    (0, b"\0\0\0\x0cjP  ", "a JPEG 2000 picture"),
+    (4, b"ftyp", "a HEIC or AVIF photo, or a video"),
+    (344, b"n+1\0", "a NIfTI volume"),
+)
+
+# TIFF tags.
+_BITS, _PHOTOMETRIC, _PLANAR, _SAMPLE_FORMAT = 258, 262, 284, 339
+
+# OpenCV reports a damaged file on the console as well as to its caller.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
 class UnreadableScan(ValueError):
@@ -44,12 +71,14 @@ class Scan:
 
     Attributes:
         gray: uint8 (height, width), 0 to 255, upright, dark background as displayed.
-        pixels: (height, width), the full-range values behind `gray`: the file's own integers for
+        pixels: (height, width), the full-range values behind `gray`: the file's own numbers for
             rasters, rescaled modality values (float64) for DICOM; luminance where it had colour.
         name: the file's name, as given.
         kind: what was read, for people: "PNG, 16-bit gray", "DICOM MR, 12-bit".
         modality: the DICOM modality code ("MR", "CT", ...), empty for rasters, which do not say.
         digest: SHA-256 of the file's bytes, hexadecimal; the key of every cache.
+        spacing: millimetres from one row to the next and from one column to the next (DICOM Pixel
+            Spacing, which names them in this order); None where the file does not say.
     """
 
     gray: np.ndarray
@@ -58,6 +87,7 @@ class Scan:
     kind: str
     modality: str
     digest: str
+    spacing: tuple[float, float] | None = None
 
     @property
     def width(self) -> int:
@@ -76,7 +106,8 @@ def read_scan(source: bytes | str | Path, name: str | None = None) -> Scan:
         name: what to call it; the path's last part by default.
 
     Raises:
-        UnreadableScan: the file is missing, empty, damaged, too large, too small, uniform or not an image.
+        UnreadableScan: the file is missing, empty, damaged, too large, too small, uniform or not an
+            image. Where a decoder objected, its own error is the cause.
     """
     if isinstance(source, bytes):
         data = source
@@ -93,116 +124,148 @@ def read_scan(source: bytes | str | Path, name: str | None = None) -> Scan:
             raise UnreadableScan(
                 f"The file could not be opened ({error.strerror}). Check its permissions."
             ) from None
-    if not data:
+    scan = _read(data)
+    if min(scan.width, scan.height) < MIN_SIDE:
         raise UnreadableScan(
-            "The file is empty (0 bytes). Export the scan again and upload the new file."
-        )
-    if data[128:132] == b"DICM" or (data[:2] in _DICOM_GROUPS and data[2:4] != b"\0\0"):
-        pixels, gray, kind, modality = _read_dicom(data)
-    else:
-        pixels, gray, kind = _read_raster(data)
-        modality = ""
-    if min(gray.shape) < MIN_SIDE:
-        raise UnreadableScan(
-            f"The image is only {gray.shape[1]} x {gray.shape[0]} pixels. "
+            f"The image is only {scan.width} x {scan.height} pixels. "
             f"Upload the scan itself, at least {MIN_SIDE} pixels a side, not a thumbnail."
         )
-    if gray.min() == gray.max():
-        shade = {0: "black", 255: "white"}.get(int(gray[0, 0]), "one shade of gray")
+    if scan.gray.min() == scan.gray.max():
+        shade = {0: "black", 255: "white"}.get(int(scan.gray[0, 0]), "one shade of gray")
         raise UnreadableScan(
             f"The image is {shade} all over: there is nothing in it to read. "
             "Check the window it was exported with."
         )
-    return Scan(gray, pixels, name or "scan", kind, modality, hashlib.sha256(data).hexdigest())
+    return replace(scan, name=name or "scan", digest=hashlib.sha256(data).hexdigest())
+
+
+def _read(data: bytes) -> Scan:
+    if not data:
+        raise UnreadableScan("The file is empty (0 bytes). Export the scan again and upload the new file.")
+    what = "DICOM" if _is_dicom(data) else _says(data, _READ)
+    if not what:
+        other = _says(data, _NOT_READ)
+        said = f"{other}, which is not read here" if other else "not an image, whatever its name says"
+        raise UnreadableScan(f"This is {said}. Upload a PNG, JPEG, BMP, TIFF, WebP or DICOM file.")
+    try:
+        with _untrusted():
+            return _read_dicom(data) if what == "DICOM" else _read_raster(data, what)
+    except UnreadableScan:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise UnreadableScan(
+            f"The image has far more than the {MAX_PIXELS // 1_000_000} million pixels that are read here. "
+            "Export a single slice at its original size."
+        ) from error
+    # Three libraries and the decoders behind them report damage through whatever they trip over first:
+    # struct.error, zlib.error, SyntaxError, KeyError, RecursionError, MemoryError and a dozen others.
+    except Exception as error:
+        raise UnreadableScan(
+            f"The {what} file is damaged or breaks off before the image is complete. "
+            "Copy or export it again and upload the new file."
+        ) from error
+
+
+def _says(data: bytes, kinds: tuple[tuple[int, bytes, str], ...]) -> str:
+    return next((name for offset, magic, name in kinds if data.startswith(magic, offset)), "")
+
+
+def _is_dicom(data: bytes) -> bool:
+    if data[128:132] == b"DICM":
+        return True
+    # Old exports lack the preamble: they begin with an element of group 2 or 8, which names its type
+    # by two capitals or, where types are implicit, goes on with a length whose high bytes are 0.
+    capitals = data[4:6].isalpha() and data[4:6].isupper()
+    return data[:2] in (b"\x02\0", b"\x08\0") and (capitals or data[6:8] == b"\0\0")
+
+
+@contextmanager
+def _untrusted() -> Iterator[None]:
+    """No warnings about odd files, which a page has no use for; Pillow's warning of a bomb is an error."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        # Filters are shared by all threads, and one may outlive its block: let it be a narrow one.
+        warnings.filterwarnings("ignore", module=r"(PIL|pydicom)\b")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
 
 
 def _refuse_bomb(width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
+    if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
         raise UnreadableScan(
-            f"The image is {width:,} x {height:,} pixels, more than the {MAX_PIXELS // 1_000_000} million "
-            "that are read here. Export a single slice at its original size."
+            f"The image is {width:,} x {height:,} pixels, more than the {MAX_PIXELS // 1_000_000} million, "
+            f"or {MAX_SIDE:,} a side, that are read here. Export a single slice at its original size."
         )
 
 
-def _damaged(what: str) -> UnreadableScan:
-    return UnreadableScan(
-        f"The {what} file is damaged or breaks off before the image is complete. "
-        "Copy or export it again and upload the new file."
+def _read_raster(data: bytes, what: str) -> Scan:
+    rare = UnreadableScan(
+        f"The {what} file is damaged, breaks off or is of a rare kind that is not read here. "
+        "Export the scan again, as PNG or DICOM, and upload the new file."
     )
-
-
-def _read_raster(data: bytes) -> tuple[np.ndarray, np.ndarray, str]:
     try:
-        with warnings.catch_warnings():
-            # The header check below refuses far smaller images than Pillow's warning is about.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(data), formats=_RASTER_FORMATS)
-    except Image.DecompressionBombError:
-        raise UnreadableScan(
-            f"The image has more than the {MAX_PIXELS // 1_000_000} million pixels that are read here. "
-            "Export a single slice at its original size."
-        ) from None
-    except UnidentifiedImageError:
-        if data.startswith(_RASTER_MAGIC):
-            raise _damaged("image") from None
-        raise UnreadableScan(
-            f"This is not an image, whatever its name says. {_KINDS}"
-        ) from None
-    except _DAMAGE:
-        raise _damaged("image") from None
+        image = Image.open(io.BytesIO(data), formats=[what])
+    except UnidentifiedImageError as error:
+        raise rare from error
     with image:
         _refuse_bomb(*image.size)
         frames = getattr(image, "n_frames", 1)
-        mode = image.mode
-        deep_colour = _is_deep_colour(image)
-        inverted = mode in ("I;16", "I;16B") and image.format == "TIFF" and image.tag_v2.get(262) == 0
-        orientation = image.getexif().get(0x0112, 1)
-        try:
-            pixels = _decode_deep_colour(data) if deep_colour else _decode(image)
-        except (*_DAMAGE, cv2.error):
-            raise _damaged(image.format) from None
-        if deep_colour and orientation != 1:
-            # Only `_decode` sees the image through Pillow, which knows the eight orientations.
-            pixels = _turn(pixels, orientation)
-    if inverted:
+        mode, args = image.mode, image.tile[0].args if image.tile else ""
+        rawmode = str(args if isinstance(args, str) else args[0])
+        tags = image.tag_v2 if what == "TIFF" else {}
+        if tags.get(_PLANAR) == 2 and len(tags.get(_BITS, ())) > 1 and max(tags[_BITS]) > 8:
+            # Pillow and OpenCV both take the halves of its 16-bit values for pixels of their own.
+            raise rare
+        # Of CMYK Pillow's high bytes must do; OpenCV reads none of it.
+        deep_colour = ";16" in rawmode and mode != "CMYK" and not mode.startswith("I")
+        pixels = _decode_deep_colour(data, image) if deep_colour else _decode(image)
+    if mode == "I" and tags.get(_SAMPLE_FORMAT, (1,))[0] == 1:
+        # Pillow has no unsigned 32-bit mode.
+        pixels = pixels.view(np.uint32)
+    if mode.startswith("I;16") and tags.get(_PHOTOMETRIC) == 0:
+        # Pillow turns 8-bit images in which white is 0, and leaves these to us.
         pixels = np.iinfo(pixels.dtype).max - pixels
-    bits = "16-bit" if deep_colour or mode.startswith("I") else "32-bit" if mode == "F" else "8-bit"
+    if mode == "1":
+        bits = "1-bit"
+    elif pixels.dtype == np.uint8:
+        bits = "8-bit"
+    else:
+        bits = "16-bit" if ";16" in rawmode or mode.startswith("I;16") else "32-bit"
     colour = "gray" if mode in ("1", "L", "LA", "F") or mode.startswith("I") else "colour"
-    kind = f"{image.format}, {bits} {colour}" + (f", first of {frames} images" if frames > 1 else "")
-    if pixels.dtype == np.uint8:
-        return pixels, pixels, kind
-    return pixels, _to_display(pixels), kind
-
-
-def _is_deep_colour(image: Image.Image) -> bool:
-    args = image.tile[0].args if image.tile else ()
-    rawmode = args if isinstance(args, str) else args[0] if args else ""
-    return ";16" in str(rawmode) and not image.mode.startswith("I")
+    kind = f"{what}, {bits} {colour}" + (f", first of {frames} images" if frames > 1 else "")
+    gray = pixels if pixels.dtype == np.uint8 else _to_display(pixels)
+    return Scan(gray, pixels, name="", kind=kind, modality="", digest="")
 
 
 def _decode(image: Image.Image) -> np.ndarray:
     if image.mode == "1":
         image = image.convert("L")
     image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I"):
+        # In 16-bit gray, transparency is one value, and Pillow would drop half the bits to apply it.
+        pixels = np.array(image)
+        return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
     if image.mode == "P" or image.has_transparency_data:
         # A cut-out slice lies on nothing; black is what a scanner would have put there.
         image = image.convert("RGBA")
         background = Image.new("RGBA", image.size, (0, 0, 0, 255))
         image = Image.alpha_composite(background, image).convert("L")
-    elif image.mode not in ("L", "F") and not image.mode.startswith("I"):
+    elif image.mode not in ("L", "F"):
         image = image.convert("RGB").convert("L")
     return _finite(np.array(image))
 
 
-def _decode_deep_colour(data: bytes) -> np.ndarray:
+def _decode_deep_colour(data: bytes, image: Image.Image) -> np.ndarray:
+    # Pillow refuses what is damaged; OpenCV may fill the rest with black.
+    image.load()
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None:
         raise ValueError("OpenCV could not decode the image")
-    if pixels.ndim == 2:
-        return pixels
-    alpha = pixels[..., 3:4] / np.iinfo(pixels.dtype).max if pixels.shape[2] == 4 else 1.0
-    gray = cv2.cvtColor(np.ascontiguousarray(pixels[..., :3]), cv2.COLOR_BGR2GRAY)
-    return np.round(gray * np.squeeze(alpha)).astype(pixels.dtype)
+    if pixels.ndim == 3:
+        alpha = pixels[..., 3] / np.float32(np.iinfo(pixels.dtype).max) if pixels.shape[2] == 4 else 1
+        gray = cv2.cvtColor(np.ascontiguousarray(pixels[..., :3]), cv2.COLOR_BGR2GRAY)
+        pixels = np.round(gray * alpha).astype(pixels.dtype)
+    # OpenCV turns a TIFF as its tag says, but not a PNG.
+    return pixels if image.format == "TIFF" else _turn(pixels, image.getexif().get(0x0112, 1))
 
 
 def _turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
@@ -217,7 +280,12 @@ def _turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def _finite(pixels: np.ndarray) -> np.ndarray:
-    return np.nan_to_num(pixels, posinf=0, neginf=0) if pixels.dtype.kind == "f" else pixels
+    """Put the darkest value where there is no number, the brightest where it is infinite."""
+    known = np.isfinite(pixels)
+    if known.all():
+        return pixels
+    low, high = (pixels[known].min(), pixels[known].max()) if known.any() else (0, 0)
+    return np.nan_to_num(pixels, nan=low, posinf=high, neginf=low)
 
 
 def _to_display(pixels: np.ndarray) -> np.ndarray:
@@ -234,68 +302,139 @@ def _to_display(pixels: np.ndarray) -> np.ndarray:
 def _stretch(pixels: np.ndarray, low: float, high: float) -> np.ndarray:
     if high <= low:
         return np.zeros(pixels.shape, np.uint8)
-    scaled = (pixels.astype(np.float32) - low) * (255 / (high - low))
-    return np.clip(np.round(scaled), 0, 255).astype(np.uint8)
+    scaled = pixels.astype(np.float32)
+    # In place: at the largest size that is read, each copy costs 100 MB.
+    scaled -= low
+    scaled *= 255 / (high - low)
+    np.clip(np.round(scaled, out=scaled), 0, 255, out=scaled)
+    return scaled.astype(np.uint8)
 
 
-def _read_dicom(data: bytes) -> tuple[np.ndarray, np.ndarray, str, str]:
+def _read_dicom(data: bytes) -> Scan:
     import pydicom
-    from pydicom.errors import InvalidDicomError
 
-    try:
-        dataset = pydicom.dcmread(io.BytesIO(data), force=True)
-        rows, columns = int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0)
-        frames = int(dataset.get("NumberOfFrames") or 1)
-        modality = str(dataset.get("Modality") or "")
-    except (InvalidDicomError, *_DAMAGE, AttributeError):
-        raise _damaged("DICOM") from None
+    _refuse_deflated_bomb(data)
+    dataset = pydicom.dcmread(io.BytesIO(data), force=True)
+    rows, columns = int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0)
     if not rows or not columns or "PixelData" not in dataset:
         raise UnreadableScan(
             "This DICOM file has no picture in it: it is a report, a plan or an index, or its picture "
             "was cut off. Upload an image of the series."
         )
     _refuse_bomb(columns, rows)
+    frames = int(dataset.get("NumberOfFrames") or 1)
     if frames > 1:
         raise UnreadableScan(
             f"This DICOM file holds {frames} frames, and one slice at a time is read here. "
             "Export the slice that you want read as a file of its own."
         )
-    try:
-        pixels, gray = _decode_dicom(dataset)
-    except (NotImplementedError, RuntimeError) as error:
-        syntax = getattr(getattr(dataset, "file_meta", None), "TransferSyntaxUID", None)
-        raise UnreadableScan(
-            "The DICOM picture is compressed in a way that is not read here"
-            + (f" ({syntax.name})" if syntax else "")
-            + ". Export it uncompressed."
-        ) from error
-    except (*_DAMAGE, AttributeError):
-        raise _damaged("DICOM") from None
+    pixels, gray = _decode_dicom(dataset)
+    code = str(dataset.get("Modality") or "")
+    modality = code if code.isalnum() else ""
     bits = dataset.get("BitsStored") or dataset.get("BitsAllocated")
-    return pixels, gray, f"DICOM {modality}".strip() + f", {bits}-bit", modality
+    spacing = _numbers(dataset.get("PixelSpacing"))
+    return Scan(
+        gray,
+        pixels,
+        name="",
+        kind=f"DICOM {modality}".strip() + f", {bits}-bit",
+        modality=modality,
+        digest="",
+        spacing=tuple(spacing) if len(spacing) == 2 and all(0 < mm < math.inf for mm in spacing) else None,
+    )
+
+
+def _refuse_deflated_bomb(data: bytes) -> None:
+    """pydicom inflates the whole of a deflated file, up to 1,000 times its size, before it looks at it."""
+    from pydicom.filereader import read_dataset
+    from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+    stream = io.BytesIO(data)
+    stream.seek(132 if data[128:132] == b"DICM" else 0)
+    meta = read_dataset(
+        stream, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, *_: tag.group != 2
+    )
+    if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
+        return
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    rest, size = data[stream.tell() :], 0
+    while rest:
+        size += len(inflater.decompress(rest, 2**24))
+        rest = inflater.unconsumed_tail
+        if size > 4 * MAX_PIXELS:
+            raise UnreadableScan(
+                "The DICOM file is far larger than a slice once it is unpacked. "
+                "Export a single slice at its original size."
+            )
 
 
 def _decode_dicom(dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Modality rescale, VOI window (PS3.3 C.11.1 and C.11.2) and polarity, by pydicom."""
-    from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut
+    """Rescale (PS3.3 C.11.1), VOI LUT or window (C.11.2), polarity -> full-range values and display."""
+    from pydicom.pixels import apply_color_lut, apply_modality_lut
+    from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-    stored = dataset.pixel_array
+    if "TransferSyntaxUID" not in dataset.file_meta:
+        # An old export that does not say; pydicom has found out, but does not use it for the picture.
+        implicit, little = dataset.original_encoding
+        explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+        dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
+    try:
+        stored = dataset.pixel_array
+    except (NotImplementedError, RuntimeError) as error:
+        syntax = dataset.file_meta.TransferSyntaxUID
+        # A name that is not the standard's own is what the file wanted shown.
+        name = f" ({syntax.name})" if syntax.is_transfer_syntax and syntax.name != syntax else ""
+        raise UnreadableScan(
+            f"The DICOM picture cannot be decompressed here{name}: it is damaged, or compressed in a way "
+            "that is not supported. Export it uncompressed."
+        ) from error
     if dataset.PhotometricInterpretation == "PALETTE COLOR":
         stored = apply_color_lut(stored, dataset)
     if stored.ndim == 3:
-        deep = stored if stored.dtype in (np.uint8, np.uint16) else _stretch(stored, stored.min(), stored.max())
-        pixels = cv2.cvtColor(np.ascontiguousarray(deep), cv2.COLOR_RGB2GRAY)
+        if stored.dtype not in (np.uint8, np.uint16):
+            stored = _stretch(stored, stored.min(), stored.max())
+        pixels = cv2.cvtColor(np.ascontiguousarray(stored), cv2.COLOR_RGB2GRAY)
         return pixels, pixels if pixels.dtype == np.uint8 else _to_display(pixels)
     pixels = _finite(apply_modality_lut(stored, dataset).astype(np.float64))
-    if "VOILUTSequence" in dataset:
-        shown = apply_voi_lut(np.round(pixels).astype(np.int64), dataset)
-        gray = _stretch(shown, 0, float(np.asarray(shown).max()))
-    elif dataset.get("WindowCenter") is not None and dataset.get("WindowWidth") is not None:
-        # The window's own ends, so that a slice which fills only part of it keeps its place in it.
-        low, high = apply_voi_lut(np.array([[-1e9, 1e9]]), dataset)[0]
-        gray = _stretch(apply_voi_lut(pixels, dataset), low, high)
+    center, width = _numbers(dataset.get("WindowCenter")), _numbers(dataset.get("WindowWidth"))
+    if dataset.get("VOILUTSequence"):
+        gray = _apply_voi_lut(pixels, dataset.VOILUTSequence[0])
+    elif center and width and width[0] > 0:
+        gray = _apply_window(pixels, center[0], width[0], dataset.get("VOILUTFunction"))
     else:
         gray = _to_display(pixels)
     if dataset.PhotometricInterpretation == "MONOCHROME1":
         gray = 255 - gray
     return pixels, gray
+
+
+def _numbers(value) -> list[float]:
+    """The numbers in a DICOM element, which may hold several, one or none."""
+    from pydicom.multival import MultiValue
+
+    try:
+        return [float(part) for part in (value if isinstance(value, MultiValue) else [value])]
+    except (TypeError, ValueError):
+        return []
+
+
+def _apply_voi_lut(pixels: np.ndarray, item) -> np.ndarray:
+    """PS3.3 C.11.2.1.1. pydicom 3.0 wraps the index round where the table has 8-bit values."""
+    entries, first, _ = item.LUTDescriptor
+    data = item.LUTData
+    if isinstance(data, bytes):
+        table = np.frombuffer(data, np.uint8 if len(data) == entries else np.uint16)
+    else:
+        table = np.array(data, np.uint16)
+    place = np.clip(np.round(pixels) - first, 0, (entries or 2**16) - 1).astype(int)
+    return _stretch(table[place], 0, float(table.max()))
+
+
+def _apply_window(pixels: np.ndarray, center: float, width: float, function: str | None) -> np.ndarray:
+    """PS3.3 C.11.2.1.2 and C.11.2.1.3."""
+    if function == "SIGMOID":
+        return _stretch(1 / (1 + np.exp(-4 * (pixels - center) / width)), 0, 1)
+    if function != "LINEAR_EXACT":
+        # The standard's LINEAR counts whole values: a width of 1 has no slope at all.
+        center, width = center - 0.5, max(width - 1, 1e-6)
+    return _stretch(pixels, center - width / 2, center + width / 2)

@@ -180,12 +180,12 @@ def train(
         jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
     )
     best = out / "best.weights.h5"
-    watched = min((float(row["val_loss"]) for row in done if "val_loss" in row), default=None)
     callbacks = [
         keras.callbacks.CSVLogger(str(out / "history.csv"), append=resume),
         keras.callbacks.BackupAndRestore(str(out / "checkpoint"), delete_checkpoint=False),
     ]
     if validation_fold is not None:
+        watched = min((float(row["val_loss"]) for row in done), default=None)
         callbacks.insert(
             0,
             keras.callbacks.ModelCheckpoint(

@@ -2,8 +2,9 @@
 
 Two images are near-duplicates where their heads, framed as the model sees them and shrunk to 32 x 32,
 correlate above `NEAR_DUPLICATE`. Framing makes the measure blind to borders, size, gain and
-recompression; neighbouring slices of one patient count too, as they should: they leak as well. Turned,
-mirrored or inverted copies are not found.
+recompression; neighbouring slices of one patient count too, as they should: they leak as well. A share
+of twins is a floor: between 0.90 and 0.95 copies with another window or crop mix with slices of other
+patients, and turned, mirrored or inverted copies are not found.
 """
 
 from __future__ import annotations

@@ -1,0 +1,414 @@
+// A scan with its map. Nothing here talks to the server: Python sends the scan, the small maps and the colour
+// tables (see __init__.py), and the rest is this file's.
+
+const LARGEST_ZOOM = 12;
+const ZOOM_STEP = 1.25;
+const ALL_LEVELS = [...Array(256).keys()];
+const ARROWS = { ArrowLeft: [1, 0], ArrowRight: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
+
+// The reader's taste outlives a scan; everything else starts afresh with the next one.
+const taste = { opacity: 0.6, colours: undefined };
+
+const viewers = new WeakMap();
+
+// Streamlit calls this at the first mount and again, on the same elements, for every change of the data.
+export default function ({ parentElement, data }) {
+  const root = parentElement.querySelector(".viewer");
+  if (!viewers.has(root)) viewers.set(root, new Viewer(root));
+  viewers.get(root).receive(data);
+  return () => {
+    // Streamlit also calls the clean-up of a call that a newer one overtook; then the viewer lives on.
+    if (!root.isConnected) viewers.get(root).close();
+  };
+}
+
+class Viewer {
+  constructor(root) {
+    this.root = root;
+    this.ui = Object.fromEntries([...root.querySelectorAll("[data-ui]")].map((node) => [node.dataset.ui, node]));
+    this.overlay = document.createElement("canvas");
+    this.pointers = new Map();
+    this.closing = new AbortController();
+    this.listen();
+  }
+
+  close() {
+    this.closing.abort();
+  }
+
+  async receive(data) {
+    if (data === this.latest) return;
+    this.latest = data;
+    const { width, height } = data.geometry;
+    this.ui.stage.style.setProperty("--ratio", width / height);
+    const scan = data.scan === this.data?.scan ? this.scan : await decode(data.scan);
+    if (data !== this.latest) return; // A newer call came while this one's scan was being decoded.
+
+    const isNew = scan !== this.scan;
+    const isAnswerNew = isNew || data.label !== this.data.label;
+    Object.assign(this, { data, scan });
+    if (isAnswerNew || !data.maps[this.label]) {
+      this.label = data.label in data.maps ? data.label : Object.keys(data.maps)[0];
+    }
+    if (isNew) this.startAfresh();
+    this.fillChoices();
+    this.enlargeMap();
+    this.root.inert = false;
+  }
+
+  startAfresh() {
+    const { width, height } = this.data.geometry;
+    for (const canvas of [this.ui.canvas, this.overlay]) Object.assign(canvas, { width, height });
+    this.ui.plain.src = this.data.scan;
+    this.isShown = true;
+    this.ui.threshold.value = 0;
+    this.pointers.clear();
+    this.readOut(null);
+    this.compare(false);
+    this.divideAt(0.5);
+    this.resetView();
+  }
+
+  fillChoices() {
+    const { maps, names, colours } = this.data;
+    this.ui.label.replaceChildren(...Object.keys(maps).map((name) => new Option(names[name], name)));
+    this.ui.label.value = this.label;
+    this.ui.labelField.hidden = Object.keys(maps).length < 2;
+    this.ui.colours.replaceChildren(...Object.keys(colours).map((name) => new Option(name)));
+    this.ui.colours.value = taste.colours ??= Object.keys(colours)[0];
+    this.ui.opacity.value = taste.opacity;
+  }
+
+  // ---- From the small map to the picture: enlargeMap, then colourMap, then paint ----
+
+  enlargeMap() {
+    const values = new Float32Array(bytes(this.data.maps[this.label]).buffer);
+    this.levels = enlarge(values, this.data.geometry);
+    this.isSilent = !values.some((value) => value > 0);
+    this.colourMap();
+  }
+
+  colourMap() {
+    const table = bytes(this.data.colours[taste.colours]);
+    const least = 255 * Number(this.ui.threshold.value);
+    colour(this.overlay, this.levels, palette(table, (level) => (level < least ? 0 : level)));
+    colour(this.ui.bar, Uint8Array.from(ALL_LEVELS), palette(table, (level) => (level < least ? 0 : 255)));
+    this.paint();
+  }
+
+  paint() {
+    this.compose(this.ui.canvas.getContext("2d"), this.isShown);
+    this.describe();
+  }
+
+  // A pixel's share of colour is opacity times the map there: the overlay's own alpha is the map.
+  compose(context, withMap) {
+    context.globalAlpha = 1;
+    context.drawImage(this.scan.image, 0, 0);
+    context.globalAlpha = taste.opacity;
+    if (withMap) context.drawImage(this.overlay, 0, 0);
+    context.globalAlpha = 1;
+  }
+
+  describe() {
+    const { ui, data, label, isShown } = this;
+    const shown = data.names[label];
+    const answer = data.names[data.label].toLowerCase();
+    ui.heading.textContent =
+      label === data.label
+        ? `Map of where the answer comes from (${data.method})`
+        : `Map of what speaks for ${shown.toLowerCase()} (${data.method}); the answer is ${answer}`;
+    ui.scale.style.visibility = this.isSilent ? "hidden" : "visible";
+    ui.nothing.textContent = this.isSilent ? `Nothing in this scan speaks for ${shown.toLowerCase()}.` : "";
+    ui.flip.textContent = isShown ? "Hide map" : "Show map";
+    ui.rightTag.textContent = isShown ? `Map: ${shown.toLowerCase()}` : "Map hidden";
+    ui.rightTag.hidden = isShown && !this.isComparing;
+    ui.opacityText.textContent = percent(taste.opacity);
+    ui.opacity.ariaValueText = percent(taste.opacity);
+    ui.thresholdText.textContent = Number(ui.threshold.value) ? Number(ui.threshold.value).toFixed(2) : "off";
+    ui.canvas.ariaLabel = isShown
+      ? `${data.name} with the map of ${shown.toLowerCase()} at ${percent(taste.opacity)} opacity`
+      : `${data.name} without its map`;
+  }
+
+  // ---- What the reader does ----
+
+  listen() {
+    const { ui, root } = this;
+    const { signal } = this.closing;
+    const on = (node, type, act) => node.addEventListener(type, act.bind(this), { signal, passive: false });
+
+    on(ui.label, "change", () => ((this.label = ui.label.value), this.enlargeMap()));
+    on(ui.colours, "change", () => ((taste.colours = ui.colours.value), this.colourMap()));
+    on(ui.threshold, "input", this.colourMap);
+    on(ui.opacity, "input", () => ((taste.opacity = Number(ui.opacity.value)), this.paint()));
+    on(ui.flip, "click", this.flip);
+    on(ui.compare, "click", () => this.compare(!this.isComparing));
+    on(ui.zoomIn, "click", () => this.zoomBy(ZOOM_STEP));
+    on(ui.zoomOut, "click", () => this.zoomBy(1 / ZOOM_STEP));
+    on(ui.reset, "click", this.resetView);
+    on(ui.save, "click", this.save);
+
+    on(ui.stage, "wheel", this.turnWheel);
+    on(ui.stage, "pointerdown", this.grab);
+    on(ui.stage, "pointermove", this.drag);
+    for (const type of ["pointerup", "pointercancel"]) on(ui.stage, type, this.letGo);
+    on(ui.stage, "pointerleave", () => this.readOut(null));
+    on(ui.divider, "pointerdown", this.grabDivider);
+    on(ui.divider, "pointermove", this.dragDivider);
+    on(ui.divider, "keydown", this.pressOnDivider);
+
+    on(root, "keydown", this.press);
+    // With the cursor over the picture and nothing else in focus, keys need no click first.
+    on(document, "keydown", (event) => {
+      if (document.activeElement === document.body && ui.stage.matches(":hover")) this.press(event);
+    });
+    document.addEventListener("scroll", () => (this.scrolledAt = performance.now()), { signal, capture: true });
+  }
+
+  flip() {
+    this.isShown = !this.isShown;
+    this.paint();
+  }
+
+  compare(isOn) {
+    this.isComparing = isOn;
+    this.ui.compare.ariaPressed = String(isOn);
+    this.ui.stage.classList.toggle("comparing", isOn);
+    this.ui.divider.hidden = this.ui.leftTag.hidden = !isOn;
+    if (this.levels) this.describe();
+  }
+
+  divideAt(share) {
+    this.division = clamp(share, 0, 1);
+    this.ui.stage.style.setProperty("--division", this.division);
+    this.ui.divider.ariaValueNow = String(Math.round(100 * this.division));
+  }
+
+  resetView() {
+    this.view = { zoom: 1, x: 0, y: 0 };
+    this.place();
+  }
+
+  // `at` stays where it is; it and the view's x and y are shares of the stage, so a new width changes nothing.
+  zoomBy(factor, at = [0.5, 0.5]) {
+    const zoom = clamp(this.view.zoom * factor, 1, LARGEST_ZOOM);
+    const ratio = zoom / this.view.zoom;
+    this.view.zoom = zoom;
+    this.moveBy((at[0] - this.view.x) * (1 - ratio), (at[1] - this.view.y) * (1 - ratio));
+  }
+
+  moveBy(x, y) {
+    const { view } = this;
+    view.x = clamp(view.x + x, 1 - view.zoom, 0);
+    view.y = clamp(view.y + y, 1 - view.zoom, 0);
+    this.place();
+  }
+
+  place() {
+    const { zoom, x, y } = this.view;
+    for (const [name, value] of Object.entries({ zoom, x, y })) this.ui.stage.style.setProperty(`--${name}`, value);
+    this.ui.stage.classList.toggle("zoomed", zoom > 1);
+  }
+
+  turnWheel(event) {
+    const isScrolling = performance.now() - this.scrolledAt < 200;
+    const zoomsOutOfWhole = event.deltaY > 0 && this.view.zoom === 1;
+    // The page's own scrolling is not held up when the picture happens to pass under the cursor.
+    if ((isScrolling || zoomsOutOfWhole) && !event.ctrlKey) return;
+    event.preventDefault();
+    const pixels = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? 33 * event.deltaY : event.deltaY;
+    const speed = event.ctrlKey ? 0.01 : 0.002; // A pinch on a touchpad comes as small steps with ctrl.
+    this.zoomBy(Math.exp(-clamp(pixels * speed, -0.5, 0.5)), this.shareOfStage(event));
+  }
+
+  grab(event) {
+    this.readOut(event);
+    if (event.button !== 0) return;
+    this.ui.stage.setPointerCapture(event.pointerId);
+    this.pointers.set(event.pointerId, this.shareOfStage(event));
+  }
+
+  drag(event) {
+    if (this.pointers.has(event.pointerId)) this.moveGrip(event);
+    this.readOut(event);
+  }
+
+  // One finger or the mouse moves, two fingers move and zoom.
+  moveGrip(event) {
+    const before = grip([...this.pointers.values()]);
+    this.pointers.set(event.pointerId, this.shareOfStage(event));
+    const after = grip([...this.pointers.values()]);
+    this.moveBy(after.x - before.x, after.y - before.y);
+    if (before.spread) this.zoomBy(after.spread / before.spread, [after.x, after.y]);
+  }
+
+  letGo(event) {
+    this.pointers.delete(event.pointerId);
+  }
+
+  grabDivider(event) {
+    event.stopPropagation();
+    this.ui.divider.setPointerCapture(event.pointerId);
+  }
+
+  dragDivider(event) {
+    event.stopPropagation();
+    if (this.ui.divider.hasPointerCapture(event.pointerId)) this.divideAt(this.shareOfStage(event)[0]);
+  }
+
+  pressOnDivider(event) {
+    const step = { ArrowLeft: -0.02, ArrowRight: 0.02, ArrowDown: -0.02, ArrowUp: 0.02, Home: -1, End: 1 }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    event.stopPropagation();
+    this.divideAt(this.division + step);
+  }
+
+  press(event) {
+    const target = event.composedPath()[0];
+    if (event.ctrlKey || event.metaKey || event.altKey || target === this.ui.label || target === this.ui.colours) return;
+    const isOnPicture = !target.matches("input, button");
+    const acts = {
+      "+": () => this.zoomBy(ZOOM_STEP),
+      "=": () => this.zoomBy(ZOOM_STEP),
+      "-": () => this.zoomBy(1 / ZOOM_STEP),
+      0: () => this.resetView(),
+      m: () => this.flip(),
+      d: () => this.compare(!this.isComparing),
+    };
+    let act = acts[event.key.toLowerCase()];
+    if (isOnPicture && event.key === " ") act = acts.m;
+    if (isOnPicture && this.view.zoom > 1 && ARROWS[event.key]) {
+      act = () => this.moveBy(...ARROWS[event.key].map((step) => 0.1 * step));
+    }
+    if (!act) return;
+    event.preventDefault();
+    event.stopPropagation();
+    act();
+  }
+
+  shareOfStage({ clientX, clientY }) {
+    const box = this.ui.stage.getBoundingClientRect();
+    return [(clientX - box.left) / box.width, (clientY - box.top) / box.height];
+  }
+
+  readOut(event) {
+    const index = event && this.pixelAt(event);
+    this.ui.readout.textContent =
+      index === null
+        ? "Point at the picture, or touch it, to read its values."
+        : `Map here: ${(this.levels[index] / 255).toFixed(2)} · scan: ${this.scan.gray[index]} of 255`;
+  }
+
+  pixelAt({ clientX, clientY }) {
+    const { width, height } = this.data.geometry;
+    const box = this.ui.canvas.getBoundingClientRect(); // Zoom and place included.
+    const scale = Math.min(box.width / width, box.height / height);
+    const column = Math.floor((clientX - box.left - box.width / 2) / scale + width / 2);
+    const row = Math.floor((clientY - box.top - box.height / 2) / scale + height / 2);
+    const isInside = column >= 0 && column < width && row >= 0 && row < height;
+    return isInside ? row * width + column : null;
+  }
+
+  async save() {
+    const { name, names, method } = this.data;
+    const caption = [names[this.label], method, `opacity ${percent(taste.opacity)}`];
+    if (Number(this.ui.threshold.value) > 0) caption.push(`above ${this.ui.thresholdText.textContent}`);
+    const canvas = this.printed(caption.join(" · "));
+    const blob = await new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(blob);
+    link.download = `${name.replace(/\.[^.]*$/, "")}-${this.label}.png`;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+  }
+
+  // The scan with its map, pixel for pixel, over a footer with the colour bar and a caption.
+  printed(caption) {
+    const { width, height } = this.data.geometry;
+    const line = Math.max(12, Math.round(width / 32));
+    const canvas = document.createElement("canvas");
+    Object.assign(canvas, { width, height: height + 4 * line });
+    const context = canvas.getContext("2d");
+    context.fillRect(0, 0, canvas.width, canvas.height);
+    this.compose(context, true);
+
+    context.fillStyle = "white";
+    context.font = `${0.8 * line}px sans-serif`;
+    context.textBaseline = "middle";
+    const inner = width - 2 * line;
+    context.drawImage(this.ui.bar, line, height + 0.5 * line, inner, 0.8 * line);
+    context.fillText("0 no evidence", line, height + 2 * line, inner / 2);
+    context.fillText(caption, line, height + 3.2 * line, inner);
+    context.textAlign = "right";
+    context.fillText("strongest evidence 1", width - line, height + 2 * line, inner / 2);
+    return canvas;
+  }
+}
+
+const clamp = (value, least, most) => Math.min(Math.max(value, least), most);
+const percent = (share) => `${Math.round(100 * share)} %`;
+const bytes = (base64) => Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+
+async function decode(url) {
+  const image = new Image();
+  image.src = url;
+  await image.decode();
+  const canvas = document.createElement("canvas");
+  Object.assign(canvas, { width: image.naturalWidth, height: image.naturalHeight });
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.drawImage(image, 0, 0);
+  const rgba = context.getImageData(0, 0, canvas.width, canvas.height).data;
+  const gray = new Uint8Array(rgba.length / 4);
+  for (let index = 0; index < gray.length; index++) gray[index] = rgba[4 * index];
+  return { image, gray };
+}
+
+// The middle of one or two points and how far apart they are.
+function grip([first, second = first]) {
+  const [x, y] = [(first[0] + second[0]) / 2, (first[1] + second[1]) / 2];
+  return { x, y, spread: Math.hypot(first[0] - second[0], first[1] - second[1]) };
+}
+
+// As brat.preprocess.Geometry.to_scan: bilinear with half-pixel centres, the edge repeated, 0 outside the square.
+// Returns levels of 0 to 255, one a scan pixel.
+function enlarge(values, { x, y, side, width, height }) {
+  const n = Math.sqrt(values.length);
+  const levels = new Uint8Array(width * height);
+  const columns = taps(n, side, x, width);
+  for (const { at, first, second, share } of taps(n, side, y, height)) {
+    const row = Float32Array.from({ length: n }, (_, cell) => {
+      return values[first * n + cell] * (1 - share) + values[second * n + cell] * share;
+    });
+    for (const column of columns) {
+      const value = row[column.first] * (1 - column.share) + row[column.second] * column.share;
+      levels[at * width + column.at] = Math.round(255 * value);
+    }
+  }
+  return levels;
+}
+
+// Along one axis, for each scan pixel in the square: the two cells it lies between and the second one's share.
+function taps(n, side, start, length) {
+  const found = [];
+  for (let at = Math.max(start, 0); at < Math.min(start + side, length); at++) {
+    const position = clamp(((at - start + 0.5) * n) / side - 0.5, 0, n - 1);
+    const first = Math.floor(position);
+    found.push({ at, first, second: Math.min(first + 1, n - 1), share: position - first });
+  }
+  return found;
+}
+
+// RGB of 256 levels -> their RGBA.
+function palette(table, alphaOf) {
+  return Uint8Array.from(ALL_LEVELS.flatMap((level) => [...table.slice(3 * level, 3 * level + 3), alphaOf(level)]));
+}
+
+function colour(canvas, levels, palette) {
+  const picture = new ImageData(canvas.width, canvas.height);
+  const pixels = new Uint32Array(picture.data.buffer);
+  const colours = new Uint32Array(palette.buffer);
+  for (let index = 0; index < pixels.length; index++) pixels[index] = colours[levels[index]];
+  canvas.getContext("2d").putImageData(picture, 0, 0);
+}

@@ -1,0 +1,138 @@
+"""The shipped model: Keras and LiteRT agree, the map is Grad-CAM, samples and held-out slices read as pinned."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from brat import CLASSES, WEIGHTS
+from brat.classifier import Classifier
+from brat.explain import grad_cam, reference_cam
+from brat.preprocess import prepare
+from brat.samples import load_samples
+from brat.scans import read_scan
+
+PINNED = Path(__file__).parent / "pinned_readings.json"
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    return Classifier()
+
+
+@pytest.fixture(scope="module")
+def inputs():
+    return {s.name: prepare(read_scan(s.file).gray)[0] for s in load_samples()}
+
+
+def test_litert_equals_keras(classifier, inputs):
+    keras = pytest.importorskip("keras", reason="needs the full installation")
+    batch = np.stack(list(inputs.values()))
+    outputs = keras.models.load_model(WEIGHTS / "model.keras").predict(batch, verbose=0)
+    for row, model_input in enumerate(batch):
+        prediction = classifier.predict(model_input)
+        for name in ("probabilities", "maps", "features"):
+            served = getattr(prediction, name)
+            np.testing.assert_allclose(served, outputs[name][row], rtol=1e-4, atol=1e-4, err_msg=name)
+
+
+def test_probabilities_follow_from_the_maps(classifier, inputs):
+    for model_input in inputs.values():
+        prediction = classifier.predict(model_input)
+        logits = prediction.maps.mean(axis=(0, 1))
+        expected = np.exp(logits - logits.max())
+        np.testing.assert_allclose(prediction.probabilities, expected / expected.sum(), atol=1e-5)
+        assert prediction.probabilities.sum() == pytest.approx(1, abs=1e-5)
+        assert prediction.confidence == prediction.by_class()[prediction.label]
+
+
+def test_the_map_is_grad_cam(classifier, inputs):
+    pytest.importorskip("tf_keras_vis", reason="needs the full installation")
+    compared = 0
+    for model_input in inputs.values():
+        prediction = classifier.predict(model_input)
+        for label in CLASSES:
+            free = grad_cam(prediction, label)
+            if not free.any():
+                continue
+            reference = reference_cam("Grad-CAM", model_input, label)
+            assert np.corrcoef(free.ravel(), reference.ravel())[0, 1] > 0.999
+            compared += 1
+    assert compared >= len(inputs)
+
+
+@pytest.mark.parametrize("method", ["Grad-CAM++", "Score-CAM"])
+def test_reference_methods_give_maps(inputs, method):
+    pytest.importorskip("tf_keras_vis", reason="needs the full installation")
+    cam = reference_cam(method, next(iter(inputs.values())), "no_tumor")
+    assert cam.shape == (14, 14)
+    assert cam.min() >= 0
+    assert cam.max() == pytest.approx(1)
+
+
+def test_samples_read_as_pinned(classifier, inputs):
+    """Catches a change of preprocessing or weights; `python tests/test_model.py` writes the pins anew."""
+    pinned = json.loads(PINNED.read_text())
+    assert pinned["model_sha256"] == classifier.digest
+    assert set(pinned["probabilities"]) == set(inputs)
+    for name, model_input in inputs.items():
+        np.testing.assert_allclose(
+            classifier.predict(model_input).probabilities, pinned["probabilities"][name], atol=1e-3, err_msg=name
+        )
+
+
+def test_shipped_files_belong_together():
+    import hashlib
+
+    card = json.loads((WEIGHTS / "model_card.json").read_text())
+    metrics = json.loads((WEIGHTS / "metrics.json").read_text())
+    for name in ("model.keras", "model.tflite"):
+        assert hashlib.sha256((WEIGHTS / name).read_bytes()).hexdigest() == card[name]["sha256"]
+    assert metrics["model_sha256"] == card["model.tflite"]["sha256"]
+    assert metrics["data_fingerprint"] == card["data_fingerprint"]
+    assert card["model.tflite"]["bytes"] <= 12e6
+
+
+def test_held_out_slices_read_as_reported(data, classifier):
+    """The shipped weights' accuracy on the fold that they were not trained on is the reported one."""
+    from brat.datasets import read_index
+    from brat.metrics import classification
+    from brat.readings import read_slices
+
+    metrics = json.loads((WEIGHTS / "metrics.json").read_text())
+    held_out = [s for s in read_index(data) if s.fold == metrics["fold"] and s.label]
+    readings = read_slices(classifier, held_out)
+    probabilities = np.exp(readings.logits - readings.logits.max(axis=1, keepdims=True))
+    labels = np.array([CLASSES.index(s.label) for s in held_out])
+    measured = classification(labels, probabilities, np.ones(len(labels)))
+    reported = metrics["protocols"]["four_classes"]["metrics"]
+    for name in ("accuracy", "balanced_accuracy"):
+        assert measured[name] == pytest.approx(reported[name]["value"], abs=0.005)
+    assert measured["accuracy"] >= 0.924
+    assert measured["balanced_accuracy"] >= 0.912
+
+
+def test_serving_does_not_import_tensorflow():
+    """Nor anything else that is slow to import and not needed for a reading."""
+    code = (
+        "import sys; from brat import classifier, cli, explain, preprocess, samples, scans;"
+        "s = samples.load_samples()[0];"
+        "classifier.Classifier().predict(preprocess.prepare(scans.read_scan(s.file).gray)[0]);"
+        "print(*sorted({m.split('.')[0] for m in sys.modules}))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(result.stdout.split())
+    assert "brat" in loaded
+    assert not loaded & {"tensorflow", "keras", "albumentations", "sklearn", "scipy", "plotly", "streamlit"}
+
+
+if __name__ == "__main__":
+    served = Classifier()
+    pins = {
+        s.name: [round(float(p), 5) for p in served.predict(prepare(read_scan(s.file).gray)[0]).probabilities]
+        for s in load_samples()
+    }
+    PINNED.write_text(json.dumps({"model_sha256": served.digest, "probabilities": pins}, indent=1) + "\n")
