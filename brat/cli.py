@@ -233,6 +233,8 @@ def _evaluate(options: argparse.Namespace) -> int:
         print(protocol["what"])
         for name, estimate in protocol["metrics"].items():
             if not name.startswith("confusion/") and estimate["value"] is not None:
-                print(f"  {name:28} {estimate['value']:.3f}  ({estimate['low']:.3f} to {estimate['high']:.3f})")
+                print(
+                    f"  {name:28} {estimate['value']:.3f}  ({estimate['low']:.3f} to {estimate['high']:.3f})"
+                )
     print(f"\nWrote {Path(options.weights) / 'metrics.json'}.")
     return 0

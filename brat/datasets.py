@@ -19,7 +19,7 @@ import numpy as np
 
 from brat import CLASSES
 from brat.scans import SUFFIXES
-from brat.twins import near_duplicate_groups
+from brat.twins import has_twin, near_duplicate_groups, thumbnails
 
 FOLDS = 5
 
@@ -285,6 +285,24 @@ def split(slices: Sequence[Slice], test_fold: int, validation_fold: int | None) 
     refuse_leaks(train, validation)
     refuse_leaks(train + validation, test)
     return result
+
+
+def without_twins(parts: Split) -> Split:
+    """Take from training what looks like a slice of another side, and from validation what does of the test.
+
+    An index's groups may have been made with another measure than `brat.twins`, and then twins are left
+    between its folds. The test side stays whole, so that results remain comparable.
+    """
+    train, validation, test = (
+        thumbnails([s.path for s in side]) for side in (parts.train, parts.validation, parts.test)
+    )
+    seen = has_twin(train, np.concatenate([validation, test]))
+    looked_at = has_twin(validation, test)
+    return Split(
+        [s for s, twin in zip(parts.train, seen, strict=True) if not twin],
+        [s for s, twin in zip(parts.validation, looked_at, strict=True) if not twin],
+        parts.test,
+    )
 
 
 def refuse_leaks(seen: Sequence[Slice], unseen: Sequence[Slice]) -> None:

@@ -48,7 +48,7 @@ def evaluate(data: str | Path, weights: str | Path, fold: int) -> dict:
         )
     if fold != card["test_fold"]:
         raise ValueError(
-            f"The model in {weights} was trained on fold {fold}; the fold it has not seen is {card['test_fold']}."
+            f"The model in {weights} was trained on fold {fold}; it has not seen fold {card['test_fold']}."
         )
     classifier = Classifier(weights)
     readings = read_slices(classifier, [s for s in slices if s.fold == fold])
@@ -122,11 +122,7 @@ def _detection(readings: Readings, probabilities: np.ndarray, wanted) -> dict | 
 
 def _localisation(readings: Readings, probabilities: np.ndarray) -> dict | None:
     read = probabilities.argmax(axis=1)
-    rows = [
-        row
-        for row, s in enumerate(readings.slices)
-        if s.boxes and s.allowed[read[row]]
-    ]
+    rows = [row for row, s in enumerate(readings.slices) if s.boxes and s.allowed[read[row]]]
     if not rows:
         return None
     chosen = readings.take(rows)

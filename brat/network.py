@@ -83,11 +83,13 @@ class MapLoss(keras.losses.Loss):
 
         -log sum_A p                                smoothed towards the uniform distribution
         + locate x cross-entropy(B / sum B, softmax over cells of the allowed map)
-        + confine x -log(share of the allowed map's softplus that lies in cells the tumour touches)
+        + confine x (mean over B of softplus(-e) + mean outside the tumour of softplus(e))
 
-    The softmax puts the peak into the tumour but does not feel an offset; the share gives the values
-    themselves a meaning, after "right for the right reasons" (Ross et al. 2017, arXiv 1703.03717).
-    The last two count only where there is a box.
+    where e, the evidence of a cell, is the log-sum-exp of the allowed maps. The softmax puts the peak into
+    the tumour but does not feel an offset; the last term gives the sign of the map a meaning, above zero in
+    the tumour and below it elsewhere, after "right for the right reasons" (Ross et al. 2017, arXiv
+    1703.03717), so that the map clipped at zero is the size of the tumour. Both count only where there is
+    a box.
 
     Called with y_true float32 (n, 4 + 14 * 14): the allowed classes, then the tumour's share of each
     cell, row by row; and y_pred, the maps (n, 14, 14, 4).
@@ -111,9 +113,9 @@ class MapLoss(keras.losses.Loss):
         boxed = ops.cast(area > 0, y_pred.dtype)
         target = tumor / ops.maximum(area, 1e-6)[:, None]
         locate = -ops.sum(target * ops.log_softmax(evidence, axis=-1), axis=-1)
-        strength = ops.softplus(evidence)
-        inside = ops.sum(strength * ops.cast(tumor > 0, y_pred.dtype), axis=-1)
-        confine = -ops.log((inside + 1e-6) / (ops.sum(strength, axis=-1) + 1e-6))
+        outside = ops.cast(tumor <= 0, y_pred.dtype)
+        confine = ops.sum(target * ops.softplus(-evidence), axis=-1)
+        confine += ops.sum(outside * ops.softplus(evidence), axis=-1) / ops.maximum(ops.sum(outside, axis=-1), 1)
         return classify + boxed * (self.locate * locate + self.confine * confine)
 
 

@@ -64,9 +64,7 @@ class Geometry:
         scan = np.zeros((self.height, self.width), np.float32)
         left, top = max(self.x, 0), max(self.y, 0)
         right, bottom = min(self.x + self.side, self.width), min(self.y + self.side, self.height)
-        scan[top:bottom, left:right] = square[
-            top - self.y : bottom - self.y, left - self.x : right - self.x
-        ]
+        scan[top:bottom, left:right] = square[top - self.y : bottom - self.y, left - self.x : right - self.x]
         return scan
 
     def box_to_input(self, box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
@@ -84,8 +82,8 @@ class Geometry:
 def find_head(gray: np.ndarray) -> tuple[int, int, int, int]:
     """Bounding box (left, top, right, bottom; right and bottom exclusive) of the head in scan pixels.
 
-    The largest bright piece, after lines thinner than about 2 % of the scan (frames, rulers, letters)
-    are opened away. The whole scan where nothing of at least a twentieth of it stands out.
+    The largest bright piece, after thin lines, up to 3 pixels in 512 (frames, rulers, letters), are
+    opened away. The whole scan where nothing of at least a twentieth of it stands out.
 
     Args:
         gray: uint8 (height, width).

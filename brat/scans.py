@@ -255,8 +255,6 @@ def _decode(image: Image.Image) -> np.ndarray:
 
 
 def _decode_deep_colour(data: bytes, image: Image.Image) -> np.ndarray:
-    # Pillow refuses what is damaged; OpenCV may fill the rest with black.
-    image.load()
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None:
         raise ValueError("OpenCV could not decode the image")

@@ -19,7 +19,7 @@ import numpy as np
 from tqdm import tqdm
 
 from brat import CLASSES
-from brat.datasets import Slice, count_classes, fingerprint, read_index, split
+from brat.datasets import Slice, Split, count_classes, fingerprint, read_index, split, without_twins
 from brat.enhance import augmentation
 from brat.network import MAP_SIZE, MapLoss, accuracy, build
 from brat.preprocess import SIZE, frame, to_input
@@ -108,9 +108,7 @@ def draw_chances(slices: Sequence[Slice], site_balance: float) -> np.ndarray:
     total: Counter[str] = Counter()
     for (label, _), share in weight.items():
         total[label] += share
-    chances = [
-        weight[s.label, s.site] / total[s.label] / sites[s.label, s.site] / len(total) for s in slices
-    ]
+    chances = [weight[s.label, s.site] / total[s.label] / sites[s.label, s.site] / len(total) for s in slices]
     return np.array(chances)
 
 
@@ -158,17 +156,26 @@ def train(
         FileExistsError: `out` holds a run and `resume` is off.
         ValueError: the run in `out` was made with other data, folds or recipe.
     """
-    recipe = recipe or Recipe()
-    out = Path(out)
     slices = read_index(data)
-    parts = split(slices, test_fold, validation_fold)
-    plan = {
+    parts = without_twins(split(slices, test_fold, validation_fold))
+    about = {
         "data_fingerprint": fingerprint(slices),
         "test_fold": test_fold,
         "validation_fold": validation_fold,
-        "backbone": _describe_backbone(backbone),
-        "recipe": asdict(recipe),
     }
+    return fit(parts, about, backbone, out, recipe or Recipe(), resume)
+
+
+def fit(
+    parts: Split, about: dict, backbone: str | Path, out: str | Path, recipe: Recipe, resume: bool = False
+) -> Path:
+    """Train one model on a split that is already made; arguments and exceptions else as for `train`.
+
+    Args:
+        about: what tells this split from others, for the model card.
+    """
+    out = Path(out)
+    plan = {**about, "backbone": _describe_backbone(backbone), "recipe": asdict(recipe)}
     done = _open_run(out, plan, resume)
     keras.utils.set_random_seed(recipe.seed)
     training, serving = build(backbone)
@@ -184,7 +191,7 @@ def train(
         keras.callbacks.CSVLogger(str(out / "history.csv"), append=resume),
         keras.callbacks.BackupAndRestore(str(out / "checkpoint"), delete_checkpoint=False),
     ]
-    if validation_fold is not None:
+    if parts.validation:
         watched = min((float(row["val_loss"]) for row in done), default=None)
         callbacks.insert(
             0,
@@ -228,9 +235,13 @@ def _open_run(out: Path, plan: dict, resume: bool) -> list[dict[str, str]]:
     marker, history = out / "plan.json", out / "history.csv"
     if marker.exists():
         if not resume:
-            raise FileExistsError(f"{out} already holds a run. Add --resume to go on with it, or name another folder.")
+            raise FileExistsError(
+                f"{out} already holds a run. Add --resume to go on with it, or name another folder."
+            )
         if json.loads(marker.read_text()) != plan:
-            raise ValueError(f"{out} holds a run with other data, folds, backbone or recipe; it cannot be resumed with these.")
+            raise ValueError(
+                f"{out} holds a run with other data, folds, backbone or recipe: name another folder."
+            )
         if history.exists():
             with history.open(newline="") as handle:
                 return list(csv.DictReader(handle))

@@ -77,7 +77,7 @@ def nearest(thumbs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def has_twin(thumbs: np.ndarray, others: np.ndarray) -> np.ndarray:
     """bool (n,): which rows of `thumbs` (n, 1024) correlate above `NEAR_DUPLICATE` with a row of `others`."""
     blocks = _correlations(thumbs, others)
-    return np.concatenate([(block > NEAR_DUPLICATE).any(axis=1) for _, block in blocks])
+    return np.concatenate([np.zeros(0, bool), *((block > NEAR_DUPLICATE).any(axis=1) for _, block in blocks)])
 
 
 def twin_share(test_paths: Sequence[Path], train_paths: Sequence[Path]) -> float:

@@ -69,6 +69,8 @@ def matrix(entry: dict) -> list[list[float]]:
 def show_card(card: dict) -> None:
     recipe = card["recipe"]
     training = card["train_slices"]
+    names = {**CLASS_NAMES, "tumor_of_unknown_class": "tumour of unknown class"}
+    counts = ", ".join(f"{count:,} {names[name].lower()}" for name, count in training.items())
     st.markdown(
         f"""
 **What it is.** MobileNetV2 1.0 with its last stage at stride 16 and class maps as its head;
@@ -77,7 +79,7 @@ def show_card(card: dict) -> None:
 
 **What it learned from.** {sum(training.values()):,} slices from the public collections
 {", ".join(f"`{source}`" for source in card["sources"])}:
-{", ".join(f"{count:,} {CLASS_NAMES.get(name, 'tumour of unknown class').lower()}" for name, count in training.items())}.
+{counts}.
 On {card["boxes"]:,} of them a box was drawn round the tumour, and the class maps were trained to lie in it.
 
 **What it is for.** Teaching, research, and a second look at single T1-weighted contrast-enhanced slices

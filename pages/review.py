@@ -13,8 +13,8 @@ from brat.samples import Sample, load_samples
 from brat.scans import Scan, UnreadableScan, read_scan
 from pages.viewer import viewer
 
+# Below this probability the page calls a reading unsure.
 UNSURE = 0.7
-"""Below this probability the page calls a reading unsure."""
 
 
 @st.cache_resource(show_spinner=False)
@@ -156,8 +156,7 @@ def show_enhancement(scan: Scan) -> tuple[float | None, float | None]:
     st.subheader("Enhance", anchor=False)
     original, equalised, brightened = st.columns(3)
     with original:
-        st.toggle("Original", value=True, disabled=True, key="original")
-        st.caption("As uploaded.")
+        st.markdown("As uploaded")
         st.image(scan.gray, width="stretch")
     with equalised:
         clip_limit = change = None
@@ -195,8 +194,7 @@ st.file_uploader(
 )
 if st.session_state.problem:
     st.error(
-        st.session_state.problem
-        + (f" The reading below is still that of **{scan.name}**." if scan else "")
+        st.session_state.problem + (f" The reading below is still that of **{scan.name}**." if scan else "")
     )
 if scan is None:
     st.markdown("Or try one of these:")

@@ -1,4 +1,4 @@
-"""The shipped model: Keras and LiteRT agree, the map is Grad-CAM, samples and held-out slices read as pinned."""
+"""The shipped model: Keras and LiteRT agree, the map is Grad-CAM, samples and held-out slices as pinned."""
 
 import json
 import subprocess
@@ -80,7 +80,10 @@ def test_samples_read_as_pinned(classifier, inputs):
     assert set(pinned["probabilities"]) == set(inputs)
     for name, model_input in inputs.items():
         np.testing.assert_allclose(
-            classifier.predict(model_input).probabilities, pinned["probabilities"][name], atol=1e-3, err_msg=name
+            classifier.predict(model_input).probabilities,
+            pinned["probabilities"][name],
+            atol=1e-3,
+            err_msg=name,
         )
 
 
@@ -96,14 +99,14 @@ def test_shipped_files_belong_together():
     assert card["model.tflite"]["bytes"] <= 12e6
 
 
-def test_held_out_slices_read_as_reported(data, classifier):
+def test_held_out_slices_read_as_reported(data_index, classifier):
     """The shipped weights' accuracy on the fold that they were not trained on is the reported one."""
     from brat.datasets import read_index
     from brat.metrics import classification
     from brat.readings import read_slices
 
     metrics = json.loads((WEIGHTS / "metrics.json").read_text())
-    held_out = [s for s in read_index(data) if s.fold == metrics["fold"] and s.label]
+    held_out = [s for s in read_index(data_index) if s.fold == metrics["fold"] and s.label]
     readings = read_slices(classifier, held_out)
     probabilities = np.exp(readings.logits - readings.logits.max(axis=1, keepdims=True))
     labels = np.array([CLASSES.index(s.label) for s in held_out])

@@ -33,7 +33,7 @@ def centroid(values: np.ndarray) -> tuple[float, float]:
     return float((values * columns).sum() / values.sum()), float((values * rows).sum() / values.sum())
 
 
-@pytest.fixture(params=HEADS, ids=lambda name: name.replace(" ", "-"))
+@pytest.fixture(scope="module", params=HEADS, ids=lambda name: name.replace(" ", "-"))
 def head(request, make_head):
     height, width, center, radii = HEADS[request.param]
     return make_head(height, width, center, radii), center, radii
@@ -47,7 +47,7 @@ class TestGeometry:
         # Pixel centres: the middle of input pixel u lies at u + 1/2 of 224.
         expected = geometry.x + (u + 0.5) * scale - 0.5, geometry.y + (v + 0.5) * scale - 0.5
         on_scan = geometry.to_scan(spot((SIZE, SIZE), u, v, sigma=max(3, 1.5 / scale)))
-        assert centroid(on_scan) == pytest.approx(expected, abs=1)
+        assert centroid(on_scan) == pytest.approx(expected, abs=0.5)
 
     def test_mark_on_the_scan_is_found_again_where_it_was(self, head):
         gray, (x, y), (across, down) = head
@@ -65,7 +65,7 @@ class TestGeometry:
             assert geometry == same
             difference = framed.astype(np.float32) - unmarked
             assert difference.max() > 60
-            assert centroid(geometry.to_scan(difference)) == pytest.approx(at, abs=1)
+            assert centroid(geometry.to_scan(difference)) == pytest.approx(at, abs=0.5)
 
     def test_cell_of_a_class_map_covers_its_sixteen_input_pixels(self, make_head):
         _, geometry = frame(make_head(480, 512, (300, 200), (150, 180)))
@@ -73,7 +73,7 @@ class TestGeometry:
         cells[9, 4] = 1
         scale = geometry.side / SIZE
         expected = geometry.x + (4 + 0.5) * 16 * scale - 0.5, geometry.y + (9 + 0.5) * 16 * scale - 0.5
-        assert centroid(geometry.to_scan(cells)) == pytest.approx(expected, abs=1)
+        assert centroid(geometry.to_scan(cells)) == pytest.approx(expected, abs=0.5)
 
     def test_whole_map_covers_the_framed_part_of_the_scan_and_nothing_else(self, head):
         gray = head[0]
@@ -86,6 +86,17 @@ class TestGeometry:
         assert covered.shape == gray.shape
         assert covered.dtype == np.float32
         np.testing.assert_array_equal(covered, expected)
+
+    def test_map_rises_evenly_from_cell_to_cell(self, head):
+        gray = head[0]
+        _, geometry = frame(gray)
+        on_scan = geometry.to_scan(np.tile(np.arange(14, dtype=np.float32), (14, 1)))
+        # Columns between the middles of the first and the last cell.
+        columns = np.arange(gray.shape[1])
+        expected = (columns + 0.5 - geometry.x) * 14 / geometry.side - 0.5
+        inside = (expected >= 0) & (expected <= 13)
+        row = np.clip(geometry.y + geometry.side // 2, 0, gray.shape[0] - 1)
+        np.testing.assert_allclose(on_scan[row, inside], expected[inside], atol=0.02)
 
     def test_map_stays_within_its_range(self, head):
         _, geometry = frame(head[0])
@@ -112,9 +123,14 @@ class TestGeometry:
 
         filled = np.zeros(gray.shape, np.float32)
         filled[top:bottom, left:right] = 1
-        on_input = cv2.resize(geometry.crop(filled), (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+        shrinks = geometry.side > SIZE
+        on_input = cv2.resize(
+            geometry.crop(filled),
+            (SIZE, SIZE),
+            interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR,
+        )
         # A box is measured from edge to edge, a centroid from pixel centre to pixel centre.
-        assert centroid(on_input) == pytest.approx((x - 0.5, y - 0.5), abs=1)
+        assert centroid(on_input) == pytest.approx((x - 0.5, y - 0.5), abs=0.5)
         assert across * down == pytest.approx(on_input.sum(), rel=0.03)
 
 
@@ -131,6 +147,13 @@ class TestFindHead:
         gray = make_head(512, 512, (230, 280), (140, 170))
         bordered = cv2.rectangle(gray.copy(), (0, 0), (511, 511), 255, thickness)
         assert find_head(bordered) == pytest.approx(find_head(gray), abs=4)
+
+    def test_line_from_the_head_to_the_frame_is_passed_over(self, make_head):
+        gray = make_head(512, 512, (230, 280), (140, 170))
+        ruled = cv2.rectangle(gray.copy(), (0, 0), (511, 511), 255, 3)
+        ruled[280:, 229:232] = 255
+        ruled[279:282, :230] = 255
+        assert find_head(ruled) == pytest.approx(find_head(gray), abs=6)
 
     def test_letters_in_the_corners_are_passed_over(self, make_head):
         gray = make_head(512, 512, (256, 270), (150, 180))

@@ -26,7 +26,9 @@ def backbone(tmp_path_factory):
     """An untrained backbone, as a file of the kind that `--backbone PATH` takes."""
     path = tmp_path_factory.mktemp("backbone") / "mobilenet.weights.h5"
     keras.utils.set_random_seed(0)
-    keras.applications.MobileNetV2(include_top=False, weights=None, input_shape=(SIZE, SIZE, 3)).save_weights(path)
+    keras.applications.MobileNetV2(include_top=False, weights=None, input_shape=(SIZE, SIZE, 3)).save_weights(
+        path
+    )
     return path
 
 
@@ -42,7 +44,9 @@ def index(tmp_path):
             pixels[10:86, 14:82] = draw.integers(60, 200, (76, 68))
             Image.fromarray(pixels).save(tmp_path / name)
             box = "0.5 0.5 0.2 0.2" if label != "no_tumor" else ""
-            rows.append(f"{name},{name},made,{label},{int(label != 'no_tumor')},{name},{name},{fold},,{box}\n")
+            rows.append(
+                f"{name},{name},made,{label},{int(label != 'no_tumor')},{name},{name},{fold},,{box}\n"
+            )
     path = tmp_path / "index.csv"
     path.write_text(HEADER + "".join(rows))
     return path
@@ -62,10 +66,14 @@ def test_writes_everything(trained):
     card = json.loads((out / "model_card.json").read_text())
     assert card["classes"] == list(CLASSES)
     assert card["train_slices"] == {**dict.fromkeys(CLASSES, 2), "tumor_of_unknown_class": 2}
-    assert card["validation_slices"] == card["test_slices"] == {
-        **dict.fromkeys(CLASSES, 1),
-        "tumor_of_unknown_class": 1,
-    }
+    assert (
+        card["validation_slices"]
+        == card["test_slices"]
+        == {
+            **dict.fromkeys(CLASSES, 1),
+            "tumor_of_unknown_class": 1,
+        }
+    )
     assert card["recipe"]["epochs"] == 2
     assert set(card["versions"]) >= {"python", "keras", "albumentations"}
     history = (out / "history.csv").read_text().splitlines()
@@ -86,7 +94,7 @@ def test_will_not_overwrite_or_mix_runs(trained, backbone):
     index_path, out = trained
     with pytest.raises(FileExistsError, match="--resume"):
         training.train(index_path, backbone, out, test_fold=0, validation_fold=1, recipe=TINY)
-    with pytest.raises(ValueError, match="cannot be resumed"):
+    with pytest.raises(ValueError, match="name another folder"):
         training.train(index_path, backbone, out, 0, 1, recipe=replace(TINY, seed=5), resume=True)
 
 
@@ -113,9 +121,9 @@ def test_interrupted_run_continues_where_it_stopped(index, backbone, tmp_path, m
 
 
 def test_refuses_a_leak(index, backbone, tmp_path):
-    text = index.read_text().replace("glioma-1.png,1,", "glioma-0.png,1,")
-    text = text.replace("glioma-1.png,glioma-1.png,1", "glioma-0.png,glioma-1.png,1")
-    index.write_text(text)
+    leaking = index.read_text().replace(",glioma-1.png,glioma-1.png,1,", ",glioma-0.png,glioma-1.png,1,")
+    assert leaking != index.read_text()
+    index.write_text(leaking)
     with pytest.raises(LeakError, match="both sides"):
         training.train(index, backbone, tmp_path / "out", 0, None, TINY)
     assert not (tmp_path / "out").exists()

@@ -4,7 +4,7 @@
 const LARGEST_ZOOM = 12;
 const ZOOM_STEP = 1.25;
 const ALL_LEVELS = [...Array(256).keys()];
-const ARROWS = { ArrowLeft: [1, 0], ArrowRight: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
+const ARROWS = { ArrowLeft: [0.1, 0], ArrowRight: [-0.1, 0], ArrowUp: [0, 0.1], ArrowDown: [0, -0.1] };
 
 // The reader's taste outlives a scan; everything else starts afresh with the next one.
 const taste = { opacity: 0.6, colours: undefined };
@@ -18,7 +18,7 @@ export default function ({ parentElement, data }) {
   viewers.get(root).receive(data);
   return () => {
     // Streamlit also calls the clean-up of a call that a newer one overtook; then the viewer lives on.
-    if (!root.isConnected) viewers.get(root).close();
+    if (!root.isConnected) viewers.get(root).closing.abort();
   };
 }
 
@@ -30,10 +30,6 @@ class Viewer {
     this.pointers = new Map();
     this.closing = new AbortController();
     this.listen();
-  }
-
-  close() {
-    this.closing.abort();
   }
 
   async receive(data) {
@@ -64,7 +60,7 @@ class Viewer {
     this.ui.threshold.value = 0;
     this.pointers.clear();
     this.readOut(null);
-    this.compare(false);
+    this.setComparing(false);
     this.divideAt(0.5);
     this.resetView();
   }
@@ -111,30 +107,29 @@ class Viewer {
   }
 
   describe() {
-    const { ui, data, label, isShown } = this;
-    const shown = data.names[label];
-    const answer = data.names[data.label].toLowerCase();
+    const { ui, data, isShown } = this;
+    const [shown, answer] = [this.label, data.label].map((label) => data.names[label].toLowerCase());
+    const opacity = percent(taste.opacity);
+    const threshold = Number(ui.threshold.value);
     ui.heading.textContent =
-      label === data.label
+      shown === answer
         ? `Map of where the answer comes from (${data.method})`
-        : `Map of what speaks for ${shown.toLowerCase()} (${data.method}); the answer is ${answer}`;
+        : `Map of what speaks for ${shown} (${data.method}); the answer is ${answer}`;
     ui.scale.style.visibility = this.isSilent ? "hidden" : "visible";
-    ui.nothing.textContent = this.isSilent ? `Nothing in this scan speaks for ${shown.toLowerCase()}.` : "";
+    ui.nothing.textContent = this.isSilent ? `Nothing in this scan speaks for ${shown}.` : "";
     ui.flip.textContent = isShown ? "Hide map" : "Show map";
-    ui.rightTag.textContent = isShown ? `Map: ${shown.toLowerCase()}` : "Map hidden";
+    ui.rightTag.textContent = isShown ? `Map: ${shown}` : "Map hidden";
     ui.rightTag.hidden = isShown && !this.isComparing;
-    ui.opacityText.textContent = percent(taste.opacity);
-    ui.opacity.ariaValueText = percent(taste.opacity);
-    ui.thresholdText.textContent = Number(ui.threshold.value) ? Number(ui.threshold.value).toFixed(2) : "off";
-    ui.canvas.ariaLabel = isShown
-      ? `${data.name} with the map of ${shown.toLowerCase()} at ${percent(taste.opacity)} opacity`
-      : `${data.name} without its map`;
+    ui.opacityText.textContent = ui.opacity.ariaValueText = opacity;
+    ui.thresholdText.textContent = ui.threshold.ariaValueText = threshold ? threshold.toFixed(2) : "off";
+    const layer = isShown ? `with the map of ${shown} at ${opacity} opacity` : "without its map";
+    ui.canvas.ariaLabel = `${data.name} ${layer}`;
   }
 
   // ---- What the reader does ----
 
   listen() {
-    const { ui, root } = this;
+    const { ui } = this;
     const { signal } = this.closing;
     const on = (node, type, act) => node.addEventListener(type, act.bind(this), { signal, passive: false });
 
@@ -143,7 +138,7 @@ class Viewer {
     on(ui.threshold, "input", this.colourMap);
     on(ui.opacity, "input", () => ((taste.opacity = Number(ui.opacity.value)), this.paint()));
     on(ui.flip, "click", this.flip);
-    on(ui.compare, "click", () => this.compare(!this.isComparing));
+    on(ui.compare, "click", this.compare);
     on(ui.zoomIn, "click", () => this.zoomBy(ZOOM_STEP));
     on(ui.zoomOut, "click", () => this.zoomBy(1 / ZOOM_STEP));
     on(ui.reset, "click", this.resetView);
@@ -152,13 +147,15 @@ class Viewer {
     on(ui.stage, "wheel", this.turnWheel);
     on(ui.stage, "pointerdown", this.grab);
     on(ui.stage, "pointermove", this.drag);
-    for (const type of ["pointerup", "pointercancel"]) on(ui.stage, type, this.letGo);
+    for (const type of ["pointerup", "pointercancel"]) {
+      on(ui.stage, type, (event) => this.pointers.delete(event.pointerId));
+    }
     on(ui.stage, "pointerleave", () => this.readOut(null));
     on(ui.divider, "pointerdown", this.grabDivider);
     on(ui.divider, "pointermove", this.dragDivider);
     on(ui.divider, "keydown", this.pressOnDivider);
 
-    on(root, "keydown", this.press);
+    on(this.root, "keydown", this.press);
     // With the cursor over the picture and nothing else in focus, keys need no click first.
     on(document, "keydown", (event) => {
       if (document.activeElement === document.body && ui.stage.matches(":hover")) this.press(event);
@@ -171,12 +168,17 @@ class Viewer {
     this.paint();
   }
 
-  compare(isOn) {
+  compare() {
+    this.setComparing(!this.isComparing);
+    this.isShown ||= this.isComparing;
+    this.paint();
+  }
+
+  setComparing(isOn) {
     this.isComparing = isOn;
     this.ui.compare.ariaPressed = String(isOn);
     this.ui.stage.classList.toggle("comparing", isOn);
     this.ui.divider.hidden = this.ui.leftTag.hidden = !isOn;
-    if (this.levels) this.describe();
   }
 
   divideAt(share) {
@@ -243,10 +245,6 @@ class Viewer {
     if (before.spread) this.zoomBy(after.spread / before.spread, [after.x, after.y]);
   }
 
-  letGo(event) {
-    this.pointers.delete(event.pointerId);
-  }
-
   grabDivider(event) {
     event.stopPropagation();
     this.ui.divider.setPointerCapture(event.pointerId);
@@ -267,7 +265,7 @@ class Viewer {
 
   press(event) {
     const target = event.composedPath()[0];
-    if (event.ctrlKey || event.metaKey || event.altKey || target === this.ui.label || target === this.ui.colours) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || target.matches("select")) return;
     const isOnPicture = !target.matches("input, button");
     const acts = {
       "+": () => this.zoomBy(ZOOM_STEP),
@@ -275,13 +273,11 @@ class Viewer {
       "-": () => this.zoomBy(1 / ZOOM_STEP),
       0: () => this.resetView(),
       m: () => this.flip(),
-      d: () => this.compare(!this.isComparing),
+      d: () => this.compare(),
     };
     let act = acts[event.key.toLowerCase()];
     if (isOnPicture && event.key === " ") act = acts.m;
-    if (isOnPicture && this.view.zoom > 1 && ARROWS[event.key]) {
-      act = () => this.moveBy(...ARROWS[event.key].map((step) => 0.1 * step));
-    }
+    if (isOnPicture && this.view.zoom > 1 && ARROWS[event.key]) act = () => this.moveBy(...ARROWS[event.key]);
     if (!act) return;
     event.preventDefault();
     event.stopPropagation();
@@ -405,10 +401,10 @@ function palette(table, alphaOf) {
   return Uint8Array.from(ALL_LEVELS.flatMap((level) => [...table.slice(3 * level, 3 * level + 3), alphaOf(level)]));
 }
 
-function colour(canvas, levels, palette) {
+function colour(canvas, levels, rgba) {
   const picture = new ImageData(canvas.width, canvas.height);
   const pixels = new Uint32Array(picture.data.buffer);
-  const colours = new Uint32Array(palette.buffer);
+  const colours = new Uint32Array(rgba.buffer);
   for (let index = 0; index < pixels.length; index++) pixels[index] = colours[levels[index]];
   canvas.getContext("2d").putImageData(picture, 0, 0);
 }

@@ -1,0 +1,153 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from brat import CLASSES, WEIGHTS
+from brat.cli import main
+from brat.samples import load_samples
+
+SAMPLES = load_samples()
+
+
+def lines(capsys) -> list[dict]:
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_predict_json(capsys):
+    assert main(["predict", "--json", *(str(s.file) for s in SAMPLES)]) == 0
+    records = lines(capsys)
+    assert [r["path"] for r in records] == [str(s.file) for s in SAMPLES]
+    for record in records:
+        assert list(record["probabilities"]) == list(CLASSES)
+        assert sum(record["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+        assert record["label"] == max(record["probabilities"], key=record["probabilities"].get)
+        assert 0 < record["seconds"] < 60
+
+
+def test_predict_goes_on_after_a_bad_file(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("scans").mkdir()
+    Path("scans/a.png").write_text("not an image")
+    Path("scans/b.png").write_bytes(SAMPLES[0].file.read_bytes())
+    Path("scans/notes.txt").write_text("ignored")
+    assert main(["predict", "scans", "./scans/../missing.png", "--json"]) == 1
+    bad, good, missing = lines(capsys)
+    assert bad == {"path": "scans/a.png", "error": bad["error"]}
+    assert "not an image" in bad["error"]
+    assert good["path"] == "scans/b.png"
+    assert "label" in good
+    assert missing["path"] == "./scans/../missing.png"
+    assert "no file" in missing["error"]
+
+
+def test_predict_table(tmp_path, capsys):
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"")
+    assert main(["predict", str(SAMPLES[0].file), str(bad)]) == 1
+    out = capsys.readouterr().out
+    assert "Pituitary tumour" in out.splitlines()[0]
+    assert "empty" in out
+
+
+def test_predict_writes_overlays(tmp_path):
+    target = tmp_path / "new" / "cams"
+    assert main(["predict", *(str(s.file) for s in SAMPLES[:2]), "--json", "--cam", str(target)]) == 0
+    written = sorted(target.iterdir())
+    assert len(written) == 2
+    with Image.open(next(p for p in written if p.name.startswith(SAMPLES[0].file.stem))) as overlay:
+        assert overlay.mode == "RGB"
+        pixels = np.array(overlay)
+    assert pixels.shape[:2] == np.array(Image.open(SAMPLES[0].file)).shape[:2]
+    # It has colour somewhere.
+    assert (pixels.max(axis=2).astype(int) - pixels.min(axis=2)).max() > 30
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["predict", "{empty}"], "no scans"),
+        (["predict", "x.png", "--weights", "{empty}"], "model"),
+        (["augment", "{empty}"], "folder"),
+        (["evaluate", "--data", "{empty}", "--fold", "0"], "no images"),
+    ],
+)
+def test_misuse_is_a_sentence_on_standard_error(tmp_path, capsys, arguments, sentence):
+    if arguments[0] == "evaluate":
+        pytest.importorskip("sklearn", reason="needs the full installation")
+    assert main([a.format(empty=tmp_path) for a in arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("brat: ")
+    assert sentence in captured.err
+    assert "Traceback" not in captured.err
+
+
+def test_predict_command_starts_without_tensorflow():
+    code = (
+        "import sys; from brat.cli import main;"
+        f"status = main(['predict', '--json', {str(SAMPLES[0].file)!r}]);"
+        "print([m for m in ('tensorflow', 'keras', 'streamlit', 'albumentations') if m in sys.modules]);"
+        "sys.exit(status)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0
+    record, loaded = result.stdout.splitlines()
+    assert json.loads(record)["label"] in CLASSES
+    assert loaded == "[]"
+
+
+def test_augment_writes_a_picture(tmp_path, capsys):
+    target = tmp_path / "sheet.png"
+    assert main(["augment", str(SAMPLES[1].file), "--out", str(target), "--seed", "3"]) == 0
+    with Image.open(target) as sheet:
+        pixels = np.array(sheet)
+    assert pixels.shape == (4 * 224, 6 * 224)
+    first, second = pixels[:224, :224].astype(int), pixels[:224, 224:448].astype(int)
+    assert np.abs(first - second).mean() > 1
+
+
+def test_evaluate_writes_metrics(tmp_path, capsys):
+    pytest.importorskip("sklearn", reason="needs the full installation")
+    from brat.datasets import fingerprint, read_index
+
+    index = tmp_path / "index.csv"
+    rows = ["name,file,source,label,tumor,group,cluster,fold,near_fold,boxes"]
+    for number, sample in enumerate(SAMPLES):
+        file = f"{sample.name}{sample.file.suffix}"
+        (tmp_path / file).write_bytes(sample.file.read_bytes())
+        tumor = sample.intended != "no_tumor"
+        box = "0.5 0.5 0.3 0.3" if tumor else ""
+        rows.append(f"{file},{file},made,{sample.intended},{tumor:d},g{number},g{number},{number % 2},,{box}")
+    index.write_text("\n".join(rows) + "\n")
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    (weights / "model.tflite").write_bytes((WEIGHTS / "model.tflite").read_bytes())
+    (weights / "history.csv").write_text("epoch,loss,val_loss\n0,1.5,NA\n1,1.0,1.2\n")
+    card = {"data_fingerprint": fingerprint(read_index(index)), "test_fold": 0}
+    (weights / "model_card.json").write_text(json.dumps(card))
+
+    arguments = ["evaluate", "--data", str(index), "--weights", str(weights), "--fold"]
+    assert main([*arguments, "0"]) == 0
+    report = json.loads((weights / "metrics.json").read_text())
+    assert report["data_fingerprint"] == card["data_fingerprint"]
+    assert report["history"] == [{"epoch": 0, "loss": 1.5}, {"epoch": 1, "loss": 1.0, "val_loss": 1.2}]
+    four = report["protocols"]["four_classes"]
+    held_out = [s for number, s in enumerate(SAMPLES) if number % 2 == 0]
+    assert four["slices"] == len(held_out)
+    counted = {
+        name: sum(four["metrics"][f"confusion/{name}/{read}"]["value"] for read in CLASSES)
+        for name in CLASSES
+    }
+    assert counted == {name: sum(s.intended == name for s in held_out) for name in CLASSES}
+    low, value, high = (four["metrics"]["accuracy"][k] for k in ("low", "value", "high"))
+    assert 0 <= low <= value <= high <= 1
+
+    # The fold that it was trained on, or other data, is no test.
+    assert main([*arguments, "1"]) == 2
+    (weights / "model_card.json").write_text(json.dumps({**card, "data_fingerprint": "other"}))
+    assert main([*arguments, "0"]) == 2
+    assert "other data" in capsys.readouterr().err
