@@ -11,8 +11,8 @@ import csv
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -157,21 +157,24 @@ def _read_csv(path: Path) -> list[Slice]:
     for file, names in by_file.items():
         own = next((row for row in names if row["name"] == file), names[0])
         boxes = next((row["boxes"] for row in names if row["boxes"]), "")
-        slices.append(
-            Slice(
-                path=path.parent / file,
-                file=file,
-                source=own["source"],
-                label=own["label"],
-                tumor=own["tumor"] == "1",
-                group=own["group"],
-                cluster=own["cluster"],
-                fold=int(own["fold"]),
-                near=frozenset(int(k) for k in own["near_fold"].split(";") if k),
-                boxes=_parse_boxes(boxes),
-            )
-        )
+        slices.append(replace(slice_of(own, path.parent), boxes=_parse_boxes(boxes)))
     return slices
+
+
+def slice_of(row: Mapping[str, str], folder: Path) -> Slice:
+    """A row of `read_rows`, from an index in `folder`, by itself."""
+    return Slice(
+        path=folder / row["file"],
+        file=row["file"],
+        source=row["source"],
+        label=row["label"],
+        tumor=row["tumor"] == "1",
+        group=row["group"],
+        cluster=row["cluster"],
+        fold=int(row["fold"]),
+        near=frozenset(int(k) for k in row["near_fold"].split(";") if k),
+        boxes=_parse_boxes(row["boxes"]),
+    )
 
 
 def write_index(slices: Sequence[Slice], path: str | Path) -> None:

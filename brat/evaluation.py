@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,11 +18,14 @@ from brat import CLASSES
 from brat.classifier import Classifier
 from brat.datasets import Slice, fingerprint, read_index
 from brat.localisation import localisation
-from brat.metrics import classification, detection, mean, softmax, with_intervals
+from brat.metrics import NO_TUMOR, classification, detection, mean, softmax, with_intervals
 from brat.readings import Readings, read_slices
 
 SAME_SOURCE = "br35h"
 """The source that has slices with and without a tumour, so that recognising the source does not help."""
+
+THREE_TUMORS = "figshare"
+"""The source of the three tumours only, on which most published figures with a split by patient are given."""
 
 
 def evaluate(data: str | Path, weights: str | Path, fold: int) -> dict:
@@ -57,42 +61,16 @@ def evaluate(data: str | Path, weights: str | Path, fold: int) -> dict:
         "data_fingerprint": prints,
         "model_sha256": classifier.digest,
         "fold": fold,
-        "protocols": report_protocols(readings, softmax(readings.logits)),
+        "protocols": protocols(readings, softmax(readings.logits)),
         "history": read_history(weights),
     }
-    (weights / "metrics.json").write_text(json.dumps(report, indent=1) + "\n")
+    write_json(report, weights / "metrics.json")
     return report
 
 
-def report_protocols(readings: Readings, probabilities: np.ndarray) -> dict[str, dict]:
-    """Every protocol that the readings have slices for.
-
-    Args:
-        readings: of slices that the model has not seen.
-        probabilities: float (n, 4), of these readings.
-    """
-    protocols = {
-        "four_classes": (
-            "Four classes",
-            "Slices whose class is known, from every source.",
-            _classes(readings, probabilities, lambda s: bool(s.label)),
-        ),
-        "same_source": (
-            "Tumour or none, one source",
-            f"Slices of {SAME_SOURCE} with and without a tumour: recognising the scanner does not help here.",
-            _detection(readings, probabilities, lambda s: s.source == SAME_SOURCE),
-        ),
-        "localisation": (
-            "Map against tumour box",
-            "Grad-CAM on correctly read slices in which a box was drawn round the tumour.",
-            _localisation(readings, probabilities),
-        ),
-    }
-    return {
-        name: {"title": title, "what": what, **entry}
-        for name, (title, what, entry) in protocols.items()
-        if entry
-    }
+def write_json(report: dict, path: Path) -> None:
+    """Write a report; refuses NaN, which JSON does not know."""
+    path.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
 
 
 def read_history(folder: Path) -> list[dict[str, float]]:
@@ -102,39 +80,93 @@ def read_history(folder: Path) -> list[dict[str, float]]:
     return [{k: float(v) for k, v in row.items() if v not in ("", "NA")} for row in rows]
 
 
-def _classes(readings: Readings, probabilities: np.ndarray, wanted) -> dict | None:
-    rows = np.array([wanted(s) for s in readings.slices], bool)
-    if not rows.any():
-        return None
-    chosen = [s for s, row in zip(readings.slices, rows, strict=True) if row]
-    labels = np.array([CLASSES.index(s.label) for s in chosen])
-    return _entry(chosen, lambda weights: classification(labels, probabilities[rows], weights))
+def protocols(readings: Readings, probabilities: np.ndarray) -> dict[str, dict]:
+    """Every protocol that the readings have slices for.
 
+    Args:
+        readings: of slices that the model has not seen.
+        probabilities: float (n, 4), of these readings.
+    """
+    slices = readings.slices
 
-def _detection(readings: Readings, probabilities: np.ndarray, wanted) -> dict | None:
-    rows = np.array([wanted(s) for s in readings.slices], bool)
-    chosen = [s for s, row in zip(readings.slices, rows, strict=True) if row]
-    tumor = np.array([s.tumor for s in chosen], bool)
-    if tumor.all() or not tumor.any():
-        return None
-    return _entry(chosen, lambda weights: detection(tumor, probabilities[rows], weights))
+    def rows(wanted: Callable[[Slice], bool]) -> np.ndarray:
+        return np.array([row for row, s in enumerate(slices) if wanted(s)], int)
 
-
-def _localisation(readings: Readings, probabilities: np.ndarray) -> dict | None:
+    known = rows(lambda s: bool(s.label))
+    one_source = rows(lambda s: s.source == SAME_SOURCE)
+    tumors = rows(lambda s: s.source == THREE_TUMORS and s.label not in ("", "no_tumor"))
     read = probabilities.argmax(axis=1)
-    rows = [row for row, s in enumerate(readings.slices) if s.boxes and s.allowed[read[row]]]
-    if not rows:
-        return None
-    chosen = readings.take(rows)
-    measured = localisation(chosen)
+    boxed = np.array([row for row, s in enumerate(slices) if s.boxes and s.allowed[read[row]]], int)
+    made = {
+        "four_classes": (
+            "Four classes",
+            "Slices whose class is known, from every source.",
+            lambda: four_classes([slices[row] for row in known], probabilities[known]),
+            len(known) > 0,
+        ),
+        "same_source": (
+            "Tumour or none, one source",
+            f"Slices of {SAME_SOURCE} with and without a tumour: recognising the scanner does not help here.",
+            lambda: same_source([slices[row] for row in one_source], probabilities[one_source]),
+            len({slices[row].tumor for row in one_source}) == 2,
+        ),
+        "three_tumors": (
+            "Three tumours, one source",
+            f"Slices of {THREE_TUMORS}, the answer taken among the three tumours only.",
+            lambda: three_tumors([slices[row] for row in tumors], probabilities[tumors]),
+            len(tumors) > 0,
+        ),
+        "localisation": (
+            "Map against tumour box",
+            "Grad-CAM on correctly read slices in which a box was drawn round the tumour.",
+            lambda: map_in_box(readings.take(boxed)),
+            len(boxed) > 0,
+        ),
+    }
+    return {
+        name: {"title": title, "what": what, **measure()}
+        for name, (title, what, measure, there) in made.items()
+        if there
+    }
 
-    def metric(weights):
-        return {name: mean(values, weights) for name, values in measured.items()}
 
-    return _entry(chosen.slices, metric)
+def four_classes(slices: Sequence[Slice], probabilities: np.ndarray) -> dict:
+    """The reading of the classes, also by source: `by_site` holds each site's sensitivity for each class."""
+    labels = np.array([CLASSES.index(s.label) for s in slices])
+    read = probabilities.argmax(axis=1)
+    by_site: dict[str, dict] = {}
+    for site, label in sorted({(s.site, s.label) for s in slices}):
+        rows = [row for row, s in enumerate(slices) if (s.site, s.label) == (site, label)]
+        right = (read[rows] == labels[rows]).astype(float)
+        entry = _entry([slices[row] for row in rows], lambda w, right=right: {"sensitivity": mean(right, w)})
+        by_site.setdefault(site, {})[label] = entry
+    overall = _entry(slices, lambda weights: classification(labels, probabilities, weights))
+    return {**overall, "by_site": by_site}
 
 
-def _entry(slices: list[Slice], metric) -> dict:
+def same_source(slices: Sequence[Slice], probabilities: np.ndarray) -> dict:
+    """Tumour against none."""
+    tumor = np.array([s.tumor for s in slices], bool)
+    return _entry(slices, lambda weights: detection(tumor, probabilities, weights))
+
+
+def three_tumors(slices: Sequence[Slice], probabilities: np.ndarray) -> dict:
+    """The reading of the tumour's class where it is given that there is one."""
+    tumors = CLASSES[:NO_TUMOR]
+    labels = np.array([tumors.index(s.label) for s in slices])
+    given = probabilities[:, :NO_TUMOR] / probabilities[:, :NO_TUMOR].sum(axis=1, keepdims=True)
+    return _entry(slices, lambda weights: classification(labels, given, weights, tumors))
+
+
+def map_in_box(readings: Readings) -> dict:
+    """How well Grad-CAM points at the tumour, see `brat.localisation`."""
+    measured = localisation(readings)
+    return _entry(
+        readings.slices, lambda weights: {name: mean(values, weights) for name, values in measured.items()}
+    )
+
+
+def _entry(slices: Sequence[Slice], metric: Callable[[np.ndarray], dict[str, float]]) -> dict:
     clusters = [s.cluster for s in slices]
     return {
         "slices": len(slices),

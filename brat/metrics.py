@@ -25,13 +25,19 @@ def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
     return scaled / scaled.sum(axis=-1, keepdims=True)
 
 
-def classification(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray) -> dict[str, float]:
+def classification(
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    weights: np.ndarray,
+    classes: Sequence[str] = CLASSES,
+) -> dict[str, float]:
     """Every number that is reported of the reading of the classes.
 
     Args:
-        labels: int (n,), positions in `CLASSES`.
-        probabilities: float (n, 4).
+        labels: int (n,), positions in `classes`.
+        probabilities: float (n, k), in the order of `classes`.
         weights: float (n,), how often each slice counts.
+        classes: names of the k classes.
 
     Returns:
         `accuracy`, `balanced_accuracy`, `macro_f1`; `precision/CLASS`, `recall/CLASS`, `f1/CLASS`,
@@ -40,7 +46,7 @@ def classification(labels: np.ndarray, probabilities: np.ndarray, weights: np.nd
     from sklearn import metrics
 
     read = probabilities.argmax(axis=1)
-    every = range(len(CLASSES))
+    every = range(len(classes))
     present = np.isin(every, labels[weights > 0])
     matrix = metrics.confusion_matrix(labels, read, labels=every, sample_weight=weights)
     precision, recall, f1, _ = metrics.precision_recall_fscore_support(
@@ -51,7 +57,7 @@ def classification(labels: np.ndarray, probabilities: np.ndarray, weights: np.nd
         "balanced_accuracy": float(np.mean(recall[present])),
         "macro_f1": float(np.mean(np.nan_to_num(f1[present]))),
     }
-    for k, name in enumerate(CLASSES):
+    for k, name in enumerate(classes):
         both = present[k] and present.sum() > 1
         result[f"precision/{name}"] = precision[k]
         result[f"recall/{name}"] = recall[k] if present[k] else np.nan
@@ -59,7 +65,7 @@ def classification(labels: np.ndarray, probabilities: np.ndarray, weights: np.nd
         result[f"auc/{name}"] = (
             metrics.roc_auc_score(labels == k, probabilities[:, k], sample_weight=weights) if both else np.nan
         )
-        for other, column in zip(CLASSES, matrix[k], strict=True):
+        for other, column in zip(classes, matrix[k], strict=True):
             result[f"confusion/{name}/{other}"] = column
     return result
 

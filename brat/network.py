@@ -115,7 +115,8 @@ class MapLoss(keras.losses.Loss):
         locate = -ops.sum(target * ops.log_softmax(evidence, axis=-1), axis=-1)
         outside = ops.cast(tumor <= 0, y_pred.dtype)
         confine = ops.sum(target * ops.softplus(-evidence), axis=-1)
-        confine += ops.sum(outside * ops.softplus(evidence), axis=-1) / ops.maximum(ops.sum(outside, axis=-1), 1)
+        elsewhere = ops.sum(outside * ops.softplus(evidence), axis=-1)
+        confine += elsewhere / ops.maximum(ops.sum(outside, axis=-1), 1)
         return classify + boxed * (self.locate * locate + self.confine * confine)
 
 

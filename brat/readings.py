@@ -50,6 +50,17 @@ class Readings:
             [self.boxes[row] for row in rows],
         )
 
+    @classmethod
+    def concatenate(cls, parts: Sequence[Readings]) -> Readings:
+        """Several readings as one."""
+        return cls(
+            [s for part in parts for s in part.slices],
+            np.concatenate([part.maps for part in parts]),
+            np.concatenate([part.features for part in parts]),
+            np.concatenate([part.heads for part in parts]),
+            [boxes for part in parts for boxes in part.boxes],
+        )
+
     def save(self, path: Path) -> None:
         """Write everything but the slices themselves, which stay known by their `file`."""
         counts = [len(boxes) for boxes in self.boxes]

@@ -255,6 +255,11 @@ def _decode(image: Image.Image) -> np.ndarray:
 
 
 def _decode_deep_colour(data: bytes, image: Image.Image) -> np.ndarray:
+    # Damage must be found before OpenCV sees it, which writes of it to the console and takes memory for
+    # as many bytes as a PNG chunk says it has, up to 4 GB.
+    image.load()
+    if image.format == "PNG":
+        _refuse_broken_chunks(data)
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None:
         raise ValueError("OpenCV could not decode the image")
@@ -264,6 +269,16 @@ def _decode_deep_colour(data: bytes, image: Image.Image) -> np.ndarray:
         pixels = np.round(gray * alpha).astype(pixels.dtype)
     # OpenCV turns a TIFF as its tag says, but not a PNG.
     return pixels if image.format == "TIFF" else _turn(pixels, image.getexif().get(0x0112, 1))
+
+
+def _refuse_broken_chunks(data: bytes) -> None:
+    # Length, type, content and checksum of type and content.
+    at = 8
+    while data[at + 4 : at + 8] != b"IEND":
+        end = at + 8 + int.from_bytes(data[at : at + 4], "big")
+        if zlib.crc32(data[at + 4 : end]) != int.from_bytes(data[end : end + 4], "big") or end >= len(data):
+            raise ValueError("a PNG chunk breaks off or fails its checksum")
+        at = end + 4
 
 
 def _turn(pixels: np.ndarray, orientation: int) -> np.ndarray:

@@ -138,13 +138,12 @@ def show_map(scan: Scan, settings: tuple[float | None, float | None]) -> None:
         except MissingPackage as error:
             st.info(str(error))
             method = METHODS[0]
-    label = prediction.label if prediction.label in maps else next(iter(maps))
     with picture:
         viewer(
             changed(scan.digest, scan.gray, *settings),
             maps,
             geometry,
-            label,
+            prediction.label,
             name=scan.name,
             method=method,
             key="viewer",

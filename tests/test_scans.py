@@ -689,7 +689,10 @@ class TestBombs:
     def test_little_memory_is_taken(self, tmp_path):
         pytest.importorskip("resource")
         paths = []
-        for name, data in bombs().items():
+        # A whole picture in a chunk of 2 GB, as it says. Pillow reads it; OpenCV would take the memory.
+        whole = png16(rgb(DEEP))
+        chunk = whole.replace(whole[33:41], b"\x7f\0\0\0IDAT")
+        for name, data in {**bombs(), "chunk": chunk}.items():
             paths.append(tmp_path / name)
             paths[-1].write_bytes(data)
         code = (
@@ -862,8 +865,8 @@ def seeds() -> dict[str, bytes]:
     return made
 
 
-# libtiff, inside Pillow, and libpng, inside OpenCV, write of damage to the console themselves.
-TALKATIVE = {name for name in seeds() if name.startswith("tiff")} | {"png 16 colour"}
+# libtiff, inside Pillow, writes of damage to the console itself.
+TALKATIVE = {name for name in seeds() if name.startswith("tiff")}
 
 
 class TestDamage:
