@@ -70,6 +70,27 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--data", required=True, metavar="INDEX.csv|FOLDER")
     evaluate.add_argument("--weights", default=WEIGHTS, metavar="DIR", help="folder of the model")
     evaluate.add_argument("--fold", type=int, default=0, metavar="K")
+
+    audit = commands.add_parser(
+        "audit", help="find duplicates, leaks between splits and labels that disagree"
+    )
+    audit.set_defaults(run=_audit)
+    audit.add_argument("source", metavar="INDEX.csv|FOLDER")
+    audit.add_argument("--json", metavar="FILE", help="write the report there too")
+    audit.add_argument(
+        "--picture", metavar="FILE.png", help="draw what the threshold parts, and example pairs"
+    )
+
+    datasets = commands.add_parser("datasets", help="make an index of a collection")
+    datasets.set_defaults(run=_datasets)
+    datasets.add_argument(
+        "kind",
+        choices=("figshare", "folder"),
+        help="figshare: the original .mat files, grouped by patient; folder: one sub-folder a class, grouped "
+        "by near-duplicates",
+    )
+    datasets.add_argument("folder", metavar="DIR")
+    datasets.add_argument("--out", required=True, metavar="INDEX.csv")
     return parser
 
 
@@ -225,7 +246,7 @@ def _augment(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from brat.evaluation import evaluate
+    from brat.evaluation import evaluate, summary
 
     report = evaluate(options.data, options.weights, options.fold)
     for protocol in report["protocols"].values():
@@ -236,5 +257,23 @@ def _evaluate(options: argparse.Namespace) -> int:
                 print(
                     f"  {name:28} {estimate['value']:.3f}  ({estimate['low']:.3f} to {estimate['high']:.3f})"
                 )
+    print(f"\n{summary(report)}")
     print(f"\nWrote {Path(options.weights) / 'metrics.json'}.")
+    return 0
+
+
+def _audit(options: argparse.Namespace) -> int:
+    from brat.audit import write_audit
+
+    print(write_audit(options.source, options.json, options.picture))
+    return 0
+
+
+def _datasets(options: argparse.Namespace) -> int:
+    from brat.index_builders import index_figshare, index_folder
+
+    build = {"figshare": index_figshare, "folder": index_folder}[options.kind]
+    slices = build(options.folder, options.out)
+    groups = len({s.group for s in slices})
+    print(f"Wrote {options.out}: {len(slices):,} slices in {groups:,} groups.")
     return 0

@@ -73,6 +73,39 @@ def write_json(report: dict, path: Path) -> None:
     path.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
 
 
+def summary(report: dict) -> str:
+    """What the README says of the model, in Markdown, from a report."""
+    made = report["protocols"]
+
+    def said(protocol: str, name: str) -> str:
+        entry = made[protocol]["metrics"][name]
+        return f"{entry['value']:.1%} ({entry['low']:.1%} to {entry['high']:.1%})".replace("%", " %")
+
+    rows = [
+        (
+            "Four classes, all sources",
+            "four_classes",
+            (("accuracy", "accuracy"), ("balanced accuracy", "balanced_accuracy")),
+        ),
+        (
+            "Tumour or none, one source",
+            "same_source",
+            (("sensitivity", "sensitivity"), ("specificity", "specificity")),
+        ),
+        ("Three tumours, one source", "three_tumors", (("balanced accuracy", "balanced_accuracy"),)),
+        ("Map's peak in the tumour's box", "localisation", (("of correctly read slices", "pointing"),)),
+    ]
+    lines = [
+        "| on patients that the model has not seen | with 95 % intervals | slices |",
+        "|---|---|---|",
+    ]
+    for title, key, names in rows:
+        if key in made:
+            figures = ", ".join(f"{word} {said(key, name)}" for word, name in names)
+            lines.append(f"| {title} | {figures} | {made[key]['slices']:,} |")
+    return "\n".join(lines)
+
+
 def read_history(folder: Path) -> list[dict[str, float]]:
     """The training run's curves: one record an epoch, of what `history.csv` knows of it."""
     with (folder / "history.csv").open(newline="") as handle:

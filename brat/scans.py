@@ -255,9 +255,6 @@ def _decode(image: Image.Image) -> np.ndarray:
 
 
 def _decode_deep_colour(data: bytes, image: Image.Image) -> np.ndarray:
-    # Damage must be found before OpenCV sees it, which writes of it to the console and takes memory for
-    # as many bytes as a PNG chunk says it has, up to 4 GB.
-    image.load()
     if image.format == "PNG":
         _refuse_broken_chunks(data)
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -272,7 +269,8 @@ def _decode_deep_colour(data: bytes, image: Image.Image) -> np.ndarray:
 
 
 def _refuse_broken_chunks(data: bytes) -> None:
-    # Length, type, content and checksum of type and content.
+    """OpenCV takes memory for as many bytes as a chunk says it has, up to 4 GB, and prints what is wrong."""
+    # A chunk is a length, a type, the content, and the checksum of type and content.
     at = 8
     while data[at + 4 : at + 8] != b"IEND":
         end = at + 8 + int.from_bytes(data[at : at + 4], "big")

@@ -22,7 +22,8 @@ def classifier() -> Classifier:
     return Classifier()
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
+# Few, because the largest scan that is read takes 125 MB.
+@st.cache_resource(max_entries=8, show_spinner=False)
 def decoded(data: bytes, name: str) -> Scan:
     return read_scan(data, name)
 
@@ -162,10 +163,14 @@ def show_enhancement(scan: Scan) -> tuple[float | None, float | None]:
         if st.toggle("CLAHE", key="clahe", help="Contrast-limited adaptive histogram equalisation"):
             clip_limit = st.slider("Clip limit", 1.0, 8.0, 2.0, 0.5, key="clip_limit")
             st.image(changed(scan.digest, scan.gray, clip_limit, None), width="stretch")
+        else:
+            st.caption("Raises contrast tile by tile; faint enhancement shows better, and so does noise.")
     with brightened:
         if st.toggle("Brightness", key="brightness"):
             change = st.slider("Change, % of full scale", -50, 50, 15, 5, key="change") / 100
             st.image(changed(scan.digest, scan.gray, None, change), width="stretch")
+        else:
+            st.caption("Makes the whole scan lighter or darker.")
     return clip_limit, change
 
 
