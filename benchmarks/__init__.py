@@ -1,1 +1,9 @@
-"""How fast BraTum Scans is, each figure beside another one taken in the same run: `python -m benchmarks`."""
+"""How fast BraTum Scans is, each figure beside another taken in the same run: `python -m benchmarks`."""
+
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+"""That this process may use."""

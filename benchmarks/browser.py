@@ -1,9 +1,8 @@
-"""A Streamlit server and a headless Chromium that times what it paints itself."""
+"""A Streamlit server, and a headless Chromium that times what it paints itself."""
 
 from __future__ import annotations
 
 import base64
-import importlib.util
 import shutil
 import socket
 import subprocess
@@ -13,64 +12,58 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from benchmarks.machine import ROOT
-from benchmarks.slices import as_png, make_slice
+from benchmarks import ROOT
+from benchmarks.explanation import installed
+from benchmarks.slices import as_file, make_slice
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+MISSING = "" if installed("playwright") and CHROMIUM else "needs playwright and Chromium"
 
-# In every page. A frame has been painted when a message sent from its callback arrives.
+# In every page. A frame is painted when a message that its callback sent arrives.
 _HELPERS = """
 const frame = () => new Promise(requestAnimationFrame);
-const message = () => new Promise((arrived) => {
-  const { port1, port2 } = new MessageChannel();
-  port1.onmessage = arrived;
-  port2.postMessage(0);
-});
 const painted = async (isThere) => {
   do await frame(); while (!isThere());
-  await message();
+  await new Promise((arrived) => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = arrived;
+    port2.postMessage(0);
+  });
 };
-const find = (selector) => document.querySelector(selector);
-const ui = (name) => find("[data-testid=stBidiComponentIsolated]")?.shadowRoot?.querySelector(`[data-ui=${name}]`);
+const one = (selector) => document.querySelector(selector);
+const ui = (name) =>
+  one("[data-testid=stBidiComponentIsolated]")?.shadowRoot?.querySelector(`[data-ui=${name}]`);
 const isPage = () =>
-  find("[data-test-script-state=notRunning] input[type=file]") &&
-  [...document.images].every((image) => image.complete);
+  one("[data-test-script-state=notRunning] input[type=file]") && [...document.images].every((i) => i.complete);
+const isAnswer = (name) => one(".answer h2") && ui("canvas")?.ariaLabel?.startsWith(`${name} `);
 const isEcho = (name) =>
-  find("[data-testid=stImageCaption]")?.textContent === name && find("[data-testid=stImage] img")?.complete;
-const isAnswer = (name) => find(".answer h2") && ui("canvas")?.ariaLabel?.startsWith(`${name} `);
-const upload = async (data, name, start) => {
-  const bytes = Uint8Array.from(atob(data), (character) => character.charCodeAt(0));
+  one("[data-testid=stImageCaption]")?.textContent === name && one("[data-testid=stImage] img")?.complete;
+const upload = async ([data, name], start = 0) => {
   const transfer = new DataTransfer();
-  transfer.items.add(new File([bytes], name));
-  const input = find("input[type=file]");
+  transfer.items.add(new File([Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0))], name));
   await new Promise((due) => setTimeout(due, start - Date.now()));
   const begun = performance.now();
-  input.files = transfer.files;
-  input.dispatchEvent(new Event("change", { bubbles: true }));
+  one("input[type=file]").files = transfer.files;
+  one("input[type=file]").dispatchEvent(new Event("change", { bubbles: true }));
   await painted(() => isAnswer(name) || isEcho(name));
   return performance.now() - begun;
 };
-const change = async (name, value) => {
+const change = async (name) => {
   const control = ui(name);
   const picture = () => ui("canvas").toDataURL() + ui("canvas").ariaLabel;
   const before = picture();
   await frame();
   const begun = performance.now();
-  control.value = value;
+  if (control.options) control.selectedIndex = (control.selectedIndex + 1) % control.options.length;
+  else control.value = control.value > 0.4 ? 0.2 : 0.6;
   for (const type of ["input", "change"]) control.dispatchEvent(new Event(type));
   await painted(() => true);
   const milliseconds = performance.now() - begun;
-  if (picture() === before) throw new Error(`${name} ${value}: the picture has stayed as it was`);
+  if (picture() === before) throw new Error(`${name} was changed and the picture was not`);
   return milliseconds;
 };
+Object.assign(window, { painted, one, ui, isPage, upload, change });
 """
-
-
-def missing() -> str:
-    """Why there is no browser here; empty where there is one."""
-    if not importlib.util.find_spec("playwright"):
-        return "playwright is not installed"
-    return "" if CHROMIUM else "no Chromium is installed"
 
 
 @contextmanager
@@ -78,50 +71,42 @@ def chromium() -> Iterator:
     """A Playwright browser."""
     from playwright.sync_api import sync_playwright
 
+    options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
     with sync_playwright() as started:
-        browser = started.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"],
-        )
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=options)
         yield browser
         browser.close()
 
 
 @contextmanager
 def serve(script: str) -> Iterator[str]:
-    """Start a Streamlit script, a path from the project's root; yields its address once it answers."""
+    """Run a Streamlit script, a path from the project's root; yields its address once it answers."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     options = ["--server.headless=true", "--server.address=127.0.0.1", f"--server.port={port}"]
-    server = subprocess.Popen(
-        [sys.executable, "-m", "streamlit", "run", script, *options],
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        address = f"http://127.0.0.1:{port}"
-        _wait_for(f"{address}/_stcore/health", server)
-        yield address
-    finally:
-        server.terminate()
-        server.wait()
-
-
-def _wait_for(url: str, server: subprocess.Popen) -> None:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and server.poll() is None:
+    command = [sys.executable, "-m", "streamlit", "run", script, *options]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
         try:
-            urllib.request.urlopen(url, timeout=1).close()
-            return
-        except OSError:
-            time.sleep(0.01)
-    raise RuntimeError("the server does not answer")
+            while not _answers(f"http://127.0.0.1:{port}/_stcore/health"):
+                if server.poll() is not None:
+                    raise RuntimeError(f"{' '.join(command)} ended")
+                time.sleep(0.01)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.terminate()
+
+
+def _answers(url: str) -> bool:
+    try:
+        urllib.request.urlopen(url, timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def open_page(browser, address: str):
-    """A page in a context of its own, which shares nothing with any other; back when it is painted."""
+    """A painted page, in a context that shares nothing with another."""
     page = browser.new_context(viewport={"width": 1280, "height": 1200}).new_page()
     page.set_default_timeout(120_000)
     page.add_init_script(_HELPERS)
@@ -131,10 +116,10 @@ def open_page(browser, address: str):
 
 
 def scan_file(number: int) -> tuple[str, str]:
-    """A scan's bytes in base64, and its name."""
-    return base64.b64encode(as_png(make_slice(number))).decode(), f"scan-{number}.png"
+    """A scan's PNG in base64, and its name: what `upload` in the page takes."""
+    return base64.b64encode(as_file(make_slice(number), "PNG")).decode(), f"scan-{number}.png"
 
 
 def upload(page, number: int) -> float:
-    """Upload a scan; milliseconds until its answer (or its echo) is painted."""
-    return page.evaluate("([data, name]) => upload(data, name, 0)", scan_file(number))
+    """Upload a scan; milliseconds until its answer, or its echo, is painted."""
+    return page.evaluate("scan => upload(scan)", scan_file(number))

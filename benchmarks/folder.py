@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.machine import CORES, ROOT
-from benchmarks.measure import Aim, Measured, Row, figure
+from benchmarks import CORES, ROOT
+from benchmarks.measure import Measured, Row, stopwatch
 from benchmarks.reading import bare_invoke
 from benchmarks.slices import fill
 
@@ -30,53 +31,38 @@ LONGEST = 200
 
 def rows(short: bool) -> Iterator[Row]:
     few, many = (100, 400) if short else (1_000, 20_000)
-    invoke = bare_invoke(threads=1)
+    invoke = stopwatch(bare_invoke(threads=1))
+    floor = []
     with tempfile.TemporaryDirectory() as folder:
-        floor = [_rate(invoke) for _ in range(PARTS)]
-        small, small_peak = _predict(Path(folder) / "small", few)
-        floor += [_rate(invoke) for _ in range(PARTS)]
-        many = max(few, min(many, round(LONGEST * sum(small) / PARTS)))
-        large, large_peak = _predict(Path(folder) / "large", many)
-        floor += [_rate(invoke) for _ in range(PARTS)]
-    yield Row(
-        f"brat predict, a folder of {many:,} PNG, JPEG and DICOM files",
-        Measured(tuple(large), "slices/s"),
-        f"{CORES} cores x bare invoke, one thread",
-        Measured(tuple(CORES * rate for rate in floor), "slices/s"),
-        (Aim("ratio", 0.8, least=True),),
-    )
-    yield Row(
-        f"The same: most memory resident, {many:,} files",
-        Measured((large_peak,), "MB"),
-        f"{figure(few)} files",
-        Measured((small_peak,), "MB"),
-        (Aim("ratio", 1.1),),
-    )
+        floor += [CORES * 1000 / invoke() for _ in range(200)]
+        rates, small = predict(Path(folder) / "small", few)
+        floor += [CORES * 1000 / invoke() for _ in range(200)]
+        many = max(few, min(many, round(LONGEST * sum(rates) / PARTS)))
+        rates, large = predict(Path(folder) / "large", many)
+        floor += [CORES * 1000 / invoke() for _ in range(200)]
+    what = f"brat predict, a folder of {many:,} PNG, JPEG and DICOM files"
+    ours, theirs = Measured(tuple(rates), "slices/s"), Measured(tuple(floor), "slices/s")
+    yield Row(what, ours, f"{CORES} cores x bare invoke, threads: 1", theirs, {"share": 0.8})
+    ours, theirs = Measured((large,), "MB"), Measured((small,), "MB")
+    yield Row("The same: most memory resident", ours, f"{few:,} files", theirs, {"times": 1.1})
 
 
-def _rate(invoke: Callable[[], None], count: int = 50) -> float:
-    begun = time.perf_counter()
-    for _ in range(count):
-        invoke()
-    return count / (time.perf_counter() - begun)
-
-
-def _predict(folder: Path, count: int) -> tuple[list[float], float]:
+def predict(folder: Path, count: int) -> tuple[list[float], float]:
     """Slices a second in each tenth of a run, its start left out, and the most memory it held in MB."""
     fill(folder, count)
-    process = subprocess.Popen(
-        [sys.executable, "-c", _PROGRAM, str(folder)], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    )
-    moments = []
-    for line in process.stdout:
-        if not line.startswith("{"):
-            peak = float(line)
-            break
-        moments.append(time.perf_counter())
-        if "error" in (record := json.loads(line)):
-            raise RuntimeError(record["error"])
-    if process.wait() or len(moments) != count:
-        raise RuntimeError(f"brat predict ended with {process.returncode} after {len(moments)} of {count} scans")
+    command = [sys.executable, "-c", _PROGRAM, folder]
+    moments, peak = [], ""
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout:
+            if line.startswith("{"):
+                moments.append(time.perf_counter())
+                if "label" not in json.loads(line):
+                    raise RuntimeError(line)
+            else:
+                peak = line
+    if process.returncode or len(moments) != count:
+        raise RuntimeError(f"brat predict read {len(moments)} of {count} scans: status {process.returncode}")
     cuts = [round(part * (count - 1) / PARTS) for part in range(PARTS + 1)]
-    pairs = zip(cuts, cuts[1:], strict=False)
-    return [(end - begin) / (moments[end] - moments[begin]) for begin, end in pairs], peak
+    return [
+        (end - begin) / (moments[end] - moments[begin]) for begin, end in itertools.pairwise(cuts)
+    ], float(peak)

@@ -6,60 +6,39 @@ import random
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from statistics import median, quantiles
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
 
 SLACK = 1.5
-"""A measurement this many times worse than its aim is a regression."""
+"""What is this many times worse than its aim is a regression."""
+
+AIMS = {
+    "times": (lambda ours, theirs: ours / theirs, False, "at most {} times"),
+    "share": (lambda ours, theirs: ours / theirs, True, "at least {} times"),
+    "speed": (lambda ours, theirs: theirs / ours, True, "at least {} times as fast"),
+    "more": (lambda ours, theirs: ours - theirs, False, "at most {} {unit} more"),
+    "value": (lambda ours, _: ours, False, "at most {} {unit}"),
+}
+"""Kind of aim -> what it limits, whether that is to be large rather than small, and the aim in words."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One thing, measured n times.
-
-    Attributes:
-        values: at least one, in `unit`.
-        unit: "ms", "s", "MB", "slices/s", or what is counted.
-    """
+    """One thing, measured once or more: the values and their unit ("ms", "s", "MB" or what is counted)."""
 
     values: tuple[float, ...]
     unit: str
 
     @property
     def median(self) -> float:
-        return median(self.values)
-
-    @property
-    def quartiles(self) -> tuple[float, float]:
-        if len(self.values) == 1:
-            return self.values * 2
-        first, _, third = quantiles(self.values, n=4, method="inclusive")
-        return first, third
+        return float(np.median(self.values))
 
     def __str__(self) -> str:
-        spread = ""
-        if len(self.values) > 1:
-            spread = " ({} to {}, n {})".format(*map(figure, self.quartiles), len(self.values))
+        low, high = np.percentile(self.values, [25, 75])
+        spread = f" ({figure(low)} to {figure(high)}, n {len(self.values)})" if len(self.values) > 1 else ""
         return f"{figure(self.median)} {self.unit}{spread}"
-
-
-@dataclass(frozen=True)
-class Aim:
-    """A limit, and of what.
-
-    Attributes:
-        of: "ratio", ours / theirs; "speed", theirs / ours; "difference", ours - theirs; or "value", ours alone.
-        limit: without unit, or in the measurement's.
-        least: whether the limit is the least there may be rather than the most.
-    """
-
-    of: str
-    limit: float
-    least: bool = False
-
-    def __str__(self) -> str:
-        tail = {"ratio": " times", "speed": " times as fast", "difference": " {unit} more", "value": " {unit}"}
-        return f"at {'least' if self.least else 'most'} {figure(self.limit)}{tail[self.of]}"
 
 
 @dataclass(frozen=True)
@@ -71,63 +50,55 @@ class Row:
         ours: None where it could not be measured.
         beside: what it is held against; empty where by nothing but its aim.
         theirs: None where there is nothing beside it, or where that could not be measured.
-        missing: why not.
+        aims: kind, of `AIMS` -> limit.
+        missing: why something was not measured.
     """
 
     what: str
     ours: Measured | None
     beside: str = ""
     theirs: Measured | None = None
-    aims: tuple[Aim, ...] = ()
+    aims: dict[str, float] = field(default_factory=dict)
     missing: str = ""
 
-    def value(self, of: str) -> float | None:
-        """The figure that an aim of this kind limits; None where a part of it was not measured."""
-        if self.ours is None or (of != "value" and self.theirs is None):
+    def value(self, aim: str) -> float | None:
+        """What an aim limits; None where a part of it was not measured."""
+        if self.ours is None or (self.theirs is None and aim != "value"):
             return None
-        ours, theirs = self.ours.median, self.theirs.median if self.theirs else 0.0
-        if of == "value":
-            return ours
-        return {"ratio": ours / theirs, "speed": theirs / ours, "difference": ours - theirs}[of]
+        return AIMS[aim][0](self.ours.median, self.theirs.median if self.theirs else 0)
+
+    def holds(self, aim: str, slack: float = 1) -> bool | None:
+        value, limit = self.value(aim), self.aims[aim]
+        if value is None:
+            return None
+        return value >= limit / slack if AIMS[aim][1] else value <= limit * slack
 
     @property
     def met(self) -> bool | None:
-        """Whether every aim is met; None where there is none, or it was not measured."""
-        values = [self.value(aim.of) for aim in self.aims]
-        if not values or None in values:
-            return None
-        return all(_keeps(aim, value) for aim, value in zip(self.aims, values, strict=True))
+        """Whether every aim holds; None where there is none, or one was not measured."""
+        held = [self.holds(aim) for aim in self.aims]
+        return all(held) if held and None not in held else None
 
     @property
     def regressed(self) -> bool:
-        """Whether an aim is missed by half.
-
-        Times say as much of the machine as of the project: one alone, or one less another, never counts.
-        """
-        for aim in self.aims:
-            is_time = aim.of in ("value", "difference") and self.ours and self.ours.unit in ("ms", "s")
-            value = None if is_time else self.value(aim.of)
-            if value is not None and not _keeps(aim, value, SLACK):
-                return True
-        return False
-
-
-def _keeps(aim: Aim, value: float, slack: float = 1.0) -> bool:
-    return value >= aim.limit / slack if aim.least else value <= aim.limit * slack
+        """Whether an aim is missed by half. A time that is no ratio tells of the machine, and never counts."""
+        is_time = self.ours is not None and self.ours.unit in ("ms", "s")
+        counted = [aim for aim in self.aims if not (is_time and aim in ("more", "value"))]
+        return any(self.holds(aim, SLACK) is False for aim in counted)
 
 
 def figure(value: float) -> str:
-    """A number as it is printed: two digits behind the point below 10, none from 100."""
+    """A number as it is printed, with about three digits."""
     digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
     return f"{value:,.{digits}f}".removesuffix(".00").removesuffix(".0")
 
 
-def stopwatch(function: Callable[[], object]) -> Callable[[], float]:
-    """Make a function return how long it took, in milliseconds."""
+def stopwatch(function: Callable[..., object], *arguments: object) -> Callable[[], float]:
+    """A function that calls this one and returns the milliseconds it took."""
 
     def timed() -> float:
         begun = time.perf_counter()
-        function()
+        function(*arguments)
         return 1000 * (time.perf_counter() - begun)
 
     return timed
@@ -138,7 +109,7 @@ def interleaved(
 ) -> dict[str, Measured]:
     """Call each function once a round, so that whatever the machine does meanwhile meets them all alike.
 
-    The order is another one in every round: what has just run decides what the processor's caches hold.
+    The order differs from round to round: what has just run decides what the processor's caches hold.
 
     Args:
         functions: each returns one measurement, in `unit`.
@@ -146,21 +117,19 @@ def interleaved(
     """
     draw = random.Random(0)
     values = {name: [] for name in functions}
-    for turn in range(-warm_up, rounds):
+    for _ in range(warm_up + rounds):
         for name in draw.sample(list(functions), len(functions)):
-            value = functions[name]()
-            if turn >= 0:
-                values[name].append(value)
-    return {name: Measured(tuple(of), unit) for name, of in values.items()}
+            values[name].append(functions[name]())
+    return {name: Measured(tuple(of[warm_up:]), unit) for name, of in values.items()}
 
 
 def peak_memory() -> float:
     """The most memory that this process has had resident so far, in MB."""
-    try:
+    status = Path("/proc/self/status")
+    if status.exists():
         # Not ru_maxrss: on Linux a process takes that over from the one that started it.
-        with open("/proc/self/status", encoding="ascii") as status:
-            return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
-    except FileNotFoundError:
-        import resource
+        return int(status.read_text(encoding="ascii").partition("VmHWM:")[2].split()[0]) / 1024
+    import resource
 
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 1024)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)

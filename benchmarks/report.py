@@ -1,63 +1,88 @@
-"""Rows -> the table, the page and the JSON file."""
+"""Rows -> the table, the page and the JSON file; and what they were measured on."""
 
 from __future__ import annotations
 
+import importlib.metadata
+import os
+import platform
+import subprocess
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 
-from benchmarks.measure import SLACK, Row, figure
+from benchmarks import CORES
+from benchmarks.browser import CHROMIUM
+from benchmarks.measure import AIMS, Row, figure
 
 _HEADER = ("what", "ours", "beside", "theirs", "ratio", "aim", "met")
+_PACKAGES = (
+    *("ai-edge-litert", "numpy", "opencv-python-headless", "pillow", "pydicom", "streamlit", "playwright"),
+    *("tensorflow", "keras", "tf-keras-vis", "torch", "torchcam"),
+)
+
+
+def machine() -> dict[str, str]:
+    """Name -> what is known of it, for people. To be asked before anything is measured."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    known = {
+        "processor": (models or [platform.processor()])[0],
+        "cores": str(CORES),
+        "system": platform.platform(),
+        "load before (0: nothing else runs)": f"{os.getloadavg()[0]:.1f}",
+    }
+    if CHROMIUM:
+        answer = subprocess.run([CHROMIUM, "--version"], capture_output=True, text=True, check=True)
+        known["browser"] = answer.stdout.strip()
+    known["python"] = platform.python_version()
+    for package in _PACKAGES:
+        try:
+            known[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            known[package] = "not installed"
+    return known
 
 
 def table(rows: list[Row]) -> str:
-    """A Markdown table whose columns also stand one below the other in a terminal."""
+    """Markdown whose columns also line up in a terminal."""
     cells = [_HEADER, *map(_cells, rows)]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(_HEADER))]
-    lines = ["| " + " | ".join(map(str.ljust, line, widths)) + " |" for line in cells]
-    lines.insert(1, "|-" + "-|-".join("-" * width for width in widths) + "-|")
-    return "\n".join(lines) + "\n"
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    cells.insert(1, tuple("-" * width for width in widths))
+    return "\n".join("| " + " | ".join(map(str.ljust, line, widths)) + " |" for line in cells) + "\n"
 
 
 def _cells(row: Row) -> tuple[str, ...]:
     unit = row.ours.unit if row.ours else ""
-    ratio = row.value("speed" if any(aim.of == "speed" for aim in row.aims) else "ratio")
+    ratio = row.value("speed" if "speed" in row.aims else "times")
     return (
         row.what,
         str(row.ours or row.missing),
         row.beside,
         str(row.theirs or (row.missing if row.beside else "")),
         "" if ratio is None else figure(ratio),
-        ", ".join(str(aim).format(unit=unit) for aim in row.aims),
+        ", ".join(AIMS[aim][2].format(figure(limit), unit=unit) for aim, limit in row.aims.items()),
         {True: "yes", False: "no", None: ""}[row.met],
     )
 
 
-def page(rows: list[Row], machine: dict[str, str]) -> str:
+def page(rows: list[Row], known: dict[str, str]) -> str:
     """`docs/performance.md`."""
-    known = "\n".join(f"- {name}: {what}" for name, what in machine.items())
     return f"""# Performance
 
-Written by `python -m benchmarks --page docs/performance.md`, the command to repeat it with; no figure is typed in.
-Medians, in brackets the quartiles and how many measurements; ours and what stands beside it are measured in
-turn, in one run. The ratio is ours to theirs, or where the aim is to be faster, theirs to ours.
+Written by `python -m benchmarks --page docs/performance.md`, which repeats it; no figure is typed in.
+Medians, and in brackets the quartiles and the number of measurements; what stands beside ours was measured
+in turn with it. The ratio is ours to theirs or, where the aim is to be faster, theirs to ours.
 
 {table(rows)}
 ## The machine, {datetime.now(UTC):%Y-%m-%d}
-{known}
-"""
+""" + "".join(f"- {name}: {what}\n" for name, what in known.items())
 
 
-def as_json(rows: list[Row], machine: dict[str, str]) -> dict:
-    """Everything that was measured, and what came of it."""
-    entries = []
-    for row in rows:
-        values = {f"{of}": row.value(of) for of in ("ratio", "speed", "difference")}
-        entries.append(asdict(row) | values | {"met": row.met, "regressed": row.regressed})
-    return {"date": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine, "rows": entries}
-
-
-def regressions(rows: list[Row]) -> str:
-    """One line for each row that is worse than its aim by half; empty where there is none."""
-    lines = [f"worse than its aim by {SLACK - 1:.0%}: {row.what}, beside {row.beside}" for row in rows if row.regressed]
-    return "\n".join(lines)
+def as_json(rows: list[Row], known: dict[str, str]) -> dict:
+    """Every measurement, and what came of it."""
+    entries = [
+        asdict(row) | {"ratio": row.value("times"), "met": row.met, "regressed": row.regressed}
+        for row in rows
+    ]
+    return {"date": datetime.now(UTC).isoformat(timespec="seconds"), "machine": known, "rows": entries}

@@ -60,7 +60,7 @@ def evaluate(data: str | Path, weights: str | Path, fold: int) -> dict:
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "data_fingerprint": prints,
         "model_sha256": classifier.digest,
-        "fold": fold,
+        "folds": [fold],
         "protocols": protocols(readings, softmax(readings.logits)),
         "history": read_history(weights),
     }

@@ -40,9 +40,8 @@ def headline(metrics: dict) -> None:
         column.metric(title, f"{entry['value']:.1%}".replace("%", " %"), border=True)
         column.caption(f"95 % interval {entry['low']:.1%} to {entry['high']:.1%}".replace("%", " %"))
     st.caption(
-        f"On {four['slices']:,} slices in {four['clusters']} clusters (about a patient each) of fold "
-        f"{metrics['fold']}, which the model was not trained on, nor anything that may show the same "
-        f"patients. Measured {metrics['written'][:10]}. Intervals: bootstrap over clusters."
+        f"On {four['slices']:,} slices in {four['clusters']} clusters (about a patient each) that the "
+        f"model was not trained on, nor on anything that may show the same patients. Measured {metrics['written'][:10]}. Intervals: bootstrap over clusters."
     )
 
 

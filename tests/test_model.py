@@ -106,7 +106,7 @@ def test_held_out_slices_read_as_reported(data_index, classifier):
     from brat.readings import read_slices
 
     metrics = json.loads((WEIGHTS / "metrics.json").read_text())
-    held_out = [s for s in read_index(data_index) if s.fold == metrics["fold"] and s.label]
+    held_out = [s for s in read_index(data_index) if s.fold in metrics["folds"] and s.label]
     readings = read_slices(classifier, held_out)
     probabilities = np.exp(readings.logits - readings.logits.max(axis=1, keepdims=True))
     labels = np.array([CLASSES.index(s.label) for s in held_out])
