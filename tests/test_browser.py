@@ -96,12 +96,16 @@ def test_upload_answer_opacity_and_pages(page):
     else:
         assert above["x"] >= picture["x"] + picture["width"]
 
-    opacity = page.get_by_label("Opacity")
+    opacity = page.get_by_role("slider", name="Opacity")
     before = canvas_pixels(page)
     opacity.focus()
     for _ in range(5):
         page.keyboard.press("ArrowRight")
-    page.wait_for_function("was => document.querySelector('canvas').toDataURL() !== was", arg=before)
+    for _ in range(100):
+        if canvas_pixels(page) != before:
+            break
+        page.wait_for_timeout(50)
+    assert canvas_pixels(page) != before
 
     # A bad file is refused in a sentence; the reading stays.
     page.locator("input[type=file]").set_input_files(
