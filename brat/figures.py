@@ -51,17 +51,20 @@ def confidence_bars(readings: Mapping[str, Sequence[float]]) -> go.Figure:
     return figure
 
 
-def confusion(matrix: np.ndarray, normalised: bool) -> go.Figure:
+def confusion(
+    matrix: Sequence[Sequence[float]], normalised: bool, classes: Sequence[str] = CLASSES
+) -> go.Figure:
     """Confusion matrix: rows are what the slice is, columns what was read.
 
     Args:
-        matrix: counts, (4, 4).
+        matrix: counts, (k, k).
         normalised: show each row's shares instead of counts.
+        classes: the k classes.
     """
     matrix = np.asarray(matrix, float)
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     text = [[percent(v) for v in row] for row in shares] if normalised else matrix.astype(int).astype(str)
-    names = [CLASS_NAMES[name] for name in CLASSES]
+    names = [CLASS_NAMES[name] for name in classes]
     figure = go.Figure(
         go.Heatmap(
             z=shares,
@@ -127,3 +130,112 @@ def percent(share: float) -> str:
     if 0 < share < 0.005:
         return "< 1 %"
     return f"{share:.0%}".replace("%", " %")
+
+
+def reliability(before: Mapping[str, Sequence], after: Mapping[str, Sequence]) -> go.Figure:
+    """Reliability diagram: how often readings of a given confidence are right.
+
+    Args:
+        before, after: `confidence`, `accuracy` and `count` a bin, see `brat.calibration.reliability`; None
+            where a bin is empty.
+    """
+    figure = go.Figure()
+    figure.add_scatter(
+        x=[0, 1], y=[0, 1], mode="lines", name="perfect", line={"color": "#888888", "dash": "dot"}
+    )
+    for title, bars, colour, symbol in (
+        ("before calibration", before, "#D55E00", "x"),
+        ("after", after, "#0072B2", "circle"),
+    ):
+        rows = [row for row, count in enumerate(bars["count"]) if count]
+        figure.add_scatter(
+            x=[bars["confidence"][row] for row in rows],
+            y=[bars["accuracy"][row] for row in rows],
+            customdata=[bars["count"][row] for row in rows],
+            name=title,
+            mode="lines+markers",
+            marker={"symbol": symbol, "size": 8, "color": colour},
+            line={"color": colour},
+            hovertemplate="confidence %{x:.0%}, right %{y:.0%}, %{customdata} slices<extra></extra>",
+        )
+    return _plot(figure, "confidence", "share right", (0, 1), (0, 1))
+
+
+def roc(curves: Mapping[str, Mapping]) -> go.Figure:
+    """ROC curves, one class against the rest, from `brat.report.curves`."""
+    return _class_curves(curves, "roc", "1 - specificity", "sensitivity")
+
+
+def precision_recall(curves: Mapping[str, Mapping]) -> go.Figure:
+    """Precision-recall curves, one class against the rest, from `brat.report.curves`."""
+    return _class_curves(curves, "precision_recall", "sensitivity (recall)", "precision")
+
+
+def _class_curves(curves: Mapping[str, Mapping], key: str, across: str, up: str) -> go.Figure:
+    figure = go.Figure()
+    for name, dash in zip(CLASSES, ("solid", "dash", "dot", "dashdot"), strict=True):
+        figure.add_scatter(
+            x=curves[name][key]["x"],
+            y=curves[name][key]["y"],
+            name=CLASS_NAMES[name],
+            mode="lines",
+            line={"color": CLASS_COLOURS[name], "dash": dash},
+        )
+    return _plot(figure, across, up, (-0.01, 1.01), (0, 1.02))
+
+
+def robustness(change: Mapping, name: str) -> go.Figure:
+    """Accuracy against one change, with its interval, from `brat.robustness.measure`.
+
+    Args:
+        change: `unit`, `levels` and `accuracy`, an estimate a level.
+        name: what is changed.
+    """
+    middle = [entry["value"] for entry in change["accuracy"]]
+    figure = go.Figure(
+        go.Scatter(
+            x=[str(level) for level in change["levels"]],
+            y=middle,
+            mode="lines+markers",
+            line={"color": "#0072B2"},
+            error_y={
+                "array": [entry["high"] - entry["value"] for entry in change["accuracy"]],
+                "arrayminus": [entry["value"] - entry["low"] for entry in change["accuracy"]],
+                "color": "#0072B2",
+                "thickness": 1,
+            },
+            hovertemplate="%{x}: %{y:.1%}<extra></extra>",
+        )
+    )
+    figure = _plot(figure, f"{name}: {change['unit']}", "accuracy", None, (0.4, 1))
+    figure.update_layout(height=240, showlegend=False)
+    return figure
+
+
+def nearest_neighbours(nearest: Mapping) -> go.Figure:
+    """How like its nearest neighbour each image of an audit is, and the threshold of a near-duplicate."""
+    edges = np.array(nearest["edges"])
+    middles = (edges[1:] + edges[:-1]) / 2
+    twin = middles > nearest["threshold"]
+    figure = go.Figure()
+    for title, rows, colour in (("near-duplicates", twin, "#D55E00"), ("others", ~twin, "#888888")):
+        figure.add_bar(
+            x=middles[rows],
+            y=np.array(nearest["counts"])[rows],
+            width=np.diff(edges)[rows],
+            name=title,
+            marker={"color": colour},
+        )
+    figure.add_vline(x=nearest["threshold"], line={"dash": "dash"})
+    return _plot(figure, "correlation with the nearest other image", "images", None, None)
+
+
+def _plot(figure: go.Figure, across: str, up: str, x_range, y_range) -> go.Figure:
+    figure.update_layout(
+        margin=_MARGIN,
+        height=340,
+        xaxis={"title": {"text": across}, "range": x_range, "fixedrange": True},
+        yaxis={"title": {"text": up}, "range": y_range, "fixedrange": True},
+        legend={"orientation": "h", "y": 1.12},
+    )
+    return figure

@@ -39,7 +39,7 @@ class Recipe:
         seed: of the weights, the draws and the augmentation.
     """
 
-    epochs: int = 6
+    epochs: int = 10
     slices_per_epoch: int = 3600
     batch_size: int = 32
     learning_rate: float = 3e-4

@@ -1,0 +1,173 @@
+"""Everything that is reported of a cross-validated model, from its runs' readings -> the files in `weights/`.
+
+Nothing is trained here. What takes minutes (changed slices, slow maps) is kept beside the runs and reused.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from brat import CLASSES, calibration, robustness
+from brat.audit import audit
+from brat.classifier import Classifier
+from brat.crossval import deal_at_random, pooled, write_out_of_fold
+from brat.datasets import FOLDS, Slice, fingerprint, read_index
+from brat.evaluation import four_classes, protocols, read_history, write_json
+from brat.localisation import compare_methods
+from brat.metrics import mean, softmax, with_intervals
+from brat.readings import Readings
+from brat.twins import twin_share
+
+CURVE_POINTS = 100
+
+MAPPED_A_FOLD = 12
+"""Slices a fold whose maps are made by every method: Score-CAM takes 10 to 20 s for one."""
+
+CHANGED_A_FOLD = 120
+"""Slices a fold that are changed in every way."""
+
+
+# A path of the machine that measured, and pairs of images that are not ours to show.
+_NOT_FOR_THE_PAGE = ("source", "examples", "label_conflicts")
+
+
+def report(data: str | Path, runs: str | Path, weights: str | Path) -> dict:
+    """Write `metrics.json`, `calibration.json` and `out_of_fold.csv` beside the weights.
+
+    Args:
+        data: the index file that `runs` was made with.
+        runs: the folder of `brat.crossval.crossval` and `random_split`.
+        weights: the folder of the model that ships, trained with the same recipe.
+
+    Raises:
+        FileNotFoundError: a fold or the random split has not been run.
+        ValueError: the model was trained on other data.
+    """
+    runs, weights = Path(runs), Path(weights)
+    slices = read_index(data)
+    prints = fingerprint(slices)
+    card = json.loads((weights / "model_card.json").read_text())
+    if card["data_fingerprint"] != prints:
+        raise ValueError(f"The model in {weights} was trained on other data than {data}.")
+    readings = pooled(runs, slices)
+    write_out_of_fold(readings, weights / "out_of_fold.csv")
+
+    logits = readings.logits
+    folds = np.array([s.fold for s in readings.slices])
+    # Only where the class is known is there something to fit to, or to be right about.
+    known = np.array([bool(s.label) for s in readings.slices])
+    named = readings.take(np.flatnonzero(known))
+    labels = np.array([CLASSES.index(s.label) for s in named.slices])
+    clusters = [s.cluster for s in named.slices]
+    calibration.fit(logits[known], labels, prints).save(weights / "calibration.json")
+    probabilities = _calibrated(logits, folds, known, labels)
+
+    made = protocols(readings, probabilities)
+    made["random_split"] = _random(Path(data), runs, card["recipe"]["seed"])
+    result = {
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "data_fingerprint": prints,
+        "model_sha256": Classifier(weights).digest,
+        "folds": sorted(set(folds.tolist())),
+        "protocols": made,
+        "curves": curves(labels, probabilities[known]),
+        "calibration": calibration.report(logits[known], labels, folds[known], clusters),
+        "robustness": _kept(runs / "robustness.json", lambda: _robustness(runs, slices)),
+        "maps": _kept(runs / "maps.json", lambda: _maps(runs, slices)),
+        "audit": {k: v for k, v in audit(data).report.items() if k not in _NOT_FOR_THE_PAGE},
+        "history": read_history(weights),
+    }
+    write_json(result, weights / "metrics.json")
+    return result
+
+
+def _calibrated(logits: np.ndarray, folds: np.ndarray, known: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Probabilities, float (n, 4), each fold's by a temperature fitted to the other folds."""
+    probabilities = np.empty_like(logits)
+    for fold in np.unique(folds):
+        others = folds[known] != fold
+        temperature = calibration.fit_temperature(logits[known][others], labels[others])
+        probabilities[folds == fold] = softmax(logits[folds == fold], temperature)
+    return probabilities
+
+
+def _random(data: Path, runs: Path, seed: int) -> dict:
+    parts = deal_at_random(data, seed)
+    run = runs / "random"
+    readings = Readings.load(run / "readings.npz", parts.test)
+    seen = [s.path for s in (*parts.train, *parts.validation)]
+    return {
+        "title": "As in the original work: a random split",
+        "what": "A random tenth of the sartaj names, whatever their patients; the rest is trained on.",
+        "twins": twin_share([s.path for s in parts.test], seen),
+        **four_classes(parts.test, softmax(readings.logits)),
+    }
+
+
+def curves(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, dict]:
+    """ROC and precision-recall curves, one class against the rest, thinned to `CURVE_POINTS`."""
+    from sklearn.metrics import average_precision_score, precision_recall_curve, roc_curve
+
+    made = {}
+    for k, name in enumerate(CLASSES):
+        truth, score = labels == k, probabilities[:, k]
+        false, true, _ = roc_curve(truth, score)
+        precision, recall, _ = precision_recall_curve(truth, score)
+        made[name] = {
+            "roc": _thin(false, true),
+            "precision_recall": _thin(recall[::-1], precision[::-1]),
+            "average_precision": float(average_precision_score(truth, score)),
+            "prevalence": float(truth.mean()),
+        }
+    return made
+
+
+def _thin(x: np.ndarray, y: np.ndarray) -> dict[str, list[float]]:
+    # As many points along the curve as it has length, so that steep parts keep theirs.
+    length = np.concatenate([[0], np.cumsum(np.hypot(np.diff(x), np.diff(y)))])
+    rows = np.unique(np.searchsorted(length, np.linspace(0, length[-1], CURVE_POINTS)))
+    return {"x": x[rows].round(5).tolist(), "y": y[rows].round(5).tolist()}
+
+
+def _robustness(runs: Path, slices: Sequence[Slice]) -> dict:
+    draw = np.random.default_rng(0)
+    models = []
+    for fold in range(FOLDS):
+        able = [s for s in slices if s.fold == fold and s.label]
+        rows = draw.choice(len(able), size=min(CHANGED_A_FOLD, len(able)), replace=False)
+        models.append((runs / f"fold-{fold}", [able[row] for row in sorted(rows)]))
+    return {"slices": sum(len(chosen) for _, chosen in models), "changes": robustness.measure(models)}
+
+
+def _maps(runs: Path, slices: Sequence[Slice]) -> dict:
+    """Pointing game and energy of every method on the same slices, correctly read and with a box."""
+    draw = np.random.default_rng(0)
+    models = []
+    for fold in range(FOLDS):
+        run = runs / f"fold-{fold}"
+        readings = Readings.load(run / "readings.npz", slices)
+        read = readings.logits.argmax(axis=1)
+        able = [row for row, s in enumerate(readings.slices) if s.boxes and s.allowed[read[row]]]
+        rows = draw.choice(able, size=min(MAPPED_A_FOLD, len(able)), replace=False)
+        models.append((run, readings.take(np.sort(rows))))
+    clusters = [s.cluster for _, readings in models for s in readings.slices]
+    return {
+        "slices": len(clusters),
+        "methods": {
+            method: with_intervals(
+                lambda w, values=values: {k: mean(v, w) for k, v in values.items()}, clusters
+            )
+            for method, values in compare_methods(models).items()
+        },
+    }
+
+
+def _kept(path: Path, measure) -> dict:
+    if not path.exists():
+        write_json(measure(), path)
+    return json.loads(path.read_text())
