@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+st.session_state.entered = True
 st.set_page_config(page_title="BraTum Scans", page_icon=":material/neurology:", layout="wide")
 st.navigation(
     [

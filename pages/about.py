@@ -7,6 +7,10 @@ import streamlit as st
 from brat import WEIGHTS
 from brat.samples import load_samples
 
+# The first visitor of a fresh server who comes by this page's own address gets here past app.py.
+if "entered" not in st.session_state:
+    st.switch_page("app.py")
+
 protocols = json.loads((WEIGHTS / "metrics.json").read_text())["protocols"]
 accuracy = protocols["four_classes"]["metrics"]["accuracy"]
 

@@ -192,6 +192,10 @@ knows four answers and will give one of them.
         st.json(card)
 
 
+# The first visitor of a fresh server who comes by this page's own address gets here past app.py.
+if "entered" not in st.session_state:
+    st.switch_page("app.py")
+
 metrics = loaded("metrics.json")
 card = loaded("model_card.json")
 protocols = metrics["protocols"]

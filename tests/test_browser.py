@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -24,8 +25,9 @@ playwright = pytest.importorskip("playwright.sync_api", reason="playwright is no
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
 
 
-@pytest.fixture(scope="module")
-def address():
+@contextmanager
+def serving():
+    """The app's address, while it runs."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -48,9 +50,17 @@ def address():
     else:
         server.kill()
         pytest.fail("the app did not start within a minute")
-    yield url
-    server.terminate()
-    server.wait(10)
+    try:
+        yield url
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+@pytest.fixture(scope="module")
+def address():
+    with serving() as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
@@ -127,3 +137,13 @@ def test_other_pages(page, address, path, heading):
     playwright.expect(page.get_by_role("heading", name=heading).first).to_be_visible()
     playwright.expect(page.get_by_test_id("stException")).to_have_count(0)
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_first_visitor_may_come_by_the_address_of_a_page(browser):
+    with serving() as fresh:
+        opened = browser.new_page(viewport={"width": 1440, "height": 900})
+        opened.goto(f"{fresh}/model")
+        # Whichever page it is, it stands in the app, with the way to the others.
+        playwright.expect(opened.get_by_role("link", name="About")).to_be_visible()
+        playwright.expect(opened.get_by_test_id("stException")).to_have_count(0)
+        opened.close()

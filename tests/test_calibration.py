@@ -252,3 +252,10 @@ def test_report_refuses_a_cluster_in_two_folds():
     logits, labels = honest(20)
     with pytest.raises(ValueError, match="two folds"):
         report(logits, labels, np.arange(20) % 2, ["a"] * 20)
+
+
+def test_report_of_a_sure_mistake_stays_finite():
+    logits, labels = np.eye(4)[[0, 0, 1, 1]] * 1e4, np.array([0, 1, 1, 1])
+    found = report(logits, labels, np.arange(4) % 2, list("abcd"))
+    # One slice of four had a probability that underflows to 0.
+    assert found["before"]["nll"]["value"] == pytest.approx(-np.log(1e-12) / 4)

@@ -32,6 +32,13 @@ def review():
     return page
 
 
+def entered(name: str) -> AppTest:
+    """A page as app.py opens it."""
+    page = AppTest.from_file(str(ROOT / "pages" / name), default_timeout=60)
+    page.session_state["entered"] = True
+    return page
+
+
 def answer(page: AppTest) -> str:
     return " ".join(
         block.proto.body for block in page.get("html") if '<section class="answer"' in block.proto.body
@@ -126,7 +133,7 @@ def test_slow_methods_say_what_they_need(review, monkeypatch):
 def test_model_page_shows_what_was_measured():
     import json
 
-    page = AppTest.from_file(str(ROOT / "pages" / "model.py"), default_timeout=60).run()
+    page = entered("model.py").run()
     assert not page.exception
     four = json.loads((WEIGHTS / "metrics.json").read_text())["protocols"]["four_classes"]
     balanced = four["metrics"]["balanced_accuracy"]["value"]
@@ -136,7 +143,7 @@ def test_model_page_shows_what_was_measured():
 
 
 def test_about_page_says_what_it_is_not():
-    page = AppTest.from_file(str(ROOT / "pages" / "about.py"), default_timeout=60).run()
+    page = entered("about.py").run()
     assert not page.exception
     assert "not a medical device" in page.warning[0].value
     for sample in SAMPLES:
