@@ -7,6 +7,8 @@ import importlib
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks import report
@@ -33,7 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(report.table(rows))
     print("\n".join(f"{name}: {what}" for name, what in known.items()))
     if options.json:
-        options.json.write_text(json.dumps(report.as_json(rows, known), indent=1) + "\n", encoding="utf-8")
+        entries = [asdict(row) | {"met": row.met, "regressed": row.regressed} for row in rows]
+        written = {"date": datetime.now(UTC).isoformat(), "machine": known, "rows": entries}
+        options.json.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
     if options.page:
         options.page.write_text(report.page(rows, known), encoding="utf-8")
     worse = [row.what for row in rows if row.regressed]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from benchmarks.measure import Row, interleaved, stopwatch
+from benchmarks.measure import Row, installed, interleaved, stopwatch
 from benchmarks.reading import THREADS
 from benchmarks.slices import make_slice
 from brat import CLASSES, WEIGHTS
@@ -43,10 +42,6 @@ def rows(short: bool) -> Iterator[Row]:
         yield Row("Prediction and one Grad-CAM", measured["ours"], name, measured.get(name), aims, missing)
 
 
-def installed(*packages: str) -> bool:
-    return all(importlib.util.find_spec(package) for package in packages)
-
-
 def keras_ways(model_input: np.ndarray) -> tuple[Callable[[], np.ndarray], ...]:
     """In the order of `KERAS`, each predicts and returns the map of its answer, (14, 14), its peak at 1."""
     import keras
@@ -55,31 +50,31 @@ def keras_ways(model_input: np.ndarray) -> tuple[Callable[[], np.ndarray], ...]:
     from tf_keras_vis.utils.scores import CategoricalScore
 
     model = keras.models.load_model(WEIGHTS / "model.keras")
-    features, logits = (model.get_layer(name).output for name in ("dropout", "logits"))
-    every = keras.Model(model.inputs, [features, logits, model.output["probabilities"]])
+    final, logits = (model.get_layer(name).output for name in ("dropout", "logits"))
+    every = keras.Model(model.inputs, [final, logits, model.output["probabilities"]])
     gradcam = Gradcam(keras.Model(model.inputs, logits), clone=False)
+    options = {"penultimate_layer": "dropout", "seek_penultimate_conv_layer": False, "expand_cam": False}
     batch = model_input[np.newaxis]
     constant = tf.constant(batch)
 
     def reference() -> np.ndarray:
         answer = model.predict(batch, verbose=0)["probabilities"].argmax()
-        options = {"penultimate_layer": "dropout", "seek_penultimate_conv_layer": False, "expand_cam": False}
         return gradcam(CategoricalScore(int(answer)), batch, **options)[0]
 
     def by_tape(image):
         with tf.GradientTape() as tape:
-            final, scores, probabilities = every(image)
+            features, scores, probabilities = every(image)
             best = tf.reduce_max(scores)
-        weights = tf.reduce_mean(tape.gradient(best, final), axis=(1, 2), keepdims=True)
-        cam = tf.nn.relu(tf.reduce_sum(weights * final, axis=-1))[0]
+        weights = tf.reduce_mean(tape.gradient(best, features), axis=(1, 2), keepdims=True)
+        cam = tf.nn.relu(tf.reduce_sum(weights * features, axis=-1))[0]
         return cam / tf.reduce_max(cam), probabilities
 
     graph = tf.function(by_tape)
     return reference, lambda: by_tape(constant)[0].numpy(), lambda: graph(constant)[0].numpy()
 
 
-def torch_way(model_input: np.ndarray) -> Callable[[], np.ndarray]:
-    """torchvision's MobileNetV2 with random weights, which cost what trained ones do."""
+def torch_way(model_input: np.ndarray) -> Callable[[], object]:
+    """torchvision's MobileNetV2 with random weights, which take as long as trained ones."""
     import torch
     from torchcam.methods import GradCAM
     from torchvision.models import mobilenet_v2
@@ -88,8 +83,8 @@ def torch_way(model_input: np.ndarray) -> Callable[[], np.ndarray]:
     extractor = GradCAM(model, target_layer="features")
     batch = torch.from_numpy(np.repeat(model_input.transpose(2, 0, 1)[np.newaxis], 3, axis=1))
 
-    def run() -> np.ndarray:
+    def run() -> object:
         scores = model(batch)
-        return extractor(int(scores.argmax()), scores)[0].numpy()
+        return extractor(int(scores.argmax()), scores)
 
     return run

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
-import json
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
-from benchmarks import CORES, ROOT
-from benchmarks.measure import Measured, Row, stopwatch
+from benchmarks import CORES
+from benchmarks.measure import Measured, Row, fresh_process, stopwatch
 from benchmarks.reading import bare_invoke
 from benchmarks.slices import fill
 
 _PROGRAM = """
 import sys
-from benchmarks.measure import peak_memory
 from brat.cli import main
-status = main(["predict", sys.argv[1], "--json"])
-print(peak_memory())
-sys.exit(status)
+if main(["predict", sys.argv[1], "--json"]): sys.exit("a scan was not read")
 """
 PARTS = 10
 LONGEST = 200
@@ -32,11 +25,9 @@ LONGEST = 200
 def rows(short: bool) -> Iterator[Row]:
     few, many = (100, 400) if short else (1_000, 20_000)
     invoke = stopwatch(bare_invoke(threads=1))
-    floor = []
     with tempfile.TemporaryDirectory() as folder:
-        floor += [CORES * 1000 / invoke() for _ in range(200)]
+        floor = [CORES * 1000 / invoke() for _ in range(200)]
         rates, small = predict(Path(folder) / "small", few)
-        floor += [CORES * 1000 / invoke() for _ in range(200)]
         many = max(few, min(many, round(LONGEST * sum(rates) / PARTS)))
         rates, large = predict(Path(folder) / "large", many)
         floor += [CORES * 1000 / invoke() for _ in range(200)]
@@ -50,19 +41,8 @@ def rows(short: bool) -> Iterator[Row]:
 def predict(folder: Path, count: int) -> tuple[list[float], float]:
     """Slices a second in each tenth of a run, its start left out, and the most memory it held in MB."""
     fill(folder, count)
-    command = [sys.executable, "-c", _PROGRAM, folder]
-    moments, peak = [], ""
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        for line in process.stdout:
-            if line.startswith("{"):
-                moments.append(time.perf_counter())
-                if "label" not in json.loads(line):
-                    raise RuntimeError(line)
-            else:
-                peak = line
-    if process.returncode or len(moments) != count:
-        raise RuntimeError(f"brat predict read {len(moments)} of {count} scans: status {process.returncode}")
+    moments, lines, peak = fresh_process(_PROGRAM, folder)
+    if len(lines) != count:
+        raise RuntimeError(f"{len(lines)} readings of {count} scans")
     cuts = [round(part * (count - 1) / PARTS) for part in range(PARTS + 1)]
-    return [
-        (end - begin) / (moments[end] - moments[begin]) for begin, end in itertools.pairwise(cuts)
-    ], float(peak)
+    return [(end - begin) / (moments[end] - moments[begin]) for begin, end in pairwise(cuts)], peak

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 import random
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
+
+from benchmarks import ROOT
 
 SLACK = 1.5
 """What is this many times worse than its aim is a regression."""
@@ -22,6 +25,15 @@ AIMS = {
     "value": (lambda ours, _: ours, False, "at most {} {unit}"),
 }
 """Kind of aim -> what it limits, whether that is to be large rather than small, and the aim in words."""
+
+# Linux's ru_maxrss is no use: a process takes that over from the one that started it.
+_PEAK = """
+import resource, sys
+if sys.platform == "linux":
+    print(int(open("/proc/self/status").read().partition("VmHWM:")[2].split()[0]) / 2**10)
+else:
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+"""
 
 
 @dataclass(frozen=True)
@@ -43,15 +55,9 @@ class Measured:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table.
+    """One line of the table: ours beside theirs, either of them None where it was not measured.
 
-    Attributes:
-        what: what was measured.
-        ours: None where it could not be measured.
-        beside: what it is held against; empty where by nothing but its aim.
-        theirs: None where there is nothing beside it, or where that could not be measured.
-        aims: kind, of `AIMS` -> limit.
-        missing: why something was not measured.
+    `aims` has limits by kind, of `AIMS`; `missing` says why something was not measured.
     """
 
     what: str
@@ -81,7 +87,7 @@ class Row:
 
     @property
     def regressed(self) -> bool:
-        """Whether an aim is missed by half. A time that is no ratio tells of the machine, and never counts."""
+        """Whether an aim is missed by half; a time alone, as much the machine's as ours, never counts."""
         is_time = self.ours is not None and self.ours.unit in ("ms", "s")
         counted = [aim for aim in self.aims if not (is_time and aim in ("more", "value"))]
         return any(self.holds(aim, SLACK) is False for aim in counted)
@@ -91,6 +97,10 @@ def figure(value: float) -> str:
     """A number as it is printed, with about three digits."""
     digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
     return f"{value:,.{digits}f}".removesuffix(".00").removesuffix(".0")
+
+
+def installed(*packages: str) -> bool:
+    return all(importlib.util.find_spec(package) for package in packages)
 
 
 def stopwatch(function: Callable[..., object], *arguments: object) -> Callable[[], float]:
@@ -107,13 +117,10 @@ def stopwatch(function: Callable[..., object], *arguments: object) -> Callable[[
 def interleaved(
     rounds: int, unit: str, functions: dict[str, Callable[[], float]], warm_up: int = 1
 ) -> dict[str, Measured]:
-    """Call each function once a round, so that whatever the machine does meanwhile meets them all alike.
+    """Call functions that return a measurement in turn, so that a busy moment of the machine meets all alike.
 
-    The order differs from round to round: what has just run decides what the processor's caches hold.
-
-    Args:
-        functions: each returns one measurement, in `unit`.
-        warm_up: rounds that do not count.
+    The order differs from round to round: what has just run decides what the processor's caches hold. The
+    first `warm_up` rounds do not count.
     """
     draw = random.Random(0)
     values = {name: [] for name in functions}
@@ -123,13 +130,18 @@ def interleaved(
     return {name: Measured(tuple(of[warm_up:]), unit) for name, of in values.items()}
 
 
-def peak_memory() -> float:
-    """The most memory that this process has had resident so far, in MB."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        # Not ru_maxrss: on Linux a process takes that over from the one that started it.
-        return int(status.read_text(encoding="ascii").partition("VmHWM:")[2].split()[0]) / 1024
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+def fresh_process(program: str, *arguments: object) -> tuple[list[float], list[str], float]:
+    """Run Python code -> seconds from its start to each line it prints, the lines, its peak memory in MB."""
+    begun = time.perf_counter()
+    command = [sys.executable, "-c", program + _PEAK, *map(str, arguments)]
+    moments, lines = [], []
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        for line in process.stdout:
+            moments.append(time.perf_counter() - begun)
+            lines.append(line.strip())
+        errors = process.stderr.read()
+    if process.returncode:
+        raise RuntimeError(errors)
+    return moments[:-1], lines[:-1], float(lines[-1])

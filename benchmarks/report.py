@@ -1,4 +1,4 @@
-"""Rows -> the table, the page and the JSON file; and what they were measured on."""
+"""Rows -> the table and the page; and what they were measured on."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import importlib.metadata
 import os
 import platform
 import subprocess
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,23 +24,20 @@ def machine() -> dict[str, str]:
     """Name -> what is known of it, for people. To be asked before anything is measured."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
     known = {
-        "processor": (models or [platform.processor()])[0],
+        "processor": next(
+            (x.split(": ")[1] for x in lines if x.startswith("model name")), platform.processor()
+        ),
         "cores": str(CORES),
         "system": platform.platform(),
         "load before (0: nothing else runs)": f"{os.getloadavg()[0]:.1f}",
+        "python": platform.python_version(),
     }
     if CHROMIUM:
         answer = subprocess.run([CHROMIUM, "--version"], capture_output=True, text=True, check=True)
         known["browser"] = answer.stdout.strip()
-    known["python"] = platform.python_version()
-    for package in _PACKAGES:
-        try:
-            known[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            known[package] = "not installed"
-    return known
+    versions = {package.name: package.version for package in importlib.metadata.distributions()}
+    return known | {name: versions.get(name, "not installed") for name in _PACKAGES}
 
 
 def table(rows: list[Row]) -> str:
@@ -49,7 +45,7 @@ def table(rows: list[Row]) -> str:
     cells = [_HEADER, *map(_cells, rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     cells.insert(1, tuple("-" * width for width in widths))
-    return "\n".join("| " + " | ".join(map(str.ljust, line, widths)) + " |" for line in cells) + "\n"
+    return "".join("| " + " | ".join(map(str.ljust, line, widths)) + " |\n" for line in cells)
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -77,12 +73,3 @@ in turn with it. The ratio is ours to theirs or, where the aim is to be faster, 
 {table(rows)}
 ## The machine, {datetime.now(UTC):%Y-%m-%d}
 """ + "".join(f"- {name}: {what}\n" for name, what in known.items())
-
-
-def as_json(rows: list[Row], known: dict[str, str]) -> dict:
-    """Every measurement, and what came of it."""
-    entries = [
-        asdict(row) | {"ratio": row.value("times"), "met": row.met, "regressed": row.regressed}
-        for row in rows
-    ]
-    return {"date": datetime.now(UTC).isoformat(timespec="seconds"), "machine": known, "rows": entries}

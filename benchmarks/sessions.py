@@ -30,7 +30,6 @@ def rows(short: bool, sessions: int = 16) -> Iterator[Row]:
     if MISSING:
         yield Row(what, None, missing=MISSING)
         return
-    classifier = Classifier()
     numbers = itertools.count()
     alone, slowest, wrong = [], [], 0
     with chromium() as browser, serve("app.py") as address:
@@ -38,31 +37,26 @@ def rows(short: bool, sessions: int = 16) -> Iterator[Row]:
         upload(pages[0], next(numbers))
         for _ in range(1 if short else 5):
             alone += [upload(pages[0], next(numbers)) for _ in range(3)]
-            scans = [next(numbers) for _ in pages]
-            slowest.append(float(np.percentile(_upload_at_once(pages, scans), 95)))
-            for page, number in zip(pages, scans, strict=True):
-                wrong += not is_right(page.evaluate(_SHOWN), number, classifier)
+            scans = {next(numbers): page for page in pages}
+            # By the clock that all pages read, when every one has its file.
+            start = 1000 * time.time() + 100 * sessions
+            for number, page in scans.items():
+                begin = "([scan, start]) => { window.uploading = upload(scan, start); }"
+                page.evaluate(begin, [scan_file(number), start])
+            times = [page.evaluate("window.uploading") for page in pages]
+            slowest.append(float(np.percentile(times, 95)))
+            wrong += sum(not is_right(page.evaluate(_SHOWN), number) for number, page in scans.items())
     ours, theirs = Measured(tuple(slowest), "ms"), Measured(tuple(alone), "ms")
     yield Row(what, ours, "one session alone", theirs, {"times": 1.5 * sessions})
     what = "The same: errors, and readings or pictures of another session"
     yield Row(what, Measured((wrong,), "sessions"), aims={"value": 0})
 
 
-def _upload_at_once(pages: list, scans: list[int]) -> list[float]:
-    """Milliseconds until each page has painted the answer to its own scan."""
-    # By the clock that all pages read, when every one has its file.
-    start = 1000 * time.time() + 100 * len(pages)
-    begin = "([scan, start]) => { window.uploading = upload(scan, start); }"
-    for page, number in zip(pages, scans, strict=True):
-        page.evaluate(begin, [scan_file(number), start])
-    return [page.evaluate("window.uploading") for page in pages]
-
-
-def is_right(shown: tuple[str, str, int], number: int, classifier: Classifier) -> bool:
-    """Whether a page shows this scan and its answer, and no error."""
+def is_right(shown: tuple[str, str, int], number: int) -> bool:
+    """Whether a page shows the scan `number`, its answer, and no error."""
     answer, picture, errors = shown
     gray = make_slice(number)
-    prediction = classifier.predict(prepare(gray)[0])
+    prediction = Classifier().predict(prepare(gray)[0])
     pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(picture.partition(",")[2]))))
     expected = CLASS_NAMES[prediction.label] + percent(prediction.confidence)
     return not errors and answer == expected and np.array_equal(pixels, gray)

@@ -15,51 +15,40 @@ from brat.samples import load_samples
 from brat.scans import read_scan
 
 SIDE = 512
+KINDS = {"PNG": ".png", "JPEG": ".jpg", "DICOM": ".dcm"}
 
 
 @cache
 def make_slice(number: int) -> np.ndarray:
     """uint8 (512, 512): sample `number`, counted round and round, with noise of its own."""
     samples = load_samples()
-    gray = read_scan(samples[number % len(samples)].file).gray
-    height, width = (round(side * SIDE / max(gray.shape)) for side in gray.shape)
-    top, left = (SIDE - height) // 2, (SIDE - width) // 2
-    square = np.zeros((SIDE, SIDE))
-    square[top : top + height, left : left + width] = cv2.resize(gray, (width, height))
+    square = cv2.resize(read_scan(samples[number % len(samples)].file).gray, (SIDE, SIDE))
     # As in a magnitude image (Gudbjartsson and Patz 1995). Without noise a PNG would unpack too fast.
     real, imaginary = np.random.default_rng(number).normal(0, 3, (2, SIDE, SIDE))
     return np.clip(np.round(np.hypot(square + real, imaginary)), 0, 255).astype(np.uint8)
 
 
-def as_file(gray: np.ndarray, kind: str) -> bytes:
-    """A "PNG", "JPEG" or "DICOM" file; the last as scanners write it: uncompressed, 12 bits, with a window."""
-    stream = io.BytesIO()
-    if kind != "DICOM":
+def as_file(number: int, kind: str) -> bytes:
+    """A slice as one of `KINDS`; as DICOM with the header of a sample, 12 bits and a window."""
+    gray, stream = make_slice(number), io.BytesIO()
+    if kind == "DICOM":
+        from pydicom import dcmread
+
+        dataset = dcmread(next(sample.file for sample in load_samples() if sample.file.suffix == ".dcm"))
+        dataset.RescaleSlope, dataset.WindowCenter, dataset.WindowWidth = 1 / 16, 128, 256
+        dataset.set_pixel_data(gray.astype("<u2") * 16, "MONOCHROME2", 12)
+        dataset.save_as(stream)
+    else:
         Image.fromarray(gray).save(stream, kind, quality=92)
-        return stream.getvalue()
-
-    from pydicom.dataset import Dataset, FileMetaDataset
-    from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
-
-    dataset = Dataset()
-    dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dataset.SOPClassUID, dataset.SOPInstanceUID, dataset.Modality = MRImageStorage, "2.25.1", "MR"
-    # PS3.3 C.11.2.1.2: this window shows 0 as black and 255 * 16 as white.
-    dataset.WindowCenter, dataset.WindowWidth = (255 * 16 + 1) / 2, 255 * 16 + 1
-    dataset.set_pixel_data(gray.astype("<u2") * 16, "MONOCHROME2", 12, generate_instance_uid=False)
-    dataset.save_as(stream, enforce_file_format=True)
     return stream.getvalue()
 
 
 def fill(folder: Path, count: int) -> None:
-    """Put `count` scans, in equal parts PNG, JPEG and DICOM, into a new folder: 24 files, linked."""
+    """Put `count` scans, in equal parts of every kind, into a new folder: 24 files, linked over and over."""
     folder.mkdir()
-    sources = [(number, kind) for number in range(8) for kind in ("PNG", "JPEG", "DICOM")]
-    for n in range(count):
-        number, kind = sources[n % len(sources)]
-        file = folder / f"{n:05}-{number}.{kind[:3].lower().replace('dic', 'dcm')}"
-        if n < len(sources):
-            file.write_bytes(as_file(make_slice(number), kind))
+    files = [folder / f"{n:05}{list(KINDS.values())[n % len(KINDS)]}" for n in range(count)]
+    for n, file in enumerate(files):
+        if n < 24:
+            file.write_bytes(as_file(n, list(KINDS)[n % len(KINDS)]))
         else:
-            os.link(next(folder.glob(f"{n % len(sources):05}-*")), file)
+            os.link(files[n % 24], file)

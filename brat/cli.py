@@ -14,6 +14,9 @@ from pathlib import Path
 
 from brat import CLASS_NAMES, CLASSES, WEIGHTS
 
+SET_LEVEL = 0.95
+"""Share of slices whose prediction set, as printed, is to hold the truth."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status: 0, 1 where something could not be read, 2 for misuse."""
@@ -114,10 +117,10 @@ def _validation_fold(text: str) -> int | str | None:
 def _predict(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from brat.classifier import Classifier
+    from brat.reader import Reader
     from brat.scans import UnreadableScan
 
-    classifier = Classifier(options.weights)
+    reader = Reader(options.weights)
     overlays = Path(options.cam) if options.cam else None
     if overlays:
         overlays.mkdir(parents=True, exist_ok=True)
@@ -127,7 +130,7 @@ def _predict(options: argparse.Namespace) -> int:
     # A bar on a terminal only, and on standard error, so that standard output holds nothing but answers.
     for path in tqdm(paths, unit="scan", disable=not sys.stderr.isatty()):
         try:
-            record = _read(classifier, path, overlays)
+            record = _read(reader, path, overlays)
         except UnreadableScan as error:
             failed = True
             record = {"path": path, "error": str(error)}
@@ -153,33 +156,36 @@ def _scans_at(path: str) -> Iterator[str]:
     yield from map(str, found)
 
 
-def _read(classifier, path: str, overlays: Path | None) -> dict:
-    from brat.preprocess import prepare
+def _read(reader, path: str, overlays: Path | None) -> dict:
     from brat.scans import read_scan
 
     begun = time.perf_counter()
     scan = read_scan(path)
-    model_input, geometry = prepare(scan.gray)
-    prediction = classifier.predict(model_input)
+    reading = reader.read(scan.gray)
     seconds = time.perf_counter() - begun
     if overlays:
-        _write_overlay(overlays, path, scan, prediction, geometry)
+        _write_overlay(overlays, path, scan, reading)
+    verdict = reading.verdict
     return {
         "path": path,
-        "label": prediction.label,
-        "probabilities": prediction.by_class(),
+        "label": reading.prediction.label,
+        "probabilities": reading.prediction.by_class(),
+        "prediction_set": list(reading.sets[SET_LEVEL]) if reading.sets else None,
+        "in_distribution": verdict.known if verdict else None,
+        "gate_score": round(verdict.score, 3) if verdict else None,
         "seconds": round(seconds, 4),
     }
 
 
-def _write_overlay(folder: Path, path: str, scan, prediction, geometry) -> None:
+def _write_overlay(folder: Path, path: str, scan, reading) -> None:
     from PIL import Image
 
     from brat.explain import blend, grad_cam, onto_scan
 
-    cam = onto_scan(grad_cam(prediction, prediction.label), geometry)
+    label = reading.prediction.label
+    cam = onto_scan(grad_cam(reading.prediction, label), reading.geometry)
     # The digest keeps apart scans of the same name from different folders.
-    target = folder / f"{Path(path).stem}-{scan.digest[:8]}-{prediction.label}.png"
+    target = folder / f"{Path(path).stem}-{scan.digest[:8]}-{label}.png"
     Image.fromarray(blend(scan.gray, cam, opacity=0.6)).save(target)
 
 
@@ -192,7 +198,8 @@ def _print_table(rows: list[dict]) -> None:
             print(f"{row['path']:{width}}  {row['error']}")
             continue
         shares = "  ".join(f"{share:>15.1%}" for share in row["probabilities"].values())
-        print(f"{row['path']:{width}}  {CLASS_NAMES[row['label']]:16}  {shares}")
+        note = "" if row["in_distribution"] in (True, None) else "  not like the slices that the model knows"
+        print(f"{row['path']:{width}}  {CLASS_NAMES[row['label']]:16}  {shares}{note}")
 
 
 def _train(options: argparse.Namespace) -> int:

@@ -179,7 +179,7 @@ class Gate:
         return squares
 
 
-def out_of_fold_distances(
+def out_of_fold_scores(
     fit_features: np.ndarray, fit_facts: np.ndarray, test_features: np.ndarray, test_facts: np.ndarray
 ) -> np.ndarray:
     """Distances, float32 (n,), of slices that a model has not seen, in that model's own space.

@@ -1,14 +1,15 @@
 """Review: one scan, its reading, and where in the scan the reading comes from."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import streamlit as st
 
 from brat import CLASS_COLOURS, CLASS_NAMES, CLASSES
-from brat.classifier import Classifier, Prediction
 from brat.enhance import brightness, clahe
 from brat.explain import METHODS, MissingPackage, grad_cam, reference_cam
 from brat.figures import CONFIG, confidence_bars, percent
-from brat.preprocess import Geometry, prepare
+from brat.reader import REFER_FROM, Reader, Reading
 from brat.samples import Sample, load_samples
 from brat.scans import Scan, UnreadableScan, read_scan
 from pages.viewer import viewer
@@ -18,8 +19,8 @@ UNSURE = 0.7
 
 
 @st.cache_resource(show_spinner=False)
-def classifier() -> Classifier:
-    return Classifier()
+def reader() -> Reader:
+    return Reader()
 
 
 # Few, because the largest scan that is read takes 125 MB.
@@ -36,11 +37,8 @@ def changed(digest: str, _gray: np.ndarray, clip_limit: float | None, change: fl
 
 
 @st.cache_resource(max_entries=256, show_spinner=False)
-def read(
-    digest: str, _gray: np.ndarray, clip_limit: float | None, change: float | None
-) -> tuple[Prediction, Geometry, np.ndarray]:
-    model_input, geometry = prepare(changed(digest, _gray, clip_limit, change))
-    return classifier().predict(model_input), geometry, model_input
+def read(digest: str, _gray: np.ndarray, clip_limit: float | None, change: float | None) -> Reading:
+    return reader().read(changed(digest, _gray, clip_limit, change))
 
 
 @st.cache_resource(max_entries=64, show_spinner="Making the map …")
@@ -88,34 +86,76 @@ def show_samples(key: str) -> None:
                 )
 
 
-def show_answer(prediction: Prediction, enhanced: Prediction | None) -> None:
-    """The answer, its probability, and the bars of every class."""
-    shown = enhanced or prediction
+def names(classes: Sequence[str]) -> str:
+    """Glioma or meningioma."""
+    first, *others = (CLASS_NAMES[name] for name in classes)
+    return " or ".join([first, *(name.lower() for name in others)])
+
+
+def show_answer(uploaded: Reading, enhanced: Reading | None) -> bool:
+    """The answer, how far it can be trusted, and the bars of every class; False where it is withheld."""
+    shown = enhanced or uploaded
     of = "Reading of the enhanced scan" if enhanced else "Reading"
-    unsure = shown.confidence < UNSURE
+    label, confidence = shown.prediction.label, shown.prediction.confidence
+    unknown = shown.verdict is not None and not shown.verdict.known
+    if unknown:
+        st.warning(f"**Not a slice like those the model knows.** {shown.verdict.reason}")
+        if not st.toggle("Show the reading all the same", key=f"anyway-{st.session_state.scan.digest}"):
+            st.caption("The model can only give one of its four answers, whatever the picture shows.")
+            return False
+        of += " of an unknown kind of picture"
+    unsure = confidence < UNSURE
     st.html(
-        f'<section class="answer" style="border-color:{CLASS_COLOURS[shown.label]}">'
+        f'<section class="answer" style="border-color:{CLASS_COLOURS[label]}">'
         f"<p>{of}{': unsure' if unsure else ''}</p>"
-        f"<h2>{CLASS_NAMES[shown.label]}<span>{percent(shown.confidence)}</span></h2></section>"
+        f"<h2>{CLASS_NAMES[label]}<span>{percent(confidence)}</span></h2></section>"
     )
-    if enhanced:
-        st.markdown(
-            f"As uploaded: **{CLASS_NAMES[prediction.label]}**, {percent(prediction.confidence)}. "
-            + ("The same reading." if prediction.label == enhanced.label else "**The reading has changed.**")
+    if shown.sets:
+        show_set(shown)
+    if shown.verdict is not None and shown.verdict.known:
+        st.caption(
+            f"Like the slices that the model knows: distance {shown.verdict.score:.2f}, limit 1."
         )
-    if unsure:
-        second = CLASSES[int(np.argsort(shown.probabilities)[-2])]
-        st.markdown(f"**{CLASS_NAMES[second]}** comes next. Do not rely on this reading.")
-    readings = {"as uploaded": prediction.probabilities}
     if enhanced:
-        readings = {"enhanced": enhanced.probabilities, **readings}
+        before = uploaded.prediction
+        st.markdown(
+            f"As uploaded: **{CLASS_NAMES[before.label]}**, {percent(before.confidence)}. "
+            + ("The same reading." if before.label == label else "**The reading has changed.**")
+        )
+    readings = {"as uploaded": uploaded.prediction.probabilities}
+    if enhanced:
+        readings = {"enhanced": enhanced.prediction.probabilities, **readings}
     st.plotly_chart(confidence_bars(readings), config=CONFIG, key="bars")
     st.caption("Probability of each class by the model. Not a medical device, not for diagnosis.")
+    return True
+
+
+def show_set(shown: Reading) -> None:
+    """The classes that the scan may be, at a level of the reader's choice."""
+    levels = list(shown.sets)
+    level = st.session_state.get("level", 0.95)
+    inside = shown.sets[level]
+    st.markdown(f"**{percent(level)} set:** {names(inside)}")
+    if len(inside) >= REFER_FROM:
+        st.markdown("**Too uncertain to name a class. Refer this scan to a specialist.**")
+    elif len(inside) > 1:
+        st.markdown("The model cannot tell these apart here. Do not rely on the first alone.")
+    st.segmented_control(
+        "Certainty of the set",
+        levels,
+        default=0.95,
+        required=True,
+        format_func=percent,
+        key="level",
+        help="In this share of slices like those it was measured on, the set holds the truth. A higher "
+        "certainty makes larger sets.",
+    )
 
 
 def show_map(scan: Scan, settings: tuple[float | None, float | None]) -> None:
     """The scan with its map; the slow methods only on demand."""
-    prediction, geometry, model_input = read(scan.digest, scan.gray, *settings)
+    reading = read(scan.digest, scan.gray, *settings)
+    prediction = reading.prediction
     picture = st.container()
     method = st.segmented_control(
         "How the map is made",
@@ -135,7 +175,7 @@ def show_map(scan: Scan, settings: tuple[float | None, float | None]) -> None:
             key=f"slow-class-{scan.digest}",
         )
         try:
-            maps = {label: slow_map(method, label, scan.digest, *settings, model_input)}
+            maps = {label: slow_map(method, label, scan.digest, *settings, reading.model_input)}
         except MissingPackage as error:
             st.info(str(error))
             method = METHODS[0]
@@ -143,7 +183,7 @@ def show_map(scan: Scan, settings: tuple[float | None, float | None]) -> None:
         viewer(
             changed(scan.digest, scan.gray, *settings),
             maps,
-            geometry,
+            reading.geometry,
             prediction.label,
             name=scan.name,
             method=method,
@@ -221,7 +261,10 @@ enhancing = settings != (None, None) and st.toggle(
 with reading_area:
     answer, picture = st.columns([2, 3], gap="large")
     with answer:
-        as_uploaded = read(scan.digest, scan.gray, None, None)[0]
-        show_answer(as_uploaded, read(scan.digest, scan.gray, *settings)[0] if enhancing else None)
+        uploaded = read(scan.digest, scan.gray, None, None)
+        given = show_answer(uploaded, read(scan.digest, scan.gray, *settings) if enhancing else None)
     with picture:
-        show_map(scan, settings if enhancing else (None, None))
+        if given:
+            show_map(scan, settings if enhancing else (None, None))
+        else:
+            st.image(scan.gray, width="stretch")

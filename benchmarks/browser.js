@@ -1,0 +1,53 @@
+// In every page that is measured.
+
+const frame = () => new Promise(requestAnimationFrame);
+
+// A frame is painted when a message that its callback sent arrives.
+const painted = async (isThere) => {
+  do await frame(); while (!isThere());
+  await new Promise((arrived) => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = arrived;
+    port2.postMessage(0);
+  });
+};
+
+const one = (selector) => document.querySelector(selector);
+const ui = (name) =>
+  one("[data-testid=stBidiComponentIsolated]")?.shadowRoot?.querySelector(`[data-ui=${name}]`);
+
+const isPage = () =>
+  one("[data-test-script-state=notRunning] input[type=file]") &&
+  [...document.images].every((image) => image.complete);
+const isAnswer = (name) => one(".answer h2") && ui("canvas")?.ariaLabel?.startsWith(`${name} `);
+const isEcho = (name) =>
+  one("[data-testid=stImageCaption]")?.textContent === name && one("[data-testid=stImage] img").complete;
+
+const upload = async ([base64, name], start = 0) => {
+  const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+  const transfer = new DataTransfer();
+  transfer.items.add(new File([bytes], name));
+  await new Promise((due) => setTimeout(due, start - Date.now()));
+  const begun = performance.now();
+  one("input[type=file]").files = transfer.files;
+  one("input[type=file]").dispatchEvent(new Event("change", { bubbles: true }));
+  await painted(() => isAnswer(name) || isEcho(name));
+  return performance.now() - begun;
+};
+
+const change = async (name) => {
+  const control = ui(name);
+  const picture = () => ui("canvas").toDataURL() + ui("canvas").ariaLabel;
+  const before = picture();
+  await frame();
+  const begun = performance.now();
+  if (control.options) control.selectedIndex = (control.selectedIndex + 1) % control.options.length;
+  else control.value = control.value > 0.4 ? 0.2 : 0.6;
+  for (const type of ["input", "change"]) control.dispatchEvent(new Event(type));
+  await painted(() => true);
+  const milliseconds = performance.now() - begun;
+  if (picture() === before) throw new Error(`${name} was changed and the picture was not`);
+  return milliseconds;
+};
+
+Object.assign(window, { painted, one, ui, isPage, upload, change });

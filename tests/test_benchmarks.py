@@ -1,0 +1,231 @@
+"""The benchmarks measure what they say, and fail when they should. Few repetitions; no figure is judged."""
+
+import base64
+import json
+from functools import partial
+
+import numpy as np
+import pytest
+
+from benchmarks import app, explanation, folder, reading, report, sessions, start
+from benchmarks.__main__ import main
+from benchmarks.browser import MISSING, chromium, open_page, serve, upload
+from benchmarks.measure import Measured, Row, figure, fresh_process, interleaved
+from benchmarks.slices import KINDS, as_file, fill, make_slice
+from brat import CLASS_NAMES
+from brat.classifier import Classifier
+from brat.figures import percent
+from brat.preprocess import prepare
+from brat.scans import read_scan
+
+MS = partial(Measured, unit="ms")
+
+
+def test_measured_shows_median_and_quartiles():
+    assert str(MS((5, 1, 2, 3, 4))) == "3 ms (2 to 4, n 5)"
+    assert str(MS((7.125,))) == "7.12 ms"
+    assert [figure(x) for x in (0.034, 2, 12.34, 123.4, 20_000)] == ["0.03", "2", "12.3", "123", "20,000"]
+
+
+@pytest.mark.parametrize(
+    ("aim", "limit", "ours", "theirs", "met", "regressed"),
+    [
+        ("times", 2, 4, 2, True, False),
+        ("times", 2, 5, 2, False, False),
+        ("times", 2, 6.1, 2, False, True),
+        ("share", 0.8, 8, 10, True, False),
+        ("share", 0.8, 7, 10, False, False),
+        ("share", 0.8, 5, 10, False, True),
+        ("speed", 25, 1, 25, True, False),
+        ("speed", 25, 1, 20, False, False),
+        ("speed", 25, 1, 16, False, True),
+        ("more", 250, 300, 50, True, False),
+        # Times, however far from their aim, tell of the machine.
+        ("more", 250, 900, 50, False, False),
+        ("value", 50, 40, None, True, False),
+        ("value", 50, 900, None, False, False),
+    ],
+)
+def test_aims(aim, limit, ours, theirs, met, regressed):
+    row = Row("it", MS((ours,)), "that", theirs and MS((theirs,)), {aim: limit})
+    assert (row.met, row.regressed) == (met, regressed)
+
+
+def test_a_count_or_memory_alone_is_no_time():
+    assert Row("errors", Measured((1,), "errors"), aims={"value": 0}).regressed
+    assert Row("memory", Measured((226,), "MB"), aims={"value": 150}).regressed
+    assert not Row("memory", Measured((224,), "MB"), aims={"value": 150}).regressed
+
+
+def test_what_was_not_measured_is_neither_met_nor_missed():
+    for row in (
+        Row("it", MS((1,)), "that", None, {"speed": 25}),
+        Row("it", None, "that", None, {"value": 1}),
+        Row("it", MS((1,))),
+    ):
+        assert row.met is None
+        assert not row.regressed
+
+
+def test_interleaved_measures_in_turn_and_forgets_the_warm_up():
+    calls = []
+
+    def call(name):
+        calls.append(name)
+        return len(calls)
+
+    measured = interleaved(40, "ms", {name: lambda name=name: call(name) for name in "ab"}, warm_up=2)
+    rounds = list(zip(calls[::2], calls[1::2], strict=True))
+    assert len(rounds) == 42
+    assert set(rounds) == {("a", "b"), ("b", "a")}
+    assert len(measured["a"].values) == len(measured["b"].values) == 40
+    assert sorted(measured["a"].values + measured["b"].values) == list(range(5, 85))
+
+
+def test_fresh_process_has_its_own_memory():
+    ballast = np.ones(300 * 2**17)  # 300 MB here must not show there.
+    program = "import sys, time\nprint(sys.argv[1], flush=True)\ntime.sleep(0.2)\nprint('late')\n"
+    moments, lines, peak = fresh_process(program, 17)
+    assert lines == ["17", "late"]
+    assert 0.19 < moments[1] - moments[0] < 5
+    assert 5 < peak < 100
+    _, _, larger = fresh_process("held = b'x' * 100_000_000\n")
+    assert 90 < larger - peak < 110
+    assert ballast.nbytes > 300_000_000
+
+
+def test_fresh_process_passes_on_what_went_wrong():
+    with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+        fresh_process("1 / 0")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_file_shows_the_slice(kind):
+    scan = read_scan(as_file(4, kind))
+    assert scan.kind.startswith(kind)
+    assert scan.gray.shape == (512, 512)
+    assert np.abs(scan.gray.astype(int) - make_slice(4)).max() <= (16 if kind == "JPEG" else 0)
+    # Four is the sample that is a DICOM file, eleven the same sample with other noise.
+    assert as_file(4, kind) != as_file(11, kind)
+
+
+def test_fill(tmp_path):
+    fill(tmp_path / "scans", 60)
+    files = sorted((tmp_path / "scans").iterdir())
+    assert [sum(file.suffix == suffix for file in files) for suffix in KINDS.values()] == [20, 20, 20]
+    assert len({file.read_bytes() for file in files}) == 24
+    assert len({file.stat().st_ino for file in files}) == 24
+
+
+def test_overlay_asks_the_gate():
+    class Asked:
+        def judge(self, features, framed):
+            self.shapes = features.shape, framed.shape
+
+    gate, classifier = Asked(), Classifier()
+    drawn = reading.overlay(as_file(0, "PNG"), classifier, gate)
+    assert gate.shapes == ((1280,), (224, 224))
+    assert drawn.shape == (512, 512, 3)
+    # The map is on it.
+    assert (drawn != make_slice(0)[..., np.newaxis]).any()
+    assert np.array_equal(drawn, reading.overlay(as_file(0, "DICOM"), classifier, None))
+
+
+@pytest.mark.parametrize(("limit", "status"), [(1e6, 0), (1e-6, 1)])
+def test_command(limit, status, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(reading, "LIMITS", {"PNG": limit})
+    files = tmp_path / "r.json", tmp_path / "r.md"
+    command = ["reading", "--short", "--json", str(files[0]), "--page", str(files[1])]
+    assert main(command) == status
+    printed = capsys.readouterr()
+    written = json.loads(files[0].read_text())
+    (row,) = written["rows"]
+    assert (row["met"], row["regressed"]) == (status == 0, status == 1)
+    assert len(row["ours"]["values"]) == len(row["theirs"]["values"]) == 30
+    assert ("worse than its aim by half: 512 x 512 PNG" in printed.err) == bool(status)
+    # The page is what was printed, not another run's.
+    page = files[1].read_text()
+    for shown in (printed.out, page):
+        assert str(Measured(tuple(row["ours"]["values"]), "ms")) in shown
+        assert all(what in shown for what in written["machine"].values())
+
+
+def test_unknown_benchmark_is_refused(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["speed"])
+    assert "there is no speed; there are reading, " in capsys.readouterr().err
+
+
+def test_table_lines_up_and_says_what_is_missing():
+    shown = report.table(
+        [
+            Row("fast", MS((2,)), "slow", MS((50,)), {"speed": 25}),
+            Row("fast", MS((2,)), "absent", None, {"speed": 3}, "not installed"),
+        ]
+    )
+    lines = shown.splitlines()
+    assert len({len(line) for line in lines}) == 1
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert cells[2] == ["fast", "2 ms", "slow", "50 ms", "25", "at least 25 times as fast", "yes"]
+    assert cells[3] == ["fast", "2 ms", "absent", "not installed", "", "at least 3 times as fast", ""]
+
+
+def test_keras_ways_make_our_map():
+    pytest.importorskip("tf_keras_vis")
+    rows = list(explanation.rows(short=True))  # It compares the maps itself.
+    assert [row.beside for row in rows] == [*explanation.KERAS, explanation.TORCH]
+    for row in rows[:3]:
+        assert row.value("speed") > 1
+
+
+def test_another_map_is_no_comparison(monkeypatch):
+    monkeypatch.setattr(explanation, "installed", lambda *packages: "tensorflow" in packages)
+    monkeypatch.setattr(explanation, "keras_ways", lambda _: [lambda: np.zeros((14, 14))] * 3)
+    with pytest.raises(RuntimeError, match="another map"):
+        list(explanation.rows(short=True))
+
+
+def test_another_answer_is_no_comparison(monkeypatch):
+    monkeypatch.setattr(start, "installed", lambda _: True)
+    monkeypatch.setattr(start, "_THEIRS", "print('nothing')\n")
+    with pytest.raises(RuntimeError, match="nothing"):
+        list(start.rows(short=True))
+
+
+def test_folder(tmp_path, monkeypatch):
+    rates, peak = folder.predict(tmp_path / "scans", 30)
+    assert len(rates) == folder.PARTS
+    assert min(rates) > 0
+    assert peak > 50
+
+    def fill_badly(place, count):
+        fill(place, count)
+        next(place.glob("*.png")).write_bytes(b"no scan")
+
+    monkeypatch.setattr(folder, "fill", fill_badly)
+    with pytest.raises(RuntimeError, match="a scan was not read"):
+        folder.predict(tmp_path / "bad", 30)
+
+
+def test_wrong_answer_picture_or_error_is_seen():
+    prediction = Classifier().predict(prepare(make_slice(3))[0])
+    answer = CLASS_NAMES[prediction.label] + percent(prediction.confidence)
+    own, other = ("data:image/png;base64," + base64.b64encode(as_file(n, "PNG")).decode() for n in (3, 10))
+    assert sessions.is_right((answer, own, 0), 3)
+    assert not sessions.is_right((answer, other, 0), 3)
+    assert not sessions.is_right((answer, own, 1), 3)
+    assert not sessions.is_right(("Glioma101 %", own, 0), 3)
+
+
+@pytest.mark.skipif(bool(MISSING), reason=MISSING)
+def test_in_a_browser():
+    times, failures = sessions.rows(short=True, sessions=2)
+    assert failures.met
+    assert times.ours.median > 0
+    with chromium() as browser, serve("app.py") as ours, serve("benchmarks/echo.py") as echo:
+        *controls, trips = app._controls(browser, ours, rounds=2)
+        assert [len(row.ours.values) for row in controls] == [2] * len(app.CONTROLS)
+        assert trips.met
+        page = open_page(browser, echo)
+        assert upload(page, 0) > 0
+        assert page.get_by_text("scan-0.png").first.is_visible()
