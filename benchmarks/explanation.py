@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from benchmarks.measure import Row, installed, interleaved, stopwatch
-from benchmarks.reading import THREADS
 from benchmarks.slices import make_slice
 from brat import CLASSES, WEIGHTS
 from brat.classifier import Classifier
@@ -20,7 +19,7 @@ TORCH = "PyTorch, torchcam"
 
 def rows(short: bool) -> Iterator[Row]:
     model_input, _ = prepare(make_slice(0))
-    classifier = Classifier(threads=THREADS)
+    classifier = Classifier()
 
     def ours() -> np.ndarray:
         prediction = classifier.predict(model_input)

@@ -2,47 +2,45 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from benchmarks import CORES
 from benchmarks.measure import Row, interleaved, stopwatch
 from benchmarks.slices import as_file, make_slice
 from brat import CLASSES, WEIGHTS
-from brat.classifier import Classifier
 from brat.explain import blend, grad_cam, onto_scan
-from brat.gate import Gate
-from brat.preprocess import frame, prepare, to_input
+from brat.preprocess import prepare
+from brat.reader import Reader
 from brat.scans import read_scan
 
-GATE = WEIGHTS / "gate.npz"
-THREADS = min(4, CORES)
+THREADS = min(4, os.cpu_count() or 1)
+"""What `brat.classifier.Classifier` takes."""
+
 LIMITS = {"PNG": 2.0, "JPEG": 2.5, "DICOM": 2.5}
 
 
 def rows(short: bool) -> Iterator[Row]:
-    classifier = Classifier(threads=THREADS)
-    gate = Gate.load(GATE) if GATE.exists() else None
-    functions = {kind: stopwatch(overlay, as_file(0, kind), classifier, gate) for kind in LIMITS}
+    reader = Reader()
+    functions = {kind: stopwatch(overlay, as_file(0, kind), reader) for kind in LIMITS}
     functions["floor"] = stopwatch(bare_invoke(THREADS))
     measured = interleaved(30 if short else 200, "ms", functions, warm_up=5)
     for kind, limit in LIMITS.items():
-        what = f"512 x 512 {kind}: bytes to reading,{' gate,' if gate else ''} four class maps, overlay"
+        what = (
+            f"512 x 512 {kind}: bytes to reading,{' gate,' if reader.gate else ''} four class maps, overlay"
+        )
         beside = f"bare LiteRT invoke, threads: {THREADS}"
         yield Row(what, measured[kind], beside, measured["floor"], {"times": limit})
 
 
-def overlay(data: bytes, classifier: Classifier, gate: Gate | None) -> np.ndarray:
+def overlay(data: bytes, reader: Reader) -> np.ndarray:
     """All that the library does for a scan on the Review page: a file's bytes -> the map on the scan."""
     scan = read_scan(data)
-    framed, geometry = frame(scan.gray)
-    prediction = classifier.predict(to_input(framed))
-    if gate:
-        gate.judge(prediction.features, framed)
-    maps = {label: grad_cam(prediction, label) for label in CLASSES}
-    return blend(scan.gray, onto_scan(maps[prediction.label], geometry), opacity=0.6)
+    reading = reader.read(scan.gray)
+    maps = {label: grad_cam(reading.prediction, label) for label in CLASSES}
+    return blend(scan.gray, onto_scan(maps[reading.prediction.label], reading.geometry), opacity=0.6)
 
 
 def bare_invoke(threads: int) -> Callable[[], None]:

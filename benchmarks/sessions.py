@@ -16,9 +16,8 @@ from benchmarks.browser import MISSING, chromium, open_page, scan_file, serve, u
 from benchmarks.measure import Measured, Row
 from benchmarks.slices import make_slice
 from brat import CLASS_NAMES
-from brat.classifier import Classifier
 from brat.figures import percent
-from brat.preprocess import prepare
+from brat.reader import Reader
 
 # The answer, the scan under the map, and how many errors a page shows.
 _SHOWN = """[one(".answer h2").textContent, ui("plain").src,
@@ -30,7 +29,7 @@ def rows(short: bool, sessions: int = 16) -> Iterator[Row]:
     if MISSING:
         yield Row(what, None, missing=MISSING)
         return
-    numbers = itertools.count()
+    reader, numbers = Reader(), itertools.count()
     alone, slowest, wrong = [], [], 0
     with chromium() as browser, serve("app.py") as address:
         pages = [open_page(browser, address) for _ in range(sessions)]
@@ -45,18 +44,20 @@ def rows(short: bool, sessions: int = 16) -> Iterator[Row]:
                 page.evaluate(begin, [scan_file(number), start])
             times = [page.evaluate("window.uploading") for page in pages]
             slowest.append(float(np.percentile(times, 95)))
-            wrong += sum(not is_right(page.evaluate(_SHOWN), number) for number, page in scans.items())
+            wrong += sum(
+                not is_right(page.evaluate(_SHOWN), number, reader) for number, page in scans.items()
+            )
     ours, theirs = Measured(tuple(slowest), "ms"), Measured(tuple(alone), "ms")
     yield Row(what, ours, "one session alone", theirs, {"times": 1.5 * sessions})
     what = "The same: errors, and readings or pictures of another session"
     yield Row(what, Measured((wrong,), "sessions"), aims={"value": 0})
 
 
-def is_right(shown: tuple[str, str, int], number: int) -> bool:
+def is_right(shown: tuple[str, str, int], number: int, reader: Reader) -> bool:
     """Whether a page shows the scan `number`, its answer, and no error."""
     answer, picture, errors = shown
     gray = make_slice(number)
-    prediction = Classifier().predict(prepare(gray)[0])
+    prediction = reader.read(gray).prediction
     pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(picture.partition(",")[2]))))
     expected = CLASS_NAMES[prediction.label] + percent(prediction.confidence)
     return not errors and answer == expected and np.array_equal(pixels, gray)

@@ -9,28 +9,29 @@ from pathlib import Path
 from benchmarks.measure import Measured, Row, fresh_process, installed, interleaved
 from benchmarks.slices import as_file
 
-_PREPARE = """
+_SCAN = """
 import sys
-from brat.preprocess import prepare
 from brat.scans import read_scan
-model_input, _ = prepare(read_scan(sys.argv[1]).gray)
+gray = read_scan(sys.argv[1]).gray
 """
 _OURS = """
-from brat.classifier import Classifier
-print(Classifier().predict(model_input).label, flush=True)
+from brat.reader import Reader
+print(Reader().read(gray).prediction.label, flush=True)
 """
 _THEIRS = """
 import keras
 from brat import CLASSES, WEIGHTS
+from brat.preprocess import prepare
+model_input, _ = prepare(gray)
 answer = keras.models.load_model(WEIGHTS / "model.keras").predict(model_input[None], verbose=0)
 print(CLASSES[answer["probabilities"].argmax()], flush=True)
 """
 
 
 def rows(short: bool) -> Iterator[Row]:
-    programs = {"ours": _PREPARE + _OURS}
+    programs = {"ours": _SCAN + _OURS}
     if installed("tensorflow"):
-        programs["theirs"] = _PREPARE + _THEIRS
+        programs["theirs"] = _SCAN + _THEIRS
     memory = {name: [] for name in programs}
     answers = set()
     with tempfile.TemporaryDirectory() as folder:

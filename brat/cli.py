@@ -74,6 +74,20 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--weights", default=WEIGHTS, metavar="DIR", help="folder of the model")
     evaluate.add_argument("--fold", type=int, default=0, metavar="K")
 
+    crossval = commands.add_parser("crossval", help="train and measure a model for each fold")
+    crossval.set_defaults(run=_crossval)
+    _add_training_arguments(crossval)
+    crossval.add_argument(
+        "--folds", type=_folds, default=None, metavar="0,1,2", help="which to do now; what is done stays done"
+    )
+    crossval.add_argument("--random", action="store_true", help="the random split of the original work, too")
+
+    report = commands.add_parser("report", help="write all that crossval found beside the weights that ship")
+    report.set_defaults(run=_report)
+    report.add_argument("--data", required=True, metavar="INDEX.csv")
+    report.add_argument("--runs", required=True, metavar="DIR", help="what crossval wrote to")
+    report.add_argument("--weights", default=WEIGHTS, metavar="DIR", help="folder of the model")
+
     audit = commands.add_parser(
         "audit", help="find duplicates, leaks between splits and labels that disagree"
     )
@@ -108,6 +122,10 @@ def _add_training_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, metavar="DIR")
     parser.add_argument("--epochs", type=int, help="instead of the recipe's")
     parser.add_argument("--seed", type=int, default=0)
+
+
+def _folds(text: str) -> list[int]:
+    return [int(fold) for fold in text.split(",")]
 
 
 def _validation_fold(text: str) -> int | str | None:
@@ -256,14 +274,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     from brat.evaluation import evaluate, summary
 
     report = evaluate(options.data, options.weights, options.fold)
-    for protocol in report["protocols"].values():
-        print(f"\n{protocol['title']}: {protocol['slices']} slices in {protocol['clusters']} clusters")
-        print(protocol["what"])
-        for name, estimate in protocol["metrics"].items():
-            if not name.startswith("confusion/") and estimate["value"] is not None:
-                print(
-                    f"  {name:28} {estimate['value']:.3f}  ({estimate['low']:.3f} to {estimate['high']:.3f})"
-                )
+    _print_protocols(report)
     print(f"\n{summary(report)}")
     print(f"\nWrote {Path(options.weights) / 'metrics.json'}.")
     return 0
@@ -283,4 +294,38 @@ def _datasets(options: argparse.Namespace) -> int:
     slices = build(options.folder, options.out)
     groups = len({s.group for s in slices})
     print(f"Wrote {options.out}: {len(slices):,} slices in {groups:,} groups.")
+    return 0
+
+
+def _print_protocols(report: dict) -> None:
+    for protocol in report["protocols"].values():
+        print(f"\n{protocol['title']}: {protocol['slices']} slices in {protocol['clusters']} clusters")
+        print(protocol["what"])
+        for name, estimate in protocol["metrics"].items():
+            if not name.startswith("confusion/") and estimate["value"] is not None:
+                print(
+                    f"  {name:28} {estimate['value']:.3f}  ({estimate['low']:.3f} to {estimate['high']:.3f})"
+                )
+
+
+def _crossval(options: argparse.Namespace) -> int:
+    from brat.crossval import crossval, random_split
+    from brat.datasets import FOLDS
+
+    folds = range(FOLDS) if options.folds is None else options.folds
+    crossval(options.data, options.backbone, options.out, folds, _recipe(options))
+    if options.random:
+        random_split(options.data, options.backbone, options.out, _recipe(options))
+    print(f"Wrote {options.out}. `brat report` makes figures of it once all folds are done.")
+    return 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    from brat.evaluation import summary
+    from brat.report import report
+
+    written = report(options.data, options.runs, options.weights)
+    _print_protocols(written)
+    print(f"\n{summary(written)}")
+    print(f"\nWrote {Path(options.weights) / 'metrics.json'}.")
     return 0

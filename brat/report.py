@@ -11,16 +11,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from brat import CLASSES, calibration, robustness
 from brat.audit import audit
 from brat.classifier import Classifier
 from brat.crossval import deal_at_random, pooled, write_out_of_fold
-from brat.datasets import FOLDS, Slice, fingerprint, read_index
+from brat.datasets import FOLDS, Slice, fingerprint, read_index, split, without_twins
 from brat.evaluation import four_classes, protocols, read_history, write_json
+from brat.gate import Gate, choose_limit, image_facts, out_of_fold_scores
 from brat.localisation import compare_methods
 from brat.metrics import mean, softmax, with_intervals
-from brat.readings import Readings
+from brat.other_images import other_images
+from brat.preprocess import frame, to_input
+from brat.readings import Readings, read_slices
+from brat.scans import read_scan
 from brat.twins import twin_share
 
 CURVE_POINTS = 100
@@ -37,7 +42,7 @@ _NOT_FOR_THE_PAGE = ("source", "examples", "label_conflicts")
 
 
 def report(data: str | Path, runs: str | Path, weights: str | Path) -> dict:
-    """Write `metrics.json`, `calibration.json` and `out_of_fold.csv` beside the weights.
+    """Write `metrics.json`, `calibration.json`, `gate.npz` and `out_of_fold.csv` beside the weights.
 
     Args:
         data: the index file that `runs` was made with.
@@ -45,7 +50,7 @@ def report(data: str | Path, runs: str | Path, weights: str | Path) -> dict:
         weights: the folder of the model that ships, trained with the same recipe.
 
     Raises:
-        FileNotFoundError: a fold or the random split has not been run.
+        FileNotFoundError: a fold has not been run.
         ValueError: the model was trained on other data.
     """
     runs, weights = Path(runs), Path(weights)
@@ -68,13 +73,15 @@ def report(data: str | Path, runs: str | Path, weights: str | Path) -> dict:
     probabilities = _calibrated(logits, folds, known, labels)
 
     made = protocols(readings, probabilities)
-    made["random_split"] = _random(Path(data), runs, card["recipe"]["seed"])
+    if (runs / "random" / "readings.npz").exists():
+        made["random_split"] = _random(Path(data), runs, card["recipe"]["seed"])
     result = {
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "data_fingerprint": prints,
         "model_sha256": Classifier(weights).digest,
         "folds": sorted(set(folds.tolist())),
         "protocols": made,
+        "gate": _gate(runs, slices, weights),
         "curves": curves(labels, probabilities[known]),
         "calibration": calibration.report(logits[known], labels, folds[known], clusters),
         "robustness": _kept(runs / "robustness.json", lambda: _robustness(runs, slices)),
@@ -132,6 +139,55 @@ def _thin(x: np.ndarray, y: np.ndarray) -> dict[str, list[float]]:
     length = np.concatenate([[0], np.cumsum(np.hypot(np.diff(x), np.diff(y)))])
     rows = np.unique(np.searchsorted(length, np.linspace(0, length[-1], CURVE_POINTS)))
     return {"x": x[rows].round(5).tolist(), "y": y[rows].round(5).tolist()}
+
+
+def _gate(runs: Path, slices: Sequence[Slice], weights: Path) -> dict:
+    """Fit the gate of the model that ships, and measure it: each fold by the limit of the others."""
+    facts = {
+        s.file: image_facts(frame(read_scan(s.path).gray)[0])
+        for s in tqdm(slices, desc="describing slices", unit="slice", disable=None)
+    }
+
+    def facts_of(readings: Readings) -> np.ndarray:
+        return np.stack([facts[s.file] for s in readings.slices])
+
+    distances, folds, clusters = [], [], []
+    for fold in range(FOLDS):
+        run = runs / f"fold-{fold}"
+        seen = Readings.load(run / "train_readings.npz", slices)
+        unseen = Readings.load(run / "readings.npz", slices)
+        distances.append(out_of_fold_scores(seen.features, facts_of(seen), unseen.features, facts_of(unseen)))
+        folds += [fold] * len(unseen.slices)
+        clusters += [s.cluster for s in unseen.slices]
+    pooled_distances, of_fold = np.concatenate(distances), np.array(folds)
+    refused = np.zeros(len(of_fold))
+    for fold in range(FOLDS):
+        limit = choose_limit(pooled_distances[of_fold != fold])
+        refused[of_fold == fold] = pooled_distances[of_fold == fold] > limit
+
+    classifier = Classifier(weights)
+    known = read_slices(classifier, trained_on(weights, slices))
+    gate = Gate.fit(known.features, facts_of(known), choose_limit(pooled_distances))
+    gate.save(weights / "gate.npz")
+    kinds: dict[str, list[bool]] = {}
+    for _, kind, gray in other_images():
+        framed, _ = frame(gray)
+        verdict = gate.judge(classifier.predict(to_input(framed)).features, framed)
+        kinds.setdefault(kind, []).append(not verdict.known)
+    return {
+        "limit": gate.limit,
+        "slices": len(refused),
+        "refused": with_intervals(lambda weights: {"share": mean(refused, weights)}, clusters)["share"],
+        "others": {kind: {"images": len(all_), "refused": sum(all_)} for kind, all_ in kinds.items()},
+    }
+
+
+def trained_on(weights: Path, slices: Sequence[Slice]) -> list[Slice]:
+    """The slices that a model was trained on, by its card."""
+    card = json.loads((weights / "model_card.json").read_text())
+    if card["test_fold"] is None:
+        return list(slices)
+    return without_twins(split(slices, card["test_fold"], card["validation_fold"])).train
 
 
 def _robustness(runs: Path, slices: Sequence[Slice]) -> dict:

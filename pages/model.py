@@ -164,6 +164,23 @@ def show_calibration(found: dict) -> None:
         table(rows, "prediction-sets")
 
 
+def show_gate(gate: dict) -> None:
+    others = gate["others"].values()
+    images, refused = sum(o["images"] for o in others), sum(o["refused"] for o in others)
+    st.markdown(
+        f"Before the answer the app asks whether a picture is like the slices that the model learned from. "
+        f"Of {gate['slices']:,} slices that the model had not seen it refused {estimate(gate['refused'])}; of "
+        f"{images:,} other pictures **{share(refused / images)}**."
+    )
+    rows = pd.DataFrame(
+        [
+            {"Kind": kind, "Pictures": o["images"], "Refused": o["refused"]}
+            for kind, o in gate["others"].items()
+        ]
+    ).set_index("Kind")
+    table(rows, "gate")
+
+
 def show_card(card: dict) -> None:
     recipe = card["recipe"]
     training = card["train_slices"]
@@ -238,6 +255,10 @@ if "curves" in metrics:
 if "calibration" in metrics:
     st.header("Does 80 % mean 80 %?", anchor=False)
     show_calibration(metrics["calibration"])
+
+if "gate" in metrics:
+    st.header("Does it know what it does not know?", anchor=False)
+    show_gate(metrics["gate"])
 
 if place := protocols.get("localisation"):
     st.header("Does the map point at the tumour?", anchor=False)

@@ -113,9 +113,7 @@ def show_answer(uploaded: Reading, enhanced: Reading | None) -> bool:
     if shown.sets:
         show_set(shown)
     if shown.verdict is not None and shown.verdict.known:
-        st.caption(
-            f"Like the slices that the model knows: distance {shown.verdict.score:.2f}, limit 1."
-        )
+        st.caption(f"Like the slices that the model knows: distance {shown.verdict.score:.2f}, limit 1.")
     if enhanced:
         before = uploaded.prediction
         st.markdown(

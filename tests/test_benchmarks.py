@@ -13,9 +13,8 @@ from benchmarks.browser import MISSING, chromium, open_page, serve, upload
 from benchmarks.measure import Measured, Row, figure, fresh_process, interleaved
 from benchmarks.slices import KINDS, as_file, fill, make_slice
 from brat import CLASS_NAMES
-from brat.classifier import Classifier
 from brat.figures import percent
-from brat.preprocess import prepare
+from brat.reader import Reader
 from brat.scans import read_scan
 
 MS = partial(Measured, unit="ms")
@@ -117,18 +116,13 @@ def test_fill(tmp_path):
     assert len({file.stat().st_ino for file in files}) == 24
 
 
-def test_overlay_asks_the_gate():
-    class Asked:
-        def judge(self, features, framed):
-            self.shapes = features.shape, framed.shape
-
-    gate, classifier = Asked(), Classifier()
-    drawn = reading.overlay(as_file(0, "PNG"), classifier, gate)
-    assert gate.shapes == ((1280,), (224, 224))
+def test_overlay_is_the_same_from_every_lossless_file():
+    reader = Reader()
+    drawn = reading.overlay(as_file(0, "PNG"), reader)
     assert drawn.shape == (512, 512, 3)
     # The map is on it.
     assert (drawn != make_slice(0)[..., np.newaxis]).any()
-    assert np.array_equal(drawn, reading.overlay(as_file(0, "DICOM"), classifier, None))
+    assert np.array_equal(drawn, reading.overlay(as_file(0, "DICOM"), reader))
 
 
 @pytest.mark.parametrize(("limit", "status"), [(1e6, 0), (1e-6, 1)])
@@ -208,13 +202,14 @@ def test_folder(tmp_path, monkeypatch):
 
 
 def test_wrong_answer_picture_or_error_is_seen():
-    prediction = Classifier().predict(prepare(make_slice(3))[0])
+    reader = Reader()
+    prediction = reader.read(make_slice(3)).prediction
     answer = CLASS_NAMES[prediction.label] + percent(prediction.confidence)
     own, other = ("data:image/png;base64," + base64.b64encode(as_file(n, "PNG")).decode() for n in (3, 10))
-    assert sessions.is_right((answer, own, 0), 3)
-    assert not sessions.is_right((answer, other, 0), 3)
-    assert not sessions.is_right((answer, own, 1), 3)
-    assert not sessions.is_right(("Glioma101 %", own, 0), 3)
+    assert sessions.is_right((answer, own, 0), 3, reader)
+    assert not sessions.is_right((answer, other, 0), 3, reader)
+    assert not sessions.is_right((answer, own, 1), 3, reader)
+    assert not sessions.is_right(("Glioma101 %", own, 0), 3, reader)
 
 
 @pytest.mark.skipif(bool(MISSING), reason=MISSING)
