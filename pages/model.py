@@ -169,7 +169,7 @@ def show_gate(gate: dict) -> None:
     images, refused = sum(o["images"] for o in others), sum(o["refused"] for o in others)
     st.markdown(
         f"Before the answer the app asks whether a picture is like the slices that the model learned from. "
-        f"Of {gate['slices']:,} slices that the model had not seen it refused {estimate(gate['refused'])}; of "
+        f"Of {gate['slices']:,} slices it had not seen it refused {estimate(gate['refused'])}; of "
         f"{images:,} other pictures **{share(refused / images)}**."
     )
     rows = pd.DataFrame(
