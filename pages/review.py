@@ -124,13 +124,23 @@ def show_answer(uploaded: Reading, enhanced: Reading | None) -> bool:
     if enhanced:
         readings = {"enhanced": enhanced.prediction.probabilities, **readings}
     st.plotly_chart(confidence_bars(readings), config=CONFIG, key="bars")
+    if shown.sets:
+        st.segmented_control(
+            "Certainty of the set",
+            list(shown.sets),
+            default=0.95,
+            required=True,
+            format_func=percent,
+            key="level",
+            help="In this share of slices like those it was measured on, the set holds the truth. A higher "
+            "certainty makes larger sets.",
+        )
     st.caption("Probability of each class by the model. Not a medical device, not for diagnosis.")
     return True
 
 
 def show_set(shown: Reading) -> None:
     """The classes that the scan may be, at a level of the reader's choice."""
-    levels = list(shown.sets)
     level = st.session_state.get("level", 0.95)
     inside = shown.sets[level]
     st.markdown(f"**{percent(level)} set:** {names(inside)}")
@@ -138,16 +148,6 @@ def show_set(shown: Reading) -> None:
         st.markdown("**Too uncertain to name a class. Refer this scan to a specialist.**")
     elif len(inside) > 1:
         st.markdown("The model cannot tell these apart here. Do not rely on the first alone.")
-    st.segmented_control(
-        "Certainty of the set",
-        levels,
-        default=0.95,
-        required=True,
-        format_func=percent,
-        key="level",
-        help="In this share of slices like those it was measured on, the set holds the truth. A higher "
-        "certainty makes larger sets.",
-    )
 
 
 def show_map(scan: Scan, settings: tuple[float | None, float | None]) -> None:

@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 from brat import CLASS_NAMES, WEIGHTS
 from brat.classifier import Classifier
 from brat.preprocess import prepare
+from brat.reader import Reader
 from brat.samples import load_samples
 from brat.scans import read_scan
 
@@ -158,3 +159,27 @@ def test_app_navigates_to_every_page():
     app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
     assert not app.exception
     assert app.button
+
+
+def test_other_pictures_are_refused_until_asked_for(review):
+    draw = np.random.default_rng(0)
+    buffer = io.BytesIO()
+    Image.fromarray(draw.integers(0, 256, (200, 200), dtype=np.uint8)).save(buffer, "PNG")
+    review.file_uploader(key="upload").upload("noise.png", buffer.getvalue()).run()
+    assert not review.exception
+    assert not answer(review)
+    assert "Not a slice like those" in review.warning[0].value
+    anyway = next(t for t in review.toggle if t.key.startswith("anyway"))
+    anyway.set_value(True).run()
+    assert "of an unknown kind of picture" in answer(review)
+    assert review.warning
+
+
+def test_the_prediction_set_grows_with_its_certainty(review):
+    review.button(key=f"welcome-{SAMPLES[-1].name}").click().run()
+    reading = Reader().read(read_scan(SAMPLES[-1].file).gray)
+    for level in (0.9, 0.99):
+        group(review, "level").set_value(level).run()
+        names = [CLASS_NAMES[name].lower() for name in reading.sets[level]]
+        (said,) = (m.value.lower() for m in review.markdown if "set:**" in m.value)
+        assert said.endswith(" or ".join(names))
