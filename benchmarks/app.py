@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections import Counter
 from collections.abc import Iterator
 
-from benchmarks.browser import MISSING, chromium, open_page, serve, upload
+from benchmarks.browser import MISSING, chromium, open_page, serve, shown_slices, upload
 from benchmarks.measure import Measured, Row, interleaved
+from brat.reader import Reader
 
 SCRIPTS = {"ours": "app.py", "echo": "benchmarks/echo.py"}
 BESIDE = "a page that only echoes"
@@ -28,8 +28,9 @@ def rows(short: bool) -> Iterator[Row]:
         seconds = interleaved(rounds, "s", functions, warm_up=not short)
         yield Row("App: server start to first page painted", seconds["ours"], BESIDE, seconds["echo"])
         with serve(SCRIPTS["ours"]) as ours, serve(SCRIPTS["echo"]) as echo:
-            yield from _uploads(browser, {"ours": ours, "echo": echo}, rounds)
-            yield from _controls(browser, ours, 3 * rounds)
+            numbers = shown_slices(Reader())
+            yield from _uploads(browser, {"ours": ours, "echo": echo}, numbers, rounds)
+            yield from _controls(browser, ours, next(numbers), 3 * rounds)
 
 
 def first_page(browser, script: str) -> float:
@@ -41,10 +42,7 @@ def first_page(browser, script: str) -> float:
     return seconds
 
 
-def _uploads(browser, addresses: dict[str, str], rounds: int) -> Iterator[Row]:
-    # No scan twice: the app keeps its readings.
-    numbers = itertools.count()
-
+def _uploads(browser, addresses: dict[str, str], numbers: Iterator[int], rounds: int) -> Iterator[Row]:
     def first(address: str) -> float:
         page = open_page(browser, address)
         milliseconds = upload(page, next(numbers))
@@ -62,7 +60,7 @@ def _uploads(browser, addresses: dict[str, str], rounds: int) -> Iterator[Row]:
         page.context.close()
 
 
-def _controls(browser, address: str, rounds: int) -> Iterator[Row]:
+def _controls(browser, address: str, number: int, rounds: int) -> Iterator[Row]:
     page = open_page(browser, address)
     sent = Counter()
     page.on("request", lambda _: sent.update(["request"]))
@@ -70,7 +68,7 @@ def _controls(browser, address: str, rounds: int) -> Iterator[Row]:
     # Again, so that the connection is one that is listened to.
     page.reload()
     page.evaluate("painted(isPage)")
-    upload(page, 10_000)
+    upload(page, number)
     page.wait_for_timeout(1_000)
     if not (sent["request"] and sent["message"]):
         raise RuntimeError("what a page sends goes by unseen")

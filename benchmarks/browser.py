@@ -15,7 +15,8 @@ from pathlib import Path
 
 from benchmarks import ROOT
 from benchmarks.measure import installed
-from benchmarks.slices import as_file
+from benchmarks.slices import as_file, make_slice
+from brat.reader import Reader
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 MISSING = "" if installed("playwright") and CHROMIUM else "needs playwright and Chromium"
@@ -63,6 +64,14 @@ def open_page(browser, address: str):
     page.goto(address)
     page.evaluate("painted(isPage)")
     return page
+
+
+def shown_slices(reader: Reader) -> Iterator[int]:
+    """Numbers of slices whose reading the page does not withhold; no number twice, as the app keeps readings."""
+    for number in range(10_000):
+        verdict = reader.read(make_slice(number)).verdict
+        if verdict is None or verdict.known:
+            yield number
 
 
 def scan_file(number: int) -> tuple[str, str]:

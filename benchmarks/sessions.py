@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import itertools
 import time
 from collections.abc import Iterator
 
@@ -12,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks import CORES
-from benchmarks.browser import MISSING, chromium, open_page, scan_file, serve, upload
+from benchmarks.browser import MISSING, chromium, open_page, scan_file, serve, shown_slices, upload
 from benchmarks.measure import Measured, Row
 from benchmarks.slices import make_slice
 from brat import CLASS_NAMES
@@ -29,7 +28,8 @@ def rows(short: bool, sessions: int = 16) -> Iterator[Row]:
     if MISSING:
         yield Row(what, None, missing=MISSING)
         return
-    reader, numbers = Reader(), itertools.count()
+    reader = Reader()
+    numbers = shown_slices(reader)
     alone, slowest, wrong = [], [], 0
     with chromium() as browser, serve("app.py") as address:
         pages = [open_page(browser, address) for _ in range(sessions)]

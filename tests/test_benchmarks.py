@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import app, explanation, folder, reading, report, sessions, start
 from benchmarks.__main__ import main
-from benchmarks.browser import MISSING, chromium, open_page, serve, upload
+from benchmarks.browser import MISSING, chromium, open_page, serve, shown_slices, upload
 from benchmarks.measure import Measured, Row, figure, fresh_process, interleaved
 from benchmarks.slices import KINDS, as_file, fill, make_slice
 from brat import CLASS_NAMES
@@ -218,7 +218,7 @@ def test_in_a_browser():
     assert failures.met
     assert times.ours.median > 0
     with chromium() as browser, serve("app.py") as ours, serve("benchmarks/echo.py") as echo:
-        *controls, trips = app._controls(browser, ours, rounds=2)
+        *controls, trips = app._controls(browser, ours, next(shown_slices(Reader())), rounds=2)
         assert [len(row.ours.values) for row in controls] == [2] * len(app.CONTROLS)
         assert trips.met
         page = open_page(browser, echo)

@@ -1,6 +1,8 @@
 """Each page, through Streamlit's own test harness: no browser, no server."""
 
 import io
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -183,3 +185,17 @@ def test_the_prediction_set_grows_with_its_certainty(review):
         names = [CLASS_NAMES[name].lower() for name in reading.sets[level]]
         (said,) = (m.value.lower() for m in review.markdown if "set:**" in m.value)
         assert said.endswith(" or ".join(names))
+
+
+def test_the_app_answers_without_tensorflow():
+    code = (
+        "import sys; from streamlit.testing.v1 import AppTest;"
+        "page = AppTest.from_file('pages/review.py', default_timeout=60).run();"
+        f"page.button(key='welcome-{SAMPLES[0].name}').click().run();"
+        "assert not page.exception;"
+        "assert any('<section class=\"answer\"' in block.proto.body for block in page.get('html'));"
+        "print([m for m in ('tensorflow', 'keras', 'albumentations', 'sklearn') if m in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip() == "[]"
