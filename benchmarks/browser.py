@@ -67,7 +67,7 @@ def open_page(browser, address: str):
 
 
 def shown_slices(reader: Reader) -> Iterator[int]:
-    """Numbers of slices whose reading the page does not withhold; no number twice, as the app keeps readings."""
+    """Numbers of slices whose reading the page does not withhold; none twice, because it keeps readings."""
     for number in range(10_000):
         verdict = reader.read(make_slice(number)).verdict
         if verdict is None or verdict.known:

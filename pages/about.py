@@ -5,26 +5,52 @@ import json
 import streamlit as st
 
 from brat import WEIGHTS
+from brat.figures import percent
 from brat.samples import load_samples
 
 # The first visitor of a fresh server who comes by this page's own address gets here past app.py.
 if "entered" not in st.session_state:
     st.switch_page("app.py")
 
-protocols = json.loads((WEIGHTS / "metrics.json").read_text())["protocols"]
-accuracy = protocols["four_classes"]["metrics"]["accuracy"]
+metrics = json.loads((WEIGHTS / "metrics.json").read_text())
+
+
+def estimate(entry: dict) -> str:
+    return (
+        f"**{percent(entry['value'])}** (95 % interval {percent(entry['low'])} to {percent(entry['high'])})"
+    )
+
+
+right = estimate(metrics["protocols"]["four_classes"]["metrics"]["accuracy"])
+covered = (
+    f"; on slices of patients that the model had not seen it held it in "
+    f"{estimate(metrics['calibration']['sets']['0.95']['coverage'])}"
+    if "calibration" in metrics
+    else ""
+)
 
 st.title("How to read a reading", anchor=False)
 st.warning("BraTum Scans is not a medical device. Do not base a diagnosis or a treatment on it.")
-st.markdown(
+text = st.container(width=820)
+text.markdown(
     f"""
 ### The answer and its probability
 The model looks at one slice and shares 100 % between four answers: glioma, meningioma, pituitary tumour,
-no tumour. On slices of patients it had not seen, the likeliest answer was right in
-**{accuracy["value"]:.0%}** of cases (95 % interval {accuracy["low"]:.0%} to {accuracy["high"]:.0%}). A
+no tumour. On slices of patients it had not seen, the likeliest answer was right in {right} of cases. A
 probability is a statement about slices *like those*: 80 % means that of a hundred such slices about eighty
 are what the model says. It says nothing about a slice from a sequence, a scanner or an illness that the
 model never met, and the model has no fifth answer for those.
+
+### The set
+The 95 % set is the list of answers that the model cannot rule out. It is made to hold the truth 95 times of
+100, for each of the four answers{covered}.
+One name in the set is a firm reading; two mean that the model cannot tell them apart; three or four mean that it does not know.
+
+### The gate
+Before it answers, the app compares the picture with the slices that the model learned from. A photograph, a
+chart, another body part or another kind of image is refused, with the reason. You can ask for the reading
+all the same; it is then marked. Passing the gate does not make a reading right: it only means that the
+question was a fair one.
 
 ### The map
 The map shows **where in the slice the answer comes from**: each place votes for each class, and the
@@ -57,8 +83,8 @@ place or the app stops. No usage statistics are sent.
 """
 )
 for sample in load_samples():
-    st.markdown(f"- **{sample.title}.** {sample.origin}. {sample.licence}.")
-st.markdown(
+    text.markdown(f"- **{sample.title}.** {sample.origin}. {sample.licence}.")
+text.markdown(
     """
 ### Where the methods come from
 MobileNetV2: Sandler et al. 2018, [arXiv 1801.04381](https://arxiv.org/abs/1801.04381).

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from contextlib import nullcontext
 from functools import partial
 
 import numpy as np
@@ -213,14 +214,18 @@ def test_wrong_answer_picture_or_error_is_seen():
 
 
 @pytest.mark.skipif(bool(MISSING), reason=MISSING)
-def test_in_a_browser():
-    times, failures = sessions.rows(short=True, sessions=2)
-    assert failures.met
-    assert times.ours.median > 0
+def test_in_a_browser(monkeypatch):
     with chromium() as browser, serve("app.py") as ours, serve("benchmarks/echo.py") as echo:
         *controls, trips = app._controls(browser, ours, next(shown_slices(Reader())), rounds=2)
         assert [len(row.ours.values) for row in controls] == [2] * len(app.CONTROLS)
         assert trips.met
+
         page = open_page(browser, echo)
         assert upload(page, 0) > 0
         assert page.get_by_text("scan-0.png").first.is_visible()
+
+        monkeypatch.setattr(sessions, "chromium", lambda: nullcontext(browser))
+        monkeypatch.setattr(sessions, "serve", lambda _: nullcontext(ours))
+        times, failures = sessions.rows(short=True, sessions=2)
+        assert failures.met
+        assert times.ours.median > 0
