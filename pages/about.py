@@ -44,7 +44,8 @@ model never met, and the model has no fifth answer for those.
 ### The set
 The 95 % set is the list of answers that the model cannot rule out. It is made to hold the truth 95 times of
 100, for each of the four answers{covered}.
-One name in the set is a firm reading; two mean that the model cannot tell them apart; three or four mean that it does not know.
+One name in the set is a firm reading; two mean that the model cannot tell them apart; three or four
+mean that it does not know.
 
 ### The gate
 Before it answers, the app compares the picture with the slices that the model learned from. A photograph, a

@@ -115,6 +115,7 @@ def test_fill(tmp_path):
     assert [sum(file.suffix == suffix for file in files) for suffix in KINDS.values()] == [20, 20, 20]
     assert len({file.read_bytes() for file in files}) == 24
     assert len({file.stat().st_ino for file in files}) == 24
+    assert all(read_scan(file).kind.startswith(kind) for file, kind in zip(files[57:], KINDS, strict=True))
 
 
 def test_overlay_is_the_same_from_every_lossless_file():
