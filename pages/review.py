@@ -232,9 +232,9 @@ scan = st.session_state.scan
 if scan is None:
     st.title("BraTum Scans", anchor=False)
     st.markdown(
-        "Reads one brain MRI slice as glioma, meningioma, pituitary tumour or no tumour, and shows how sure it "
-        "is and where in the slice the answer comes from. **Not a medical device:** no diagnosis or treatment "
-        "may depend on it. The scan stays on the computer that runs this page."
+        "Reads one brain MRI slice as glioma, meningioma, pituitary tumour or no tumour, and shows how sure "
+        "it is and where in the slice the answer comes from. **Not a medical device:** no diagnosis or "
+        "treatment may depend on it. The scan stays on the computer that runs this page."
     )
 st.file_uploader(
     "Drop a brain MRI slice here: PNG, JPEG, BMP, TIFF, WebP or DICOM",
