@@ -58,8 +58,8 @@ def crossval(
         if not (run / "model.tflite").exists():
             train(data, backbone, run, fold, None, recipe, resume=True)
         _ask(run, [s for s in slices if s.fold == fold], "readings.npz")
-        parts = without_twins(split(slices, fold, None))
-        _ask(run, parts.train, "train_readings.npz")
+        if not (run / "train_readings.npz").exists():
+            _ask(run, without_twins(split(slices, fold, None)).train, "train_readings.npz")
 
 
 def random_split(

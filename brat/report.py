@@ -30,7 +30,7 @@ from brat.twins import twin_share
 
 CURVE_POINTS = 100
 
-MAPPED_A_FOLD = 12
+MAPPED_A_FOLD = 5
 """Slices a fold whose maps are made by every method: Score-CAM takes 10 to 20 s for one."""
 
 CHANGED_A_FOLD = 120
