@@ -248,12 +248,6 @@ def test_report_of_sets_is_of_held_out_sets():
     assert found["sets"]["0.95"]["coverage/glioma"]["value"] < 0.6
 
 
-def test_report_refuses_a_cluster_in_two_folds():
-    logits, labels = honest(20)
-    with pytest.raises(ValueError, match="two folds"):
-        report(logits, labels, np.arange(20) % 2, ["a"] * 20)
-
-
 def test_report_of_a_sure_mistake_stays_finite():
     logits, labels = np.eye(4)[[0, 0, 1, 1]] * 1e4, np.array([0, 1, 1, 1])
     found = report(logits, labels, np.arange(4) % 2, list("abcd"))
