@@ -203,11 +203,12 @@ def fit(
                 initial_value_threshold=watched,
             ),
         )
-    training.fit(
+    _run_epochs(
+        training,
         Slices(parts.train, recipe, first_epoch=len(done)),
-        validation_data=Slices(parts.validation) if parts.validation else None,
-        epochs=recipe.epochs,
-        callbacks=callbacks,
+        Slices(parts.validation) if parts.validation else None,
+        range(len(done), recipe.epochs),
+        callbacks,
     )
     if best.exists():
         training.load_weights(best)
@@ -228,6 +229,42 @@ def fit(
     }
     export(serving, out, card)
     return out
+
+
+def _run_epochs(
+    model: keras.Model,
+    batches: Slices,
+    validation: Slices | None,
+    epochs: range,
+    callbacks: list[keras.callbacks.Callback],
+) -> None:
+    """What `Model.fit` does, without its input pipeline.
+
+    Under load TensorFlow's now and then waited for ever at the end of an epoch: the iterator was torn down by
+    a thread that held Python's lock, while the pipeline's own thread needed it to finish.
+    """
+    # The checkpoint can only be restored into optimizer and metrics that exist.
+    model.optimizer.build(model.trainable_variables)
+    model.test_on_batch(*batches[0])
+    run = keras.callbacks.CallbackList(
+        callbacks, add_progbar=True, model=model, verbose=1, epochs=epochs.stop, steps=len(batches)
+    )
+    run.on_train_begin()
+    for epoch in epochs:
+        run.on_epoch_begin(epoch)
+        model.reset_metrics()
+        for step in range(len(batches)):
+            run.on_train_batch_begin(step)
+            logs = model.train_on_batch(*batches[step], return_dict=True)
+            run.on_train_batch_end(step, logs)
+        batches.on_epoch_end()
+        if validation is not None:
+            model.reset_metrics()
+            for step in range(len(validation)):
+                watched = model.test_on_batch(*validation[step], return_dict=True)
+            logs |= {f"val_{name}": value for name, value in watched.items()}
+        run.on_epoch_end(epoch, logs)
+    run.on_train_end()
 
 
 def _open_run(out: Path, plan: dict, resume: bool) -> list[dict[str, str]]:
