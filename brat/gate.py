@@ -106,7 +106,7 @@ class Gate:
         """Remember the slices that a model learned from.
 
         With `describe_copies` of them beside them, slices in other light, at other angles or cut closer are
-        refused half as often, and other images no less.
+        refused less often.
 
         Args:
             features: float32 (n, 1280), the model's pooled features of them.
