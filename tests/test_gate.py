@@ -110,4 +110,4 @@ def test_shipped_gate_tells_heads_from_other_pictures():
     assert scores["head-axial"] < 1
     assert max(scores.values()) < 1.2
     noise = np.random.default_rng(0).integers(0, 256, (300, 300), dtype=np.uint8)
-    assert score(noise) > 2 * max(scores.values())
+    assert score(noise) > 1.3 * max(scores.values())

@@ -19,6 +19,8 @@ from brat.scans import read_scan
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLES = load_samples()
+# One that the gate lets through: the averaged heads lie near its limit, on either side.
+KNOWN = next(s for s in SAMPLES if s.name == "head-axial-ring")
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +64,7 @@ def test_welcome_offers_every_sample(review):
 
 
 def test_sample_is_read(review):
-    sample = SAMPLES[-1]
+    sample = KNOWN
     review.button(key=f"welcome-{sample.name}").click().run()
     assert not review.exception
     assert expected(sample) in answer(review)
@@ -131,7 +133,7 @@ def test_a_second_look_computes_nothing(review, monkeypatch):
 
 def test_slow_methods_say_what_they_need(review, monkeypatch):
     monkeypatch.setattr("brat.explain.reference_available", lambda: False)
-    review.button(key=f"welcome-{SAMPLES[2].name}").click().run()
+    review.button(key=f"welcome-{KNOWN.name}").click().run()
     group(review, "method").set_value("Score-CAM").run()
     assert not review.exception
     assert any("full installation" in i.value for i in review.info)
@@ -178,8 +180,8 @@ def test_other_pictures_are_refused_until_asked_for(review):
 
 
 def test_the_prediction_set_grows_with_its_certainty(review):
-    review.button(key=f"welcome-{SAMPLES[-1].name}").click().run()
-    reading = Reader().read(read_scan(SAMPLES[-1].file).gray)
+    review.button(key=f"welcome-{KNOWN.name}").click().run()
+    reading = Reader().read(read_scan(KNOWN.file).gray)
     for level in (0.9, 0.99):
         group(review, "level").set_value(level).run()
         names = [CLASS_NAMES[name].lower() for name in reading.sets[level]]
