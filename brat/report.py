@@ -111,6 +111,7 @@ def _random(data: Path, runs: Path, seed: int) -> dict:
     return {
         "title": "As in the original work: a random split",
         "what": "A random tenth of the sartaj names, whatever their patients; the rest is trained on.",
+        "epochs": json.loads((run / "model_card.json").read_text())["recipe"]["epochs"],
         "twins": twin_share([s.path for s in parts.test], seen),
         **four_classes(parts.test, softmax(readings.logits)),
     }
