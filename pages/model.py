@@ -133,7 +133,8 @@ def show_random_split(protocols: dict) -> None:
     usual, honest = protocols["random_split"], protocols["four_classes"]
     accuracy, macro = (usual["metrics"][name] for name in ("accuracy", "macro_f1"))
     st.markdown(
-        f"Split at random, as is usual, {usual['epochs']} epochs of the same recipe score an accuracy of **{estimate(accuracy)}** and a "
+        f"Split at random, as is usual, {usual['epochs']} epochs of the same recipe score an accuracy "
+        f"of **{estimate(accuracy)}** and a "
         f"macro F1 of {estimate(macro)} on {usual['slices']:,} slices of the `sartaj` collection, against "
         f"{estimate(honest['metrics']['accuracy'])} above. But **{share(usual['twins'])}** of those test "
         "slices have a near-duplicate among the slices trained on: the score measures memory as well. "
