@@ -154,7 +154,12 @@ def reliability(before: Mapping[str, Sequence], after: Mapping[str, Sequence]) -
             customdata=[bars["count"][row] for row in rows],
             name=title,
             mode="lines+markers",
-            marker={"symbol": symbol, "size": 8, "color": colour},
+            # A bin of two or three slices says little and should look it.
+            marker={
+                "symbol": symbol,
+                "size": [3 + 4 * np.log10(bars["count"][row]) for row in rows],
+                "color": colour,
+            },
             line={"color": colour},
             hovertemplate="confidence %{x:.0%}, right %{y:.0%}, %{customdata} slices<extra></extra>",
         )

@@ -171,7 +171,8 @@ def show_gate(gate: dict) -> None:
     st.markdown(
         f"Before the answer the app asks whether a picture is like the slices that the model learned from. "
         f"Of {gate['slices']:,} slices it had not seen it refused {estimate(gate['refused'])}; of "
-        f"{images:,} other pictures **{share(refused / images)}**."
+        f"{images:,} other pictures **{share(refused / images)}**. Some of these kinds were looked at while "
+        "the gate was designed, so expect a little less of others."
     )
     rows = pd.DataFrame(
         [
