@@ -271,12 +271,9 @@ def _augment(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from brat.evaluation import evaluate, summary
+    from brat.evaluation import evaluate
 
-    report = evaluate(options.data, options.weights, options.fold)
-    _print_protocols(report)
-    print(f"\n{summary(report)}")
-    print(f"\nWrote {Path(options.weights) / 'metrics.json'}.")
+    _print_report(evaluate(options.data, options.weights, options.fold), options.weights)
     return 0
 
 
@@ -297,7 +294,9 @@ def _datasets(options: argparse.Namespace) -> int:
     return 0
 
 
-def _print_protocols(report: dict) -> None:
+def _print_report(report: dict, weights: str | Path) -> None:
+    from brat.evaluation import summary
+
     for protocol in report["protocols"].values():
         print(f"\n{protocol['title']}: {protocol['slices']} slices in {protocol['clusters']} clusters")
         print(protocol["what"])
@@ -306,6 +305,8 @@ def _print_protocols(report: dict) -> None:
                 print(
                     f"  {name:28} {estimate['value']:.3f}  ({estimate['low']:.3f} to {estimate['high']:.3f})"
                 )
+    print(f"\n{summary(report)}")
+    print(f"\nWrote {Path(weights) / 'metrics.json'}.")
 
 
 def _crossval(options: argparse.Namespace) -> int:
@@ -321,11 +322,7 @@ def _crossval(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from brat.evaluation import summary
     from brat.report import report
 
-    written = report(options.data, options.runs, options.weights)
-    _print_protocols(written)
-    print(f"\n{summary(written)}")
-    print(f"\nWrote {Path(options.weights) / 'metrics.json'}.")
+    _print_report(report(options.data, options.runs, options.weights), options.weights)
     return 0
