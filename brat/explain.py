@@ -147,8 +147,3 @@ def colourise(values: np.ndarray, colour_map: str = "Inferno") -> np.ndarray:
     """float (...) in [0, 1], two-dimensional -> uint8 (..., 3), RGB."""
     level = np.clip(np.round(values * 255), 0, 255).astype(np.uint8)
     return cv2.cvtColor(cv2.applyColorMap(level, COLOUR_MAPS[colour_map]), cv2.COLOR_BGR2RGB)
-
-
-def colour_bar(colour_map: str = "Inferno", width: int = 256, height: int = 12) -> np.ndarray:
-    """uint8 (height, width, 3), RGB: the colours of 0 (left) to 1 (right)."""
-    return colourise(np.tile(np.linspace(0, 1, width), (height, 1)), colour_map)

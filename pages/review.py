@@ -23,13 +23,13 @@ def reader() -> Reader:
     return Reader()
 
 
-# Few, because the largest scan that is read takes 125 MB.
+# Few of either, because the largest scan that is read takes 125 MB, and a changed one 25 MB.
 @st.cache_resource(max_entries=8, show_spinner=False)
 def decoded(data: bytes, name: str) -> Scan:
     return read_scan(data, name)
 
 
-@st.cache_resource(max_entries=256, show_spinner=False)
+@st.cache_resource(max_entries=8, show_spinner=False)
 def changed(digest: str, _gray: np.ndarray, clip_limit: float | None, change: float | None) -> np.ndarray:
     """A scan after CLAHE, brightness, both or (both None) neither."""
     gray = _gray if clip_limit is None else clahe(_gray, clip_limit)
@@ -48,10 +48,11 @@ def slow_map(
     return reference_cam(method, _input, label)
 
 
-def take(data: bytes, name: str) -> None:
+def take(data: bytes, name: str, sample: Sample | None = None) -> None:
     """Make this the scan on the page, or say why it cannot be and leave the one that is."""
     try:
         st.session_state.scan = decoded(data, name)
+        st.session_state.sample = sample
         st.session_state.problem = None
     except UnreadableScan as error:
         st.session_state.problem = f"**{name}** was not read. {error}"
@@ -62,13 +63,11 @@ def take_upload() -> None:
     if upload is None:
         st.session_state.problem = None
         return
-    st.session_state.sample = None
     take(upload.getvalue(), upload.name)
 
 
 def take_sample(sample: Sample) -> None:
-    st.session_state.sample = sample
-    take(sample.file.read_bytes(), sample.file.name)
+    take(sample.file.read_bytes(), sample.file.name, sample)
 
 
 def show_samples(key: str) -> None:

@@ -88,6 +88,7 @@ def test_bad_file_leaves_the_reading_as_it_was(review):
     assert "notes.png" in review.error[0].value
     assert "not an image" in review.error[0].value
     assert answer(review) == before
+    assert any(sample.title in c.value for c in review.caption)
     review.button(key=f"samples-{sample.name}").click().run()
     assert not review.error
 
