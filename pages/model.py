@@ -55,9 +55,12 @@ def headline(metrics: dict) -> None:
         column.metric(title, share(entry["value"]), border=True)
         column.caption(f"95 % interval {share(entry['low'])} to {share(entry['high'])}")
     st.caption(
-        f"On {four['slices']:,} slices in {four['clusters']:,} clusters (about a patient in one plane each), "
-        "every one read by a model that was trained on no slice that may show the same patient. "
-        f"Measured {metrics['written'][:10]}. Intervals: bootstrap over clusters."
+        f"Four classes: {four['slices']:,} slices in {four['clusters']:,} clusters (about a patient in one "
+        f"plane each)"
+        + (f"; tumour or none: {same['slices']:,} slices of one source" if same else "")
+        + ". Each was read by a model that was trained on no slice of the same patient, as far as the "
+        f"collections tell patients apart. Measured {metrics['written'][:10]}. Intervals: bootstrap over "
+        "clusters."
     )
 
 
@@ -236,7 +239,7 @@ st.caption("95 % intervals in brackets.")
 st.header("Source by source", anchor=False)
 st.markdown(
     "A class that comes mostly from one scanner can be told by the scanner. Where its sensitivity is much "
-    "lower in another source, it has been."
+    "lower in another source, that may be why."
 )
 table(site_table(protocols["four_classes"]), "sources")
 
