@@ -1,7 +1,8 @@
 """Scan -> model input: the one way that training, evaluation, the command line and the app all go.
 
-The head is found and cropped, squared with black, resized to 224 x 224 and scaled by its own 99.5th
-percentile. The geometry is kept, so that a map made on the input can be drawn back onto the scan.
+The head is found and cropped, squared with black, resized to 224 x 224 and scaled from the scan's dark level
+to the head's own 99.5th percentile. The geometry is kept, so that a map made on the input can be drawn back
+onto the scan.
 """
 
 from __future__ import annotations
@@ -17,9 +18,12 @@ SIZE = 224
 BRIGHT_PERCENTILE = 99.5
 """Of the head's pixels; it becomes the input's full scale, so that a scan's own gain does not matter."""
 
+DARK_PERCENTILE = 1
+"""Of the scan's pixels; it becomes the input's black, so that a raised background does not matter either."""
+
 _MARGIN = 0.02
-_DARK = 0.12
-"""Share of the scan's bright level above which a pixel may belong to the head."""
+_HEAD = 0.12
+"""Share of the way from the scan's dark to its bright level above which a pixel may belong to the head."""
 
 
 @dataclass(frozen=True)
@@ -88,30 +92,37 @@ def find_head(gray: np.ndarray) -> tuple[int, int, int, int]:
     Args:
         gray: uint8 (height, width).
     """
+    return _locate(gray)[0]
+
+
+def _locate(gray: np.ndarray) -> tuple[tuple[int, int, int, int], int]:
+    """The head's box, see `find_head`, and the scan's dark level."""
     height, width = gray.shape
     # The box needs no more than a few pixels' accuracy; at 160 pixels this is ten times as fast.
     shrink = max(1.0, max(height, width) / 160)
     small = cv2.resize(
         gray, (max(1, round(width / shrink)), max(1, round(height / shrink))), interpolation=cv2.INTER_AREA
     )
-    bright = np.percentile(small, 99)
-    mask = (small > _DARK * bright).astype(np.uint8)
+    dark, bright = _percentiles(_histogram(small), DARK_PERCENTILE, 99)
+    mask = cv2.threshold(small, dark + _HEAD * (bright - dark), 1, cv2.THRESH_BINARY)[1]
     mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     count, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    whole = (0, 0, width, height)
     if count < 2:
-        return 0, 0, width, height
+        return whole, dark
     largest = stats[1 + np.argmax(stats[1:, cv2.CC_STAT_AREA])]
     if largest[cv2.CC_STAT_AREA] < 0.05 * mask.size:
-        return 0, 0, width, height
+        return whole, dark
     scale_x, scale_y = width / small.shape[1], height / small.shape[0]
     left, top = largest[cv2.CC_STAT_LEFT], largest[cv2.CC_STAT_TOP]
     right, bottom = left + largest[cv2.CC_STAT_WIDTH], top + largest[cv2.CC_STAT_HEIGHT]
-    return (
+    box = (
         int(left * scale_x),
         int(top * scale_y),
         min(width, int(np.ceil(right * scale_x))),
         min(height, int(np.ceil(bottom * scale_y))),
     )
+    return box, dark
 
 
 def frame(gray: np.ndarray) -> tuple[np.ndarray, Geometry]:
@@ -121,23 +132,35 @@ def frame(gray: np.ndarray) -> tuple[np.ndarray, Geometry]:
         gray: uint8 (height, width).
 
     Returns:
-        The framed head, uint8 (224, 224), its 99.5th percentile at 255; and where it lies on the scan.
+        The framed head, uint8 (224, 224), from the scan's dark level at 0 to the head's 99.5th percentile at
+        255; and where it lies on the scan.
     """
     height, width = gray.shape
-    left, top, right, bottom = find_head(gray)
+    (left, top, right, bottom), dark = _locate(gray)
     side = round(max(right - left, bottom - top) * (1 + 2 * _MARGIN))
     x, y = (left + right - side) // 2, (top + bottom - side) // 2
     geometry = Geometry(x, y, side, width, height)
     square = geometry.crop(gray)
     interpolation = cv2.INTER_AREA if side > SIZE else cv2.INTER_LINEAR
     framed = cv2.resize(square, (SIZE, SIZE), interpolation=interpolation)
-    counts = np.bincount(framed.ravel(), minlength=256)
+    counts = _histogram(framed)
     # Black is background; counting it would make the level depend on how much of it there is.
-    counts[: max(1, int(_DARK * np.flatnonzero(counts)[-1]))] = 0
+    brightest = int(np.flatnonzero(counts)[-1])
+    counts[: max(1, dark + int(_HEAD * (brightest - dark)))] = 0
+    level = _percentiles(counts, BRIGHT_PERCENTILE)[0] if counts.any() else 255
+    values = (np.arange(256) - dark) * (255 / max(level - dark, 1))
+    return cv2.LUT(framed, np.clip(np.round(values), 0, 255).astype(np.uint8)), geometry
+
+
+def _histogram(gray: np.ndarray) -> np.ndarray:
+    """uint8 (height, width) -> counts of the 256 values, float32 (256,)."""
+    return cv2.calcHist([gray], [0], None, [256], [0, 256]).ravel()
+
+
+def _percentiles(counts: np.ndarray, *percents: float) -> list[int]:
+    """The lowest values that so many per cent of the pixels do not exceed."""
     cumulated = np.cumsum(counts)
-    level = int(np.searchsorted(cumulated, BRIGHT_PERCENTILE / 100 * cumulated[-1])) if cumulated[-1] else 255
-    table = np.clip(np.round(np.arange(256) * (255 / max(level, 1))), 0, 255).astype(np.uint8)
-    return cv2.LUT(framed, table), geometry
+    return [int(np.searchsorted(cumulated, percent / 100 * cumulated[-1])) for percent in percents]
 
 
 def to_input(framed: np.ndarray) -> np.ndarray:

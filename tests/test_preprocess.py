@@ -239,6 +239,15 @@ class TestFrame:
         )
         assert np.abs(framed.astype(int) - other).mean() < 3
 
+    @pytest.mark.parametrize("raised", [10, 40, 70])
+    def test_raised_background_does_not_matter(self, make_head, raised):
+        gray = make_head(256, 256) // 3
+        framed, geometry = frame(gray)
+        other, elsewhere = frame(gray + np.uint8(raised))
+        assert elsewhere == geometry
+        # Black beyond the scan's edge is below its background and becomes black, too.
+        assert np.abs(framed.astype(int) - other).max() <= 1
+
     def test_margin_around_the_scan_does_not_matter(self, make_head):
         gray = make_head(300, 300, (150, 150), (110, 130))
         framed, geometry = frame(gray)
@@ -250,7 +259,7 @@ class TestFrame:
         black, _ = frame(np.zeros((100, 80), np.uint8))
         assert black.max() == 0
         flat, _ = frame(np.full((100, 80), 90, np.uint8))
-        assert flat.max() == 255
+        assert flat.max() == 0
 
     @pytest.mark.parametrize("shape", [(64, 900), (900, 64), (64, 64), (65, 67)])
     def test_extreme_shapes(self, shape):
