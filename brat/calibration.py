@@ -50,7 +50,7 @@ class Calibration:
         return softmax(np.asarray(logits, float), self.temperature).astype(np.float32)
 
     def prediction_set(self, probabilities: np.ndarray, level: float = 0.95) -> tuple[str, ...]:
-        """The classes that one slice may be, the likeliest, which is always among them, first.
+        """The classes that one slice may be, the likeliest first; none where none is convincing.
 
         Args:
             probabilities: float (4,), from `apply`.
@@ -137,8 +137,13 @@ def fit_conformal(
 
 
 def membership(probabilities: np.ndarray, least: Sequence[float]) -> np.ndarray:
-    """Which classes are in the prediction set, bool (..., 4); the likeliest always is."""
-    return (probabilities >= np.array(least)) | (probabilities == probabilities.max(axis=-1, keepdims=True))
+    """Which classes are in the prediction set, bool (..., 4): none where no class reaches its threshold.
+
+    What is likelier than a class in the set is in it too, although thresholds differ from class to class: a
+    reader could not follow a set that skips a class.
+    """
+    reached = np.where(probabilities >= np.array(least), probabilities, np.inf)
+    return probabilities >= reached.min(axis=-1, keepdims=True)
 
 
 def cross_fitted(logits: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> np.ndarray:
@@ -222,9 +227,10 @@ def report(logits: np.ndarray, labels: np.ndarray, folds: np.ndarray, clusters: 
     for level, inside in sets.items():
         covered, sizes, every = inside[own], inside.sum(axis=1), np.ones(len(labels))
         counted = {"coverage": (covered, every), "size": (sizes, every)}
+        for size in range(len(CLASSES) + 1):
+            counted[f"share/{size}"] = sizes == size, every
         for k, name in enumerate(CLASSES):
             counted[f"coverage/{name}"] = covered, labels == k
-            counted[f"share/{k + 1}"] = sizes == k + 1, every
 
         def metric(weights, counted=counted):
             return {name: mean(values, weights * rows) for name, (values, rows) in counted.items()}
