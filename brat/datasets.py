@@ -264,8 +264,8 @@ def deal_folds(groups: Sequence[Hashable], labels: Sequence[str]) -> list[int]:
     return folds
 
 
-def split(slices: Sequence[Slice], test_fold: int, validation_fold: int | None) -> Split:
-    """Hold out a test fold and a validation fold, with everything that lies near either.
+def split(slices: Sequence[Slice], test_fold: int | None, validation_fold: int | None) -> Split:
+    """Hold out a test fold and a validation fold, either of which may be None, with all that lies near them.
 
     Training slices lie in neither fold nor near either; validation slices do not lie near the test fold.
 
@@ -273,14 +273,15 @@ def split(slices: Sequence[Slice], test_fold: int, validation_fold: int | None) 
         LeakError: a group stands on both sides, or both folds are the same.
         ValueError: a side would be empty.
     """
-    if test_fold == validation_fold:
+    if test_fold is not None and test_fold == validation_fold:
         raise LeakError(f"Fold {test_fold} cannot be the test fold and the validation fold at once.")
+    held_out = {test_fold, validation_fold} - {None}
     test = [s for s in slices if s.fold == test_fold]
     validation = [s for s in slices if s.fold == validation_fold and test_fold not in s.near]
-    held_out = {test_fold, validation_fold}
     train = [s for s in slices if s.fold not in held_out and not s.near & held_out]
     result = Split(train, validation, test)
-    if not train or not test or (validation_fold is not None and not validation):
+    sides = ((test_fold, test), (validation_fold, validation))
+    if not train or any(fold is not None and not side for fold, side in sides):
         raise ValueError(
             f"Holding out fold {test_fold} for the test and {validation_fold} for validation leaves "
             f"{len(train)} slices to train on, {len(validation)} to validate and {len(test)} to test."

@@ -51,9 +51,8 @@ def evaluate(data: str | Path, weights: str | Path, fold: int) -> dict:
             f"{weights} was trained on other data than {data}: whether fold {fold} was among it is unknown."
         )
     if fold != card["test_fold"]:
-        raise ValueError(
-            f"The model in {weights} was trained on fold {fold}; it has not seen fold {card['test_fold']}."
-        )
+        unseen = "no fold" if card["test_fold"] is None else f"fold {card['test_fold']} only"
+        raise ValueError(f"The model in {weights} was trained on fold {fold}; it has not seen {unseen}.")
     classifier = Classifier(weights)
     readings = read_slices(classifier, [s for s in slices if s.fold == fold])
     report = {

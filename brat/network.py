@@ -123,4 +123,5 @@ class MapLoss(keras.losses.Loss):
 def accuracy(y_true, y_pred):
     """Share of slices whose likeliest class is allowed; arguments as for `MapLoss`."""
     best = ops.argmax(ops.mean(y_pred, axis=(1, 2)), axis=-1)
-    return ops.sum(y_true[:, : len(CLASSES)] * ops.one_hot(best, len(CLASSES)), axis=-1)
+    allowed = ops.convert_to_tensor(y_true)[:, : len(CLASSES)]
+    return ops.sum(allowed * ops.one_hot(best, len(CLASSES)), axis=-1)

@@ -190,8 +190,6 @@ def _gate(runs: Path, slices: Sequence[Slice], weights: Path) -> dict:
 def trained_on(weights: Path, slices: Sequence[Slice]) -> list[Slice]:
     """The slices that a model was trained on, by its card."""
     card = json.loads((weights / "model_card.json").read_text())
-    if card["test_fold"] is None:
-        return list(slices)
     return without_twins(split(slices, card["test_fold"], card["validation_fold"])).train
 
 

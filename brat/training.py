@@ -134,7 +134,7 @@ def train(
     data: str | Path,
     backbone: str | Path,
     out: str | Path,
-    test_fold: int = 0,
+    test_fold: int | None = 0,
     validation_fold: int | None = None,
     recipe: Recipe | None = None,
     resume: bool = False,
@@ -146,7 +146,8 @@ def train(
         backbone: "imagenet" or a weights file.
         out: a folder for `model.keras`, `model.tflite`, `model_card.json`, `history.csv` and, while
             training runs, a checkpoint.
-        test_fold: never trained on, nor what lies near it.
+        test_fold: never trained on, nor what lies near it. None holds out nothing, for the model that ships
+            once cross-validation has measured its recipe.
         validation_fold: the weights of its best epoch are kept. None trains on it too and keeps the
             last epoch's, for a recipe that has already proved itself on a validation fold.
         resume: go on from the checkpoint in `out`.
@@ -252,19 +253,38 @@ def _run_epochs(
     run.on_train_begin()
     for epoch in epochs:
         run.on_epoch_begin(epoch)
-        model.reset_metrics()
+        seen = _Means()
         for step in range(len(batches)):
             run.on_train_batch_begin(step)
-            logs = model.train_on_batch(*batches[step], return_dict=True)
-            run.on_train_batch_end(step, logs)
+            batch = batches[step]
+            seen.add(model.train_on_batch(*batch, return_dict=True), len(batch[0]))
+            run.on_train_batch_end(step, seen.values)
         batches.on_epoch_end()
+        logs = seen.values
         if validation is not None:
-            model.reset_metrics()
+            watched = _Means()
             for step in range(len(validation)):
-                watched = model.test_on_batch(*validation[step], return_dict=True)
-            logs |= {f"val_{name}": value for name, value in watched.items()}
+                batch = validation[step]
+                watched.add(model.test_on_batch(*batch, return_dict=True), len(batch[0]))
+            logs |= {f"val_{name}": value for name, value in watched.values.items()}
         run.on_epoch_end(epoch, logs)
     run.on_train_end()
+
+
+class _Means:
+    """Running means over the slices of an epoch; Keras forgets its own from batch to batch here."""
+
+    def __init__(self):
+        self._sums: Counter[str] = Counter()
+        self._slices = 0
+
+    def add(self, values: dict[str, float], slices: int) -> None:
+        self._sums.update({name: float(value) * slices for name, value in values.items()})
+        self._slices += slices
+
+    @property
+    def values(self) -> dict[str, float]:
+        return {name: total / self._slices for name, total in self._sums.items()}
 
 
 def _open_run(out: Path, plan: dict, resume: bool) -> list[dict[str, str]]:

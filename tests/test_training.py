@@ -120,6 +120,45 @@ def test_interrupted_run_continues_where_it_stopped(index, backbone, tmp_path, m
         np.testing.assert_allclose(one, other, atol=2e-3)
 
 
+def test_history_holds_the_means_of_an_epoch(tmp_path):
+    """Keras's `train_on_batch` and `test_on_batch` report the last batch alone."""
+
+    class Model:
+        optimizer = keras.optimizers.SGD()
+        trainable_variables = ()
+
+        def reset(self):
+            self.losses = iter([0.0, 1.0, 4.0, 7.0, 9.0])
+
+        def train_on_batch(self, x, y, return_dict=True):
+            return {"loss": next(self.losses)}
+
+        test_on_batch = train_on_batch
+
+    class Batches(list):
+        def on_epoch_end(self): ...
+
+    def batch(size):
+        return np.zeros((size, 1)), np.zeros(size)
+
+    model = Model()
+    model.reset()
+    log = keras.callbacks.CSVLogger(str(tmp_path / "history.csv"))
+    training._run_epochs(model, Batches([batch(4), batch(2)]), Batches([batch(3), batch(1)]), range(1), [log])
+    header, row = (tmp_path / "history.csv").read_text().splitlines()
+    found = dict(zip(header.split(","), map(float, row.split(",")), strict=True))
+    # The first loss goes to the batch that only builds the metrics.
+    assert found == {"epoch": 0, "loss": (1 * 4 + 4 * 2) / 6, "val_loss": (7 * 3 + 9 * 1) / 4}
+
+
+def test_trains_on_every_fold_where_none_is_held_out(index, backbone, tmp_path):
+    out = training.train(index, backbone, tmp_path / "all", None, None, replace(TINY, epochs=1))
+    card = json.loads((out / "model_card.json").read_text())
+    assert card["test_fold"] is None
+    assert card["train_slices"] == {**dict.fromkeys(CLASSES, 4), "tumor_of_unknown_class": 4}
+    assert not any(card["test_slices"].values())
+
+
 def test_refuses_a_leak(index, backbone, tmp_path):
     leaking = index.read_text().replace(",glioma-1.png,glioma-1.png,1,", ",glioma-0.png,glioma-1.png,1,")
     assert leaking != index.read_text()
