@@ -245,8 +245,8 @@ class TestFrame:
         framed, geometry = frame(gray)
         other, elsewhere = frame(gray + np.uint8(raised))
         assert elsewhere == geometry
-        # Black beyond the scan's edge is below its background and becomes black, too.
-        assert np.abs(framed.astype(int) - other).max() <= 1
+        # Resizing rounds to a grey level of the scan, and levelling stretches that.
+        assert np.abs(framed.astype(int) - other).max() <= np.ceil(255 / gray.max())
 
     def test_margin_around_the_scan_does_not_matter(self, make_head):
         gray = make_head(300, 300, (150, 150), (110, 130))
