@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -10,12 +10,19 @@ import numpy as np
 from tqdm import tqdm
 
 from brat import CLASSES
+from brat.classifier import Classifier
 from brat.datasets import Slice
 from brat.explain import METHODS, reference_cam
 from brat.metrics import NO_TUMOR
-from brat.preprocess import SIZE, prepare
+from brat.preprocess import SIZE, frame, prepare, to_input
 from brat.readings import Readings
 from brat.scans import read_scan
+
+LARGER = 320
+"""Pixels a side of the larger input on which maps are tried."""
+
+_EARLIER = "block_12_add"
+"""The layer before MobileNetV2's last stage; no map loss has pulled at its output directly."""
 
 
 def localisation(readings: Readings) -> dict[str, np.ndarray]:
@@ -43,35 +50,86 @@ def localisation(readings: Readings) -> dict[str, np.ndarray]:
 
 
 def compare_methods(models: Sequence[tuple[Path, Readings]]) -> dict[str, dict[str, np.ndarray]]:
-    """The same slices' maps by each of `brat.explain.METHODS`; the slow ones take many seconds a slice.
+    """The same slices' maps by each of `brat.explain.METHODS`, and Grad-CAM made in two other ways.
 
     Args:
-        models: folders of models, each with readings of slices with boxes that it has not seen.
+        models: folders of models, each with readings of slices with boxes that it has not seen. Score-CAM
+            takes 10 to 20 s a slice.
 
     Returns:
-        For each method `pointing`, bool (n,), and `energy`, float (n,).
+        For each way `pointing`, bool (n,), and `energy`, float (n,).
     """
-    found: dict[str, list[tuple[bool, float]]] = {method: [] for method in METHODS}
+    found: dict[str, list[tuple[bool, float]]] = {}
     with tqdm(total=sum(len(r.slices) for _, r in models), desc="mapping", unit="slice", disable=None) as bar:
         for folder, readings in models:
+            ways = _ways(folder)
             for s, maps, boxes in zip(readings.slices, readings.maps, readings.boxes, strict=True):
-                kind = mapped_class(s, maps)
-                model_input, _ = prepare(read_scan(s.path).gray)
-                for method in METHODS:
-                    cam = (
-                        maps[..., kind]
-                        if method == METHODS[0]
-                        else reference_cam(method, model_input, CLASSES[kind], folder)
-                    )
-                    found[method].append(point(cam, boxes))
+                gray, kind = read_scan(s.path).gray, mapped_class(s, maps)
+                for name, way in ways.items():
+                    found.setdefault(name, []).append(point(way(gray, kind), boxes))
                 bar.update()
     return {
-        method: {
+        name: {
             "pointing": np.array([hit for hit, _ in pairs], bool),
             "energy": np.array([energy for _, energy in pairs]),
         }
-        for method, pairs in found.items()
+        for name, pairs in found.items()
     }
+
+
+def _ways(folder: Path) -> dict[str, Callable[[np.ndarray, int], np.ndarray]]:
+    """Ways to make a map of one model: scan, uint8 (height, width), and class -> float32 (n, n)."""
+    classifier = Classifier(folder)
+
+    def free(gray: np.ndarray, kind: int) -> np.ndarray:
+        return classifier.predict(prepare(gray)[0]).maps[..., kind]
+
+    def by_library(method: str) -> Callable[[np.ndarray, int], np.ndarray]:
+        return lambda gray, kind: reference_cam(method, prepare(gray)[0], CLASSES[kind], folder)
+
+    return {
+        METHODS[0]: free,
+        **{method: by_library(method) for method in METHODS[1:]},
+        f"{METHODS[0]} one stage earlier": _at_layer(folder, _EARLIER),
+        f"{METHODS[0]} at an input of {LARGER}": _at_larger_input(folder),
+    }
+
+
+def _at_layer(folder: Path, layer: str) -> Callable[[np.ndarray, int], np.ndarray]:
+    """Grad-CAM on what a layer of the backbone gives out."""
+    import keras
+    import tensorflow as tf
+
+    serving = keras.models.load_model(folder / "model.keras")
+    (base,) = (layer for layer in serving.layers if isinstance(layer, keras.Model))
+    probe = keras.Model(base.input, [base.get_layer(layer).output, base.output])
+    (head,) = serving.get_layer("maps").get_weights()
+
+    def cam(gray: np.ndarray, kind: int) -> np.ndarray:
+        model_input = prepare(gray)[0]
+        with tf.GradientTape() as tape:
+            early, final = probe(np.repeat(model_input[np.newaxis], 3, axis=-1))
+            logit = tf.reduce_mean(final @ head[0, 0, :, kind, np.newaxis])
+        weights = tf.reduce_mean(tape.gradient(logit, early), axis=(1, 2), keepdims=True)
+        return tf.reduce_sum(weights * early, axis=-1).numpy()[0]
+
+    return cam
+
+
+def _at_larger_input(folder: Path) -> Callable[[np.ndarray, int], np.ndarray]:
+    """Grad-CAM of the same weights on a finer picture of the head: (20, 20)."""
+    import keras
+
+    from brat.network import build
+
+    _, serving = build(None, LARGER)
+    serving.set_weights(keras.models.load_model(folder / "model.keras").get_weights())
+
+    def cam(gray: np.ndarray, kind: int) -> np.ndarray:
+        framed, _ = frame(gray, LARGER)
+        return np.asarray(serving(to_input(framed)[np.newaxis])["maps"])[0, ..., kind]
+
+    return cam
 
 
 def mapped_class(s: Slice, maps: np.ndarray) -> int:

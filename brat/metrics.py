@@ -79,7 +79,8 @@ def detection(tumor: np.ndarray, probabilities: np.ndarray, weights: np.ndarray)
         weights: float (n,).
 
     Returns:
-        `sensitivity`, `specificity` and `auc`, of one minus the probability of no tumour.
+        `sensitivity`, `specificity`; `auc`, of one minus the probability of no tumour; and
+        `confusion/TRUE/READ` (counts) of `tumor` and `no_tumor`.
     """
     from sklearn import metrics
 
@@ -90,6 +91,11 @@ def detection(tumor: np.ndarray, probabilities: np.ndarray, weights: np.ndarray)
         "sensitivity": mean(found[tumor], weights[tumor]),
         "specificity": mean(~found[~tumor], weights[~tumor]),
         "auc": metrics.roc_auc_score(tumor, score, sample_weight=weights) if all(both) else float("nan"),
+        **{
+            f"confusion/{true}/{read}": weights[rows & as_read].sum()
+            for true, rows in (("tumor", tumor), ("no_tumor", ~tumor))
+            for read, as_read in (("tumor", found), ("no_tumor", ~found))
+        },
     }
 
 

@@ -22,19 +22,20 @@ LABEL_SMOOTHING = 0.05
 DROPOUT = 0.2
 
 
-def build(backbone: str | Path) -> tuple[keras.Model, keras.Model]:
+def build(backbone: str | Path | None, size: int = SIZE) -> tuple[keras.Model, keras.Model]:
     """Two models over the same layers: one to train, one to serve.
 
     Args:
-        backbone: "imagenet", which Keras downloads, or a weights file of
-            `MobileNetV2(include_top=False)`.
+        backbone: "imagenet", which Keras downloads; a weights file of `MobileNetV2(include_top=False)`; or
+            None for random weights.
+        size: pixels a side of the input, a multiple of 32.
 
     Returns:
-        The training model, float32 (n, 224, 224, 1) in [-1, 1] -> maps (n, 14, 14, 4); and the serving
-        model, the same input -> `probabilities` (n, 4), `maps` (n, 14, 14, 4), `features` (n, 1280).
+        The training model, float32 (n, size, size, 1) in [-1, 1] -> maps (n, size / 16, size / 16, 4); and
+        the serving model, the same input -> `probabilities` (n, 4), the maps, `features` (n, 1280).
     """
-    base = _stride_16_backbone(backbone)
-    image = keras.Input((SIZE, SIZE, 1), name="image")
+    base = _stride_16_backbone(backbone, size)
+    image = keras.Input((size, size, 1), name="image")
     final = base(keras.layers.Concatenate(name="gray_to_rgb")([image, image, image]))
     dropped = keras.layers.SpatialDropout2D(DROPOUT, name="dropout")(final)
     # Without a bias the maps alone make the logits, and nothing speaks that has no place.
@@ -52,12 +53,10 @@ def build(backbone: str | Path) -> tuple[keras.Model, keras.Model]:
     return keras.Model(image, maps), serving
 
 
-def _stride_16_backbone(backbone: str | Path) -> keras.Model:
-    shape = (SIZE, SIZE, 3)
-    if str(backbone) == "imagenet":
-        base = keras.applications.MobileNetV2(include_top=False, weights="imagenet", input_shape=shape)
-    else:
-        base = keras.applications.MobileNetV2(include_top=False, weights=None, input_shape=shape)
+def _stride_16_backbone(backbone: str | Path | None, size: int) -> keras.Model:
+    known = "imagenet" if str(backbone) == "imagenet" else None
+    base = keras.applications.MobileNetV2(include_top=False, weights=known, input_shape=(size, size, 3))
+    if backbone is not None and not known:
         base.load_weights(backbone)
     config = base.get_config()
     for layer in config["layers"]:

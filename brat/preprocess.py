@@ -106,7 +106,7 @@ def _locate(gray: np.ndarray) -> tuple[tuple[int, int, int, int], int]:
     dark, bright = _percentiles(_histogram(small), DARK_PERCENTILE, 99)
     mask = cv2.threshold(small, dark + _HEAD * (bright - dark), 1, cv2.THRESH_BINARY)[1]
     mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-    count, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    count, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8, ltype=cv2.CV_16U)
     whole = (0, 0, width, height)
     if count < 2:
         return whole, dark
@@ -125,15 +125,16 @@ def _locate(gray: np.ndarray) -> tuple[tuple[int, int, int, int], int]:
     return box, dark
 
 
-def frame(gray: np.ndarray) -> tuple[np.ndarray, Geometry]:
+def frame(gray: np.ndarray, size: int = SIZE) -> tuple[np.ndarray, Geometry]:
     """Crop, square, resize and level a scan.
 
     Args:
         gray: uint8 (height, width).
+        size: pixels a side of the result.
 
     Returns:
-        The framed head, uint8 (224, 224), from the scan's dark level at 0 to the head's 99.5th percentile at
-        255; and where it lies on the scan.
+        The framed head, uint8 (size, size), from the scan's dark level at 0 to the head's 99.5th percentile
+        at 255; and where it lies on the scan.
     """
     height, width = gray.shape
     (left, top, right, bottom), dark = _locate(gray)
@@ -141,8 +142,8 @@ def frame(gray: np.ndarray) -> tuple[np.ndarray, Geometry]:
     x, y = (left + right - side) // 2, (top + bottom - side) // 2
     geometry = Geometry(x, y, side, width, height)
     square = geometry.crop(gray)
-    interpolation = cv2.INTER_AREA if side > SIZE else cv2.INTER_LINEAR
-    framed = cv2.resize(square, (SIZE, SIZE), interpolation=interpolation)
+    interpolation = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
+    framed = cv2.resize(square, (size, size), interpolation=interpolation)
     counts = _histogram(framed)
     # Black is background; counting it would make the level depend on how much of it there is.
     brightest = int(np.flatnonzero(counts)[-1])

@@ -3,11 +3,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from brat import CLASSES
+from brat import CLASSES, WEIGHTS
+from brat.classifier import Classifier
 from brat.datasets import Slice
-from brat.localisation import fill_boxes, localisation, point
-from brat.preprocess import SIZE
+from brat.localisation import _EARLIER, _at_larger_input, _at_layer, fill_boxes, localisation, point
+from brat.preprocess import SIZE, prepare
 from brat.readings import Readings
+from brat.samples import load_samples
+from brat.scans import read_scan
 
 # The second of fourteen columns and the third row of cells, whose middle is at (24, 40).
 BOX = np.array([[24.0, 40.0, 20.0, 20.0]], np.float32)
@@ -50,6 +53,9 @@ def test_boxes_are_filled_and_clipped():
     assert fill_boxes(np.empty((0, 4))).sum() == 0
 
 
+MAP_CELLS = 14 * 14
+
+
 def made(labels, kinds):
     """Readings in which the class `kinds` peaks in the box and no other does."""
     maps = np.full((len(labels), 14, 14, 4), -1.0, np.float32)
@@ -76,3 +82,18 @@ def test_readings_survive_saving(tmp_path):
     twice = Readings.concatenate([loaded, readings.take([1])])
     assert twice.logits.shape == (3, 4)
     assert len(twice.boxes) == 3
+
+
+def test_other_ways_to_make_a_map_agree_where_they_must(monkeypatch):
+    """Taken at the last layer, or at the usual size, they are the map that the model gives out itself."""
+    pytest.importorskip("tf_keras_vis", reason="needs the full installation")
+    monkeypatch.setattr("brat.localisation.LARGER", SIZE)
+    gray = read_scan(next(s.file for s in load_samples() if "ring" in s.name)).gray
+    free = Classifier().predict(prepare(gray)[0]).maps
+    same = _at_larger_input(WEIGHTS)
+    at_last, earlier = _at_layer(WEIGHTS, "out_relu"), _at_layer(WEIGHTS, _EARLIER)
+    for kind in range(len(CLASSES)):
+        np.testing.assert_allclose(same(gray, kind), free[..., kind], atol=1e-3)
+        np.testing.assert_allclose(at_last(gray, kind) * MAP_CELLS, free[..., kind], atol=1e-3)
+        assert earlier(gray, kind).shape == (14, 14)
+        assert np.corrcoef(earlier(gray, kind).ravel(), free[..., kind].ravel())[0, 1] < 0.99
