@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
+from benchmarks import CORES
 from benchmarks.measure import Row, interleaved, stopwatch
 from benchmarks.slices import as_file, make_slice
 from brat import CLASSES, WEIGHTS
@@ -16,7 +16,7 @@ from brat.preprocess import prepare
 from brat.reader import Reader
 from brat.scans import read_scan
 
-THREADS = min(4, os.cpu_count() or 1)
+THREADS = min(4, CORES)
 """What `brat.classifier.Classifier` takes."""
 
 LIMITS = {"PNG": 2.0, "JPEG": 2.5, "DICOM": 2.5}

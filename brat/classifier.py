@@ -13,6 +13,9 @@ from ai_edge_litert.interpreter import Interpreter
 
 from brat import CLASSES, WEIGHTS
 
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+"""That this process may use; in a container they may be fewer than the machine has."""
+
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
@@ -56,16 +59,14 @@ class Classifier:
 
         Args:
             weights: the folder.
-            threads: of one prediction; as many as the machine has cores, up to four, by default.
+            threads: of one prediction; as many as there are `CORES`, up to four, by default.
 
         Raises:
             FileNotFoundError: there is no model in the folder.
         """
         content = (Path(weights) / "model.tflite").read_bytes()
         self.digest = hashlib.sha256(content).hexdigest()
-        self._interpreter = Interpreter(
-            model_content=content, num_threads=threads or min(4, os.cpu_count() or 1)
-        )
+        self._interpreter = Interpreter(model_content=content, num_threads=threads or min(4, CORES))
         self._run = self._interpreter.get_signature_runner()
         self._lock = threading.Lock()
 

@@ -8,8 +8,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from brat import CLASS_NAMES, CLASSES, WEIGHTS
@@ -47,7 +50,13 @@ def _parser() -> argparse.ArgumentParser:
     train = commands.add_parser("train", help="train a model")
     train.set_defaults(run=_train)
     _add_training_arguments(train)
-    train.add_argument("--test-fold", type=int, default=0, metavar="K", help="never trained on (default 0)")
+    train.add_argument(
+        "--test-fold",
+        type=_fold,
+        default=0,
+        metavar="K|none",
+        help="never trained on (default 0); none trains on all, for a recipe that crossval has measured",
+    )
     train.add_argument(
         "--validation-fold",
         type=_validation_fold,
@@ -128,30 +137,27 @@ def _folds(text: str) -> list[int]:
     return [int(fold) for fold in text.split(",")]
 
 
+def _fold(text: str) -> int | None:
+    return None if text == "none" else int(text)
+
+
 def _validation_fold(text: str) -> int | str | None:
-    return {"none": None, "next": "next"}[text] if text in ("none", "next") else int(text)
+    return text if text == "next" else _fold(text)
 
 
 def _predict(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from brat.reader import Reader
-    from brat.scans import UnreadableScan
-
-    reader = Reader(options.weights)
     overlays = Path(options.cam) if options.cam else None
     if overlays:
         overlays.mkdir(parents=True, exist_ok=True)
+    paths = [found for path in options.paths for found in _scans_at(path)]
+    records = _read_all(paths, options.weights, overlays)
     failed = False
     rows = []
-    paths = [found for path in options.paths for found in _scans_at(path)]
     # A bar on a terminal only, and on standard error, so that standard output holds nothing but answers.
-    for path in tqdm(paths, unit="scan", disable=not sys.stderr.isatty()):
-        try:
-            record = _read(reader, path, overlays)
-        except UnreadableScan as error:
-            failed = True
-            record = {"path": path, "error": str(error)}
+    for record in tqdm(records, total=len(paths), unit="scan", disable=not sys.stderr.isatty()):
+        failed |= "error" in record
         if options.json:
             print(json.dumps(record), flush=True)
         else:
@@ -159,6 +165,37 @@ def _predict(options: argparse.Namespace) -> int:
     if not options.json:
         _print_table(rows)
     return int(failed)
+
+
+def _read_all(paths: Sequence[str], weights: str, overlays: Path | None) -> Iterator[dict]:
+    """The record of each path, in their order.
+
+    Several are read at once, each on one core: on two cores a prediction takes over half as long as on one.
+    """
+    from brat.classifier import CORES
+    from brat.reader import Reader
+    from brat.scans import UnreadableScan
+
+    workers = min(CORES, len(paths))
+    own = threading.local()
+
+    def read(path: str) -> dict:
+        if not hasattr(own, "reader"):
+            own.reader = Reader(weights, threads=1 if workers > 1 else None)
+        try:
+            return _read(own.reader, path, overlays)
+        except UnreadableScan as error:
+            return {"path": path, "error": str(error)}
+
+    with ThreadPoolExecutor(workers) as pool:
+        ahead = deque()
+        for path in paths:
+            ahead.append(pool.submit(read, path))
+            # A few ahead are enough; what waits to be printed must not grow with the folder.
+            if len(ahead) > 4 * workers:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
 
 
 def _scans_at(path: str) -> Iterator[str]:
@@ -226,7 +263,7 @@ def _train(options: argparse.Namespace) -> int:
 
     validation = options.validation_fold
     if validation == "next":
-        validation = (options.test_fold + 1) % FOLDS
+        validation = 0 if options.test_fold is None else (options.test_fold + 1) % FOLDS
     out = train(
         options.data,
         options.backbone,

@@ -282,17 +282,16 @@ def image_facts(framed: np.ndarray) -> np.ndarray:
     if not bright.any():
         # Nothing to trace; one pixel stands for it.
         bright[_HALF // 2, _HALF // 2] = 1
-    counts = np.bincount(framed.ravel(), minlength=256)
+    counts = cv2.calcHist([framed], [0], None, [256], [0, 256]).ravel().astype(int)
     facts = [*_outline(bright), *_background(half, counts), *_grey_levels(half, bright, counts)]
     return np.concatenate([facts, _detail(framed), _edges(framed)]).astype(np.float32)
 
 
 def _outline(bright: np.ndarray) -> list[float]:
     """Share of the convex hull, of the bright in the hull, of the hull in its box; the box's proportion."""
-    rows = np.flatnonzero(bright.any(axis=1))
-    left, right = bright[rows].argmax(axis=1), bright.shape[1] - 1 - bright[rows, ::-1].argmax(axis=1)
-    # The ends of the rows have the same hull as all the pixels, and are few.
-    hull = cv2.convexHull(np.column_stack([np.r_[left, right], np.r_[rows, rows]]).astype(np.int32))
+    # The outlines of its pieces have the same hull as all its pixels, and are few.
+    outlines, _ = cv2.findContours(bright, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    hull = cv2.convexHull(np.concatenate(outlines))
     area = max(cv2.contourArea(hull), 1.0)
     _, _, width, height = cv2.boundingRect(hull)
     return [
@@ -356,7 +355,8 @@ def _edges(framed: np.ndarray) -> np.ndarray:
     across = np.ascontiguousarray(cv2.Sobel(smooth, cv2.CV_32F, 1, 0)[::2, ::2])
     down = np.ascontiguousarray(cv2.Sobel(smooth, cv2.CV_32F, 0, 1)[::2, ::2])
     strength, angle = cv2.cartToPolar(across, down)
-    direction = (angle * np.float32(_DIRECTIONS / np.pi)).astype(np.int32) % _DIRECTIONS
+    # The remainder of a division by a power of two, which NumPy works out five times as fast this way.
+    direction = (angle * np.float32(_DIRECTIONS / np.pi)).astype(np.int32) & (_DIRECTIONS - 1)
     counts = np.bincount((_TILE + direction).ravel(), strength.ravel(), _TILES**2 * _DIRECTIONS)
     return np.sqrt(counts / max(counts.sum(), 1.0))
 

@@ -46,14 +46,18 @@ class Reader:
         ('no_tumor', ('no_tumor',), True)
     """
 
-    def __init__(self, weights: str | Path = WEIGHTS):
+    def __init__(self, weights: str | Path = WEIGHTS, threads: int | None = None):
         """Load a model from a folder.
+
+        Args:
+            weights: the folder.
+            threads: of one prediction, see `brat.classifier.Classifier`.
 
         Raises:
             FileNotFoundError: there is no model in the folder.
         """
         weights = Path(weights)
-        self.classifier = Classifier(weights)
+        self.classifier = Classifier(weights, threads)
         # A model fresh from training has neither: both are fitted to slices that it has not seen.
         calibration, gate = weights / "calibration.json", weights / "gate.npz"
         self.calibration = Calibration.load(calibration) if calibration.exists() else None

@@ -237,9 +237,11 @@ def _read_raster(data: bytes, what: str) -> Scan:
 
 
 def _decode(image: Image.Image) -> np.ndarray:
+    # A colour JPEG holds its luminance apart; the rest of it need not be unpacked.
+    image.draft("L", image.size)
     if image.mode == "1":
         image = image.convert("L")
-    image = ImageOps.exif_transpose(image)
+    ImageOps.exif_transpose(image, in_place=True)
     if image.mode.startswith("I"):
         # In 16-bit gray, transparency is one value, and Pillow would drop half the bits to apply it.
         pixels = np.array(image)
@@ -406,7 +408,7 @@ def _decode_dicom(dataset) -> tuple[np.ndarray, np.ndarray]:
             stored = _stretch(stored, stored.min(), stored.max())
         pixels = cv2.cvtColor(np.ascontiguousarray(stored), cv2.COLOR_RGB2GRAY)
         return pixels, pixels if pixels.dtype == np.uint8 else _to_display(pixels)
-    pixels = _finite(apply_modality_lut(stored, dataset).astype(np.float64))
+    pixels = _finite(apply_modality_lut(stored, dataset).astype(np.float64, copy=False))
     center, width = _numbers(dataset.get("WindowCenter")), _numbers(dataset.get("WindowWidth"))
     if dataset.get("VOILUTSequence"):
         gray = _apply_voi_lut(pixels, dataset.VOILUTSequence[0])

@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from brat import CLASSES, WEIGHTS
+from brat import CLASSES, WEIGHTS, cli
+from brat.classifier import CORES
 from brat.cli import main
+from brat.reader import Reader
 from brat.samples import load_samples
+from brat.scans import read_scan
 
 SAMPLES = load_samples()
 
@@ -43,6 +46,40 @@ def test_predict_goes_on_after_a_bad_file(tmp_path, monkeypatch, capsys):
     assert "label" in good
     assert missing["path"] == "./scans/../missing.png"
     assert "no file" in missing["error"]
+
+
+def test_predict_keeps_the_order_and_names_what_is_bad(tmp_path, capsys):
+    """Several scans are read at once, and the large ones, which come first, are the last to be ready."""
+    reader = Reader()
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    with Image.open(SAMPLES[0].file) as picture:
+        picture.convert("L").resize((1500, 1500)).save(folder / "00.png")
+    bad = [folder / f"{number:02}.png" for number in range(4, 40, 7)]
+    for number in range(1, 40):
+        file = folder / f"{number:02}.png"
+        file.write_bytes(b"nothing" if file in bad else SAMPLES[number % len(SAMPLES)].file.read_bytes())
+    assert main(["predict", str(folder), "--json"]) == 1
+    records = lines(capsys)
+    assert [record["path"] for record in records] == sorted(map(str, folder.iterdir()))
+    assert [record["path"] for record in records if "error" in record] == list(map(str, bad))
+    for number, record in enumerate(records[1:], 1):
+        if "error" not in record:
+            expected = reader.read(read_scan(SAMPLES[number % len(SAMPLES)].file).gray)
+            assert record["label"] == expected.prediction.label
+            assert record["probabilities"] == pytest.approx(expected.prediction.by_class(), abs=1e-4)
+            assert record["gate_score"] == pytest.approx(expected.verdict.score, abs=2e-3)
+
+
+def test_predict_reads_only_a_little_ahead(monkeypatch):
+    """What was read and waits to be printed would fill the memory otherwise."""
+    started = []
+    monkeypatch.setattr(cli, "_read", lambda reader, path, overlays: started.append(path) or {"path": path})
+    records = cli._read_all([str(number) for number in range(1000)], WEIGHTS, None)
+    for number, record in enumerate(records):
+        assert record == {"path": str(number)}
+        assert len(started) <= number + 1 + 4 * CORES
+    assert len(started) == 1000
 
 
 def test_predict_table(tmp_path, capsys):

@@ -53,11 +53,13 @@ class TestBlend:
         assert (blended[~silent] != np.dstack([gray] * 3)[~silent]).any()
 
     @pytest.mark.parametrize("opacity", [0.25, 0.6, 1.0])
-    def test_share_of_colour_is_opacity_times_the_map(self, gray, opacity):
+    @pytest.mark.parametrize("colour_map", COLOUR_MAPS)
+    def test_share_of_colour_is_opacity_times_the_map(self, gray, opacity, colour_map):
         cam = np.random.default_rng(1).random(gray.shape, np.float32)
         share = (opacity * cam.astype(float))[..., np.newaxis]
-        expected = gray[..., np.newaxis] * (1 - share) + colourise(cam) * share
-        assert np.abs(blend(gray, cam, opacity) - expected).max() <= 0.51
+        for scan in (gray, np.zeros_like(gray), np.full_like(gray, 255)):
+            expected = np.round(scan[..., np.newaxis] * (1 - share) + colourise(cam, colour_map) * share)
+            assert np.abs(blend(scan, cam, opacity, colour_map) - expected).max() <= 1
 
     def test_inputs_are_left_as_they_were(self, gray):
         cam = np.random.default_rng(2).random(gray.shape, np.float32)
@@ -85,6 +87,13 @@ class TestColours:
         assert green > 240 > blue
         # Viridis begins in a dark purple, Jet in blue.
         assert tuple(colour_bar("Jet")[0, 0]) == (0, 0, 128)
+
+    @pytest.mark.parametrize("colour_map", COLOUR_MAPS)
+    def test_colours_are_those_of_the_nearest_level(self, colour_map):
+        values = np.random.default_rng(0).random((40, 50), np.float32)
+        level = np.round(values * 255).astype(np.uint8)
+        expected = cv2.cvtColor(cv2.applyColorMap(level, COLOUR_MAPS[colour_map]), cv2.COLOR_BGR2RGB)
+        np.testing.assert_array_equal(colourise(values, colour_map), expected)
 
     def test_values_beyond_the_ends_take_the_ends_colours(self):
         colours = colourise(np.array([[-0.5, 0, 1, 1.5]], np.float32))

@@ -2,6 +2,7 @@
 
 from functools import cache
 
+import cv2
 import numpy as np
 import pytest
 
@@ -78,6 +79,55 @@ def test_refuses_what_does_not_belong_together(slices):
         Gate.fit(features[:5], facts, limit=1.0)
     with pytest.raises(ValueError, match="features"):
         Gate.fit(features, facts, limit=1.0).distances(features[:, :100], facts)
+
+
+@pytest.mark.parametrize("picture", ["head", "noise", "pieces", "black"])
+def test_facts_are_what_they_are_called(picture, make_head):
+    """By plainer and slower ways to the same numbers, not one bit apart."""
+    framed = {
+        "head": frame(make_head(300, 260, (120, 170), (80, 110)))[0],
+        "noise": np.random.default_rng(1).integers(0, 256, (224, 224), dtype=np.uint8),
+        "pieces": cv2.resize(np.eye(7, dtype=np.uint8) * 200, (224, 224), interpolation=cv2.INTER_NEAREST),
+        "black": np.zeros((224, 224), np.uint8),
+    }[picture]
+
+    def log_odds(share):
+        return np.float32(np.log((share + 1e-3) / (1 - share + 1e-3)))
+
+    half = cv2.resize(framed, (112, 112), interpolation=cv2.INTER_AREA)
+    bright = half >= 31
+    if picture == "black":
+        bright[56, 56] = True
+    hull = cv2.convexHull(np.argwhere(bright)[:, ::-1].astype(np.int32))
+    area = max(cv2.contourArea(hull), 1.0)
+    rows, columns = np.nonzero(bright)
+    height, width = np.ptp(rows) + 1, np.ptp(columns) + 1
+    facts = image_facts(framed)
+    assert facts[0] == log_odds(area / 112**2)
+    assert facts[1] == log_odds(min(bright.sum() / area, 1))
+    assert facts[2] == np.float32(area / (width * height))
+    assert facts[3] == np.float32(np.log(width / height))
+    assert facts[5] == log_odds((framed < 9).mean())
+    assert facts[6] == log_odds(((framed >= 9) & (framed < 31)).mean())
+    head = framed[framed >= 31] / 255
+    assert facts[7] == pytest.approx(head.mean() if head.size else 0, rel=1e-6)
+    assert facts[8] == pytest.approx(head.std() if head.size else 0, rel=1e-5)
+
+    smooth = cv2.GaussianBlur(framed, (3, 3), 0.8)
+    across, down = (
+        np.ascontiguousarray(cv2.Sobel(smooth, cv2.CV_32F, *order)[::2, ::2]) for order in ((1, 0), (0, 1))
+    )
+    strength, angle = cv2.cartToPolar(across, down)
+    eighths = np.floor(angle * np.float32(8 / np.pi)).astype(int) % 8
+    tiles = np.array(
+        [
+            strength[y : y + 28, x : x + 28][eighths[y : y + 28, x : x + 28] == k].sum(dtype=float)
+            for y in range(0, 112, 28)
+            for x in range(0, 112, 28)
+            for k in range(8)
+        ]
+    )
+    np.testing.assert_allclose(facts[17:], np.sqrt(tiles / max(tiles.sum(), 1)), rtol=1e-6, atol=1e-9)
 
 
 @cache

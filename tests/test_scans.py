@@ -274,6 +274,12 @@ class TestRasters:
             shares = pixels[[15, 45, 75], 10] / (200 * (1 if pixels.dtype == np.uint8 else 257))
             assert shares == pytest.approx([0.299, 0.587, 0.114], abs=0.004)
 
+    def test_gray_that_was_stored_as_colour_is_the_same(self):
+        plain = read_scan(pillow(GRAY, "JPEG", quality=90))
+        colour = read_scan(pillow(rgb(GRAY), "JPEG", quality=90))
+        np.testing.assert_array_equal(colour.gray, plain.gray)
+        assert (plain.kind, colour.kind) == ("JPEG, 8-bit gray", "JPEG, 8-bit colour")
+
     def test_one_bit(self):
         mask = GRAY > 100
         for kind in ("PNG", "BMP", "TIFF"):
