@@ -47,7 +47,8 @@ def crossval(
         data: an index file or a folder, see `brat.datasets.read_index`.
         backbone: "imagenet" or a weights file.
         out: a folder; `fold-K/` gets what `brat.training.train` writes, and `readings.npz`: the test fold's,
-            and `train_readings.npz`, the pooled features of what the model learned from.
+            and `train_readings.npz`, the pooled features of what the model learned from. `out_of_fold.csv`
+            is written once every fold is done.
         folds: which to do now.
         recipe: of every fold.
     """
@@ -60,6 +61,8 @@ def crossval(
         _ask(run, [s for s in slices if s.fold == fold], "readings.npz")
         if not (run / "train_readings.npz").exists():
             _ask(run, without_twins(split(slices, fold, None)).train, "train_readings.npz")
+    if all((out / f"fold-{fold}" / "readings.npz").exists() for fold in range(FOLDS)):
+        write_out_of_fold(pooled(out, slices), out / "out_of_fold.csv")
 
 
 def random_split(

@@ -24,6 +24,8 @@ from brat.readings import Readings, read_slices
 SAME_SOURCE = "br35h"
 """The source that has slices with and without a tumour, so that recognising the source does not help."""
 
+TUMORS = CLASSES[:NO_TUMOR]
+
 THREE_TUMORS = "figshare"
 """The source of the three tumours only, on which most published figures with a split by patient are given."""
 
@@ -126,7 +128,7 @@ def protocols(readings: Readings, probabilities: np.ndarray) -> dict[str, dict]:
 
     known = rows(lambda s: bool(s.label))
     one_source = rows(lambda s: s.source == SAME_SOURCE)
-    tumors = rows(lambda s: s.source == THREE_TUMORS and s.label not in ("", "no_tumor"))
+    tumors = rows(lambda s: s.source == THREE_TUMORS and s.label in TUMORS)
     read = probabilities.argmax(axis=1)
     boxed = np.array([row for row, s in enumerate(slices) if s.boxes and s.allowed[read[row]]], int)
     made = {
@@ -184,10 +186,15 @@ def same_source(slices: Sequence[Slice], probabilities: np.ndarray) -> dict:
 
 def three_tumors(slices: Sequence[Slice], probabilities: np.ndarray) -> dict:
     """The reading of the tumour's class where it is given that there is one."""
-    tumors = CLASSES[:NO_TUMOR]
-    labels = np.array([tumors.index(s.label) for s in slices])
-    given = probabilities[:, :NO_TUMOR] / probabilities[:, :NO_TUMOR].sum(axis=1, keepdims=True)
-    return _entry(slices, lambda weights: classification(labels, given, weights, tumors))
+    labels = np.array([TUMORS.index(s.label) for s in slices])
+    given = among_tumors(probabilities)
+    return _entry(slices, lambda weights: classification(labels, given, weights, TUMORS))
+
+
+def among_tumors(probabilities: np.ndarray) -> np.ndarray:
+    """float (n, 4) -> (n, 3): the probabilities of the tumours where it is given that there is one."""
+    tumors = probabilities[:, :NO_TUMOR]
+    return tumors / tumors.sum(axis=1, keepdims=True)
 
 
 def map_in_box(readings: Readings) -> dict:

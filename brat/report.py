@@ -18,8 +18,17 @@ from brat import CLASSES, calibration, robustness
 from brat.audit import audit
 from brat.classifier import Classifier
 from brat.crossval import deal_at_random, pooled, write_out_of_fold
-from brat.datasets import FOLDS, Slice, fingerprint, read_index, split, without_twins
-from brat.evaluation import SAME_SOURCE, four_classes, protocols, read_history, write_json
+from brat.datasets import FOLDS, Slice, Split, fingerprint, read_index, split, without_twins
+from brat.evaluation import (
+    SAME_SOURCE,
+    THREE_TUMORS,
+    TUMORS,
+    among_tumors,
+    four_classes,
+    protocols,
+    read_history,
+    write_json,
+)
 from brat.gate import Gate, choose_limit, describe_copies, image_facts, out_of_fold_scores
 from brat.localisation import compare_methods
 from brat.metrics import NO_TUMOR, mean, softmax, with_intervals
@@ -82,18 +91,20 @@ def report(data: str | Path, runs: str | Path, weights: str | Path) -> dict:
         "protocols": made,
         "gate": _gate(runs, slices, weights),
         "curves": curves(labels, probabilities[known]),
+        **_more_curves(readings.slices, probabilities, made),
         "calibration": calibration.report(logits[known], labels, folds[known], clusters),
         "robustness": _kept(runs / "robustness.json", lambda: _robustness(runs, slices)),
         "maps": _kept(runs / "maps.json", lambda: _maps(runs, slices)),
         "audit": {k: v for k, v in audit(data).report.items() if k not in _NOT_FOR_THE_PAGE},
         "history": read_history(weights),
     }
-    if "same_source" in made:
-        rows = [row for row, s in enumerate(readings.slices) if s.source == SAME_SOURCE]
-        tumor = np.array([readings.slices[row].tumor for row in rows], bool)
-        result["curves_same_source"] = detection_curves(tumor, probabilities[rows])
     if (runs / "random" / "readings.npz").exists():
-        made["random_split"] = _random(Path(data), runs, card["recipe"]["seed"])
+        parts = deal_at_random(Path(data), card["recipe"]["seed"])
+        dealt = Readings.load(runs / "random" / "readings.npz", parts.test)
+        epochs = json.loads((runs / "random" / "model_card.json").read_text())["recipe"]["epochs"]
+        made["random_split"] = {"epochs": epochs, **_random(parts, dealt, readings, probabilities)}
+        kinds = np.array([CLASSES.index(s.label) for s in dealt.slices])
+        result["curves_random_split"] = curves(kinds, softmax(dealt.logits))
     made_with = ("calibration.json", "gate.npz", "out_of_fold.csv")
     result["files"] = {name: hashlib.sha256((weights / name).read_bytes()).hexdigest() for name in made_with}
     write_json(result, weights / "metrics.json")
@@ -110,28 +121,43 @@ def _calibrated(logits: np.ndarray, folds: np.ndarray, known: np.ndarray, labels
     return probabilities
 
 
-def _random(data: Path, runs: Path, seed: int) -> dict:
-    parts = deal_at_random(data, seed)
-    run = runs / "random"
-    readings = Readings.load(run / "readings.npz", parts.test)
+def _random(parts: Split, dealt: Readings, unseen: Readings, unseen_probabilities: np.ndarray) -> dict:
+    """The random split, and the very same test images as read by models that have not seen their patients."""
+    row_of = {s.path: row for row, s in enumerate(unseen.slices)}
+    same = unseen_probabilities[[row_of[s.path] for s in parts.test]]
     seen = [s.path for s in (*parts.train, *parts.validation)]
     return {
         "title": "As in the original work: a random split",
         "what": "A random tenth of the sartaj names, whatever their patients; the rest is trained on.",
-        "epochs": json.loads((run / "model_card.json").read_text())["recipe"]["epochs"],
         "twins": twin_share([s.path for s in parts.test], seen),
-        **four_classes(parts.test, softmax(readings.logits)),
+        **four_classes(parts.test, softmax(dealt.logits)),
+        "same_slices_leak_free": four_classes(parts.test, same),
     }
 
 
-def curves(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, dict]:
+def curves(
+    labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str] = CLASSES
+) -> dict[str, dict]:
     """ROC and precision-recall curves, one class against the rest, thinned to `CURVE_POINTS`."""
-    return {name: _curves(labels == k, probabilities[:, k]) for k, name in enumerate(CLASSES)}
+    return {name: _curves(labels == k, probabilities[:, k]) for k, name in enumerate(classes)}
 
 
-def detection_curves(tumor: np.ndarray, probabilities: np.ndarray) -> dict:
-    """The same curves of tumour against none, by one minus the probability of no tumour."""
-    return _curves(tumor, 1 - probabilities[:, NO_TUMOR])
+def _more_curves(slices: Sequence[Slice], probabilities: np.ndarray, made: dict) -> dict[str, dict]:
+    """The same of tumour against none, with the point at which the app answers, and of the three tumours."""
+    result = {}
+    if "same_source" in made:
+        rows = [row for row, s in enumerate(slices) if s.source == SAME_SOURCE]
+        tumor = np.array([slices[row].tumor for row in rows], bool)
+        measured = made["same_source"]["metrics"]
+        result["curves_same_source"] = {
+            **_curves(tumor, 1 - probabilities[rows, NO_TUMOR]),
+            "operating_point": {key: measured[key]["value"] for key in ("sensitivity", "specificity")},
+        }
+    if "three_tumors" in made:
+        rows = [row for row, s in enumerate(slices) if s.source == THREE_TUMORS and s.label in TUMORS]
+        labels = np.array([TUMORS.index(slices[row].label) for row in rows])
+        result["curves_three_tumors"] = curves(labels, among_tumors(probabilities[rows]), TUMORS)
+    return result
 
 
 def _curves(truth: np.ndarray, score: np.ndarray) -> dict:

@@ -18,7 +18,7 @@ pytest.importorskip("sklearn", reason="needs the full installation")
 pytest.importorskip("keras", reason="needs the full installation")
 
 from brat import report as reporting
-from brat.crossval import crossval
+from brat.crossval import crossval, random_split
 from brat.datasets import FOLDS, fingerprint, read_index
 
 HEADER = "name,file,source,label,tumor,group,cluster,fold,near_fold,boxes\n"
@@ -38,9 +38,8 @@ def collection(tmp_path_factory, make_head):
             Image.fromarray(np.clip(gray, 0, 255).astype(np.uint8)).save(folder / name)
             source = "br35h" if label in ("", "no_tumor") else "figshare"
             box = "" if label == "no_tumor" else "0.5 0.5 0.2 0.2"
-            rows.append(
-                f"{name},{name},{source},{label},{int(label != 'no_tumor')},{name},{name},{fold},,{box}\n"
-            )
+            tumor = int(label != "no_tumor")
+            rows.append(f"sartaj/{name},{name},{source},{label},{tumor},{name},{name},{fold},,{box}\n")
     (folder / "index.csv").write_text(HEADER + "".join(rows))
     return folder / "index.csv"
 
@@ -54,12 +53,13 @@ def made(collection, tmp_path_factory):
         "test_fold": None,
         "validation_fold": None,
     }
-    for folder in (weights, *(runs / f"fold-{k}" for k in range(FOLDS))):
+    for folder in (weights, runs / "random", *(runs / f"fold-{k}" for k in range(FOLDS))):
         folder.mkdir(exist_ok=True)
         for name in ("model.tflite", "history.csv"):
             shutil.copy(WEIGHTS / name, folder)
         (folder / "model_card.json").write_text(json.dumps(card))
     crossval(collection, "not needed", runs)
+    random_split(collection, "not needed", runs)
     # Slow maps are made of real models only; what was kept of them is shown as it is.
     (runs / "maps.json").write_text(json.dumps({"slices": 7, "methods": {}}))
     with pytest.MonkeyPatch.context() as patched:
@@ -82,7 +82,8 @@ def test_writes_what_it_returns_and_names_its_files(made):
 
 
 def test_every_slice_is_kept_once_with_its_fold(made, collection):
-    _, _, weights = made
+    _, runs, weights = made
+    assert (runs / "out_of_fold.csv").read_text() == (weights / "out_of_fold.csv").read_text()
     with (weights / "out_of_fold.csv").open(newline="") as handle:
         kept = {row["path"]: row for row in csv.DictReader(handle)}
     slices = read_index(collection)
@@ -110,6 +111,16 @@ def test_figures_follow_from_the_kept_readings(made, collection):
     assert result["robustness"]["slices"] == FOLDS
     assert result["gate"]["slices"] == len(kept)
     assert result["gate"]["others"]["noise"]["images"] == 3
+
+
+def test_random_split_stands_beside_the_same_slices_read_leak_free(made):
+    """One model stands for all here, so both read the same."""
+    result, _, _ = made
+    usual = result["protocols"]["random_split"]
+    leak_free = usual["same_slices_leak_free"]
+    assert usual["slices"] == leak_free["slices"] == 5
+    assert usual["metrics"]["accuracy"] == leak_free["metrics"]["accuracy"]
+    assert 0 <= usual["twins"] <= 1
 
 
 def test_gate_and_calibration_are_read_by_the_app(made, collection):
