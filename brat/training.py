@@ -42,7 +42,7 @@ class Recipe:
     epochs: int = 10
     slices_per_epoch: int = 3600
     batch_size: int = 32
-    learning_rate: float = 3e-4
+    learning_rate: float = 7e-4
     warm_up: float = 0.1
     weight_decay: float = 1e-3
     site_balance: float = 0.5
