@@ -24,43 +24,6 @@ _FULL_BIN = 20
 CONFIG = {"displayModeBar": False, "staticPlot": False, "scrollZoom": False, "responsive": True}
 
 
-def confidence_bars(readings: Mapping[str, Sequence[float]]) -> go.Figure:
-    """Probability of each class, one bar a reading.
-
-    Args:
-        readings: one or two readings, name -> probabilities (4,) in the order of `CLASSES`; the first is
-            drawn solid, the second hatched.
-    """
-    figure = go.Figure()
-    names = [CLASS_NAMES[name] for name in CLASSES]
-    for number, (title, probabilities) in enumerate(readings.items()):
-        figure.add_bar(
-            x=list(probabilities),
-            y=names,
-            orientation="h",
-            name=title,
-            text=[percent(p) for p in probabilities],
-            textposition="outside",
-            cliponaxis=False,
-            marker={
-                "color": [CLASS_COLOURS[name] for name in CLASSES],
-                "pattern": {"shape": "/" if number else "", "fillmode": "replace"},
-            },
-            hovertemplate="%{y}: %{x:.1%}<extra>" + title + "</extra>",
-        )
-    figure.update_layout(
-        margin=_MARGIN,
-        height=60 + 40 * len(CLASSES) * len(readings),
-        barmode="group",
-        bargap=0.35,
-        showlegend=len(readings) > 1,
-        legend={"orientation": "h", "y": -0.05, "traceorder": "normal"},
-        xaxis={"range": [0, 1.18], "visible": False, "fixedrange": True},
-        yaxis={"autorange": "reversed", "tickfont": {"size": 15}, "fixedrange": True, "ticklabelstandoff": 6},
-    )
-    return figure
-
-
 def confusion(
     matrix: Sequence[Sequence[float]], normalised: bool, classes: Sequence[str] = CLASSES
 ) -> go.Figure:

@@ -39,6 +39,7 @@ from brat.scans import read_scan
 from brat.twins import twin_share
 
 CURVE_POINTS = 100
+"""At most, of a curve."""
 
 MAPPED_A_FOLD = 8
 """Slices a fold whose maps are made in every way: Score-CAM takes 10 to 20 s for one."""
@@ -138,8 +139,8 @@ def _random(parts: Split, dealt: Readings, unseen: Readings, unseen_probabilitie
 def curves(
     labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str] = CLASSES
 ) -> dict[str, dict]:
-    """ROC and precision-recall curves, one class against the rest, thinned to `CURVE_POINTS`."""
-    return {name: _curves(labels == k, probabilities[:, k]) for k, name in enumerate(classes)}
+    """ROC and precision-recall curves of the classes that occur, one against the rest, thinned."""
+    return {name: _curves(labels == k, probabilities[:, k]) for k, name in enumerate(classes) if k in labels}
 
 
 def _more_curves(slices: Sequence[Slice], probabilities: np.ndarray, made: dict) -> dict[str, dict]:

@@ -3,7 +3,6 @@ import pytest
 
 from brat import CLASS_COLOURS, CLASS_NAMES, CLASSES
 from brat.figures import (
-    confidence_bars,
     confusion,
     coverage,
     curves,
@@ -20,20 +19,6 @@ from brat.figures import (
 
 def estimated(value: float) -> dict[str, float]:
     return {"value": value, "low": value - 0.03, "high": value + 0.02}
-
-
-def test_confidence_bars_name_and_colour_every_class():
-    (bar,) = confidence_bars({"as uploaded": [0.05, 0.91, 0.03, 0.01]}).data
-    assert list(bar.y) == [CLASS_NAMES[name] for name in CLASSES]
-    assert list(bar.x) == [0.05, 0.91, 0.03, 0.01]
-    assert list(bar.marker.color) == [CLASS_COLOURS[name] for name in CLASSES]
-    assert list(bar.text) == ["5 %", "91 %", "3 %", "1 %"]
-
-
-def test_two_readings_differ_by_more_than_colour():
-    first, second = confidence_bars({"enhanced": [1, 0, 0, 0], "as uploaded": [0, 1, 0, 0]}).data
-    assert (first.name, second.name) == ("enhanced", "as uploaded")
-    assert first.marker.pattern.shape != second.marker.pattern.shape
 
 
 def test_confusion_rows_are_the_truth():
