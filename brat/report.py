@@ -41,7 +41,7 @@ from brat.twins import twin_share
 CURVE_POINTS = 100
 """At most, of a curve."""
 
-MAPPED_A_FOLD = 8
+MAPPED_A_FOLD = 5
 """Slices a fold whose maps are made in every way: Score-CAM takes 10 to 20 s for one."""
 
 CHANGED_A_FOLD = 120
@@ -192,7 +192,7 @@ def _gate(runs: Path, slices: Sequence[Slice], weights: Path) -> dict:
         return np.stack([facts[s.file] for s in readings.slices])
 
     def learned_from(folder: Path, readings: Readings) -> tuple[np.ndarray, np.ndarray]:
-        features, changed = describe_copies(Classifier(folder), readings.slices)
+        features, changed = _copies(runs, Classifier(folder), readings.slices)
         return np.concatenate([readings.features, features]), np.concatenate([facts_of(readings), changed])
 
     distances, folds, clusters = [], [], []
@@ -224,6 +224,16 @@ def _gate(runs: Path, slices: Sequence[Slice], weights: Path) -> dict:
         "refused": with_intervals(lambda weights: {"share": mean(refused, weights)}, clusters)["share"],
         "others": {kind: {"images": len(all_), "refused": sum(all_)} for kind, all_ in kinds.items()},
     }
+
+
+def _copies(runs: Path, classifier: Classifier, slices: Sequence[Slice]) -> tuple[np.ndarray, np.ndarray]:
+    """`describe_copies` of what a model learned from, kept by the model's hash."""
+    path = runs / f"copies-{classifier.digest[:16]}.npz"
+    if not path.exists():
+        features, facts = describe_copies(classifier, slices)
+        np.savez_compressed(path, features=features, facts=facts)
+    with np.load(path) as kept:
+        return kept["features"], kept["facts"]
 
 
 def trained_on(weights: Path, slices: Sequence[Slice]) -> list[Slice]:
