@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks import report
 
-NAMES = ("reading", "explanation", "start", "app", "folder", "sessions")
+NAMES = ("reading", "explanation", "start", "formats", "app", "folder", "sessions")
 CHEAP = NAMES[:3]
 
 
@@ -22,16 +22,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(NAMES)}; default: all")
     parser.add_argument("--short", action="store_true", help=f"few repetitions; default: {', '.join(CHEAP)}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every measurement there")
-    parser.add_argument("--page", type=Path, metavar="FILE", help="write the table there, as Markdown")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="write the tables there, as Markdown")
     options = parser.parse_args(arguments)
     if unknown := set(options.names) - set(NAMES):
         parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
 
     known = report.machine()
-    rows = []
+    sections = {}
     for name in options.names or (CHEAP if options.short else NAMES):
         print(f"{name} ...", file=sys.stderr, flush=True)
-        rows += importlib.import_module(f"benchmarks.{name}").rows(options.short)
+        benchmark = importlib.import_module(f"benchmarks.{name}")
+        sections[benchmark.__doc__] = list(benchmark.rows(options.short))
+    rows = [row for section in sections.values() for row in section]
     print(report.table(rows))
     print("\n".join(f"{name}: {what}" for name, what in known.items()))
     if options.json:
@@ -39,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         written = {"date": datetime.now(UTC).isoformat(), "machine": known, "rows": entries}
         options.json.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
     if options.page:
-        options.page.write_text(report.page(rows, known), encoding="utf-8")
+        options.page.write_text(report.page(sections, known), encoding="utf-8")
     worse = [row.what for row in rows if row.regressed]
     for what in worse:
         print(f"worse than its aim by half: {what}", file=sys.stderr)

@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,6 +19,15 @@ _PACKAGES = (
     *("ai-edge-litert", "numpy", "opencv-python-headless", "pillow", "pydicom", "streamlit", "playwright"),
     *("tensorflow", "keras", "tf-keras-vis", "torch", "torchcam"),
 )
+
+_ABOUT = """# Performance
+
+Written by `python -m benchmarks --page docs/performance.md`, which repeats it in less than ten minutes on two
+cores; no figure is typed in. Medians, and in brackets the quartiles and the number of measurements. What
+stands beside ours was measured in turn with it, in the same run, so that a busy moment met both. The ratio is
+ours to theirs or, where the aim is to be faster, theirs to ours. CI runs `python -m benchmarks --short` and
+fails where a ratio, never a time, is worse than its aim by half.
+"""
 
 
 def machine() -> dict[str, str]:
@@ -62,14 +72,17 @@ def _cells(row: Row) -> tuple[str, ...]:
     )
 
 
-def page(rows: list[Row], known: dict[str, str]) -> str:
-    """`docs/performance.md`."""
-    return f"""# Performance
+def page(sections: Mapping[str, list[Row]], known: Mapping[str, str]) -> str:
+    """`docs/performance.md`.
 
-Written by `python -m benchmarks --page docs/performance.md`, which repeats it; no figure is typed in.
-Medians, and in brackets the quartiles and the number of measurements; what stands beside ours was measured
-in turn with it. The ratio is ours to theirs or, where the aim is to be faster, theirs to ours.
-
-{table(rows)}
-## The machine, {datetime.now(UTC):%Y-%m-%d}
-""" + "".join(f"- {name}: {what}\n" for name, what in known.items())
+    Args:
+        sections: what a benchmark is, as its module says -> its rows.
+        known: of the machine.
+    """
+    parts = [_ABOUT]
+    for about, rows in sections.items():
+        title, _, rest = about.partition("\n")
+        explained = f"{rest.strip()}\n\n" if rest.strip() else ""
+        parts.append(f"\n## {title.rstrip('.')}\n{explained}{table(rows)}")
+    parts.append(f"\n## The machine, {datetime.now(UTC):%Y-%m-%d}\n")
+    return "".join(parts) + "".join(f"- {name}: {what}\n" for name, what in known.items())

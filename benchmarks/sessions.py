@@ -34,7 +34,7 @@ def rows(short: bool, sessions: int = 16) -> Iterator[Row]:
     with chromium() as browser, serve("app.py") as address:
         pages = [open_page(browser, address) for _ in range(sessions)]
         upload(pages[0], next(numbers))
-        for _ in range(1 if short else 5):
+        for _ in range(1 if short else 4):
             alone += [upload(pages[0], next(numbers)) for _ in range(3)]
             scans = {next(numbers): page for page in pages}
             # By the clock that all pages read, when every one has its file.

@@ -45,7 +45,7 @@ def rows(short: bool) -> Iterator[Row]:
             return seconds
 
         functions = {name: lambda name=name: first_reading(name) for name in programs}
-        seconds = interleaved(3 if short else 7, "s", functions)
+        seconds = interleaved(3 if short else 5, "s", functions)
     if len(answers) > 1:
         raise RuntimeError(f"the two read the same scan as {' and '.join(answers)}")
     peaks = {name: Measured(tuple(of[1:]), "MB") for name, of in memory.items()}

@@ -1,6 +1,7 @@
 """Review: one scan, its reading, and where in the scan the reading comes from."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from html import escape
 
 import numpy as np
 import streamlit as st
@@ -8,14 +9,23 @@ import streamlit as st
 from brat import CLASS_COLOURS, CLASS_NAMES, CLASSES
 from brat.enhance import brightness, clahe
 from brat.explain import METHODS, MissingPackage, grad_cam, reference_cam
-from brat.figures import CONFIG, confidence_bars, percent
+from brat.figures import percent
 from brat.reader import REFER_FROM, Reader, Reading
 from brat.samples import Sample, load_samples
 from brat.scans import Scan, UnreadableScan, read_scan
-from pages.viewer import viewer
+from pages.viewer import as_png, viewer
+
+Settings = tuple[float | None, float | None]
+"""CLAHE's clip limit and the change of brightness, a share of full scale; None where one is off."""
+
+PLAIN: Settings = (None, None)
 
 # Below this probability the page calls a reading unsure.
 UNSURE = 0.7
+
+# Where the two sliders start.
+CLIP_LIMIT = 2.0
+CHANGE = 15  # per cent of full scale
 
 
 @st.cache_resource(show_spinner=False)
@@ -48,6 +58,13 @@ def slow_map(
     return reference_cam(method, _input, label)
 
 
+@st.cache_resource(show_spinner=False)
+def thumbnails() -> dict[str, bytes]:
+    """Name of a sample -> a small PNG of it."""
+    shown = {sample.name: read_scan(sample.file).gray for sample in load_samples()}
+    return {name: as_png(gray, longest=300) for name, gray in shown.items()}
+
+
 def take(data: bytes, name: str, sample: Sample | None = None) -> None:
     """Make this the scan on the page, or say why it cannot be and leave the one that is."""
     try:
@@ -71,11 +88,11 @@ def take_sample(sample: Sample) -> None:
 
 
 def show_samples(key: str) -> None:
-    samples = load_samples()
+    pictures = thumbnails()
     with st.container(horizontal=True, key=key):
-        for sample in samples:
+        for sample in load_samples():
             with st.container(width=150):
-                st.image(decoded(sample.file.read_bytes(), sample.file.name).gray, width=150)
+                st.image(pictures[sample.name], width=150)
                 st.button(
                     sample.title,
                     key=f"{key}-{sample.name}",
@@ -109,6 +126,15 @@ def show_answer(uploaded: Reading, enhanced: Reading | None) -> bool:
         f"<p>{of}{': unsure' if unsure else ''}</p>"
         f"<h2>{CLASS_NAMES[label]}<span>{percent(confidence)}</span></h2></section>"
     )
+    show_doubt(uploaded, enhanced)
+    return True
+
+
+@st.fragment
+def show_doubt(uploaded: Reading, enhanced: Reading | None) -> None:
+    """What qualifies the answer, and the bars of every class."""
+    shown = enhanced or uploaded
+    label = shown.prediction.label
     if shown.sets:
         show_set(shown)
     if shown.verdict is not None and shown.verdict.known:
@@ -119,10 +145,10 @@ def show_answer(uploaded: Reading, enhanced: Reading | None) -> bool:
             f"As uploaded: **{CLASS_NAMES[before.label]}**, {percent(before.confidence)}. "
             + ("The same reading." if before.label == label else "**The reading has changed.**")
         )
-    readings = {"as uploaded": uploaded.prediction.probabilities}
+    readings = {"as uploaded": uploaded.prediction.by_class()}
     if enhanced:
-        readings = {"enhanced": enhanced.prediction.probabilities, **readings}
-    st.plotly_chart(confidence_bars(readings), config=CONFIG, key="bars")
+        readings = {"enhanced": enhanced.prediction.by_class(), **readings}
+    st.html(bars(readings))
     if shown.sets:
         st.segmented_control(
             "Certainty of the set",
@@ -135,21 +161,42 @@ def show_answer(uploaded: Reading, enhanced: Reading | None) -> bool:
             "certainty makes larger sets.",
         )
     st.caption("Probability of each class by the model. Not a medical device, not for diagnosis.")
-    return True
+
+
+def bars(readings: Mapping[str, Mapping[str, float]]) -> str:
+    """A table of the probability of each class, with a bar a reading, as HTML.
+
+    The browser draws it alone: a library for charts would hold up the first answer.
+
+    Args:
+        readings: one or two readings, name -> class -> probability; the bars of the second are paler.
+    """
+    rows = []
+    for label in CLASSES:
+        for number, (title, shares) in enumerate(readings.items()):
+            cells = [] if number else [f'<th scope="row" rowspan="{len(readings)}">{CLASS_NAMES[label]}</th>']
+            if len(readings) > 1:
+                cells.append(f"<td>{title}</td>")
+            style = f"width:{shares[label]:.1%}; background-color:{CLASS_COLOURS[label]}"
+            cells.append(f'<td class="bar{" pale" * number}"><div style="{style}"></div></td>')
+            cells.append(f"<td>{escape(percent(shares[label]))}</td>")
+            rows.append(f"<tr>{''.join(cells)}</tr>")
+    return f'<table class="bars" aria-label="Probability of each class">{"".join(rows)}</table>'
 
 
 def show_set(shown: Reading) -> None:
     """The classes that the scan may be, at a level of the reader's choice."""
     level = st.session_state.get("level", 0.95)
     inside = shown.sets[level]
-    st.markdown(f"**{percent(level)} set:** {names(inside)}")
-    if len(inside) >= REFER_FROM:
+    st.markdown(f"**{percent(level)} set:** {names(inside) if inside else 'no class'}")
+    if len(inside) == 0 or len(inside) >= REFER_FROM:
         st.markdown("**Too uncertain to name a class. Refer this scan to a specialist.**")
     elif len(inside) > 1:
         st.markdown("The model cannot tell these apart here. Do not rely on the first alone.")
 
 
-def show_map(scan: Scan, settings: tuple[float | None, float | None]) -> None:
+@st.fragment
+def show_map(scan: Scan, settings: Settings) -> None:
     """The scan with its map; the slow methods only on demand."""
     reading = read(scan.digest, scan.gray, *settings)
     prediction = reading.prediction
@@ -188,27 +235,48 @@ def show_map(scan: Scan, settings: tuple[float | None, float | None]) -> None:
         )
 
 
-def show_enhancement(scan: Scan) -> tuple[float | None, float | None]:
-    """Previews of CLAHE and brightness; returns the settings with which the scan is to be read."""
+def chosen() -> Settings:
+    """What the reader has set under "Enhance"."""
+    state = st.session_state
+    return (
+        state.get("clip_limit", CLIP_LIMIT) if state.get("clahe") else None,
+        state.get("change", CHANGE) / 100 if state.get("brightness") else None,
+    )
+
+
+def chosen_to_read() -> Settings:
+    """With what the scan is to be read."""
+    return chosen() if st.session_state.get("read_enhanced") else PLAIN
+
+
+@st.fragment
+def show_enhancement(scan: Scan, read_with: Settings) -> None:
+    """Previews of CLAHE and brightness; runs the page again where its reading is to follow them."""
     st.subheader("Enhance", anchor=False)
     original, equalised, brightened = st.columns(3)
-    with original:
-        st.markdown("As uploaded")
-        st.image(scan.gray, width="stretch")
     with equalised:
-        clip_limit = change = None
         if st.toggle("CLAHE", key="clahe", help="Contrast-limited adaptive histogram equalisation"):
-            clip_limit = st.slider("Clip limit", 1.0, 8.0, 2.0, 0.5, key="clip_limit")
-            st.image(changed(scan.digest, scan.gray, clip_limit, None), width="stretch")
+            st.slider("Clip limit", 1.0, 8.0, CLIP_LIMIT, 0.5, key="clip_limit")
+            show_preview(scan, (chosen()[0], None))
         else:
             st.caption("Raises contrast tile by tile; faint enhancement shows better, and so does noise.")
     with brightened:
         if st.toggle("Brightness", key="brightness"):
-            change = st.slider("Change, % of full scale", -50, 50, 15, 5, key="change") / 100
-            st.image(changed(scan.digest, scan.gray, None, change), width="stretch")
+            st.slider("Change, % of full scale", -50, 50, CHANGE, 5, key="change")
+            show_preview(scan, (None, chosen()[1]))
         else:
             st.caption("Makes the whole scan lighter or darker.")
-    return clip_limit, change
+    if chosen() != PLAIN:
+        with original:
+            st.markdown("As uploaded")
+            show_preview(scan, PLAIN)
+        st.toggle("Read the enhanced scan instead", key="read_enhanced", help="Both readings are then shown.")
+    if chosen_to_read() != read_with:
+        st.rerun()
+
+
+def show_preview(scan: Scan, settings: Settings) -> None:
+    st.image(as_png(changed(scan.digest, scan.gray, *settings)), width="stretch")
 
 
 st.html(
@@ -217,6 +285,12 @@ st.html(
     .answer p {margin: 0; font-size: .95rem; opacity: .8}
     .answer h2 {margin: 0; padding: 0; font-size: clamp(1.9rem, 3.2vw, 2.8rem); line-height: 1.15;
                 display: flex; flex-wrap: wrap; justify-content: space-between; column-gap: 1rem}
+    .bars {width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums}
+    .bars :is(th, td) {padding: .3rem .75rem .3rem 0; font-weight: 400; text-align: left; white-space: nowrap}
+    .bars td:last-child {padding-right: 0; text-align: right}
+    .bars .bar {width: 100%}
+    .bars .bar div {min-width: 2px; height: 1.1rem; border-radius: 2px}
+    .bars .pale {opacity: .55}
     /* The answer comes first in reading order, and on a phone; on a desk the picture stands left of it. */
     .st-key-reading > div > [data-testid="stHorizontalBlock"],
     .st-key-reading > [data-testid="stHorizontalBlock"] {flex-direction: row-reverse}
@@ -247,28 +321,30 @@ if st.session_state.problem:
 if scan is None:
     st.markdown("Or try one of these:")
     show_samples("welcome")
+    # While the visitor looks for a scan.
+    reader()
     st.stop()
 
 with st.container(horizontal=True, vertical_alignment="center"):
     st.markdown(f"**{scan.name}** · {scan.width} x {scan.height} · {scan.kind}")
-    with st.popover("Samples"):
-        show_samples("samples")
+    # Seven pictures that most readers never look at are not sent with every answer.
+    samples = st.popover("Samples", key="samples-open", on_change="rerun")
+    if samples.open:
+        with samples:
+            show_samples("samples")
 if sample := st.session_state.sample:
     st.caption(f"Sample: {sample.title}. {sample.origin}.")
 
-reading_area = st.container(key="reading")
-st.divider()
-settings = show_enhancement(scan)
-enhancing = settings != (None, None) and st.toggle(
-    "Read the enhanced scan instead", key="read_enhanced", help="Both readings are then shown."
-)
-with reading_area:
+settings = chosen_to_read()
+with st.container(key="reading"):
     answer, picture = st.columns([2, 3], gap="large")
-    with answer:
-        uploaded = read(scan.digest, scan.gray, None, None)
-        given = show_answer(uploaded, read(scan.digest, scan.gray, *settings) if enhancing else None)
-    with picture:
-        if given:
-            show_map(scan, settings if enhancing else (None, None))
-        else:
-            st.image(scan.gray, width="stretch")
+with answer:
+    uploaded = read(scan.digest, scan.gray, *PLAIN)
+    given = show_answer(uploaded, read(scan.digest, scan.gray, *settings) if settings != PLAIN else None)
+with picture:
+    if given:
+        show_map(scan, settings)
+    else:
+        show_preview(scan, PLAIN)
+st.divider()
+show_enhancement(scan, settings)

@@ -1,20 +1,25 @@
 """The benchmarks measure what they say, and fail when they should. Few repetitions; no figure is judged."""
 
 import base64
+import importlib
 import json
+import os
+import shutil
 from contextlib import nullcontext
 from functools import partial
 
 import numpy as np
 import pytest
 
-from benchmarks import app, explanation, folder, reading, report, sessions, start
-from benchmarks.__main__ import main
+from benchmarks import app, explanation, folder, formats, reading, report, sessions, start
+from benchmarks.__main__ import NAMES, main
 from benchmarks.browser import MISSING, chromium, open_page, serve, shown_slices, upload
 from benchmarks.measure import Measured, Row, figure, fresh_process, interleaved
 from benchmarks.slices import KINDS, as_file, fill, make_slice
-from brat import CLASS_NAMES
+from brat import CLASS_NAMES, CLASSES, WEIGHTS
+from brat.classifier import Classifier, Prediction
 from brat.figures import percent
+from brat.preprocess import prepare
 from brat.reader import Reader
 from brat.scans import read_scan
 
@@ -164,6 +169,76 @@ def test_table_lines_up_and_says_what_is_missing():
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     assert cells[2] == ["fast", "2 ms", "slow", "50 ms", "25", "at least 25 times as fast", "yes"]
     assert cells[3] == ["fast", "2 ms", "absent", "not installed", "", "at least 3 times as fast", ""]
+
+
+def test_page_has_a_section_a_benchmark():
+    ours, theirs = MS((2,)), MS((4,))
+    sections = {
+        "How fast.\n\nWhy it matters.\n": [Row("it", ours, "that", theirs)],
+        "How large.": [Row("more", ours)],
+    }
+    page = report.page(sections, {"cores": "2"})
+    assert "\n## How fast\nWhy it matters.\n\n| what | ours |" in page
+    assert "\n## How large\n| what | ours |" in page
+    assert page.endswith("- cores: 2\n")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_benchmark_says_what_it_is(name):
+    about = importlib.import_module(f"benchmarks.{name}").__doc__
+    assert about.partition("\n")[0].endswith(".")
+
+
+def test_formats_need_a_collection_and_its_models(monkeypatch, tmp_path):
+    monkeypatch.setattr(formats, "INDEX", tmp_path / "index.csv")
+    (row,) = formats.rows(short=True)
+    assert (row.met, row.regressed) == (None, False)
+    assert "BRAT_DATA" in report.table([row])
+    (tmp_path / "index.csv").touch()
+    monkeypatch.setattr(formats, "RUNS", tmp_path)
+    (row,) = formats.rows(short=True)
+    assert "BRAT_RUNS" in row.missing
+
+
+def prediction(label: str, hot: int) -> Prediction:
+    """Sure of a class, for which one cell of the map speaks."""
+    maps = np.zeros((14, 14, len(CLASSES)), np.float32)
+    maps.reshape(-1, len(CLASSES))[hot] = 1
+    probabilities = np.array([name == label for name in CLASSES], np.float32)
+    return Prediction(probabilities, maps, np.zeros(1280, np.float32))
+
+
+def test_rates_of_a_format():
+    truth = np.array([CLASSES.index(name) for name in ("glioma", "glioma", "glioma", "no_tumor")])
+    shipped = [prediction(CLASSES[k], hot=0) for k in truth]
+    other = [*shipped[:2], prediction("meningioma", hot=0), prediction("no_tumor", hot=5)]
+    exact = formats.rates(shipped, truth, shipped)
+    assert [measured.median for measured in exact.values()] == [100, 100, 100, 0]
+    accuracy, balanced, same, apart = formats.rates(other, truth, shipped).values()
+    assert accuracy.median == same.median == 75
+    assert balanced.median == pytest.approx(100 * (2 / 3 + 1) / 2)
+    # One map of four has its one hot cell elsewhere: two of 196 cells differ, by all.
+    assert apart.median == pytest.approx(100 / 4 * 2 / 196)
+
+
+def test_float16_is_half_as_large_and_kept(tmp_path, monkeypatch):
+    pytest.importorskip("tensorflow")
+    monkeypatch.setattr(formats, "OTHERS", ("float16",))
+    for name in ("model.keras", "model.tflite"):
+        shutil.copy(WEIGHTS / name, tmp_path)
+    folders = formats.write_formats(tmp_path, [], fold=0)
+    file = folders["float16"] / "model.tflite"
+    assert 0.4 < file.stat().st_size / (tmp_path / "model.tflite").stat().st_size < 0.6
+    model_input, _ = prepare(make_slice(0))
+    half, full = (Classifier(folder).predict(model_input) for folder in (folders["float16"], tmp_path))
+    assert np.abs(half.probabilities - full.probabilities).max() < 0.02
+    # It is converted again when the model is another one, and not before.
+    monkeypatch.setattr(formats, "convert", lambda *_: b"anew")
+    formats.write_formats(tmp_path, [], fold=0)
+    assert file.stat().st_size > 1e6
+    os.utime(tmp_path / "model.keras")
+    formats.write_formats(tmp_path, [], fold=0)
+    assert file.read_bytes() == b"anew"
 
 
 def test_keras_ways_make_our_map():

@@ -7,14 +7,13 @@ class, opacity, threshold, colours, zoom and wipe then need no trip to the serve
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
+import cv2
 import numpy as np
 import streamlit as st
-from PIL import Image
 
 from brat import CLASS_NAMES, CLASSES
 from brat.explain import COLOUR_MAPS, METHODS, colourise
@@ -61,23 +60,22 @@ def viewer(
         raise ValueError("There is no map to show.")
     if gray.shape != (geometry.height, geometry.width):
         raise ValueError(f"The scan is {gray.shape}, its geometry {(geometry.height, geometry.width)}.")
-    _mount(
-        key=key,
-        data={
-            "scan": "data:image/png;base64," + _base64(_png(gray)),
-            "maps": {
-                known: _base64(np.ascontiguousarray(maps[known], "<f4").tobytes())
-                for known in CLASSES
-                if known in maps
-            },
-            "geometry": vars(geometry),
-            "label": label,
-            "names": CLASS_NAMES,
-            "colours": _colour_tables(),
-            "name": name,
-            "method": method,
+    data = {
+        "scan": "data:image/png;base64," + _base64(as_png(gray)),
+        "maps": {
+            known: _base64(np.ascontiguousarray(maps[known], "<f4").tobytes())
+            for known in CLASSES
+            if known in maps
         },
-    )
+        "geometry": vars(geometry),
+        "label": label,
+        "names": CLASS_NAMES,
+        "colours": _colour_tables(),
+        "name": name,
+        "method": method,
+    }
+    # In a list, because Streamlit looks for tables in a dictionary, and loads pandas to know one.
+    _mount(key=key, data=[data])
 
 
 @lru_cache(maxsize=1)
@@ -87,11 +85,13 @@ def _colour_tables() -> dict[str, str]:
     return {name: _base64(colourise(levels, name).tobytes()) for name in COLOUR_MAPS}
 
 
-def _png(gray: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    # The script runs at every click, so quick counts for more than small.
-    Image.fromarray(gray).save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()
+def as_png(gray: np.ndarray, longest: int | None = None) -> bytes:
+    """uint8 (height, width) -> a PNG file, made smaller where a side is to be no longer than `longest`."""
+    if longest and longest < max(gray.shape):
+        height, width = (round(side * longest / max(gray.shape)) for side in gray.shape)
+        gray = cv2.resize(gray, (width, height), interpolation=cv2.INTER_AREA)
+    # The script runs at every click, and OpenCV writes one four times as fast as Pillow.
+    return cv2.imencode(".png", gray)[1].tobytes()
 
 
 def _base64(data: bytes) -> str:

@@ -12,7 +12,7 @@ const taste = { opacity: 0.6, colours: undefined };
 const viewers = new WeakMap();
 
 // Streamlit calls this at the first mount and again, on the same elements, for every change of the data.
-export default function ({ parentElement, data }) {
+export default function ({ parentElement, data: [data] }) {
   const root = parentElement.querySelector(".viewer");
   if (!viewers.has(root)) viewers.set(root, new Viewer(root));
   viewers.get(root).receive(data);

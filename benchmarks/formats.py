@@ -1,0 +1,163 @@
+"""The model with fewer bits a number: how fast, how large, and what becomes of its answers and its maps.
+
+On slices that the model of their fold has not seen: needs a collection and its cross-validation.
+
+What ships is float32. Its answers are the Keras model's own, and calibration, prediction sets and gate are
+fitted to them; another format would have to be clearly faster, and leave answers and maps as they are, to be
+worth fitting all of it anew.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import ROOT
+from benchmarks.measure import Measured, Row, installed, interleaved, stopwatch
+from brat import CLASSES
+from brat.classifier import Classifier, Prediction
+from brat.datasets import FOLDS, Slice, read_index, split, without_twins
+from brat.explain import grad_cam
+from brat.preprocess import prepare
+from brat.scans import read_scan
+
+INDEX = Path(os.environ.get("BRAT_DATA", ROOT.parent / "shared" / "data" / "index.csv"))
+"""Of the collection."""
+
+RUNS = Path(os.environ.get("BRAT_RUNS", ROOT / "runs" / "cv"))
+"""What `brat crossval` wrote: `fold-K/` with `model.keras` and `model.tflite`."""
+
+SHIPPED = "float32"
+OTHERS = ("float16", "dynamic range", "int8")
+EXAMPLES = 100
+"""Training slices, at most, by which int8 learns how large the network's inner values become."""
+
+
+def rows(short: bool) -> Iterator[Row]:
+    folds = range(1 if short else FOLDS)
+    if missing := _missing(folds):
+        yield Row("Model formats", None, missing=missing)
+        return
+    slices = read_index(INDEX)
+    truth, predictions = [], {name: [] for name in (SHIPPED, *OTHERS)}
+    for fold in folds:
+        folders = write_formats(RUNS / f"fold-{fold}", slices, fold)
+        unseen = draw([s for s in slices if s.fold == fold and s.label], 20 if short else 100)
+        truth += [CLASSES.index(s.label) for s in unseen]
+        inputs = [model_input(s) for s in unseen]
+        classifiers = {name: Classifier(folder) for name, folder in folders.items()}
+        for name, classifier in classifiers.items():
+            predictions[name] += [classifier.predict(one) for one in inputs]
+    functions = {name: stopwatch(of.predict, inputs[0]) for name, of in classifiers.items()}
+    speed = interleaved(20 if short else 200, "ms", functions, warm_up=5)
+    sizes = {
+        name: Measured(((folder / "model.tflite").stat().st_size / 1e6,), "MB")
+        for name, folder in folders.items()
+    }
+    quality = {name: rates(of, np.array(truth), predictions[SHIPPED]) for name, of in predictions.items()}
+    for name in OTHERS:
+        what = f"Model in {name}"
+        yield Row(f"{what}: one prediction", speed[name], SHIPPED, speed[SHIPPED])
+        yield Row(f"{what}: size", sizes[name], SHIPPED, sizes[SHIPPED])
+        for kind, measured in quality[name].items():
+            where = f"{what}: {kind}, {len(truth):,} unseen slices"
+            # The others are beside float32 already.
+            beside = (SHIPPED, quality[SHIPPED][kind]) if kind.endswith("accuracy") else ()
+            yield Row(where, measured, *beside)
+
+
+def _missing(folds: Sequence[int]) -> str:
+    """Why nothing can be measured; empty where it can."""
+    if not installed("tensorflow", "sklearn"):
+        return "needs tensorflow and scikit-learn"
+    if not INDEX.is_file():
+        return "needs a collection (BRAT_DATA)"
+    if not all((RUNS / f"fold-{fold}" / "model.tflite").exists() for fold in folds):
+        return "needs the models of its cross-validation (BRAT_RUNS)"
+    return ""
+
+
+def write_formats(run: Path, slices: Sequence[Slice], fold: int) -> dict[str, Path]:
+    """Convert a fold's model -> format to the folder of its `model.tflite`.
+
+    The folders are `run` itself for float32, and for the others `run/formats/`; what has been converted since
+    the model was written stays as it is.
+
+    Args:
+        run: the fold's folder.
+        slices: of the collection; int8 learns its ranges from those that the model was trained on.
+        fold: that the model has not seen.
+    """
+    folders = {SHIPPED: run, **{name: run / "formats" / name.replace(" ", "_") for name in OTHERS}}
+    source, model = run / "model.keras", None
+    for name in OTHERS:
+        file = folders[name] / "model.tflite"
+        if file.exists() and file.stat().st_mtime_ns > source.stat().st_mtime_ns:
+            continue
+        import keras
+
+        model = model or keras.models.load_model(source)
+        content = convert(model, name, slices, fold)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    return folders
+
+
+def convert(model, name: str, slices: Sequence[Slice], fold: int) -> bytes:
+    """A Keras model as a LiteRT flatbuffer in one of `OTHERS`; `slices` and `fold` as in `write_formats`."""
+    import tensorflow as tf
+
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if name == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if name == "int8":
+        # Input and outputs stay floats, so that nothing around the model changes.
+        parts = split(slices, fold, None)
+        seen = without_twins(replace(parts, train=draw(parts.train, EXAMPLES))).train
+        examples = [[model_input(s)[np.newaxis]] for s in seen]
+        converter.representative_dataset = lambda: iter(examples)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    return converter.convert()
+
+
+def draw(slices: Sequence[Slice], count: int) -> list[Slice]:
+    """So many of them, or all, at random but the same ones every time."""
+    rows = np.random.default_rng(0).permutation(len(slices))[:count]
+    return [slices[row] for row in rows]
+
+
+def model_input(s: Slice) -> np.ndarray:
+    return prepare(read_scan(s.path).gray)[0]
+
+
+def rates(
+    predictions: Sequence[Prediction], truth: np.ndarray, shipped: Sequence[Prediction]
+) -> dict[str, Measured]:
+    """How often a format is right, and how near its answers and maps are to the shipped format's.
+
+    Args:
+        predictions: of n slices.
+        truth: int (n,), positions in `brat.CLASSES`.
+        shipped: of the same slices, by float32.
+    """
+    from brat.metrics import classification
+
+    probabilities = np.array([one.probabilities for one in predictions])
+    scores = classification(truth, probabilities, np.ones(len(truth)))
+    same = np.mean([one.label == other.label for one, other in zip(predictions, shipped, strict=True)])
+    # The map of float32's answer in either, so that a changed answer does not count twice.
+    apart = [
+        np.abs(grad_cam(one, other.label) - grad_cam(other, other.label)).mean()
+        for one, other in zip(predictions, shipped, strict=True)
+    ]
+    return {
+        "accuracy": Measured((100 * scores["accuracy"],), "%"),
+        "balanced accuracy": Measured((100 * scores["balanced_accuracy"],), "%"),
+        "same answer as float32": Measured((100 * same,), "%"),
+        "map's mean difference from float32's, of its peak": Measured((100 * float(np.mean(apart)),), "%"),
+    }
