@@ -24,8 +24,11 @@ from brat.scans import read_scan
 REFUSED = 0.02
 """Share of real slices that may be refused."""
 
-_COMPONENTS = (17, 32, 64)
+_COMPONENTS = (17, 24, 48)
 """Principal components that are kept of the facts, of the edges and of the features."""
+
+_WEIGHTS = (4.0, 1.0, 0.5)
+"""What the parts weigh; chosen, as the components were, by how many of `brat.other_images` are refused."""
 
 _REFERENCES = 1000
 """Slices that are remembered, at most."""
@@ -85,7 +88,7 @@ class Gate:
     Attributes:
         means: of each part, float32 (k,).
         scales: of each part, standard deviations, float32 (k,).
-        bases: of each part, float32 (k, p), whitens it after standardising.
+        bases: of each part, float32 (k, p), whitens it after standardising, and weighs it.
         references: float32 (m, sum of p), the parts side by side.
         limit: distance up to which an image is known.
 
@@ -126,8 +129,10 @@ class Gate:
         # Pooled features share one scale; most of them are nearly always 0, and must not be blown up.
         scales = (*(np.maximum(part.std(axis=0), 1e-6) for part in parts[:2]), np.ones_like(means[2]))
         bases = tuple(
-            _whitening((part - mean) / scale, components)
-            for part, mean, scale, components in zip(parts, means, scales, _COMPONENTS, strict=True)
+            _whitening((part - mean) / scale, components) * np.float32(weight**0.5)
+            for part, mean, scale, components, weight in zip(
+                parts, means, scales, _COMPONENTS, _WEIGHTS, strict=True
+            )
         )
         gate = cls(means, scales, bases, np.empty((0, 0), np.float32), float(limit))
         places = np.hstack(gate._place(features, facts))
@@ -136,8 +141,8 @@ class Gate:
     def distances(self, features: np.ndarray, facts: np.ndarray) -> np.ndarray:
         """Distance of each slice to the nearest reference, float32 (n,).
 
-        Its square is the sum over the parts of the mean square of the differences in whitened components:
-        two slices drawn at random are about the square root of 6 apart.
+        Its square is the weighted sum over the parts of the mean square of the differences in whitened
+        components: two slices drawn at random are about the square root of 11 apart.
 
         Args:
             features: float32 (n, 1280).

@@ -253,7 +253,7 @@ def chosen_to_read() -> Settings:
 def show_enhancement(scan: Scan, read_with: Settings) -> None:
     """Previews of CLAHE and brightness; runs the page again where its reading is to follow them."""
     st.subheader("Enhance", anchor=False)
-    original, equalised, brightened = st.columns(3)
+    equalised, brightened, original = st.columns(3)
     with equalised:
         if st.toggle("CLAHE", key="clahe", help="Contrast-limited adaptive histogram equalisation"):
             st.slider("Clip limit", 1.0, 8.0, CLIP_LIMIT, 0.5, key="clip_limit")
