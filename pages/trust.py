@@ -100,7 +100,7 @@ def gate(found: Mapping) -> None:
         f"Of {found['slices']:,} slices it had not seen it refused {estimate(found['refused'])}; of "
         f"{images:,} other pictures **{share(refused / images)}**. "
         + (f"Let through: {', '.join(through)}. " if through else "None was let through. ")
-        + "Some of these kinds were looked at while the gate was designed, so expect a little less of others."
+        + "The gate was tuned on these pictures, so expect a little less of others."
     )
     shown = pd.DataFrame(
         {

@@ -249,7 +249,7 @@ def test_model_page_shows_what_was_measured():
     assert "89.4 % ± 4.6" in overview
     # Maps are shown on the project's own samples.
     drawn = [sample for sample in SAMPLES if sample.intended != "no_tumor"]
-    assert len(page.get("imgs")) == 2 * len(drawn) > 0
+    assert len(page.get("image")) == 2 * len(drawn) > 0
     for sample in drawn:
         (caption,) = (c.value for c in page.caption if sample.title in c.value)
         assert f"read as **{expected(sample).lower()}**" in caption
@@ -310,11 +310,18 @@ def test_model_page_offers_every_number(model_page):
         ("roc", "roc", "false_positive_rate", "sensitivity"),
         ("precision-recall", "precision_recall", "recall", "precision"),
     ):
-        points = rows.pop(f"{file}-four_classes.csv") + rows.pop(f"{file}-same_source.csv")
-        for name, curve in {**metrics["curves"], "tumor": metrics["curves_same_source"]}.items():
-            of_class = [r for r in points if r["class"] == name]
-            assert [r[across] for r in of_class] == curve[kind]["x"]
-            assert [r[up] for r in of_class] == curve[kind]["y"]
+        for protocol, made in {
+            "four_classes": metrics["curves"],
+            "same_source": {"tumor": metrics["curves_same_source"]},
+            "random_split": metrics.get("curves_random_split", {}),
+            "three_tumors": metrics.get("curves_three_tumors", {}),
+        }.items():
+            points = rows.pop(f"{file}-{protocol}.csv", [])
+            assert {r["class"] for r in points} == set(made)
+            for name, curve in made.items():
+                of_class = [r for r in points if r["class"] == name]
+                assert [r[across] for r in of_class] == curve[kind]["x"]
+                assert [r[up] for r in of_class] == curve[kind]["y"]
     for r in rows.pop("sources.csv"):
         cell = protocols["four_classes"]["by_site"][r["source"]][r["class"]]
         assert as_estimate(r) == cell["metrics"]["sensitivity"]
