@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
-from benchmarks import CORES
 from benchmarks.measure import Measured, Row, fresh_process, stopwatch
 from benchmarks.reading import bare_invoke
 from benchmarks.slices import fill
+from brat.classifier import CORES
 
 _PROGRAM = """
 import sys

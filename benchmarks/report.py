@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import CORES
 from benchmarks.browser import CHROMIUM
 from benchmarks.measure import AIMS, Row, figure
+from brat.classifier import CORES
 
 _HEADER = ("what", "ours", "beside", "theirs", "ratio", "aim", "met")
 _PACKAGES = (

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image
 
-from benchmarks import CORES
 from benchmarks.browser import MISSING, chromium, open_page, scan_file, serve, shown_slices, upload
 from benchmarks.measure import Measured, Row
 from benchmarks.slices import make_slice
 from brat import CLASS_NAMES
+from brat.classifier import CORES
 from brat.figures import percent
 from brat.reader import Reader
 

@@ -148,6 +148,15 @@ def colourise(values: np.ndarray, colour_map: str = "Inferno") -> np.ndarray:
     return cv2.applyColorMap(level, _colours(colour_map))
 
 
+def as_png(gray: np.ndarray, longest: int | None = None) -> bytes:
+    """uint8 (height, width) -> a PNG file, made smaller where a side is to be no longer than `longest`."""
+    if longest and longest < max(gray.shape):
+        height, width = (round(side * longest / max(gray.shape)) for side in gray.shape)
+        gray = cv2.resize(gray, (width, height), interpolation=cv2.INTER_AREA)
+    # The script runs at every click, and OpenCV writes one four times as fast as Pillow.
+    return cv2.imencode(".png", gray)[1].tobytes()
+
+
 @lru_cache
 def _colours(colour_map: str) -> np.ndarray:
     """The colours of the 256 levels, uint8 (256, 1, 3), RGB. OpenCV would work them out at each use."""

@@ -8,12 +8,12 @@ import streamlit as st
 
 from brat import CLASS_COLOURS, CLASS_NAMES, CLASSES
 from brat.enhance import brightness, clahe
-from brat.explain import METHODS, MissingPackage, grad_cam, reference_cam
+from brat.explain import METHODS, MissingPackage, as_png, grad_cam, reference_cam
 from brat.figures import percent
 from brat.reader import REFER_FROM, Reader, Reading
 from brat.samples import Sample, load_samples
 from brat.scans import Scan, UnreadableScan, read_scan
-from pages.viewer import as_png, viewer
+from pages.viewer import viewer
 
 Settings = tuple[float | None, float | None]
 """CLAHE's clip limit and the change of brightness, a share of full scale; None where one is off."""

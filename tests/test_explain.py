@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
+
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from brat import CLASSES
 from brat.classifier import Prediction
-from brat.explain import COLOUR_MAPS, blend, colourise, grad_cam, onto_scan
+from brat.explain import COLOUR_MAPS, as_png, blend, colourise, grad_cam, onto_scan
 from brat.preprocess import Geometry, frame
 
 
@@ -146,3 +149,10 @@ class TestGradCam:
         before = prediction.maps.copy()
         grad_cam(prediction, "glioma")
         np.testing.assert_array_equal(prediction.maps, before)
+
+
+def test_png_holds_the_picture_and_is_no_larger_than_asked():
+    gray = np.random.default_rng(0).integers(0, 256, (60, 90), np.uint8)
+    np.testing.assert_array_equal(np.array(Image.open(io.BytesIO(as_png(gray)))), gray)
+    assert Image.open(io.BytesIO(as_png(gray, longest=30))).size == (30, 20)
+    assert Image.open(io.BytesIO(as_png(gray, longest=300))).size == (90, 60)

@@ -11,12 +11,11 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
-import cv2
 import numpy as np
 import streamlit as st
 
 from brat import CLASS_NAMES, CLASSES
-from brat.explain import COLOUR_MAPS, METHODS, colourise
+from brat.explain import COLOUR_MAPS, METHODS, as_png, colourise
 from brat.preprocess import Geometry
 
 _HERE = Path(__file__).parent
@@ -83,15 +82,6 @@ def _colour_tables() -> dict[str, str]:
     """Colour map -> base64 of uint8 (256, 3), RGB."""
     levels = np.arange(256)[np.newaxis] / 255
     return {name: _base64(colourise(levels, name).tobytes()) for name in COLOUR_MAPS}
-
-
-def as_png(gray: np.ndarray, longest: int | None = None) -> bytes:
-    """uint8 (height, width) -> a PNG file, made smaller where a side is to be no longer than `longest`."""
-    if longest and longest < max(gray.shape):
-        height, width = (round(side * longest / max(gray.shape)) for side in gray.shape)
-        gray = cv2.resize(gray, (width, height), interpolation=cv2.INTER_AREA)
-    # The script runs at every click, and OpenCV writes one four times as fast as Pillow.
-    return cv2.imencode(".png", gray)[1].tobytes()
 
 
 def _base64(data: bytes) -> str:
