@@ -139,8 +139,10 @@ def map_quality(place: Mapping, maps: Mapping | None) -> None:
         },
         index=list(methods),
     )
-    best = max(methods, key=lambda method: methods[method]["pointing"]["value"])
-    table(shown, "maps", f"Ways to make the map. {best} points best.", tables.maps(maps))
+    points = {method: entry["pointing"]["value"] for method, entry in methods.items()}
+    best = [method for method, value in points.items() if value == max(points.values())]
+    says = f"{' and '.join(best)} point{'s' if len(best) == 1 else ''} best."
+    table(shown, "maps", f"Ways to make the map. {says}", tables.maps(maps))
 
 
 @st.cache_data(show_spinner="Reading the samples …")
