@@ -123,12 +123,8 @@ def protocols(readings: Readings, probabilities: np.ndarray) -> dict[str, dict]:
     """
     slices = readings.slices
 
-    def rows(wanted: Callable[[Slice], bool]) -> np.ndarray:
-        return np.array([row for row, s in enumerate(slices) if wanted(s)], int)
-
-    known = rows(lambda s: bool(s.label))
-    one_source = rows(lambda s: s.source == SAME_SOURCE)
-    tumors = rows(lambda s: s.source == THREE_TUMORS and s.label in TUMORS)
+    known = _rows(slices, lambda s: bool(s.label))
+    one_source, tumors = same_source_rows(slices), three_tumors_rows(slices)
     read = probabilities.argmax(axis=1)
     boxed = np.array([row for row, s in enumerate(slices) if s.boxes and s.allowed[read[row]]], int)
     made = {
@@ -189,6 +185,20 @@ def three_tumors(slices: Sequence[Slice], probabilities: np.ndarray) -> dict:
     labels = np.array([TUMORS.index(s.label) for s in slices])
     given = among_tumors(probabilities)
     return _entry(slices, lambda weights: classification(labels, given, weights, TUMORS))
+
+
+def same_source_rows(slices: Sequence[Slice]) -> np.ndarray:
+    """int (k,): which slices the protocol of tumour against none is about."""
+    return _rows(slices, lambda s: s.source == SAME_SOURCE)
+
+
+def three_tumors_rows(slices: Sequence[Slice]) -> np.ndarray:
+    """int (k,): which slices the protocol of the three tumours is about."""
+    return _rows(slices, lambda s: s.source == THREE_TUMORS and s.label in TUMORS)
+
+
+def _rows(slices: Sequence[Slice], wanted: Callable[[Slice], bool]) -> np.ndarray:
+    return np.array([row for row, s in enumerate(slices) if wanted(s)], int)
 
 
 def among_tumors(probabilities: np.ndarray) -> np.ndarray:

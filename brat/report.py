@@ -20,13 +20,13 @@ from brat.classifier import Classifier
 from brat.crossval import deal_at_random, pooled, write_out_of_fold
 from brat.datasets import FOLDS, Slice, Split, fingerprint, read_index, split, without_twins
 from brat.evaluation import (
-    SAME_SOURCE,
-    THREE_TUMORS,
     TUMORS,
     among_tumors,
     four_classes,
     protocols,
     read_history,
+    same_source_rows,
+    three_tumors_rows,
     write_json,
 )
 from brat.gate import Gate, choose_limit, describe_copies, image_facts, out_of_fold_scores
@@ -147,7 +147,7 @@ def _more_curves(slices: Sequence[Slice], probabilities: np.ndarray, made: dict)
     """The same of tumour against none, with the point at which the app answers, and of the three tumours."""
     result = {}
     if "same_source" in made:
-        rows = [row for row, s in enumerate(slices) if s.source == SAME_SOURCE]
+        rows = same_source_rows(slices)
         tumor = np.array([slices[row].tumor for row in rows], bool)
         measured = made["same_source"]["metrics"]
         result["curves_same_source"] = {
@@ -155,7 +155,7 @@ def _more_curves(slices: Sequence[Slice], probabilities: np.ndarray, made: dict)
             "operating_point": {key: measured[key]["value"] for key in ("sensitivity", "specificity")},
         }
     if "three_tumors" in made:
-        rows = [row for row, s in enumerate(slices) if s.source == THREE_TUMORS and s.label in TUMORS]
+        rows = three_tumors_rows(slices)
         labels = np.array([TUMORS.index(slices[row].label) for row in rows])
         result["curves_three_tumors"] = curves(labels, among_tumors(probabilities[rows]), TUMORS)
     return result
