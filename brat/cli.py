@@ -8,11 +8,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import threading
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from brat import CLASS_NAMES, CLASSES, WEIGHTS
@@ -168,34 +165,19 @@ def _predict(options: argparse.Namespace) -> int:
 
 
 def _read_all(paths: Sequence[str], weights: str, overlays: Path | None) -> Iterator[dict]:
-    """The record of each path, in their order.
-
-    Several are read at once, each on one core: on two cores a prediction takes over half as long as on one.
-    """
-    from brat.classifier import CORES
-    from brat.reader import Reader
+    """The record of each path, in their order."""
+    from brat.pool import Readers, in_order
     from brat.scans import UnreadableScan
 
-    workers = min(CORES, len(paths))
-    own = threading.local()
+    readers = Readers(weights)
 
     def read(path: str) -> dict:
-        if not hasattr(own, "reader"):
-            own.reader = Reader(weights, threads=1 if workers > 1 else None)
         try:
-            return _read(own.reader, path, overlays)
+            return _read(readers(), path, overlays)
         except UnreadableScan as error:
             return {"path": path, "error": str(error)}
 
-    with ThreadPoolExecutor(workers) as pool:
-        ahead = deque()
-        for path in paths:
-            ahead.append(pool.submit(read, path))
-            # A few ahead are enough; what waits to be printed must not grow with the folder.
-            if len(ahead) > 4 * workers:
-                yield ahead.popleft().result()
-        while ahead:
-            yield ahead.popleft().result()
+    return in_order(read, paths)
 
 
 def _scans_at(path: str) -> Iterator[str]:
