@@ -11,8 +11,13 @@ from brat.enhance import brightness, clahe
 from brat.explain import METHODS, MissingPackage, as_png, grad_cam, reference_cam
 from brat.figures import percent
 from brat.reader import REFER_FROM, Reader, Reading
-from brat.samples import Sample, load_samples
-from brat.scans import Scan, UnreadableScan, read_scan
+from brat.samples import load_samples
+from brat.scans import Scan, read_scan
+from pages import opened
+from pages.opened import take_sample, take_upload
+from pages.reports import show_downloads
+from pages.stability import show_stability
+from pages.verdict import verdict_form
 from pages.viewer import viewer
 
 Settings = tuple[float | None, float | None]
@@ -33,12 +38,7 @@ def reader() -> Reader:
     return Reader()
 
 
-# Few of either, because the largest scan that is read takes 125 MB, and a changed one 25 MB.
-@st.cache_resource(max_entries=8, show_spinner=False)
-def decoded(data: bytes, name: str) -> Scan:
-    return read_scan(data, name)
-
-
+# Few, because a changed scan takes up to 25 MB.
 @st.cache_resource(max_entries=8, show_spinner=False)
 def changed(digest: str, _gray: np.ndarray, clip_limit: float | None, change: float | None) -> np.ndarray:
     """A scan after CLAHE, brightness, both or (both None) neither."""
@@ -63,28 +63,6 @@ def thumbnails() -> dict[str, bytes]:
     """Name of a sample -> a small PNG of it."""
     shown = {sample.name: read_scan(sample.file).gray for sample in load_samples()}
     return {name: as_png(gray, longest=300) for name, gray in shown.items()}
-
-
-def take(data: bytes, name: str, sample: Sample | None = None) -> None:
-    """Make this the scan on the page, or say why it cannot be and leave the one that is."""
-    try:
-        st.session_state.scan = decoded(data, name)
-        st.session_state.sample = sample
-        st.session_state.problem = None
-    except UnreadableScan as error:
-        st.session_state.problem = f"**{name}** was not read. {error}"
-
-
-def take_upload() -> None:
-    upload = st.session_state.upload
-    if upload is None:
-        st.session_state.problem = None
-        return
-    take(upload.getvalue(), upload.name)
-
-
-def take_sample(sample: Sample) -> None:
-    take(sample.file.read_bytes(), sample.file.name, sample)
 
 
 def show_samples(key: str) -> None:
@@ -196,6 +174,14 @@ def show_set(shown: Reading) -> None:
 
 
 @st.fragment
+def show_opinion(scan: Scan, data: bytes, uploaded: Reading) -> None:
+    """What the clinician says of the scan as uploaded, and reading and verdict as files."""
+    model = reader().classifier.digest
+    opinion = verdict_form(scan, uploaded, model)
+    show_downloads(scan, data, uploaded, model, verdict=opinion.printed, note=opinion.note)
+
+
+@st.fragment
 def show_map(scan: Scan, settings: Settings) -> None:
     """The scan with its map; the slow methods only on demand."""
     reading = read(scan.digest, scan.gray, *settings)
@@ -297,9 +283,7 @@ st.html(
     </style>"""
 )
 
-st.session_state.setdefault("scan", None)
-st.session_state.setdefault("problem", None)
-st.session_state.setdefault("sample", None)
+opened.start()
 scan = st.session_state.scan
 
 if scan is None:
@@ -346,5 +330,11 @@ with picture:
         show_map(scan, settings)
     else:
         show_preview(scan, PLAIN)
+if given:
+    with answer:
+        show_opinion(scan, st.session_state.data, uploaded)
 st.divider()
 show_enhancement(scan, settings)
+if given:
+    st.divider()
+    show_stability(scan, reader())

@@ -13,8 +13,21 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # Plotly is not among them: Streamlit loads it where it is installed.
 HEAVY = {
-    *("albumentations", "h5py", "jax", "keras", "matplotlib", "nibabel", "nilearn", "pandas", "pyarrow"),
-    *("scipy", "skimage", "sklearn", "tensorflow", "tf_keras_vis", "torch"),
+    *(
+        "albumentations",
+        "alembic",
+        "fpdf",
+        "h5py",
+        "highdicom",
+        "jax",
+        "keras",
+        "matplotlib",
+        "nibabel",
+        "nilearn",
+        "pandas",
+        "pyarrow",
+    ),
+    *("scipy", "skimage", "sklearn", "sqlalchemy", "tensorflow", "tf_keras_vis", "torch"),
 }
 
 PROGRAM = """
