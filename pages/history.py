@@ -8,6 +8,7 @@ from sqlalchemy import Engine
 
 from brat import CLASS_NAMES, CLASSES, figures
 from brat.agreement import Agreement, agreement, agreement_by
+from brat.agreement_figure import over_time
 from brat.cases import Case, StoreError, choices, find, picture_of, remove, to_csv
 from brat.figures import percent
 from pages.exhibits import figure, share, table
@@ -42,6 +43,12 @@ def show_filters(engine: Engine) -> dict:
             "since": since.date_input(words.FROM, value=None, format="YYYY-MM-DD"),
             "until": until.date_input(words.TO, value=None, format="YYYY-MM-DD"),
         }
+
+
+# The table's own export would bring a note that begins like a formula to a spreadsheet; ours does not.
+_NO_EXPORT = """<style>
+    .st-key-cases [data-testid="stElementToolbarButton"]:has([aria-label="Download as CSV"]) {display: none}
+</style>"""
 
 
 def show_cases(cases: list[Case]) -> Case | None:
@@ -148,10 +155,15 @@ def show_agreement(cases: list[Case]) -> None:
             help=words.KAPPA_HELP,
         )
         st.caption(words.left_out(found.unsure) + words.LEANING)
-    show_groups(
-        words.OVER_TIME, words.MONTH, "months", agreement_by(cases, lambda case: f"{case.time:%Y-%m}")
+    months = agreement_by(cases, lambda case: f"{case.time:%Y-%m}")
+    st.subheader(words.OVER_TIME, anchor=False)
+    figure(
+        over_time(months), "months", words.MONTHS_FIGURE, words.KAPPA_CAPTION, numbers_of(words.MONTH, months)
     )
-    show_groups(words.BY_MODEL, words.MODEL, "models", agreement_by(cases, lambda case: case.model[:_SHORT]))
+    st.table(in_words(words.MONTH, months), border="horizontal")
+    models = agreement_by(cases, lambda case: case.model[:_SHORT])
+    st.subheader(words.BY_MODEL, anchor=False)
+    table(in_words(words.MODEL, models), "models", words.KAPPA_CAPTION, numbers_of(words.MODEL, models))
 
 
 def said(found: Agreement) -> str:
@@ -165,35 +177,35 @@ def said(found: Agreement) -> str:
     return f"{found.agreed} agree" + ("; " + ", ".join(apart) if apart else "") + "."
 
 
-def show_groups(heading: str, column: str, name: str, groups: dict[str, Agreement]) -> None:
-    st.subheader(heading, anchor=False)
-    table(
-        pd.DataFrame(
-            {
-                column: list(groups),
-                words.AGREED: [
-                    f"{found.agreed} of {found.cases}"
-                    + (f" ({share(found.agreed / found.cases)})" if found.cases else "")
-                    for found in groups.values()
-                ],
-                words.UNSURE: [str(found.unsure) for found in groups.values()],
-                words.KAPPA_SHORT: [kappa(found) for found in groups.values()],
-            }
-        ).set_index(column),
-        name,
-        words.KAPPA_CAPTION,
-        pd.DataFrame(
-            {
-                column.lower(): group,
-                "cases": found.cases,
-                "agreed": found.agreed,
-                "unsure": found.unsure,
-                "kappa": found.kappa,
-                "low": found.low,
-                "high": found.high,
-            }
-            for group, found in groups.items()
-        ),
+def in_words(column: str, groups: dict[str, Agreement]) -> pd.DataFrame:
+    """The agreement in each group, as it is read."""
+    return pd.DataFrame(
+        {
+            column: list(groups),
+            words.AGREED: [
+                f"{found.agreed} of {found.cases}"
+                + (f" ({share(found.agreed / found.cases)})" if found.cases else "")
+                for found in groups.values()
+            ],
+            words.UNSURE: [str(found.unsure) for found in groups.values()],
+            words.KAPPA_SHORT: [kappa(found) for found in groups.values()],
+        }
+    ).set_index(column)
+
+
+def numbers_of(column: str, groups: dict[str, Agreement]) -> pd.DataFrame:
+    """The same as numbers."""
+    return pd.DataFrame(
+        {
+            column.lower(): group,
+            "cases": found.cases,
+            "agreed": found.agreed,
+            "unsure": found.unsure,
+            "kappa": found.kappa,
+            "low": found.low,
+            "high": found.high,
+        }
+        for group, found in groups.items()
     )
 
 
@@ -216,7 +228,9 @@ def show(engine: Engine) -> None:
             icon=":material/download:",
             on_click="ignore",
         )
-    selected = show_cases(cases)
+    st.html(_NO_EXPORT)
+    with st.container(key="cases"):
+        selected = show_cases(cases)
     if selected:
         show_case(engine, selected)
     show_agreement(cases)

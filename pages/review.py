@@ -19,6 +19,7 @@ from pages.reports import show_downloads
 from pages.stability import show_stability
 from pages.verdict import verdict_form
 from pages.viewer import viewer
+from pages.words import review as words
 
 Settings = tuple[float | None, float | None]
 """CLAHE's clip limit and the change of brightness, a share of full scale; None where one is off."""
@@ -51,7 +52,7 @@ def read(digest: str, _gray: np.ndarray, clip_limit: float | None, change: float
     return reader().read(changed(digest, _gray, clip_limit, change))
 
 
-@st.cache_resource(max_entries=64, show_spinner="Making the map …")
+@st.cache_resource(max_entries=64, show_spinner=words.SLOW_MAP)
 def slow_map(
     method: str, label: str, digest: str, clip_limit: float | None, change: float | None, _input: np.ndarray
 ) -> np.ndarray:
@@ -89,19 +90,19 @@ def names(classes: Sequence[str]) -> str:
 def show_answer(uploaded: Reading, enhanced: Reading | None) -> bool:
     """The answer, how far it can be trusted, and the bars of every class; False where it is withheld."""
     shown = enhanced or uploaded
-    of = "Reading of the enhanced scan" if enhanced else "Reading"
+    of = words.ENHANCED_READING if enhanced else words.READING
     label, confidence = shown.prediction.label, shown.prediction.confidence
     unknown = shown.verdict is not None and not shown.verdict.known
     if unknown:
-        st.warning(f"**Not a slice like those the model knows.** {shown.verdict.reason}")
-        if not st.toggle("Show the reading all the same", key=f"anyway-{st.session_state.scan.digest}"):
-            st.caption("The model can only give one of its four answers, whatever the picture shows.")
+        st.warning(words.unlike(shown.verdict.reason))
+        if not st.toggle(words.SHOW_ANYWAY, key=f"anyway-{st.session_state.scan.digest}"):
+            st.caption(words.FOUR_ANSWERS)
             return False
-        of += " of an unknown kind of picture"
+        of += words.OF_UNKNOWN
     unsure = confidence < UNSURE
     st.html(
         f'<section class="answer" style="border-color:{CLASS_COLOURS[label]}">'
-        f"<p>{of}{': unsure' if unsure else ''}</p>"
+        f"<p>{of}{words.UNSURE if unsure else ''}</p>"
         f"<h2>{CLASS_NAMES[label]}<span>{percent(confidence)}</span></h2></section>"
     )
     show_doubt(uploaded, enhanced)
@@ -116,29 +117,28 @@ def show_doubt(uploaded: Reading, enhanced: Reading | None) -> None:
     if shown.sets:
         show_set(shown)
     if shown.verdict is not None and shown.verdict.known:
-        st.caption(f"Like the slices that the model knows: distance {shown.verdict.score:.2f}, limit 1.")
+        st.caption(words.like(shown.verdict.score))
     if enhanced:
         before = uploaded.prediction
         st.markdown(
-            f"As uploaded: **{CLASS_NAMES[before.label]}**, {percent(before.confidence)}. "
-            + ("The same reading." if before.label == label else "**The reading has changed.**")
+            words.before(CLASS_NAMES[before.label], percent(before.confidence))
+            + (words.SAME if before.label == label else words.CHANGED)
         )
-    readings = {"as uploaded": uploaded.prediction.by_class()}
+    readings = {words.AS_UPLOADED: uploaded.prediction.by_class()}
     if enhanced:
-        readings = {"enhanced": enhanced.prediction.by_class(), **readings}
+        readings = {words.ENHANCED: enhanced.prediction.by_class(), **readings}
     st.html(bars(readings))
     if shown.sets:
         st.segmented_control(
-            "Certainty of the set",
+            words.CERTAINTY,
             list(shown.sets),
             default=0.95,
             required=True,
             format_func=percent,
             key="level",
-            help="In this share of slices like those it was measured on, the set holds the truth. A higher "
-            "certainty makes larger sets.",
+            help=words.CERTAINTY_HELP,
         )
-    st.caption("Probability of each class by the model. Not a medical device, not for diagnosis.")
+    st.caption(words.CAVEAT)
 
 
 def bars(readings: Mapping[str, Mapping[str, float]]) -> str:
@@ -159,18 +159,18 @@ def bars(readings: Mapping[str, Mapping[str, float]]) -> str:
             cells.append(f'<td class="bar{" pale" * number}"><div style="{style}"></div></td>')
             cells.append(f"<td>{escape(percent(shares[label]))}</td>")
             rows.append(f"<tr>{''.join(cells)}</tr>")
-    return f'<table class="bars" aria-label="Probability of each class">{"".join(rows)}</table>'
+    return f'<table class="bars" aria-label="{words.BARS}">{"".join(rows)}</table>'
 
 
 def show_set(shown: Reading) -> None:
     """The classes that the scan may be, at a level of the reader's choice."""
     level = st.session_state.get("level", 0.95)
     inside = shown.sets[level]
-    st.markdown(f"**{percent(level)} set:** {names(inside) if inside else 'no class'}")
+    st.markdown(words.in_set(percent(level), names(inside) if inside else words.NO_CLASS))
     if len(inside) == 0 or len(inside) >= REFER_FROM:
-        st.markdown("**Too uncertain to name a class. Refer this scan to a specialist.**")
+        st.markdown(words.REFER)
     elif len(inside) > 1:
-        st.markdown("The model cannot tell these apart here. Do not rely on the first alone.")
+        st.markdown(words.NOT_APART)
 
 
 @st.fragment
@@ -188,17 +188,17 @@ def show_map(scan: Scan, settings: Settings) -> None:
     prediction = reading.prediction
     picture = st.container()
     method = st.segmented_control(
-        "How the map is made",
+        words.METHOD,
         METHODS,
         default=METHODS[0],
         required=True,
         key="method",
-        help="Grad-CAM comes with every reading. The others ask the model again and take seconds.",
+        help=words.METHOD_HELP,
     )
     maps = {label: grad_cam(prediction, label) for label in CLASSES}
     if method != METHODS[0]:
         label = st.selectbox(
-            "Map of",
+            words.MAP_OF,
             CLASSES,
             index=CLASSES.index(prediction.label),
             format_func=CLASS_NAMES.get,
@@ -238,25 +238,25 @@ def chosen_to_read() -> Settings:
 @st.fragment
 def show_enhancement(scan: Scan, read_with: Settings) -> None:
     """Previews of CLAHE and brightness; runs the page again where its reading is to follow them."""
-    st.subheader("Enhance", anchor=False)
+    st.subheader(words.ENHANCE, anchor=False)
     equalised, brightened, original = st.columns(3)
     with equalised:
-        if st.toggle("CLAHE", key="clahe", help="Contrast-limited adaptive histogram equalisation"):
-            st.slider("Clip limit", 1.0, 8.0, CLIP_LIMIT, 0.5, key="clip_limit")
+        if st.toggle(words.CLAHE, key="clahe", help=words.CLAHE_HELP):
+            st.slider(words.CLIP_LIMIT, 1.0, 8.0, CLIP_LIMIT, 0.5, key="clip_limit")
             show_preview(scan, (chosen()[0], None))
         else:
-            st.caption("Raises contrast tile by tile; faint enhancement shows better, and so does noise.")
+            st.caption(words.CLAHE_DOES)
     with brightened:
-        if st.toggle("Brightness", key="brightness"):
-            st.slider("Change, % of full scale", -50, 50, CHANGE, 5, key="change")
+        if st.toggle(words.BRIGHTNESS, key="brightness"):
+            st.slider(words.CHANGE, -50, 50, CHANGE, 5, key="change")
             show_preview(scan, (None, chosen()[1]))
         else:
-            st.caption("Makes the whole scan lighter or darker.")
+            st.caption(words.BRIGHTNESS_DOES)
     if chosen() != PLAIN:
         with original:
-            st.markdown("As uploaded")
+            st.markdown(words.ORIGINAL)
             show_preview(scan, PLAIN)
-        st.toggle("Read the enhanced scan instead", key="read_enhanced", help="Both readings are then shown.")
+        st.toggle(words.READ_ENHANCED, key="read_enhanced", help=words.READ_ENHANCED_HELP)
     if chosen_to_read() != read_with:
         st.rerun()
 
@@ -277,9 +277,17 @@ st.html(
     .bars .bar {width: 100%}
     .bars .bar div {min-width: 2px; height: 1.1rem; border-radius: 2px}
     .bars .pale {opacity: .55}
-    /* The answer comes first in reading order, and on a phone; on a desk the picture stands left of it. */
-    .st-key-reading > div > [data-testid="stHorizontalBlock"],
-    .st-key-reading > [data-testid="stHorizontalBlock"] {flex-direction: row-reverse}
+    /* In reading order, and on a phone: the answer, the picture, the verdict. On a desk the picture stands
+       left of the other two. */
+    @media (min-width: 641px) {
+        .st-key-reading > [data-testid="stLayoutWrapper"] > [data-testid="stHorizontalBlock"] {
+            display: grid; row-gap: 1rem;
+            grid-template: "picture answer" auto "picture opinion" 1fr / 3fr 2fr}
+        .st-key-reading > [data-testid="stLayoutWrapper"] > div > .stColumn {width: auto; min-width: 0}
+        .st-key-reading > [data-testid="stLayoutWrapper"] > div > :nth-child(1) {grid-area: answer}
+        .st-key-reading > [data-testid="stLayoutWrapper"] > div > :nth-child(2) {grid-area: picture}
+        .st-key-reading > [data-testid="stLayoutWrapper"] > div > :nth-child(3) {grid-area: opinion}
+    }
     </style>"""
 )
 
@@ -287,23 +295,17 @@ opened.start()
 scan = st.session_state.scan
 
 if scan is None:
-    st.title("BraTum Scans", anchor=False)
-    st.markdown(
-        "Reads one brain MRI slice as glioma, meningioma, pituitary tumour or no tumour, and shows how sure "
-        "it is and where in the slice the answer comes from. **Not a medical device:** no diagnosis or "
-        "treatment may depend on it. The scan stays on the computer that runs this page."
-    )
+    st.title(words.TITLE, anchor=False)
+    st.markdown(words.WELCOME)
 st.file_uploader(
-    "Drop a brain MRI slice here: PNG, JPEG, BMP, TIFF, WebP or DICOM",
+    words.UPLOAD,
     key="upload",
     on_change=take_upload,
 )
 if st.session_state.problem:
-    st.error(
-        st.session_state.problem + (f" The reading below is still that of **{scan.name}**." if scan else "")
-    )
+    st.error(st.session_state.problem + (words.still_that_of(scan.name) if scan else ""))
 if scan is None:
-    st.markdown("Or try one of these:")
+    st.markdown(words.OR_A_SAMPLE)
     show_samples("welcome")
     # While the visitor looks for a scan.
     reader()
@@ -312,16 +314,16 @@ if scan is None:
 with st.container(horizontal=True, vertical_alignment="center"):
     st.markdown(f"**{scan.name}** · {scan.width} x {scan.height} · {scan.kind}")
     # Seven pictures that most readers never look at are not sent with every answer.
-    samples = st.popover("Samples", key="samples-open", on_change="rerun")
+    samples = st.popover(words.SAMPLES, key="samples-open", on_change="rerun")
     if samples.open:
         with samples:
             show_samples("samples")
 if sample := st.session_state.sample:
-    st.caption(f"Sample: {sample.title}. {sample.origin}.")
+    st.caption(words.sample(sample.title, sample.origin))
 
 settings = chosen_to_read()
 with st.container(key="reading"):
-    answer, picture = st.columns([2, 3], gap="large")
+    answer, picture, opinion = st.columns(3, gap="large")
 with answer:
     uploaded = read(scan.digest, scan.gray, *PLAIN)
     given = show_answer(uploaded, read(scan.digest, scan.gray, *settings) if settings != PLAIN else None)
@@ -331,7 +333,7 @@ with picture:
     else:
         show_preview(scan, PLAIN)
 if given:
-    with answer:
+    with opinion:
         show_opinion(scan, st.session_state.data, uploaded)
 st.divider()
 show_enhancement(scan, settings)

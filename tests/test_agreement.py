@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from brat.agreement import agreement, agreement_by, cohens_kappa
+from brat.agreement import Agreement, agreement, agreement_by, cohens_kappa
+from brat.agreement_figure import over_time
 from brat.cases import Case
 
 
@@ -66,3 +67,15 @@ def test_agreement_over_time():
     months = [case_of("glioma", "glioma", datetime(2026, month, 1, tzinfo=UTC)) for month in (11, 10, 11)]
     by_month = agreement_by(months, lambda case: f"{case.time:%Y-%m}")
     assert [(month, found.cases) for month, found in by_month.items()] == [("2026-10", 1), ("2026-11", 2)]
+
+
+def test_the_picture_over_time_has_a_point_a_month_with_its_interval():
+    agreeing = np.diag([5, 3, 0, 2])
+    months = {
+        "2026-10": Agreement(agreeing, 0, *cohens_kappa(agreeing)),
+        "2026-11": Agreement(np.zeros((4, 4), int), 2, None, None, None),
+    }
+    (points,) = over_time(months).data
+    assert list(points.x) == ["2026-10"]
+    assert list(points.y) == [1.0]
+    assert points.y[0] - points.error_y.arrayminus[0] == pytest.approx(months["2026-10"].low)

@@ -62,7 +62,7 @@ BY_MODEL = "By model version"
 UNSURE = "Unsure"
 KAPPA_SHORT = "Kappa"
 KAPPA_CAPTION = "Kappa with its 95 % interval."
-MONTHS_FIGURE = "Cohen's kappa, month by month, with its 95 % interval."
+MONTHS_FIGURE = "Cohen's kappa, month by month."
 
 
 def gate(known: bool | None, score: float | None) -> str:
