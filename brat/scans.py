@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import math
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -65,6 +64,32 @@ class UnreadableScan(ValueError):
     """A file that cannot be read as a scan; the message is written for the clinician."""
 
 
+@dataclass(frozen=True)
+class Window:
+    """Which of a scan's values are shown from black to white (DICOM PS3.3 C.11.2.1.2).
+
+    Attributes:
+        center, width: in units of `Scan.pixels`.
+        name: what it is for, in the reader's words; empty where nobody says.
+        function: LINEAR, LINEAR_EXACT or SIGMOID.
+    """
+
+    center: float
+    width: float
+    name: str = ""
+    function: str = "LINEAR_EXACT"
+
+    def apply(self, pixels: np.ndarray) -> np.ndarray:
+        """Values, of any shape, as uint8: 0 to 255."""
+        center, width = self.center, self.width
+        if self.function == "SIGMOID":
+            return stretch(1 / (1 + np.exp(-4 * (pixels - center) / width)), 0, 1)
+        if self.function != "LINEAR_EXACT":
+            # The standard's LINEAR counts whole values: a width of 1 has no slope at all.
+            center, width = center - 0.5, max(width - 1, 1e-6)
+        return stretch(pixels, center - width / 2, center + width / 2)
+
+
 @dataclass(frozen=True, eq=False)
 class Scan:
     """One image as uploaded.
@@ -72,13 +97,17 @@ class Scan:
     Attributes:
         gray: uint8 (height, width), 0 to 255, upright, dark background as displayed.
         pixels: (height, width), the full-range values behind `gray`: the file's own numbers for
-            rasters, rescaled modality values (float64) for DICOM; luminance where it had colour.
+            rasters, rescaled modality values for DICOM and NIfTI; luminance where it had colour.
         name: the file's name, as given.
         kind: what was read, for people: "PNG, 16-bit gray", "DICOM MR, 12-bit".
-        modality: the DICOM modality code ("MR", "CT", ...), empty for rasters, which do not say.
-        digest: SHA-256 of the file's bytes, hexadecimal; the key of every cache.
+        modality: the DICOM modality code ("MR", "CT", ...), empty where the file does not say.
+        digest: SHA-256, hexadecimal, of the file's bytes; of one slice of a file of many, or of another
+            window, of its file's digest and that choice. The key of every cache.
         spacing: millimetres from one row to the next and from one column to the next (DICOM Pixel
             Spacing, which names them in this order); None where the file does not say.
+        window: what `gray` shows of `pixels`; None where another window makes no sense, as in colour.
+        presets: the windows that the file itself suggests, the first of which is shown at first.
+        inverted: whether the lowest value is shown white.
     """
 
     gray: np.ndarray
@@ -88,6 +117,26 @@ class Scan:
     modality: str
     digest: str
     spacing: tuple[float, float] | None = None
+    window: Window | None = None
+    presets: tuple[Window, ...] = ()
+    inverted: bool = False
+
+    def windowed(self, window: Window) -> Scan:
+        """The scan as another window shows it.
+
+        Raises:
+            ValueError: it has no window.
+        """
+        if self.window is None:
+            raise ValueError("This scan has no window to change.")
+        gray = window.apply(self.pixels)
+        choice = f"window {window.center:g} {window.width:g} {window.function}"
+        return replace(
+            self,
+            gray=255 - gray if self.inverted else gray,
+            window=window,
+            digest=part_digest(self.digest, choice),
+        )
 
     @property
     def width(self) -> int:
@@ -96,6 +145,11 @@ class Scan:
     @property
     def height(self) -> int:
         return self.gray.shape[0]
+
+
+def part_digest(digest: str, choice: str) -> str:
+    """The digest of a part of a file, or of another view of it, so that no two pictures share one."""
+    return hashlib.sha256(f"{digest} {choice}".encode()).hexdigest()
 
 
 def read_scan(source: bytes | str | Path, name: str | None = None) -> Scan:
@@ -124,7 +178,25 @@ def read_scan(source: bytes | str | Path, name: str | None = None) -> Scan:
             raise UnreadableScan(
                 f"The file could not be opened ({error.strerror}). Check its permissions."
             ) from None
+    return checked(decode_scan(data, name or "scan"))
+
+
+def decode_scan(data: bytes, name: str) -> Scan:
+    """`read_scan` of bytes, which takes any picture, though it is small or empty: one slice of many may be.
+
+    Raises:
+        UnreadableScan: as `read_scan`.
+    """
     scan = _read(data)
+    return replace(scan, name=name, digest=scan.digest or hashlib.sha256(data).hexdigest())
+
+
+def checked(scan: Scan) -> Scan:
+    """The scan, if there is something in it to read.
+
+    Raises:
+        UnreadableScan: it is too small, or of one shade all over.
+    """
     if min(scan.width, scan.height) < MIN_SIDE:
         raise UnreadableScan(
             f"The image is only {scan.width} x {scan.height} pixels. "
@@ -136,20 +208,35 @@ def read_scan(source: bytes | str | Path, name: str | None = None) -> Scan:
             f"The image is {shade} all over: there is nothing in it to read. "
             "Check the window it was exported with."
         )
-    return replace(scan, name=name or "scan", digest=hashlib.sha256(data).hexdigest())
+    return scan
 
 
 def _read(data: bytes) -> Scan:
     if not data:
         raise UnreadableScan("The file is empty (0 bytes). Export the scan again and upload the new file.")
-    what = "DICOM" if _is_dicom(data) else _says(data, _READ)
+    what = "DICOM" if is_dicom(data) else _says(data, _READ)
     if not what:
         other = _says(data, _NOT_READ)
         said = f"{other}, which is not read here" if other else "not an image, whatever its name says"
         raise UnreadableScan(f"This is {said}. Upload a PNG, JPEG, BMP, TIFF, WebP or DICOM file.")
+    with reading(what):
+        if what != "DICOM":
+            return _read_raster(data, what)
+        from brat.dicom import read_dicom
+
+        return read_dicom(data, hashlib.sha256(data).hexdigest())
+
+
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Turns what a decoder raises over a damaged file into `UnreadableScan`, with the cause chained.
+
+    Args:
+        what: the kind of file, for the sentence.
+    """
     try:
         with _untrusted():
-            return _read_dicom(data) if what == "DICOM" else _read_raster(data, what)
+            yield
     except UnreadableScan:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -170,7 +257,8 @@ def _says(data: bytes, kinds: tuple[tuple[int, bytes, str], ...]) -> str:
     return next((name for offset, magic, name in kinds if data.startswith(magic, offset)), "")
 
 
-def _is_dicom(data: bytes) -> bool:
+def is_dicom(data: bytes) -> bool:
+    """Whether a file, or its first 140 bytes, is DICOM by its content."""
     if data[128:132] == b"DICM":
         return True
     # Old exports lack the preamble: they begin with an element of group 2 or 8, which names its type
@@ -189,7 +277,7 @@ def _untrusted() -> Iterator[None]:
         yield
 
 
-def _refuse_bomb(width: int, height: int) -> None:
+def refuse_bomb(width: int, height: int) -> None:
     if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
         raise UnreadableScan(
             f"The image is {width:,} x {height:,} pixels, more than the {MAX_PIXELS // 1_000_000} million, "
@@ -207,7 +295,7 @@ def _read_raster(data: bytes, what: str) -> Scan:
     except UnidentifiedImageError as error:
         raise rare from error
     with image:
-        _refuse_bomb(*image.size)
+        refuse_bomb(*image.size)
         frames = getattr(image, "n_frames", 1)
         mode, args = image.mode, image.tile[0].args if image.tile else ""
         rawmode = str(args if isinstance(args, str) else args[0])
@@ -232,7 +320,7 @@ def _read_raster(data: bytes, what: str) -> Scan:
         bits = "16-bit" if ";16" in rawmode or mode.startswith("I;16") else "32-bit"
     colour = "gray" if mode in ("1", "L", "LA", "F") or mode.startswith("I") else "colour"
     kind = f"{what}, {bits} {colour}" + (f", first of {frames} images" if frames > 1 else "")
-    gray = pixels if pixels.dtype == np.uint8 else _to_display(pixels)
+    gray = pixels if pixels.dtype == np.uint8 else to_display(pixels)
     return Scan(gray, pixels, name="", kind=kind, modality="", digest="")
 
 
@@ -253,7 +341,7 @@ def _decode(image: Image.Image) -> np.ndarray:
         image = Image.alpha_composite(background, image).convert("L")
     elif image.mode not in ("L", "F"):
         image = image.convert("RGB").convert("L")
-    return _finite(np.array(image))
+    return finite(np.array(image))
 
 
 def _decode_deep_colour(data: bytes, image: Image.Image) -> np.ndarray:
@@ -292,7 +380,7 @@ def _turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
     return np.ascontiguousarray(pixels)
 
 
-def _finite(pixels: np.ndarray) -> np.ndarray:
+def finite(pixels: np.ndarray) -> np.ndarray:
     """Put the darkest value where there is no number, the brightest where it is infinite."""
     known = np.isfinite(pixels)
     if known.all():
@@ -301,7 +389,7 @@ def _finite(pixels: np.ndarray) -> np.ndarray:
     return np.nan_to_num(pixels, nan=low, posinf=high, neginf=low)
 
 
-def _to_display(pixels: np.ndarray) -> np.ndarray:
+def to_display(pixels: np.ndarray) -> np.ndarray:
     """Map full-range values to uint8: the lowest to 0, the 99.9th percentile and above to 255.
 
     The percentile keeps a few hot pixels from turning the rest of the slice black.
@@ -309,10 +397,10 @@ def _to_display(pixels: np.ndarray) -> np.ndarray:
     low, high = float(pixels.min()), float(np.percentile(pixels, 99.9))
     if high <= low:
         high = float(pixels.max())
-    return _stretch(pixels, low, high)
+    return stretch(pixels, low, high)
 
 
-def _stretch(pixels: np.ndarray, low: float, high: float) -> np.ndarray:
+def stretch(pixels: np.ndarray, low: float, high: float) -> np.ndarray:
     if high <= low:
         return np.zeros(pixels.shape, np.uint8)
     scaled = pixels.astype(np.float32)
@@ -321,133 +409,3 @@ def _stretch(pixels: np.ndarray, low: float, high: float) -> np.ndarray:
     scaled *= 255 / (high - low)
     np.clip(np.round(scaled, out=scaled), 0, 255, out=scaled)
     return scaled.astype(np.uint8)
-
-
-def _read_dicom(data: bytes) -> Scan:
-    import pydicom
-
-    _refuse_deflated_bomb(data)
-    dataset = pydicom.dcmread(io.BytesIO(data), force=True)
-    rows, columns = int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0)
-    if not rows or not columns or "PixelData" not in dataset:
-        raise UnreadableScan(
-            "This DICOM file has no picture in it: it is a report, a plan or an index, or its picture "
-            "was cut off. Upload an image of the series."
-        )
-    _refuse_bomb(columns, rows)
-    frames = int(dataset.get("NumberOfFrames") or 1)
-    if frames > 1:
-        raise UnreadableScan(
-            f"This DICOM file holds {frames} frames, and one slice at a time is read here. "
-            "Export the slice that you want read as a file of its own."
-        )
-    pixels, gray = _decode_dicom(dataset)
-    code = str(dataset.get("Modality") or "")
-    modality = code if code.isalnum() else ""
-    bits = dataset.get("BitsStored") or dataset.get("BitsAllocated")
-    spacing = _numbers(dataset.get("PixelSpacing"))
-    return Scan(
-        gray,
-        pixels,
-        name="",
-        kind=f"DICOM {modality}".strip() + f", {bits}-bit",
-        modality=modality,
-        digest="",
-        spacing=tuple(spacing) if len(spacing) == 2 and all(0 < mm < math.inf for mm in spacing) else None,
-    )
-
-
-def _refuse_deflated_bomb(data: bytes) -> None:
-    """pydicom inflates the whole of a deflated file, up to 1,000 times its size, before it looks at it."""
-    from pydicom.filereader import read_dataset
-    from pydicom.uid import DeflatedExplicitVRLittleEndian
-
-    stream = io.BytesIO(data)
-    stream.seek(132 if data[128:132] == b"DICM" else 0)
-    meta = read_dataset(
-        stream, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, *_: tag.group != 2
-    )
-    if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
-        return
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    rest, size = data[stream.tell() :], 0
-    while rest:
-        size += len(inflater.decompress(rest, 2**24))
-        rest = inflater.unconsumed_tail
-        if size > 4 * MAX_PIXELS:
-            raise UnreadableScan(
-                "The DICOM file is far larger than a slice once it is unpacked. "
-                "Export a single slice at its original size."
-            )
-
-
-def _decode_dicom(dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Rescale (PS3.3 C.11.1), VOI LUT or window (C.11.2), polarity -> full-range values and display."""
-    from pydicom.pixels import apply_color_lut, apply_modality_lut
-    from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
-
-    if "TransferSyntaxUID" not in dataset.file_meta:
-        # An old export that does not say; pydicom has found out, but does not use it for the picture.
-        implicit, little = dataset.original_encoding
-        explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
-        dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
-    try:
-        stored = dataset.pixel_array
-    except (NotImplementedError, RuntimeError) as error:
-        syntax = dataset.file_meta.TransferSyntaxUID
-        # A name that is not the standard's own is what the file wanted shown.
-        name = f" ({syntax.name})" if syntax.is_transfer_syntax and syntax.name != syntax else ""
-        raise UnreadableScan(
-            f"The DICOM picture cannot be decompressed here{name}: it is damaged, or compressed in a way "
-            "that is not supported. Export it uncompressed."
-        ) from error
-    if dataset.PhotometricInterpretation == "PALETTE COLOR":
-        stored = apply_color_lut(stored, dataset)
-    if stored.ndim == 3:
-        if stored.dtype not in (np.uint8, np.uint16):
-            stored = _stretch(stored, stored.min(), stored.max())
-        pixels = cv2.cvtColor(np.ascontiguousarray(stored), cv2.COLOR_RGB2GRAY)
-        return pixels, pixels if pixels.dtype == np.uint8 else _to_display(pixels)
-    pixels = _finite(apply_modality_lut(stored, dataset).astype(np.float64, copy=False))
-    center, width = _numbers(dataset.get("WindowCenter")), _numbers(dataset.get("WindowWidth"))
-    if dataset.get("VOILUTSequence"):
-        gray = _apply_voi_lut(pixels, dataset.VOILUTSequence[0])
-    elif center and width and width[0] > 0:
-        gray = _apply_window(pixels, center[0], width[0], dataset.get("VOILUTFunction"))
-    else:
-        gray = _to_display(pixels)
-    if dataset.PhotometricInterpretation == "MONOCHROME1":
-        gray = 255 - gray
-    return pixels, gray
-
-
-def _numbers(value) -> list[float]:
-    """The numbers in a DICOM element, which may hold several, one or none."""
-    from pydicom.multival import MultiValue
-
-    try:
-        return [float(part) for part in (value if isinstance(value, MultiValue) else [value])]
-    except (TypeError, ValueError):
-        return []
-
-
-def _apply_voi_lut(pixels: np.ndarray, item) -> np.ndarray:
-    """PS3.3 C.11.2.1.1. pydicom 3.0 wraps the index round where the table has 8-bit values."""
-    entries, first, _ = item.LUTDescriptor
-    data = item.LUTData
-    if isinstance(data, bytes):
-        table = np.frombuffer(data, np.uint8 if len(data) == entries else np.uint16)
-    else:
-        table = np.array(data, np.uint16)
-    place = np.clip(np.round(pixels) - first, 0, (entries or 2**16) - 1).astype(int)
-    return _stretch(table[place], 0, float(table.max()))
-
-
-def _apply_window(pixels: np.ndarray, center: float, width: float, function: str | None) -> np.ndarray:
-    """PS3.3 C.11.2.1.2 and C.11.2.1.3."""
-    if function == "SIGMOID":
-        return _stretch(1 / (1 + np.exp(-4 * (pixels - center) / width)), 0, 1)
-    if function != "LINEAR_EXACT":
-        # The standard's LINEAR counts whole values: a width of 1 has no slope at all.
-        center, width = center - 0.5, max(width - 1, 1e-6)
-    return _stretch(pixels, center - width / 2, center + width / 2)

@@ -1,5 +1,6 @@
 """The app as a person meets it: a real server, a real browser."""
 
+import os
 import re
 import shutil
 import socket
@@ -26,20 +27,21 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is install
 
 
 @contextmanager
-def serving():
-    """The app's address, while it runs."""
+def serving(log: Path | None = None):
+    """The app's address, while it runs; what it prints goes to `log`."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    server = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "streamlit", "run", "app.py"),
-            *("--server.headless=true", f"--server.port={port}"),
-        ],
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    with (log or Path(os.devnull)).open("ab") as printed:
+        server = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "streamlit", "run", "app.py"),
+                *("--server.headless=true", f"--server.port={port}"),
+            ],
+            cwd=ROOT,
+            stdout=printed,
+            stderr=printed,
+        )
     url = f"http://127.0.0.1:{port}"
     for _ in range(240):
         try:

@@ -1,0 +1,263 @@
+"""DICOM: bytes -> the frames of a file, as they are to be shown. By pydicom."""
+
+from __future__ import annotations
+
+import io
+import math
+import zlib
+
+import cv2
+import numpy as np
+import pydicom
+from pydicom.dataset import Dataset
+from pydicom.filereader import read_dataset
+from pydicom.multival import MultiValue
+from pydicom.pixels import apply_color_lut, apply_modality_lut, pixel_array
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
+
+from brat.scans import (
+    MAX_PIXELS,
+    Scan,
+    UnreadableScan,
+    Window,
+    finite,
+    part_digest,
+    refuse_bomb,
+    stretch,
+    to_display,
+)
+
+# fmt: off
+_MODALITIES = {
+    "BI", "CR", "CT", "DG", "DX", "ES", "GM", "HC", "HD", "IO", "IVOCT", "IVUS", "KER", "LS", "MG", "MR",
+    "NM", "OCT", "OP", "OPM", "OPT", "OT", "PT", "PX", "RF", "RG", "RTIMAGE", "SC", "SEG", "SM", "ST", "TG",
+    "US", "XA", "XC",
+}
+"""PS3.3 C.7.3.1.1.1, of pictures: what else stands there may be anybody's words, and is not passed on."""
+
+_WINDOW_NAMES = {
+    "abdomen", "angio", "bone", "brain", "contrast", "default", "harder", "liver", "lung", "mediastinum",
+    "narrow", "normal", "original", "sinuses", "softer", "spine", "stroke", "subdural", "temporal", "vessel",
+    "wide",
+}
+# fmt: on
+"""The explanation of a window is free text; of these it is passed on."""
+
+_PIXEL_SPACING, _ORIENTATION, _POSITION = "PixelSpacing", "ImageOrientationPatient", "ImagePositionPatient"
+_OF_A_FRAME = (
+    *("WindowCenter", "WindowWidth", "WindowCenterWidthExplanation", "VOILUTFunction", "VOILUTSequence"),
+    *("RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence"),
+    *(_PIXEL_SPACING, _ORIENTATION, _POSITION),
+)
+"""What may differ from frame to frame (PS3.3 C.7.6.16), and how a picture is shown."""
+
+
+class Dicom:
+    """One DICOM file with at least one picture; frames are decoded when asked for. Threads may share it.
+
+    Attributes:
+        frames: how many.
+        modality: its code, such as "MR"; empty where the file does not say, or says something else.
+        kind: for people: "DICOM MR, 12-bit".
+    """
+
+    def __init__(self, data: bytes, digest: str):
+        """Read the header.
+
+        Args:
+            digest: SHA-256 of `data`.
+
+        Raises:
+            UnreadableScan: there is no picture in it, or a far too large one.
+        """
+        refuse_deflated_bomb(data)
+        dataset = pydicom.dcmread(io.BytesIO(data), force=True)
+        rows, columns = int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0)
+        if not rows or not columns or "PixelData" not in dataset:
+            raise UnreadableScan(
+                "This DICOM file has no picture in it: it is a report, a plan or an index, or its picture "
+                "was cut off. Upload an image of the series."
+            )
+        refuse_bomb(columns, rows)
+        if "TransferSyntaxUID" not in dataset.file_meta:
+            # An old export that does not say; pydicom has found out, but does not use it for the picture.
+            implicit, little = dataset.original_encoding
+            explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+            dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
+        self._dataset, self._digest = dataset, digest
+        self.frames = max(int(dataset.get("NumberOfFrames") or 1), 1)
+        code = str(dataset.get("Modality") or "")
+        self.modality = code if code in _MODALITIES else ""
+        bits = dataset.get("BitsStored") or dataset.get("BitsAllocated")
+        self.kind = f"DICOM {self.modality}".strip() + f", {bits}-bit"
+
+    def scan(self, frame: int = 0) -> Scan:
+        """A frame, 0 to `frames` - 1.
+
+        Raises:
+            UnreadableScan: it cannot be decompressed.
+        """
+        header = self._header(frame)
+        digest = self._digest if self.frames == 1 else part_digest(self._digest, f"frame {frame}")
+        spacing = _numbers(header.get(_PIXEL_SPACING))
+        facts = {
+            "name": "",
+            "kind": self.kind,
+            "modality": self.modality,
+            "digest": digest,
+            "spacing": tuple(spacing)
+            if len(spacing) == 2 and all(0 < mm < math.inf for mm in spacing)
+            else None,
+        }
+        stored = self._stored(frame)
+        if stored.ndim == 3:
+            if stored.dtype not in (np.uint8, np.uint16):
+                stored = stretch(stored, stored.min(), stored.max())
+            pixels = cv2.cvtColor(np.ascontiguousarray(stored), cv2.COLOR_RGB2GRAY)
+            return Scan(pixels if pixels.dtype == np.uint8 else to_display(pixels), pixels, **facts)
+        pixels = _rescaled(stored, header)
+        inverted = self._dataset.PhotometricInterpretation == "MONOCHROME1"
+        if header.get("VOILUTSequence"):
+            gray, window, presets = _apply_voi_lut(pixels, header.VOILUTSequence[0]), None, ()
+        else:
+            presets = _windows(header)
+            window = presets[0] if presets else display_window(pixels)
+            gray = window.apply(pixels)
+        gray = 255 - gray if inverted else gray
+        return Scan(gray, pixels, **facts, window=window, presets=presets, inverted=inverted)
+
+    def position(self, frame: int) -> float | None:
+        """Millimetres along the normal of the frame's plane; None where the file does not say."""
+        return position(self._header(frame))
+
+    def _stored(self, frame: int) -> np.ndarray:
+        """The values as they are stored; (rows, columns, 3) RGB where there is colour."""
+        dataset = self._dataset
+        try:
+            stored = pixel_array(dataset, index=frame)
+        except (NotImplementedError, RuntimeError) as error:
+            syntax = dataset.file_meta.TransferSyntaxUID
+            # A name that is not the standard's own is what the file wanted shown.
+            name = f" ({syntax.name})" if syntax.is_transfer_syntax and syntax.name != syntax else ""
+            raise UnreadableScan(
+                f"The DICOM picture cannot be decompressed here{name}: it is damaged, or compressed in a way "
+                "that is not supported. Export it uncompressed."
+            ) from error
+        if dataset.PhotometricInterpretation == "PALETTE COLOR":
+            stored = apply_color_lut(stored, dataset)
+        return stored
+
+    def _header(self, frame: int) -> Dataset:
+        """What is said of one frame: by itself, by all of them together, or by the file."""
+        header = Dataset()
+        for source in (self._dataset, *self._groups("Shared", 0), *self._groups("PerFrame", frame)):
+            for keyword in _OF_A_FRAME:
+                if keyword in source:
+                    header[keyword] = source[keyword]
+        return header
+
+    def _groups(self, whose: str, index: int) -> list[Dataset]:
+        """The first item of each functional group."""
+        items = self._dataset.get(f"{whose}FunctionalGroupsSequence") or []
+        if index >= len(items):
+            return []
+        return [element.value[0] for element in items[index] if element.VR == "SQ" and element.value]
+
+
+def read_dicom(data: bytes, digest: str) -> Scan:
+    """A file of one picture.
+
+    Raises:
+        UnreadableScan: there is none, or there are several.
+    """
+    file = Dicom(data, digest)
+    if file.frames > 1:
+        raise UnreadableScan(
+            f"This DICOM file holds {file.frames} frames, and a single slice is wanted here. "
+            "Open it as a series on the Review page, or export the slice as a file of its own."
+        )
+    return file.scan()
+
+
+def position(header: Dataset) -> float | None:
+    """Where a slice lies along the normal of its plane, millimetres; None where the header does not say."""
+    place, along = _numbers(header.get(_POSITION)), _numbers(header.get(_ORIENTATION))
+    if len(place) != 3 or len(along) != 6 or not all(map(math.isfinite, place + along)):
+        return None
+    return float(np.dot(np.cross(along[:3], along[3:]), place))
+
+
+def display_window(pixels: np.ndarray) -> Window:
+    """The window that `brat.scans.to_display` shows, for values of which nobody has said how to show them."""
+    low, high = float(pixels.min()), float(np.percentile(pixels, 99.9))
+    if high <= low:
+        high = float(pixels.max())
+    return Window((low + high) / 2, high - low)
+
+
+def _rescaled(stored: np.ndarray, header: Dataset) -> np.ndarray:
+    """Modality values (PS3.3 C.11.1), as narrow as they are exact: a slice's worth of float64 is 2 MB."""
+    slope, intercept = header.get("RescaleSlope", 1), header.get("RescaleIntercept", 0)
+    if "ModalityLUTSequence" not in header and slope == 1 and intercept == 0:
+        return finite(stored)
+    return finite(apply_modality_lut(stored, header).astype(np.float32, copy=False))
+
+
+def _windows(header: Dataset) -> tuple[Window, ...]:
+    names = header.get("WindowCenterWidthExplanation") or []
+    names = [names] if isinstance(names, str) else list(names)
+    function = str(header.get("VOILUTFunction") or "LINEAR")
+    function = function if function in ("LINEAR_EXACT", "SIGMOID") else "LINEAR"
+    found = []
+    both = zip(_numbers(header.get("WindowCenter")), _numbers(header.get("WindowWidth")), strict=False)
+    for number, (center, width) in enumerate(both):
+        said = str(names[number]).strip().lower() if number < len(names) else ""
+        if width > 0 and math.isfinite(center) and math.isfinite(width):
+            found.append(Window(center, width, said if said in _WINDOW_NAMES else "", function))
+    return tuple(found)
+
+
+def _numbers(value) -> list[float]:
+    """The numbers in a DICOM element, which may hold several, one or none."""
+    try:
+        return [float(part) for part in (value if isinstance(value, MultiValue) else [value])]
+    except (TypeError, ValueError):
+        return []
+
+
+def refuse_deflated_bomb(data: bytes) -> None:
+    """pydicom inflates the whole of a deflated file, up to 1,000 times its size, before it looks at it."""
+    stream = io.BytesIO(data)
+    stream.seek(132 if data[128:132] == b"DICM" else 0)
+    meta = read_dataset(
+        stream, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, *_: tag.group != 2
+    )
+    if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
+        return
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    rest, size = data[stream.tell() :], 0
+    while rest:
+        size += len(inflater.decompress(rest, 2**24))
+        rest = inflater.unconsumed_tail
+        if size > 4 * MAX_PIXELS:
+            raise UnreadableScan(
+                "The DICOM file is far larger than a slice once it is unpacked. "
+                "Export a single slice at its original size."
+            )
+
+
+def _apply_voi_lut(pixels: np.ndarray, item) -> np.ndarray:
+    """PS3.3 C.11.2.1.1. pydicom 3.0 wraps the index round where the table has 8-bit values."""
+    entries, first, _ = item.LUTDescriptor
+    data = item.LUTData
+    if isinstance(data, bytes):
+        table = np.frombuffer(data, np.uint8 if len(data) == entries else np.uint16)
+    else:
+        table = np.array(data, np.uint16)
+    place = np.clip(np.round(pixels).astype(int) - first, 0, (entries or 2**16) - 1)
+    return stretch(table[place], 0, float(table.max()))

@@ -1,0 +1,308 @@
+"""Files as they are dropped, any number of any kind -> what can be opened: scans and series.
+
+The one door for many files, as `brat.scans` is for one. Archives are unpacked, the DICOM files of one series
+put in order; only headers are read, and the rest when an item is opened.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import lzma
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from brat.scans import SUFFIXES, Scan, UnreadableScan, checked, decode_scan, is_dicom, read_scan, reading
+from brat.series import Series, Stack
+
+OPENED = (*SUFFIXES, ".nii", ".gz", ".zip")
+"""What a file dialog offers, and a folder is searched for."""
+
+MAX_FILES = 10_000
+MAX_UNPACKED = 1_000_000_000
+"""Of an archive: files, and bytes in all."""
+
+_ZIP = b"PK\x03\x04"
+# What zipfile and the decoders behind it raise over an archive that they cannot read.
+_DAMAGED = (
+    *(zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, lzma.LZMAError, struct.error),
+    *(EOFError, NotImplementedError, OSError, RuntimeError, ValueError),
+)
+_PASSED_OVER = ("DICOMDIR", "Thumbs.db", "desktop.ini")
+_CHUNK = 1 << 20
+
+
+class File(NamedTuple):
+    """A file and what it is called; its bytes, or where it lies."""
+
+    name: str
+    source: bytes | Path
+
+    def read(self, size: int = -1) -> bytes:
+        """Its bytes, or the first of them.
+
+        Raises:
+            UnreadableScan: it is not there, or may not be read.
+        """
+        if isinstance(self.source, bytes):
+            return self.source if size < 0 else self.source[:size]
+        try:
+            with self.source.open("rb") as opened:
+                return opened.read(size)
+        except OSError as error:
+            raise UnreadableScan(
+                f"The file could not be opened ({error.strerror}). Check its place and its permissions."
+            ) from None
+
+
+@dataclass(frozen=True, eq=False)
+class Item:
+    """Something that can be opened: one scan, or the files of one series.
+
+    Attributes:
+        name: what to call it.
+        files: one, or those of a series in order of position.
+        is_series: whether it has more than one slice.
+        problem: why it cannot be opened, where that is known already.
+    """
+
+    name: str
+    files: tuple[File, ...]
+    is_series: bool = False
+    problem: str = ""
+
+
+class _Header(NamedTuple):
+    """Of a DICOM file: what its series is, and where it lies in it.
+
+    Attributes:
+        series: its UID, and what else all of its slices share.
+        order: by which they are sorted.
+        along: millimetres along the normal of the plane; None where the file does not say.
+        frames: how many pictures it holds.
+    """
+
+    series: tuple
+    order: tuple
+    along: float | None
+    frames: int
+
+
+def sort_out(files: Iterable[File]) -> list[Item]:
+    """What the files hold, in the order in which they came; those of one series are one item.
+
+    Args:
+        files: in memory or on disk. Archives of the ZIP format are unpacked into memory.
+    """
+    items: list[Item | tuple] = []
+    series: dict[tuple, list[tuple[tuple, File]]] = {}
+    for file in _unpacked(files):
+        if isinstance(file, Item):
+            items.append(file)
+            continue
+        try:
+            header = _header(file)
+        except UnreadableScan as error:
+            items.append(Item(file.name, (file,), problem=str(error)))
+            continue
+        if header is None or header.frames > 1 or not all(header.series[:3]):
+            items.append(
+                Item(file.name, (file,), is_series=_is_volume(file) or bool(header and header.frames > 1))
+            )
+            continue
+        if header.series not in series:
+            series[header.series] = []
+            items.append(header.series)
+        series[header.series].append((header.order, file))
+    return [item if isinstance(item, Item) else _item(series[item]) for item in items]
+
+
+def load(item: Item) -> Scan | Series:
+    """Open an item.
+
+    Raises:
+        UnreadableScan: it cannot be read.
+    """
+    if item.problem:
+        raise UnreadableScan(item.problem)
+    if len(item.files) > 1:
+        return _of_files(item)
+    data = item.files[0].read()
+    if is_dicom(data):
+        return _of_frames(data, item.name) if item.is_series else read_scan(data, item.name)
+    from brat.nifti import is_nifti, read_nifti
+
+    if is_nifti(data):
+        return read_nifti(data, item.name, hashlib.sha256(data).hexdigest())
+    return read_scan(data, item.name)
+
+
+def _of_files(item: Item) -> Series:
+    digests = [hashlib.sha256(file.read()).hexdigest() for file in item.files]
+    digest = hashlib.sha256(" ".join(digests).encode()).hexdigest()
+    count = len(item.files)
+
+    def decode(index: int) -> Scan:
+        file = item.files[index]
+        return decode_scan(file.read(), file.name)
+
+    # One in which there is something speaks for all.
+    first = _first_readable(decode, count)
+    headers = [_header(file) for file in item.files]
+    stack = Stack(count, decode, positions=_from_first([header and header.along for header in headers]))
+    kind = f"{first.kind}, {count} slices"
+    planes = (stack.plane,)
+    return Series(
+        item.name, kind, first.modality, digest, planes, 1, first.window, first.presets, lambda *_: stack
+    )
+
+
+def _of_frames(data: bytes, name: str) -> Series:
+    from brat.dicom import Dicom
+
+    digest = hashlib.sha256(data).hexdigest()
+    with reading("DICOM"):
+        file = Dicom(data, digest)
+        places = [file.position(frame) for frame in range(file.frames)]
+    order = list(range(file.frames))
+    # Frames of the same place, as of different times, stay as they are stored.
+    is_ordered = None not in places and len(set(places)) == len(places)
+    if is_ordered:
+        order.sort(key=places.__getitem__)
+
+    def decode(index: int) -> Scan:
+        with reading("DICOM"):
+            scan = file.scan(order[index])
+        return replace(scan, name=f"{name}, {index + 1} of {file.frames}")
+
+    first = _first_readable(decode, file.frames)
+    positions = _from_first([places[frame] for frame in order]) if is_ordered else None
+    stack = Stack(file.frames, decode, positions=positions)
+    kind = f"{file.kind}, {file.frames} frames"
+    return Series(
+        name, kind, file.modality, digest, (stack.plane,), 1, first.window, first.presets, lambda *_: stack
+    )
+
+
+def _first_readable(decode: Callable[[int], Scan], count: int) -> Scan:
+    for index in range(count):
+        try:
+            return checked(decode(index))
+        except UnreadableScan as error:
+            problem = error
+    raise problem
+
+
+def _unpacked(files: Iterable[File]) -> Iterator[File | Item]:
+    """The files, and in place of each archive what is in it."""
+    for file in files:
+        try:
+            if file.read(len(_ZIP)) != _ZIP:
+                yield file
+                continue
+            yield from _of_archive(file)
+        except UnreadableScan as error:
+            yield Item(file.name, (file,), problem=str(error))
+
+
+def _of_archive(file: File) -> Iterator[File]:
+    source = io.BytesIO(file.source) if isinstance(file.source, bytes) else file.source
+    left = MAX_UNPACKED
+    try:
+        with zipfile.ZipFile(source) as archive:
+            entries = [entry for entry in archive.infolist() if not _is_passed_over(entry.filename)]
+            if len(entries) > MAX_FILES:
+                raise UnreadableScan(
+                    f"The archive holds {len(entries):,} files; {MAX_FILES:,} are read at most. Split it."
+                )
+            if not entries:
+                raise UnreadableScan("There is no file in this archive. Pack the scans again.")
+            for entry in entries:
+                if entry.flag_bits & 1:
+                    raise UnreadableScan("The archive is locked by a password. Pack it again without one.")
+                content = bytearray()
+                with archive.open(entry) as packed:
+                    # By what comes out, and not by the size that the archive gives.
+                    while chunk := packed.read(_CHUNK):
+                        content += chunk
+                        left -= len(chunk)
+                        if left < 0:
+                            raise UnreadableScan(
+                                f"The archive unpacks to over {MAX_UNPACKED // 1_000_000:,} MB. Split it."
+                            )
+                yield File(f"{file.name}/{entry.filename}", bytes(content))
+    except UnreadableScan:
+        raise
+    except _DAMAGED as error:
+        raise UnreadableScan(
+            "The archive is damaged, breaks off, or is packed in a way that is not read here. Pack it again."
+        ) from error
+
+
+def _is_passed_over(name: str) -> bool:
+    path = PurePosixPath(name)
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
+    return name.endswith("/") or hidden or path.name in _PASSED_OVER
+
+
+def _is_volume(file: File) -> bool:
+    from brat.nifti import is_nifti
+
+    return is_nifti(file.read(65536))
+
+
+def _header(file: File) -> _Header | None:
+    """None where it is not DICOM, or so damaged that opening it will say more."""
+    if not is_dicom(file.read(140)):
+        return None
+    import pydicom
+
+    from brat.dicom import position, refuse_deflated_bomb
+
+    try:
+        with reading("DICOM"):
+            data = file.read()
+            refuse_deflated_bomb(data)
+            found = pydicom.dcmread(
+                io.BytesIO(data), force=True, stop_before_pixels=True, specific_tags=_TAGS
+            )
+            along = position(found)
+            # A localiser's views share a series with nothing but their number in common.
+            plane = tuple(round(float(part), 2) for part in found.get("ImageOrientationPatient") or ())
+            order = along if along is not None else float(found.get("SliceLocation") or 0)
+            return _Header(
+                series=(found.get("SeriesInstanceUID"), found.get("Rows"), found.get("Columns"), plane),
+                order=(order, int(found.get("InstanceNumber") or 0), file.name),
+                along=along,
+                frames=int(found.get("NumberOfFrames") or 1),
+            )
+    except UnreadableScan:
+        return None
+
+
+_TAGS = [
+    *("SeriesInstanceUID", "Rows", "Columns", "NumberOfFrames", "InstanceNumber", "SliceLocation"),
+    *("ImagePositionPatient", "ImageOrientationPatient"),
+]
+
+
+def _from_first(places: Sequence[float | None]) -> list[float] | None:
+    if None in places:
+        return None
+    return [place - places[0] for place in places]
+
+
+def _item(members: list[tuple[tuple, File]]) -> Item:
+    members.sort(key=lambda member: member[0])
+    files = tuple(file for _, file in members)
+    if len(files) == 1:
+        return Item(files[0].name, files)
+    folders = {str(PurePosixPath(file.name).parent) for file in files}
+    folder = folders.pop() if len(folders) == 1 else "."
+    name = folder if folder != "." else f"{files[0].name} and {len(files) - 1} more"
+    return Item(name, files, is_series=True)

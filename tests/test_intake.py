@@ -1,0 +1,293 @@
+"""Many files at once: archives, the slices of a series in order, and a bad file that spoils nothing."""
+
+from __future__ import annotations
+
+import io
+import random
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from pydicom.data import get_testdata_file
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
+
+from brat import intake
+from brat.intake import File, load, sort_out
+from brat.samples import load_samples
+from brat.scans import Scan, UnreadableScan, Window
+from brat.series import Series
+
+SERIES = generate_uid()
+
+
+def slice_of(number: int, *, series: str = SERIES, **changes) -> bytes:
+    """A slice whose first pixel is its number and that lies 2.5 mm above the last."""
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.SOPClassUID, dataset.SOPInstanceUID = MRImageStorage, generate_uid()
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = generate_uid(), series
+    dataset.Modality = "MR"
+    dataset.Rows, dataset.Columns = 80, 70
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 12, 11, 0
+    pixels = np.arange(80 * 70, dtype=np.uint16).reshape(80, 70) % 1000
+    pixels[0, 0] = number
+    dataset.PixelData = pixels.tobytes()
+    dataset.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+    dataset.ImagePositionPatient = [-100, -120, 2.5 * number]
+    dataset.InstanceNumber = 1000 - number
+    dataset.WindowCenter, dataset.WindowWidth = [500, 300], [1000, 200]
+    dataset.WindowCenterWidthExplanation = ["BRAIN", "JANE DOE"]
+    for keyword, value in changes.items():
+        if value is None:
+            del dataset[keyword]
+        else:
+            setattr(dataset, keyword, value)
+    written = io.BytesIO()
+    dataset.save_as(written, enforce_file_format=True)
+    return written.getvalue()
+
+
+def shuffled(files: list[File]) -> list[File]:
+    random.Random(3).shuffle(files)
+    return files
+
+
+def zipped(files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def numbers(series: Series) -> list[int]:
+    return [int(scan.pixels[0, 0]) for scan in series.stack()]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        lambda n: {},
+        # Tilted, so that no axis alone tells the order, and numbered the other way round.
+        lambda n: {"ImageOrientationPatient": [0, 1, 0, 0, 0, -1], "ImagePositionPatient": [-3 * n, 5, 9]},
+        lambda n: {"ImagePositionPatient": None, "SliceLocation": 2.5 * n},
+        lambda n: {"ImagePositionPatient": None, "ImageOrientationPatient": None, "InstanceNumber": n},
+    ],
+    ids=["position", "sagittal", "location", "number"],
+)
+def test_slices_are_put_in_order(changes):
+    files = shuffled([File(f"IM{n * 7919 % 100:03}", slice_of(n, **changes(n))) for n in range(12)])
+    (item,) = sort_out(files)
+    assert item.is_series
+    series = load(item)
+    assert numbers(series) == list(range(12))
+    assert series.kind == "DICOM MR, 12-bit, 12 slices"
+    assert series.planes == ("acquired",)
+
+
+def test_positions_are_in_millimetres_from_the_first_slice():
+    (item,) = sort_out([File(str(n), slice_of(n)) for n in (4, 2, 3)])
+    assert load(item).stack().positions == (0, 2.5, 5)
+    (item,) = sort_out([File(str(n), slice_of(n, ImagePositionPatient=None)) for n in (1, 2)])
+    assert load(item).stack().positions is None
+
+
+def test_series_pictures_and_what_is_neither_are_kept_apart():
+    sample = load_samples()[0].file
+    files = [
+        *(File(f"a/{n}.dcm", slice_of(n)) for n in range(3)),
+        File(sample.name, sample.read_bytes()),
+        *(File(f"b/{n}.dcm", slice_of(n, series=generate_uid())) for n in range(1)),
+        # Of the same series, but across it: a localiser.
+        File("a/scout.dcm", slice_of(9, ImageOrientationPatient=[0, 1, 0, 0, 0, -1])),
+        File("notes.txt", b"not a scan"),
+    ]
+    items = sort_out(files)
+    assert [(item.name, item.is_series) for item in items] == [
+        ("a", True),
+        (sample.name, False),
+        ("b/0.dcm", False),
+        ("a/scout.dcm", False),
+        ("notes.txt", False),
+    ]
+    assert isinstance(load(items[1]), Scan)
+    assert isinstance(load(items[2]), Scan)
+    with pytest.raises(UnreadableScan, match="not an image"):
+        load(items[4])
+
+
+def test_a_damaged_slice_spoils_nothing():
+    broken = slice_of(1)
+    files = [File("0", slice_of(0)), File("1", broken[: len(broken) - 4000]), File("2", slice_of(2))]
+    (item,) = sort_out(files)
+    stack = load(item).stack()
+    assert [stack[0].pixels[0, 0], stack[2].pixels[0, 0]] == [0, 2]
+    with pytest.raises(UnreadableScan, match="damaged"):
+        stack[1]
+
+
+def test_an_empty_slice_is_a_slice():
+    empty = slice_of(0, PixelData=bytes(2 * 80 * 70))
+    (item,) = sort_out([File("0", empty), File("1", slice_of(1))])
+    assert load(item).stack()[0].gray.max() == 0
+
+
+def test_an_archive_is_unpacked_and_what_systems_leave_in_it_passed_over():
+    sample = load_samples()[0].file
+    archive = zipped(
+        {
+            **{f"study/series/{n}": slice_of(n) for n in range(4)},
+            "__MACOSX/study/._x": b"x",
+            "study/.DS_Store": b"x",
+            "study/DICOMDIR": b"x",
+            f"pictures/{sample.name}": sample.read_bytes(),
+        }
+    )
+    items = sort_out([File("patient.zip", archive)])
+    assert [item.name for item in items] == [
+        "patient.zip/study/series",
+        f"patient.zip/pictures/{sample.name}",
+    ]
+    assert numbers(load(items[0])) == [0, 1, 2, 3]
+
+
+def test_archives_and_scans_may_lie_on_disk(tmp_path):
+    (tmp_path / "one.zip").write_bytes(zipped({"a": slice_of(0), "b": slice_of(1)}))
+    (tmp_path / "two").write_bytes(slice_of(2))
+    (item,) = sort_out([File(name, tmp_path / name) for name in ("one.zip", "two")])
+    assert numbers(load(item)) == [0, 1, 2]
+    (gone,) = sort_out([File("gone.png", tmp_path / "gone.png")])
+    with pytest.raises(UnreadableScan, match="could not be opened"):
+        load(gone)
+
+
+def problem(data: bytes) -> str:
+    *_, item = sort_out([File("a.zip", data)])
+    with pytest.raises(UnreadableScan) as caught:
+        load(item)
+    assert str(caught.value) == item.problem
+    return item.problem
+
+
+def test_bad_archives_are_refused_with_a_sentence(monkeypatch):
+    good = zipped({"a": slice_of(0), "b": slice_of(1)})
+    assert "damaged" in problem(good[: len(good) // 2])
+    flipped = bytearray(good)
+    flipped[60] ^= 255
+    assert "damaged" in problem(bytes(flipped))
+    assert "no file in this archive" in problem(zipped({"folder/": b""}))
+    locked = bytearray(zipped({"a": b"x" * 100}, zipfile.ZIP_STORED))
+    at = locked.index(b"PK\x01\x02")
+    locked[at + 8] |= 1
+    assert "password" in problem(bytes(locked))
+    monkeypatch.setattr(intake, "MAX_FILES", 1)
+    assert "2 files" in problem(good)
+    monkeypatch.setattr(intake, "MAX_FILES", 10)
+    # What it says of its size is not believed.
+    monkeypatch.setattr(intake, "MAX_UNPACKED", 2_000_000)
+    bomb = bytearray(zipped({"a": bytes(3_000_000)}))
+    at = bomb.index(b"PK\x01\x02")
+    bomb[at + 24 : at + 28] = (100).to_bytes(4, "little")
+    assert problem(bytes(bomb))
+    assert "unpacks to over 2 MB" in problem(zipped({"a": bytes(3_000_000)}))
+
+
+def test_an_archive_that_breaks_off_leaves_the_other_files():
+    items = sort_out([File("a.zip", b"PK\x03\x04 and no more"), File("1", slice_of(1))])
+    assert [bool(item.problem) for item in items] == [True, False]
+
+
+def test_windows_come_from_the_header_and_nobodys_name_with_them():
+    (item,) = sort_out([File(str(n), slice_of(n)) for n in range(2)])
+    series = load(item)
+    assert series.presets == (Window(500, 1000, "brain", "LINEAR"), Window(300, 200, "", "LINEAR"))
+    assert series.window == series.presets[0]
+    narrow = series.windowed(series.presets[1])
+    first, second = series.stack()[0], narrow.stack()[0]
+    assert second.window.center == 300
+    assert second.digest != first.digest
+    # PS3.3 C.11.2.1.2.1: 200.5 is black, 399.5 is white.
+    assert second.gray[200 // 70, 200 % 70] == 0
+    assert second.gray[400 // 70, 400 % 70] == 255
+    assert narrow.windowed(series.presets[0]).stack()[0].gray.tolist() == first.gray.tolist()
+
+
+def test_a_scan_without_a_window_says_so():
+    scan = load(sort_out([File("a.png", load_samples()[1].file.read_bytes())])[0])
+    assert scan.window is None
+    with pytest.raises(ValueError, match="no window"):
+        scan.windowed(Window(1, 2))
+
+
+def multi_frame(**changes) -> bytes:
+    frames = np.stack(
+        [np.frombuffer(pydicom.dcmread(io.BytesIO(slice_of(n))).PixelData, "<u2") for n in range(5)]
+    )
+    return slice_of(0, NumberOfFrames=5, PixelData=frames.tobytes(), **changes)
+
+
+def test_frames_are_a_series():
+    (item,) = sort_out([File("cine.dcm", multi_frame())])
+    series = load(item)
+    assert numbers(series) == [0, 1, 2, 3, 4]
+    assert series.kind == "DICOM MR, 12-bit, 5 frames"
+    stack = series.stack()
+    assert stack[3].name == "cine.dcm, 4 of 5"
+    assert len({scan.digest for scan in stack}) == 5
+
+
+def test_frames_of_an_enhanced_file_lie_in_order_each_with_its_own_scale_and_window():
+    def group(place, slope, center):
+        item, position, values, window = (Dataset() for _ in range(4))
+        position.ImagePositionPatient = [0, 0, place]
+        values.RescaleSlope, values.RescaleIntercept, values.RescaleType = slope, 10, "US"
+        window.WindowCenter, window.WindowWidth = center, 50
+        item.PlanePositionSequence = [position]
+        item.PixelValueTransformationSequence = [values]
+        item.FrameVOILUTSequence = [window]
+        return item
+
+    places = [4, 2, 0, 3, 1]
+    data = multi_frame(
+        ImagePositionPatient=None,
+        WindowCenter=None,
+        WindowWidth=None,
+        PerFrameFunctionalGroupsSequence=[group(place, 2, 100 + place) for place in places],
+    )
+    (item,) = sort_out([File("enhanced.dcm", data)])
+    stack = load(item).stack()
+    # Frame 2 lies first, and its first value is 2.
+    assert [scan.pixels[0, 0] for scan in stack] == [2 * frame + 10 for frame in (2, 4, 1, 3, 0)]
+    assert [scan.window.center for scan in stack] == [100, 101, 102, 103, 104]
+    assert stack.positions == (0, 1, 2, 3, 4)
+
+
+def test_colour_and_palettes_of_many_frames():
+    for name in ("SC_rgb_rle_2frame.dcm", "examples_ybr_color.dcm"):
+        (item,) = sort_out([File(name, Path(get_testdata_file(name)))])
+        series = load(item)
+        assert series.window is None
+        assert series.stack()[1].gray.dtype == np.uint8
+
+
+def test_slices_of_a_series_may_be_read_by_several_threads():
+    from brat.pool import in_order
+
+    (item,) = sort_out([File("cine.dcm", multi_frame())])
+    stack = load(item).stack()
+    assert list(in_order(lambda i: int(stack[i].pixels[0, 0]), [n % 5 for n in range(200)], 4)) == [
+        n % 5 for n in range(200)
+    ]
+
+
+def test_a_plan_or_a_report_is_no_slice_of_a_series():
+    plan = File("plan.dcm", Path(get_testdata_file("rtplan.dcm")))
+    items = sort_out([plan, File("0", slice_of(0)), File("1", slice_of(1))])
+    assert [item.is_series for item in items] == [False, True]
+    with pytest.raises(UnreadableScan, match="no picture"):
+        load(items[0])
