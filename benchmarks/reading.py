@@ -9,8 +9,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from benchmarks.measure import Row, interleaved, stopwatch
 from benchmarks.slices import as_file, make_slice
-from brat import CLASSES, WEIGHTS
-from brat.classifier import CORES
+from brat import CLASSES, CORES, WEIGHTS
 from brat.explain import blend, grad_cam, onto_scan
 from brat.preprocess import prepare
 from brat.reader import Reader

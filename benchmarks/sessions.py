@@ -13,8 +13,7 @@ from PIL import Image
 from benchmarks.browser import MISSING, chromium, open_page, scan_file, serve, shown_slices, upload
 from benchmarks.measure import Measured, Row
 from benchmarks.slices import make_slice
-from brat import CLASS_NAMES
-from brat.classifier import CORES
+from brat import CLASS_NAMES, CORES
 from brat.figures import percent
 from brat.reader import Reader
 

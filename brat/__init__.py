@@ -1,5 +1,6 @@
 """BraTum Scans: a four-class reading of brain MRI slices that shows where it comes from."""
 
+import os
 from pathlib import Path
 
 CLASSES = ("glioma", "meningioma", "pituitary", "no_tumor")
@@ -23,3 +24,6 @@ CLASS_COLOURS = {
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 """The model that ships with the project."""
+
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+"""That this process may use; in a container they may be fewer than the machine has."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +10,7 @@ from pathlib import Path
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from brat import CLASSES, WEIGHTS
-
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-"""That this process may use; in a container they may be fewer than the machine has."""
+from brat import CLASSES, CORES, WEIGHTS
 
 
 @dataclass(frozen=True, eq=False)

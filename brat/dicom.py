@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+import logging
 import math
 import zlib
 
 import cv2
 import numpy as np
 import pydicom
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate, get_frame
 from pydicom.filereader import read_dataset
 from pydicom.multival import MultiValue
 from pydicom.pixels import apply_color_lut, apply_modality_lut, pixel_array
@@ -18,8 +20,10 @@ from pydicom.uid import (
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    SecondaryCaptureImageStorage,
 )
 
+from brat.codecs import Undecodable, decode
 from brat.scans import (
     MAX_PIXELS,
     Scan,
@@ -31,6 +35,9 @@ from brat.scans import (
     stretch,
     to_display,
 )
+
+# Its warnings quote the header, and a patient's name would get into a log.
+logging.getLogger("pydicom").setLevel(logging.CRITICAL)
 
 # fmt: off
 _MODALITIES = {
@@ -55,6 +62,13 @@ _OF_A_FRAME = (
     *(_PIXEL_SPACING, _ORIENTATION, _POSITION),
 )
 """What may differ from frame to frame (PS3.3 C.7.6.16), and how a picture is shown."""
+
+
+_PICTURE = (
+    *("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration"),
+    *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
+)
+"""What a decoder needs to know."""
 
 
 class Dicom:
@@ -138,10 +152,17 @@ class Dicom:
     def _stored(self, frame: int) -> np.ndarray:
         """The values as they are stored; (rows, columns, 3) RGB where there is colour."""
         dataset = self._dataset
+        syntax = dataset.file_meta.TransferSyntaxUID
         try:
-            stored = pixel_array(dataset, index=frame)
-        except (NotImplementedError, RuntimeError) as error:
-            syntax = dataset.file_meta.TransferSyntaxUID
+            if (
+                syntax.is_transfer_syntax
+                and syntax.is_compressed
+                and syntax != DeflatedExplicitVRLittleEndian
+            ):
+                stored = decode(self._alone(frame))
+            else:
+                stored = pixel_array(dataset, index=frame)
+        except (NotImplementedError, RuntimeError, Undecodable) as error:
             # A name that is not the standard's own is what the file wanted shown.
             name = f" ({syntax.name})" if syntax.is_transfer_syntax and syntax.name != syntax else ""
             raise UnreadableScan(
@@ -151,6 +172,24 @@ class Dicom:
         if dataset.PhotometricInterpretation == "PALETTE COLOR":
             stored = apply_color_lut(stored, dataset)
         return stored
+
+    def _alone(self, frame: int) -> bytes:
+        """A compressed frame as a file of its own, with nothing in it but what a decoder needs."""
+        whole = self._dataset
+        offsets = _offsets(whole)
+        encoded = get_frame(whole.PixelData, frame, number_of_frames=self.frames, extended_offsets=offsets)
+        alone = Dataset()
+        for keyword in _PICTURE:
+            if keyword in whole:
+                alone[keyword] = whole[keyword]
+        alone.PixelData = encapsulate([encoded])
+        alone["PixelData"].VR = "OB"
+        alone.SOPClassUID, alone.SOPInstanceUID = SecondaryCaptureImageStorage, "2.25.1"
+        alone.file_meta = FileMetaDataset()
+        alone.file_meta.TransferSyntaxUID = whole.file_meta.TransferSyntaxUID
+        written = io.BytesIO()
+        alone.save_as(written, enforce_file_format=True)
+        return written.getvalue()
 
     def _header(self, frame: int) -> Dataset:
         """What is said of one frame: by itself, by all of them together, or by the file."""
@@ -167,6 +206,12 @@ class Dicom:
         if index >= len(items):
             return []
         return [element.value[0] for element in items[index] if element.VR == "SQ" and element.value]
+
+
+def _offsets(dataset: Dataset) -> tuple[bytes, bytes] | None:
+    """Where the frames begin, in files that keep it outside the picture (PS3.3 C.7.6.3.1.8)."""
+    table, lengths = dataset.get("ExtendedOffsetTable"), dataset.get("ExtendedOffsetTableLengths")
+    return (table, lengths) if table and lengths else None
 
 
 def read_dicom(data: bytes, digest: str) -> Scan:

@@ -9,8 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from brat import WEIGHTS
-from brat.classifier import CORES
+from brat import CORES, WEIGHTS
 from brat.reader import Reader
 
 T = TypeVar("T")

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from brat import CLASSES, WEIGHTS, cli
-from brat.classifier import CORES
+from brat import CLASSES, CORES, WEIGHTS, cli
 from brat.cli import main
 from brat.reader import Reader
 from brat.samples import load_samples
