@@ -154,7 +154,8 @@ def _of_files(item: Item) -> Series:
     # One in which there is something speaks for all.
     first = _first_readable(decode, count)
     headers = [_header(file) for file in item.files]
-    stack = Stack(count, decode, positions=_from_first([header and header.along for header in headers]))
+    positions = _from_first([header and header.along for header in headers])
+    stack = Stack(count, decode, positions=positions, source=lambda index: item.files[index].read())
     kind = f"{first.kind}, {count} slices"
     planes = (stack.plane,)
     return Series(

@@ -17,6 +17,7 @@ class Stack(Sequence[Scan]):
     Attributes:
         plane: `ACQUIRED`, or "axial", "coronal" or "sagittal".
         positions: millimetres along the stack from its first slice; None where they are not known.
+        source: the number of a slice -> its file's bytes; None where it has no file of its own.
     """
 
     def __init__(
@@ -25,8 +26,10 @@ class Stack(Sequence[Scan]):
         decode: Callable[[int], Scan],
         plane: str = ACQUIRED,
         positions: Sequence[float] | None = None,
+        source: Callable[[int], bytes | None] = lambda number: None,
     ):
         """Args: decode: the number of a slice, 0 to `count` - 1 -> the slice."""
+        self.source = source
         self.plane = plane
         self.positions = None if positions is None else tuple(positions)
         self._count, self._decode = count, decode
@@ -99,6 +102,10 @@ class Series:
 
         def cut(plane: str, volume: int) -> Stack:
             before = self.cut(plane, volume)
-            return Stack(len(before), lambda i: before[i].windowed(window), plane, before.positions)
+
+            def decode(number: int) -> Scan:
+                return before[number].windowed(window)
+
+            return Stack(len(before), decode, plane, before.positions, before.source)
 
         return replace(self, window=window, cut=cut)

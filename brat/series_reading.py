@@ -21,7 +21,7 @@ from brat.gate import Verdict
 from brat.pool import Readers, in_order
 from brat.preprocess import Geometry
 from brat.reader import Reading
-from brat.scans import UnreadableScan
+from brat.scans import Scan, UnreadableScan
 from brat.series import Stack
 
 NOTHING = "There is nothing in this slice: it is of one shade all over."
@@ -155,17 +155,21 @@ class SeriesReading:
         )
 
 
-def read_stack(stack: Stack, readers: Readers) -> Iterator[SliceReading]:
-    """Read the slices of a stack in their order, on every core; a damaged one stops nothing."""
+def read_stack(stack: Stack, readers: Readers) -> Iterator[tuple[Scan | None, SliceReading]]:
+    """Read the slices of a stack in their order, on every core; a damaged one stops nothing.
 
-    def read(number: int) -> SliceReading:
+    Yields:
+        Each slice, None where it is damaged, with what is known of it.
+    """
+
+    def read(number: int) -> tuple[Scan | None, SliceReading]:
         try:
             scan = stack[number]
         except UnreadableScan as error:
-            return SliceReading(problem=str(error))
+            return None, SliceReading(problem=str(error))
         if scan.gray.min() == scan.gray.max():
-            return SliceReading(problem=NOTHING)
-        return SliceReading.of(readers().read(scan.gray))
+            return scan, SliceReading(problem=NOTHING)
+        return scan, SliceReading.of(readers().read(scan.gray))
 
     return in_order(read, range(len(stack)))
 

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import streamlit as st
 
+from brat.intake import File, Item, load, sort_out
 from brat.samples import Sample
 from brat.scans import Scan, UnreadableScan, read_scan
+from brat.series import Series, Stack
 from pages.words import opened as words
+
+STATE = ("scan", "data", "sample", "series", "problem", "item")
+"""In `st.session_state`: the open scan, the bytes of its file where it has one of its own, the sample that it
+is; the open series, which is behind the scan where both are; what could not be opened last, and why; where
+scan or series came from."""
 
 
 # Few, because the largest scan that is read takes 125 MB.
@@ -17,28 +24,65 @@ def decoded(data: bytes, name: str) -> Scan:
 
 def start() -> None:
     """Nothing is open yet, where this session has not been here before."""
-    for name in ("scan", "data", "sample", "problem"):
+    for name in STATE:
         st.session_state.setdefault(name, None)
+    st.session_state.setdefault("uploads", 0)
 
 
-def take(data: bytes, name: str, sample: Sample | None = None) -> None:
-    """Open a file, or say why it cannot be read and leave what is open."""
-    try:
-        st.session_state.scan = decoded(data, name)
-        st.session_state.data = data
-        st.session_state.sample = sample
-        st.session_state.problem = None
-    except UnreadableScan as error:
-        st.session_state.problem = words.not_read(name, str(error))
+def upload_key() -> str:
+    """Of the widget that takes files, another one after each drop: what was dropped is not added to."""
+    return f"upload-{st.session_state.uploads}"
 
 
 def take_upload() -> None:
-    upload = st.session_state.upload
-    if upload is None:
-        st.session_state.problem = None
-        return
-    take(upload.getvalue(), upload.name)
+    """Open what was dropped: a scan or a series here, several of either in the worklist."""
+    uploads = st.session_state[upload_key()]
+    st.session_state.uploads += 1
+    st.session_state.problem = None
+    items = sort_out([File(upload.name, upload.getvalue()) for upload in uploads])
+    if len(items) == 1:
+        open_item(items[0])
+    else:
+        st.session_state.handed_over = items
 
 
 def take_sample(sample: Sample) -> None:
-    take(sample.file.read_bytes(), sample.file.name, sample)
+    name = sample.file.name
+    open_item(Item(name, (File(name, sample.file.read_bytes()),)))
+    st.session_state.sample = sample
+
+
+def open_item(item: Item) -> None:
+    """Open a scan or a series, or say why it cannot be and leave what is open."""
+    try:
+        if item.is_series or item.problem:
+            opened, data = load(item), None
+        else:
+            data = item.files[0].read()
+            opened = decoded(data, item.name)
+    except UnreadableScan as error:
+        st.session_state.problem = words.not_read(item.name, str(error))
+        return
+    is_series = isinstance(opened, Series)
+    _open(scan=None if is_series else opened, data=data, series=opened if is_series else None, item=item)
+
+
+def open_slice(stack: Stack, number: int) -> None:
+    """Open one slice of the open series by itself, with the series behind it."""
+    try:
+        scan, data = stack[number], stack.source(number)
+    except UnreadableScan as error:
+        st.session_state.problem = words.not_read(words.slice_number(number + 1), str(error))
+        return
+    state = st.session_state
+    _open(scan=scan, data=data, series=state.series, item=state.item)
+
+
+def back_to_series() -> None:
+    state = st.session_state
+    _open(series=state.series, item=state.item)
+
+
+def _open(**opened: object) -> None:
+    for name in STATE:
+        st.session_state[name] = opened.get(name)

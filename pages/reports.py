@@ -14,19 +14,19 @@ from pages.words import reports as words
 
 
 def show_downloads(
-    scan: Scan, data: bytes, reading: Reading, model: str, *, verdict: str = "", note: str = ""
+    scan: Scan, data: bytes | None, reading: Reading, model: str, *, verdict: str = "", note: str = ""
 ) -> None:
     """A button for the PDF and, of a DICOM scan, for two DICOM objects; or why there are none.
 
     Args:
-        data: the bytes that the scan was read from.
+        data: the bytes that the scan was read from; None where it is a part of a larger file.
         reading: of the scan as uploaded.
         model: `Classifier.digest` of the model that read it.
         verdict, note: of the clinician, as they are to be printed.
     """
     named = identified()
     stem = f"reading-{scan.digest[:12]}"
-    is_dicom = scan.kind.startswith("DICOM")
+    is_dicom = data is not None and scan.kind.startswith("DICOM")
 
     # Each import below costs time that only who asks for the file is to pay.
     def pdf() -> bytes:

@@ -14,8 +14,9 @@ from brat.reader import REFER_FROM, Reader, Reading
 from brat.samples import load_samples
 from brat.scans import Scan, read_scan
 from pages import opened
-from pages.opened import take_sample, take_upload
+from pages.opened import back_to_series, open_slice, take_sample, take_upload
 from pages.reports import show_downloads
+from pages.series import show_series
 from pages.stability import show_stability
 from pages.verdict import verdict_form
 from pages.viewer import viewer
@@ -174,7 +175,7 @@ def show_set(shown: Reading) -> None:
 
 
 @st.fragment
-def show_opinion(scan: Scan, data: bytes, uploaded: Reading) -> None:
+def show_opinion(scan: Scan, data: bytes | None, uploaded: Reading) -> None:
     """What the clinician says of the scan as uploaded, and reading and verdict as files."""
     model = reader().classifier.digest
     opinion = verdict_form(scan, uploaded, model)
@@ -292,26 +293,36 @@ st.html(
 )
 
 opened.start()
-scan = st.session_state.scan
+scan, series = st.session_state.scan, st.session_state.series
+is_empty = scan is None and series is None
 
-if scan is None:
+if is_empty:
     st.title(words.TITLE, anchor=False)
     st.markdown(words.WELCOME)
 st.file_uploader(
     words.UPLOAD,
-    key="upload",
+    accept_multiple_files=True,
+    key=opened.upload_key(),
     on_change=take_upload,
 )
 if st.session_state.problem:
-    st.error(st.session_state.problem + (words.still_that_of(scan.name) if scan else ""))
-if scan is None:
+    still = "" if is_empty else words.still_that_of((scan or series).name)
+    st.error(st.session_state.problem + still)
+if is_empty:
     st.markdown(words.OR_A_SAMPLE)
     show_samples("welcome")
     # While the visitor looks for a scan.
     reader()
     st.stop()
 
+if scan is None:
+    st.markdown(f"**{series.name}** · {series.kind}")
+    show_series(series, open_slice)
+    st.stop()
+
 with st.container(horizontal=True, vertical_alignment="center"):
+    if series:
+        st.button(words.BACK, on_click=back_to_series, icon=":material/arrow_back:")
     st.markdown(f"**{scan.name}** · {scan.width} x {scan.height} · {scan.kind}")
     # Seven pictures that most readers never look at are not sent with every answer.
     samples = st.popover(words.SAMPLES, key="samples-open", on_change="rerun")

@@ -87,7 +87,7 @@ def test_every_class_has_its_share_and_a_bar(review):
 
 def test_upload_is_read(review):
     sample = SAMPLES[0]
-    review.file_uploader(key="upload").upload(sample.file.name, sample.file.read_bytes()).run()
+    review.file_uploader[0].upload(sample.file.name, sample.file.read_bytes()).run()
     assert not review.exception
     assert expected(sample) in answer(review)
 
@@ -96,7 +96,7 @@ def test_bad_file_leaves_the_reading_as_it_was(review):
     sample = SAMPLES[0]
     review.button(key=f"welcome-{sample.name}").click().run()
     before = answer(review)
-    review.file_uploader(key="upload").upload("notes.png", b"these are notes, not a scan").run()
+    review.file_uploader[0].upload("notes.png", b"these are notes, not a scan").run()
     assert not review.exception
     assert len(review.error) == 1
     assert "notes.png" in review.error[0].value
@@ -140,14 +140,14 @@ def test_a_second_look_computes_nothing(review, monkeypatch):
     monkeypatch.setattr(Classifier, "predict", forbidden)
     review.toggle(key="clahe").set_value(True).run()
     review.slider(key="clip_limit").set_value(4.0).run()
-    review.file_uploader(key="upload").upload(sample.file.name, sample.file.read_bytes()).run()
+    review.file_uploader[0].upload(sample.file.name, sample.file.read_bytes()).run()
     assert not review.exception
     # And the guard does catch a scan that is new.
     pixels = np.zeros((80, 80), np.uint8)
     pixels[20:60, 20:60] = np.arange(40) * 5 + 20
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
-    review.file_uploader(key="upload").upload("new.png", buffer.getvalue()).run()
+    review.file_uploader[0].upload("new.png", buffer.getvalue()).run()
     assert review.exception
 
 
@@ -377,7 +377,7 @@ def test_other_pictures_are_refused_until_asked_for(review):
     draw = np.random.default_rng(0)
     buffer = io.BytesIO()
     Image.fromarray(draw.integers(0, 256, (200, 200), dtype=np.uint8)).save(buffer, "PNG")
-    review.file_uploader(key="upload").upload("noise.png", buffer.getvalue()).run()
+    review.file_uploader[0].upload("noise.png", buffer.getvalue()).run()
     assert not review.exception
     assert not answer(review)
     assert "Not a slice like those" in review.warning[0].value

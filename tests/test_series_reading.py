@@ -85,7 +85,13 @@ def test_each_slice_is_read_as_it_would_be_alone():
             raise UnreadableScan("It is damaged.")
         return [*scans, empty][number]
 
-    found = list(read_stack(Stack(5, decode), Readers()))
+    shown, found = zip(*read_stack(Stack(5, decode), Readers()), strict=True)
+    assert [one if one is None else one.digest for one in shown] == [
+        *(one.digest for one in scans[:2]),
+        None,
+        scans[3].digest,
+        empty.digest,
+    ]
     assert [one.problem for one in found] == ["", "", "It is damaged.", "", NOTHING]
     reader = Reader()
     for number in (0, 1, 3):

@@ -41,7 +41,7 @@ def loaded():
 app = AppTest.from_file("app.py", default_timeout=60).run()
 assert not app.exception
 at_start = loaded()
-app.file_uploader(key="upload").upload("scan.png", Path(sys.argv[1]).read_bytes()).run()
+app.file_uploader[0].upload("scan.png", Path(sys.argv[1]).read_bytes()).run()
 assert not app.exception
 assert any('<section class="answer"' in block.proto.body for block in app.get("html"))
 assert app.get("bidi_component")

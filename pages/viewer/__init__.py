@@ -1,31 +1,60 @@
-"""The picture of the Review page: a scan with its map, and everything a reader does with the two.
+"""The picture of the Review page: a scan, or a stack of slices, with its map, and what a reader does with it.
 
-A Streamlit component (API v2). The scan, the small maps and the colour tables go to the browser once a scan;
+A Streamlit component (API v2). The scans, the small maps and the colour tables go to the browser once; slice,
 class, opacity, threshold, colours, zoom and wipe then need no trip to the server.
 """
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from string import Template
 
 import numpy as np
 import streamlit as st
 
-from brat import CLASS_NAMES, CLASSES
+from brat import CLASS_COLOURS, CLASS_NAMES, CLASSES
 from brat.explain import COLOUR_MAPS, METHODS, as_png, colourise
 from brat.preprocess import Geometry
+from pages.words import viewer as words
 
 _HERE = Path(__file__).parent
 
 _mount = st.components.v2.component(
     "brat_viewer",
-    html=(_HERE / "viewer.html").read_text(encoding="utf-8"),
+    html=Template((_HERE / "viewer.html").read_text(encoding="utf-8")).substitute(vars(words)),
     css=(_HERE / "viewer.css").read_text(encoding="utf-8"),
     js=(_HERE / "viewer.js").read_text(encoding="utf-8"),
 )
+
+
+@dataclass(frozen=True, eq=False)
+class Slice:
+    """One slice as the viewer shows it.
+
+    Attributes:
+        picture: a PNG file, of as many pixels as `geometry` says.
+        geometry: where the model's square lies on it.
+        maps: class -> float32 (n, n) in [0, 1], made on that square; empty where there is none to show.
+        label: the answer, whose map is shown first; empty where there is none.
+        name: of the slice; a saved picture is named after it.
+        answer, doubt: what is said of it above the picture, in a stack.
+        shares: the probability of each class; None where it was not read.
+        mark: "known", "refused" or "unread".
+    """
+
+    picture: bytes
+    geometry: Geometry
+    maps: Mapping[str, np.ndarray]
+    label: str
+    name: str
+    answer: str = ""
+    doubt: str = ""
+    shares: Sequence[float] | None = None
+    mark: str = "known"
 
 
 def viewer(
@@ -59,22 +88,61 @@ def viewer(
         raise ValueError("There is no map to show.")
     if gray.shape != (geometry.height, geometry.width):
         raise ValueError(f"The scan is {gray.shape}, its geometry {(geometry.height, geometry.width)}.")
+    _show([Slice(as_png(gray), geometry, maps, label, name)], 0, "", method, key)
+
+
+def stack_viewer(
+    slices: Sequence[Slice], start: int, *, of: str, strip: str, on_open: Callable[[int], None], key: str
+) -> None:
+    """Show a stack of slices with their maps, and a strip of their probabilities along it.
+
+    Args:
+        slices: in order.
+        start: the number of the one to begin at.
+        of: names the stack; with another name it starts afresh.
+        strip: what the strip shows, in words.
+        on_open: called with the number of a slice that the reader wants to see by itself.
+    """
+
+    def opened() -> None:
+        on_open(int(st.session_state[key]["open"]))
+
+    _show(slices, start, of, METHODS[0], key, strip, on_open_change=opened)
+
+
+def _show(slices, start: int, of: str, method: str, key: str, strip: str = "", **callbacks) -> None:
     data = {
-        "scan": "data:image/png;base64," + _base64(as_png(gray)),
-        "maps": {
-            known: _base64(np.ascontiguousarray(maps[known], "<f4").tobytes())
-            for known in CLASSES
-            if known in maps
-        },
-        "geometry": vars(geometry),
-        "label": label,
+        "slices": [_as_data(one) for one in slices],
+        "start": start,
+        "of": of,
         "names": CLASS_NAMES,
+        "classes": [{"name": CLASS_NAMES[name], "colour": CLASS_COLOURS[name]} for name in CLASSES],
         "colours": _colour_tables(),
-        "name": name,
         "method": method,
+        "words": words.SAID_BY_SCRIPT,
+        "strip": strip,
     }
     # In a list, because Streamlit looks for tables in a dictionary, and loads pandas to know one.
-    _mount(key=key, data=[data])
+    _mount(key=key, data=[data], **callbacks)
+
+
+def _as_data(one: Slice) -> dict:
+    return {
+        "scan": "data:image/png;base64," + _base64(one.picture),
+        "maps": {
+            known: _base64(np.ascontiguousarray(one.maps[known], "<f4").tobytes())
+            for known in CLASSES
+            if known in one.maps
+        },
+        "geometry": vars(one.geometry),
+        "label": one.label,
+        "name": one.name,
+        "answer": one.answer,
+        "doubt": one.doubt,
+        "colour": CLASS_COLOURS.get(one.label),
+        "shares": None if one.shares is None else [round(float(share), 4) for share in one.shares],
+        "mark": one.mark,
+    }
 
 
 @lru_cache(maxsize=1)

@@ -1,10 +1,15 @@
-// A scan with its map. Nothing here talks to the server: Python sends the scan, the small maps and the colour
-// tables (see __init__.py), and the rest is this file's.
+// A scan, or a stack of slices, with its map. Nothing here talks to the server but the wish to open a slice by
+// itself: Python sends the slices, the small maps and the colour tables (see __init__.py), and the rest is this
+// file's. A viewer for volumes, such as NiiVue, would not do: the map belongs to a slice and to the square that
+// was read in it, not to a volume.
 
 const LARGEST_ZOOM = 12;
 const ZOOM_STEP = 1.25;
+const PAGE = 10; // slices
+const WHEEL_STEP = 40; // pixels of scrolling for a slice
 const ALL_LEVELS = [...Array(256).keys()];
 const ARROWS = { ArrowLeft: [0.1, 0], ArrowRight: [-0.1, 0], ArrowUp: [0, 0.1], ArrowDown: [0, -0.1] };
+const THROUGH_STACK = { ArrowUp: -1, ArrowDown: 1, PageUp: -PAGE, PageDown: PAGE, Home: -Infinity, End: Infinity };
 
 // The reader's taste outlives a scan; everything else starts afresh with the next one.
 const taste = { opacity: 0.6, colours: undefined };
@@ -12,13 +17,15 @@ const taste = { opacity: 0.6, colours: undefined };
 const viewers = new WeakMap();
 
 // Streamlit calls this at the first mount and again, on the same elements, for every change of the data.
-export default function ({ parentElement, data: [data] }) {
+export default function ({ parentElement, data: [data], setTriggerValue }) {
   const root = parentElement.querySelector(".viewer");
   if (!viewers.has(root)) viewers.set(root, new Viewer(root));
-  viewers.get(root).receive(data);
+  const viewer = viewers.get(root);
+  viewer.open = (index) => setTriggerValue("open", index);
+  viewer.receive(data);
   return () => {
     // Streamlit also calls the clean-up of a call that a newer one overtook; then the viewer lives on.
-    if (!root.isConnected) viewers.get(root).closing.abort();
+    if (!root.isConnected) viewer.closing.abort();
   };
 }
 
@@ -32,43 +39,151 @@ class Viewer {
     this.listen();
   }
 
-  async receive(data) {
+  receive(data) {
     if (data === this.latest) return;
+    const [before, after] = [this.latest?.slices, data.slices];
+    const isNew = before?.length !== after.length || before[data.start].scan !== after[data.start].scan;
+    const isAnswerNew = isNew || data.of !== this.latest.of || before[0].label !== after[0].label;
     this.latest = data;
-    const { width, height } = data.geometry;
-    this.ui.stage.style.setProperty("--ratio", width / height);
-    const scan = data.scan === this.data?.scan ? this.scan : await decode(data.scan);
-    if (data !== this.latest) return; // A newer call came while this one's scan was being decoded.
+    this.isStack = after.length > 1;
+    this.ui.stack.hidden = this.ui.answer.hidden = !this.isStack;
+    this.ui.slice.max = after.length - 1;
+    if (isNew || data.of !== this.of) this.index = data.start;
+    this.of = data.of;
+    this.painted = undefined;
+    if (isAnswerNew) this.picked = undefined;
+    this.turn(isNew);
+  }
 
-    const isNew = scan !== this.scan;
-    const isAnswerNew = isNew || data.label !== this.data.label;
-    Object.assign(this, { data, scan });
-    if (isAnswerNew || !data.maps[this.label]) {
-      this.label = data.label in data.maps ? data.label : Object.keys(data.maps)[0];
+  // ---- Through the stack ----
+
+  turnTo(index) {
+    this.index = clamp(index, 0, this.latest.slices.length - 1);
+    this.turn(false);
+  }
+
+  // One slice is decoded at a time; where the reader is faster, those between are passed over.
+  async turn(isNew) {
+    this.isNew ||= isNew;
+    this.say();
+    if (this.isTurning) return;
+    this.isTurning = true;
+    try {
+      await this.catchUp();
+    } finally {
+      this.isTurning = false;
     }
-    if (isNew) this.startAfresh();
+  }
+
+  async catchUp() {
+    while (this.painted !== this.index || this.data !== this.latest) {
+      const [data, index] = [this.latest, this.index];
+      const slice = data.slices[index];
+      const scan = slice.scan === this.slice?.scan ? this.scan : await decode(slice.scan);
+      // A newer call came while this one's scan was being decoded.
+      if (data !== this.latest) continue;
+      Object.assign(this, { data, slice, scan, painted: index });
+      this.showSlice();
+    }
+  }
+
+  showSlice() {
+    const { maps, label, geometry } = this.slice;
+    this.label = [this.picked, label, ...Object.keys(maps)].find((name) => name in maps);
+    const { width, height } = geometry;
+    this.ui.stage.style.setProperty("--ratio", width / height);
+    for (const canvas of [this.ui.canvas, this.overlay]) {
+      if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+    }
+    this.ui.plain.src = this.slice.scan;
+    if (this.isNew) this.startAfresh();
+    this.isNew = false;
     this.fillChoices();
     this.enlargeMap();
     this.root.inert = false;
   }
 
+  // What is known of the slice, and where it lies; at once, though its picture may take a moment.
+  say() {
+    if (!this.isStack) return;
+    const { ui, index } = this;
+    const { slices, words } = this.latest;
+    const slice = slices[index];
+    const where = fill(words.where, { number: index + 1, count: slices.length });
+    ui.where.textContent = where;
+    ui.said.textContent = slice.answer;
+    ui.doubt.textContent = slice.doubt;
+    ui.answer.style.borderColor = slice.colour ?? "";
+    ui.slice.value = index;
+    ui.slice.ariaValueText = `${where}: ${slice.answer}`;
+    ui.sliceText.textContent = `${index + 1} / ${slices.length}`;
+    this.drawStrip();
+  }
+
+  // A lane for each class, a column for each slice, as high as the class is likely in it.
+  drawStrip() {
+    const { strip } = this.ui;
+    const { slices, classes } = this.latest;
+    const density = window.devicePixelRatio || 1;
+    const [width, height] = [strip.clientWidth, strip.clientHeight].map((length) => Math.round(length * density));
+    if (!width) return;
+    if (strip.width !== width || strip.height !== height) Object.assign(strip, { width, height });
+    const context = strip.getContext("2d");
+    context.clearRect(0, 0, width, height);
+    const style = getComputedStyle(this.root);
+    const ink = style.color;
+    const step = width / slices.length;
+    const lane = height / classes.length;
+    const hatching = context.createPattern(hatch(Math.round(6 * density), ink), "repeat");
+    slices.forEach((slice, index) => {
+      const [left, right] = [Math.round(index * step), Math.round((index + 1) * step)];
+      // Refused slices are hatched over all lanes; those that were not read stay empty.
+      if (slice.mark === "refused") {
+        context.fillStyle = hatching;
+        context.fillRect(left, 0, right - left, height);
+      }
+      if (slice.mark !== "known") return;
+      classes.forEach(({ colour }, row) => {
+        const tall = Math.round(slice.shares[row] * (lane - 2 * density));
+        context.fillStyle = colour;
+        context.fillRect(left, Math.round((row + 1) * lane) - tall, Math.max(right - left - (step > 4 ? 1 : 0), 1), tall);
+      });
+    });
+    context.fillStyle = ink;
+    context.globalAlpha = 0.3;
+    for (let row = 1; row <= classes.length; row++) context.fillRect(0, Math.round(row * lane) - 1, width, 1);
+    context.globalAlpha = 1;
+    const middle = (this.index + 0.5) * step;
+    context.fillRect(Math.round(middle - density), 0, 2 * density, height);
+  }
+
+  pointAtStrip(event) {
+    if (event.type === "pointerdown") this.ui.strip.setPointerCapture(event.pointerId);
+    if (!this.ui.strip.hasPointerCapture(event.pointerId)) return;
+    const box = this.ui.strip.getBoundingClientRect();
+    this.turnTo(Math.floor(((event.clientX - box.left) / box.width) * this.latest.slices.length));
+  }
+
   startAfresh() {
-    const { width, height } = this.data.geometry;
-    for (const canvas of [this.ui.canvas, this.overlay]) Object.assign(canvas, { width, height });
-    this.ui.plain.src = this.data.scan;
     this.isShown = true;
     this.ui.threshold.value = 0;
     this.pointers.clear();
+    this.scrolled = 0;
     this.readOut(null);
     this.setComparing(false);
     this.divideAt(0.5);
     this.resetView();
+    const { classes, words } = this.data;
+    this.ui.lanes.replaceChildren(...classes.map(({ name }) => Object.assign(document.createElement("span"), { textContent: name })));
+    this.ui.strip.ariaLabel = this.data.strip;
+    this.ui.note.textContent = words.hatched;
   }
 
   fillChoices() {
-    const { maps, names, colours } = this.data;
+    const { names, colours } = this.data;
+    const { maps } = this.slice;
     this.ui.label.replaceChildren(...Object.keys(maps).map((name) => new Option(names[name], name)));
-    this.ui.label.value = this.label;
+    this.ui.label.value = this.label ?? "";
     this.ui.labelField.hidden = Object.keys(maps).length < 2;
     this.ui.colours.replaceChildren(...Object.keys(colours).map((name) => new Option(name)));
     this.ui.colours.value = taste.colours ??= Object.keys(colours)[0];
@@ -78,8 +193,9 @@ class Viewer {
   // ---- From the small map to the picture: enlargeMap, then colourMap, then paint ----
 
   enlargeMap() {
-    const values = new Float32Array(bytes(this.data.maps[this.label]).buffer);
-    this.levels = enlarge(values, this.data.geometry);
+    const { maps, geometry } = this.slice;
+    const values = this.label ? new Float32Array(bytes(maps[this.label]).buffer) : new Float32Array(1);
+    this.levels = enlarge(values, geometry);
     this.isSilent = !values.some((value) => value > 0);
     this.colourMap();
   }
@@ -107,23 +223,23 @@ class Viewer {
   }
 
   describe() {
-    const { ui, data, isShown } = this;
-    const [shown, answer] = [this.label, data.label].map((label) => data.names[label].toLowerCase());
+    const { ui, data, slice, isShown } = this;
+    const { words, method } = data;
+    const hasMap = this.label !== undefined;
+    const [shown, answer] = [this.label, slice.label].map((label) => data.names[label]?.toLowerCase());
     const opacity = percent(taste.opacity);
     const threshold = Number(ui.threshold.value);
-    ui.heading.textContent =
-      shown === answer
-        ? `Map of where the answer comes from (${data.method})`
-        : `Map of what speaks for ${shown} (${data.method}); the answer is ${answer}`;
+    ui.heading.textContent = !hasMap
+      ? words.noMap
+      : fill(shown === answer ? words.ofAnswer : words.ofOther, { shown, answer, method });
     ui.scale.style.visibility = this.isSilent ? "hidden" : "visible";
-    ui.nothing.textContent = this.isSilent ? `Nothing in this scan speaks for ${shown}.` : "";
-    ui.flip.textContent = isShown ? "Hide map" : "Show map";
-    ui.rightTag.textContent = isShown ? `Map: ${shown}` : "Map hidden";
+    ui.nothing.textContent = hasMap && this.isSilent ? fill(words.nothing, { shown }) : "";
+    ui.flip.textContent = isShown ? words.hide : words.show;
+    ui.rightTag.textContent = isShown && hasMap ? fill(words.mapOf, { shown }) : words.hidden;
     ui.rightTag.hidden = isShown && !this.isComparing;
     ui.opacityText.textContent = ui.opacity.ariaValueText = opacity;
-    ui.thresholdText.textContent = ui.threshold.ariaValueText = threshold ? threshold.toFixed(2) : "off";
-    const layer = isShown ? `with the map of ${shown} at ${opacity} opacity` : "without its map";
-    ui.canvas.ariaLabel = `${data.name} ${layer}`;
+    ui.thresholdText.textContent = ui.threshold.ariaValueText = threshold ? threshold.toFixed(2) : words.off;
+    ui.canvas.ariaLabel = fill(isShown && hasMap ? words.withMap : words.withoutMap, { name: slice.name, shown, opacity });
   }
 
   // ---- What the reader does ----
@@ -133,7 +249,7 @@ class Viewer {
     const { signal } = this.closing;
     const on = (node, type, act) => node.addEventListener(type, act.bind(this), { signal, passive: false });
 
-    on(ui.label, "change", () => ((this.label = ui.label.value), this.enlargeMap()));
+    on(ui.label, "change", () => ((this.label = this.picked = ui.label.value), this.enlargeMap()));
     on(ui.colours, "change", () => ((taste.colours = ui.colours.value), this.colourMap()));
     on(ui.threshold, "input", this.colourMap);
     on(ui.opacity, "input", () => ((taste.opacity = Number(ui.opacity.value)), this.paint()));
@@ -143,6 +259,12 @@ class Viewer {
     on(ui.zoomOut, "click", () => this.zoomBy(1 / ZOOM_STEP));
     on(ui.reset, "click", this.resetView);
     on(ui.save, "click", this.save);
+    on(ui.slice, "input", () => this.turnTo(Number(ui.slice.value)));
+    on(ui.alone, "click", () => this.open(this.index));
+    for (const type of ["pointerdown", "pointermove"]) on(ui.strip, type, this.pointAtStrip);
+    const resized = new ResizeObserver(() => this.latest && this.say());
+    resized.observe(ui.strip);
+    signal.addEventListener("abort", () => resized.disconnect());
 
     on(ui.stage, "wheel", this.turnWheel);
     on(ui.stage, "pointerdown", this.grab);
@@ -214,6 +336,7 @@ class Viewer {
   }
 
   turnWheel(event) {
+    if (this.isStack && !event.ctrlKey) return this.wheelThroughStack(event);
     const isScrolling = performance.now() - this.scrolledAt < 200;
     const zoomsOutOfWhole = event.deltaY > 0 && this.view.zoom === 1;
     // The page's own scrolling is not held up when the picture happens to pass under the cursor.
@@ -222,6 +345,16 @@ class Viewer {
     const pixels = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? 33 * event.deltaY : event.deltaY;
     const speed = event.ctrlKey ? 0.01 : 0.002; // A pinch on a touchpad comes as small steps with ctrl.
     this.zoomBy(Math.exp(-clamp(pixels * speed, -0.5, 0.5)), this.shareOfStage(event));
+  }
+
+  // A notch of a wheel is a slice; of a touchpad's many small steps, so many make one.
+  wheelThroughStack(event) {
+    event.preventDefault();
+    const isNotch = event.deltaMode === WheelEvent.DOM_DELTA_LINE || Math.abs(event.deltaY) >= 2 * WHEEL_STEP;
+    this.scrolled = isNotch ? Math.sign(event.deltaY) * WHEEL_STEP : this.scrolled + event.deltaY;
+    const slices = Math.trunc(this.scrolled / WHEEL_STEP);
+    this.scrolled -= slices * WHEEL_STEP;
+    if (slices) this.turnTo(this.index + slices);
   }
 
   grab(event) {
@@ -277,6 +410,9 @@ class Viewer {
     };
     let act = acts[event.key.toLowerCase()];
     if (isOnPicture && event.key === " ") act = acts.m;
+    const through = THROUGH_STACK[event.key];
+    const isMoving = this.view.zoom > 1 && ARROWS[event.key];
+    if (isOnPicture && this.isStack && through && !isMoving) act = () => this.turnTo(this.index + through);
     if (isOnPicture && this.view.zoom > 1 && ARROWS[event.key]) act = () => this.moveBy(...ARROWS[event.key]);
     if (!act) return;
     event.preventDefault();
@@ -293,12 +429,12 @@ class Viewer {
     const index = event && this.pixelAt(event);
     this.ui.readout.textContent =
       index === null
-        ? "Point at the picture, or touch it, to read its values."
-        : `Map here: ${(this.levels[index] / 255).toFixed(2)} · scan: ${this.scan.gray[index]} of 255`;
+        ? this.data.words.point
+        : fill(this.data.words.values, { map: (this.levels[index] / 255).toFixed(2), scan: this.scan.gray[index] });
   }
 
   pixelAt({ clientX, clientY }) {
-    const { width, height } = this.data.geometry;
+    const { width, height } = this.slice.geometry;
     const box = this.ui.canvas.getBoundingClientRect(); // Zoom and place included.
     const scale = Math.min(box.width / width, box.height / height);
     const column = Math.floor((clientX - box.left - box.width / 2) / scale + width / 2);
@@ -308,21 +444,25 @@ class Viewer {
   }
 
   async save() {
-    const { name, names, method } = this.data;
-    const caption = [names[this.label], method, `opacity ${percent(taste.opacity)}`];
-    if (Number(this.ui.threshold.value) > 0) caption.push(`above ${this.ui.thresholdText.textContent}`);
+    const { names, method, words } = this.data;
+    const { name } = this.slice;
+    const caption = [names[this.label] ?? words.noMap, method, fill(words.atOpacity, { opacity: percent(taste.opacity) })];
+    if (Number(this.ui.threshold.value) > 0) {
+      caption.push(fill(words.above, { threshold: this.ui.thresholdText.textContent }));
+    }
     const canvas = this.printed(caption.join(" · "));
     const blob = await new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
     const link = document.createElement("a");
     link.href = URL.createObjectURL(blob);
-    link.download = `${name.replace(/\.[^.]*$/, "")}-${this.label}.png`;
+    link.download = `${name.replace(/\.[^.]*$/, "")}-${this.label ?? "scan"}.png`;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
   }
 
   // The scan with its map, pixel for pixel, over a footer with the colour bar and a caption.
   printed(caption) {
-    const { width, height } = this.data.geometry;
+    const { words } = this.data;
+    const { width, height } = this.slice.geometry;
     const line = Math.max(12, Math.round(width / 32));
     const canvas = document.createElement("canvas");
     Object.assign(canvas, { width, height: height + 4 * line });
@@ -335,14 +475,30 @@ class Viewer {
     context.textBaseline = "middle";
     const inner = width - 2 * line;
     context.drawImage(this.ui.bar, line, height + 0.5 * line, inner, 0.8 * line);
-    context.fillText("0 no evidence", line, height + 2 * line, inner / 2);
+    context.fillText(`0 ${words.noEvidence}`, line, height + 2 * line, inner / 2);
     context.fillText(caption, line, height + 3.2 * line, inner);
     context.textAlign = "right";
-    context.fillText("strongest evidence 1", width - line, height + 2 * line, inner / 2);
+    context.fillText(`${words.strongest} 1`, width - line, height + 2 * line, inner / 2);
     return canvas;
   }
 }
 
+// A square tile with a line from corner to corner.
+function hatch(side, ink) {
+  const tile = Object.assign(document.createElement("canvas"), { width: side, height: side });
+  const context = tile.getContext("2d");
+  context.strokeStyle = ink;
+  context.globalAlpha = 0.5;
+  for (const shift of [-side, 0, side]) {
+    context.moveTo(shift, side);
+    context.lineTo(shift + side, 0);
+  }
+  context.stroke();
+  return tile;
+}
+
+// "Slice {number}" and { number: 7 } -> "Slice 7".
+const fill = (words, values) => words.replace(/\{(\w+)\}/g, (_, name) => values[name]);
 const clamp = (value, least, most) => Math.min(Math.max(value, least), most);
 const percent = (share) => `${Math.round(100 * share)} %`;
 const bytes = (base64) => Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));

@@ -8,7 +8,10 @@ WELCOME = (
     "it is and where in the slice the answer comes from. **Not a medical device:** no diagnosis or "
     "treatment may depend on it. The scan stays on the computer that runs this page."
 )
-UPLOAD = "Drop a brain MRI slice here: PNG, JPEG, BMP, TIFF, WebP or DICOM"
+UPLOAD = (
+    "Drop a brain MRI slice, a series or many scans here: PNG, JPEG, BMP, TIFF, WebP, DICOM, NIfTI or ZIP"
+)
+BACK = "Back to the series"
 OR_A_SAMPLE = "Or try one of these:"
 SAMPLES = "Samples"
 

@@ -1,0 +1,51 @@
+"""Part of Review: which of a scan's values are shown, from the file's presets or by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import streamlit as st
+
+from brat.scans import Window
+from pages.words import windows as words
+
+_OWN = -1
+
+
+def choose_window(shown: Window, presets: tuple[Window, ...], key: str) -> Window:
+    """Ask for a window.
+
+    Args:
+        shown: what is shown where the reader chooses nothing.
+        presets: what else the file suggests.
+        key: of the scan; its choice is kept with it.
+    """
+    offered = presets or (shown,)
+    with st.popover(words.TITLE, help=words.HELP):
+        number = st.radio(
+            words.PRESET,
+            [*range(len(offered)), _OWN],
+            format_func=lambda n: _name(n, presets),
+            key=f"preset-{key}",
+        )
+        if number != _OWN:
+            chosen = offered[number]
+        else:
+            step = max(round(shown.width / 100, 2), 0.01)
+            center = st.number_input(words.CENTER, value=shown.center, step=step, key=f"center-{key}")
+            width = st.number_input(
+                words.WIDTH, value=shown.width, min_value=step, step=step, key=f"width-{key}"
+            )
+            chosen = replace(shown, center=center, width=width, name="")
+        if chosen != shown:
+            st.caption(words.RESET)
+    return chosen
+
+
+def _name(number: int, presets: tuple[Window, ...]) -> str:
+    if number == _OWN:
+        return words.OWN
+    if not presets:
+        return words.AUTOMATIC
+    named = presets[number].name.capitalize() or words.UNNAMED.format(number=number + 1)
+    return named if number else f"{words.FILE}: {named}"
