@@ -162,7 +162,8 @@ def _luminance(values: np.ndarray) -> np.ndarray:
 
 def _window(values: np.ndarray) -> Window:
     """One for the whole volume, or slices could not be compared."""
-    low, high = float(values.min()), float(np.percentile(values, 99.9))
+    # Of every other voxel each way: of a large volume, all of them would take a second to sort.
+    low, high = float(values.min()), float(np.percentile(values[::2, ::2, ::2], 99.9))
     if high <= low:
         high = float(values.max())
     if high <= low:
@@ -176,7 +177,7 @@ def _stack(values, spacing, plane, number, name, kind, digest, window, has_colou
 
     def decode(index: int) -> Scan:
         # Reversed both, because x runs to the right, shown on the left, y to the front and z to the top.
-        pixels = np.take(values, index, axis)[::-1, ::-1].T
+        pixels = values[(slice(None),) * axis + (index,)][::-1, ::-1].T
         height, width = _size(values.shape, spacing, plane)
         pixels = _resized(np.ascontiguousarray(pixels), height, width)
         mm = values.shape[across] * float(spacing[across]) / width
