@@ -24,7 +24,7 @@ OPENED = (*SUFFIXES, ".nii", ".gz", ".zip")
 """What a file dialog offers, and a folder is searched for."""
 
 MAX_FILES = 10_000
-MAX_UNPACKED = 1_000_000_000
+MAX_UNPACKED = 500_000_000
 """Of an archive: files, and bytes in all."""
 
 _ZIP = b"PK\x03\x04"

@@ -30,7 +30,7 @@ PLANES = ("axial", "coronal", "sagittal")
 # The axis along which slices follow one another, that of their columns, and that of their rows.
 _AXES = {"axial": (2, 0, 1), "coronal": (1, 0, 2), "sagittal": (0, 1, 2)}
 
-MAX_UNPACKED = 1_000_000_000
+MAX_UNPACKED = 500_000_000
 """Bytes. What unpacks to more is refused: a hosted app has about 1 GB of memory."""
 
 MAX_VOXELS = 100_000_000
