@@ -14,6 +14,7 @@ from brat.reader import REFER_FROM, Reader, Reading
 from brat.samples import load_samples
 from brat.scans import Scan, Window, read_scan
 from pages import opened
+from pages.next_scan import show_next
 from pages.opened import back_to_series, open_slice, take_sample, take_upload
 from pages.reports import show_downloads
 from pages.series import show_series
@@ -299,6 +300,7 @@ st.html(
 )
 
 opened.start()
+show_next()
 scan, series = st.session_state.scan, st.session_state.series
 is_empty = scan is None and series is None
 
