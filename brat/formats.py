@@ -129,7 +129,7 @@ def _tried(root: Path, within: str = "") -> list[Trial]:
         place = folder.relative_to(root).as_posix()
         for file in files:
             items = sort_out([file])
-            trials.extend(_trial(place, item.name, _what(file), item) for item in items)
+            trials.extend(_trial(place, item.name, _what(item, file), item) for item in items)
         for item in sort_out(files):
             if len(item.files) > 1:
                 name = f"{item.files[0].name} … {item.files[-1].name}"
@@ -163,18 +163,18 @@ def _window(scan: Scan) -> str:
     return f"window {scan.window.center:.4g} / {scan.window.width:.4g}"
 
 
-def _what(file: File) -> str:
+def _what(item: Item, given: File) -> str:
+    """Args: given: the file that the item came in, as packed as it was."""
+    file = item.files[0]
     head = file.read(65536)
     if is_nifti(head):
         return "NIfTI"
-    # As it comes out of gzip.
-    (inner, *_) = sort_out([file])[0].files
-    head = inner.read(1024)
-    packed = ", packed by gzip" if inner.source != file.source else ""
+    packed = "" if file.source is given.source else ", packed"
     if is_dicom(head):
-        return _syntax(inner) + packed
-    suffix = Path(file.name).suffix
-    return other_volume(head, file.name) or (f"a {suffix} file" if suffix else "a file without a suffix")
+        return _syntax(file) + packed
+    suffix = Path(file.name.removesuffix(".gz")).suffix
+    kind = f"a {suffix} file" if suffix else "a file without a suffix"
+    return (other_volume(head, file.name) or kind) + packed
 
 
 def _syntax(file: File) -> str:

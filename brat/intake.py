@@ -31,14 +31,12 @@ _ZIP, _GZIP = b"PK\x03\x04", b"\x1f\x8b"
 
 # Volumes of other programs: where a file says what it is (offset, bytes), and its name in a sentence.
 _VOLUMES = (
-    *((0, b"CDF\x01", "a MINC volume"), (0, b"CDF\x02", "a MINC volume"), (0, b"\x89HDF", "a MINC volume")),
+    *((0, magic, "a MINC volume, or other netCDF data") for magic in (b"CDF\x01", b"CDF\x02")),
+    (0, b"\x89HDF", "a MINC volume, or other HDF5 data"),
     (0, b"\0\0\0\x01\0\0", "an MGH volume of FreeSurfer"),
     (0, b"# === DATA DESCRIPTION FILE", "the header of a PAR/REC volume of Philips"),
     (0, b"\ntype = ", "the header of an AFNI volume"),
-    *(
-        (0, b"\x5c\x01\0\0", "the header of an Analyze volume"),
-        (0, b"\0\0\x01\x5c", "the header of an Analyze volume"),
-    ),
+    *((0, magic, "the header of an Analyze volume") for magic in (b"\x5c\x01\0\0", b"\0\0\x01\x5c")),
     (0, b"MATRIX7", "an ECAT volume"),
     (0, b"NRRD0", "an NRRD volume"),
     (0, b"ObjectType = Image", "a MetaImage volume"),
@@ -267,18 +265,15 @@ def _unpacked(files: Iterable[File]) -> Iterator[File | Item]:
 def _out_of_gzip(file: File, most: int) -> File | Item:
     """Args: most: bytes to unpack."""
     inflater = zlib.decompressobj(31)
+    problem = "The gzip archive is damaged or breaks off. Pack it again, or give what is in it."
     try:
         content = inflater.decompress(file.read(), max(most, 1))
     except zlib.error:
-        content = b""
-    if inflater.unconsumed_tail:
-        problem = (
-            f"What is packed in this file is over {MAX_UNPACKED // 1_000_000:,} MB. Unpack it, and give less."
-        )
-    elif not inflater.eof:
-        problem = "The gzip archive is damaged or breaks off. Pack it again, or give what is in it."
-    else:
+        return Item(file.name, (file,), problem=problem)
+    if inflater.eof:
         return File(file.name, content)
+    if inflater.unconsumed_tail:
+        problem = f"The archive unpacks to over {MAX_UNPACKED // 1_000_000:,} MB. Split it."
     return Item(file.name, (file,), problem=problem)
 
 
