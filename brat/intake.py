@@ -167,8 +167,8 @@ def load(item: Item) -> Scan | Series:
             ) from error
         if _parts(item.name)[1] == ".img":
             raise UnreadableScan(
-                "This may be the picture of a volume, without its header. Give its .hdr file together with "
-                "it, or convert both to a single .nii file."
+                "This may be the picture of a volume, without its NIfTI header. Give its .hdr file together "
+                "with it, or convert both to a single .nii file."
             ) from error
         raise
 

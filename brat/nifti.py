@@ -6,6 +6,7 @@ the front at the top of an axial one; of a sagittal slice the front is on the le
 
 from __future__ import annotations
 
+import logging
 import struct
 import zlib
 from collections.abc import Sequence
@@ -25,6 +26,9 @@ from brat.scans import (
     refuse_bomb,
 )
 from brat.series import Series, Stack
+
+# It tells the console what is odd in a header, and mends it.
+logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)
 
 PLANES = ("axial", "coronal", "sagittal")
 
@@ -79,8 +83,6 @@ def joined(header: bytes, picture: bytes) -> bytes:
         )
         order = "<" if header[:4] == struct.pack("<i", size) else ">"
         begin = int(struct.unpack_from(order + kind, header, place)[0])
-        if begin < 0:
-            raise ValueError("the picture lies before its file")
         single = bytearray(header[:size]) + bytes(4)
         single[mark : mark + 4] = magic
         struct.pack_into(order + kind, single, place, size + 4)

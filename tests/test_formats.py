@@ -42,8 +42,11 @@ def test_a_folder_is_tried_file_by_file(tmp_path, capsys):
     assert printed.out == f"Wrote {out}: 4 of 8 files are read.\n"
     assert printed.err == ""
     page = out.read_text(encoding="utf-8")
-    assert "| scans | 8 | 4 | 4 |" in page
-    found = rows(page)
+    counts, tables = page.split("\n## scans")
+    assert "| scans | 8 | 4 | 4 |" in counts
+    refused = counts.split("| Refused because | Files |")[1].splitlines()[2:]
+    assert [row.rsplit(" | ", 1)[1] for row in refused if row] == ["3 |", "1 |"]
+    found = rows(tables)
     assert found["`b.dcm`"] == ("DICOM, RLE Lossless", "DICOM MR, 16-bit, 64 x 64, window 600 / 1600")
     assert found["`c.dcm.gz`"] == ("DICOM, RLE Lossless, packed", found["`b.dcm`"][1])
     assert found["`b.dcm … c.dcm.gz`"][1].startswith("DICOM MR, 16-bit, 2 slices, 64 x 64")

@@ -213,11 +213,26 @@ def test_half_a_pair_and_a_broken_one_are_refused_with_a_sentence():
     _, lone = sort_out([File("b.hdr", header), File("a.img", picture)])
     with pytest.raises(UnreadableScan, match=r"Give its \.hdr file"):
         load(lone)
-    below = header[:108] + np.array([-4], "<f4").tobytes() + header[112:]
-    for broken in ((header, picture[:-100]), (below, picture)):
-        (item,) = sort_out([File("a.hdr", broken[0]), File("a.img", broken[1])])
+    for place in (1e6, -4, np.nan):
+        beyond = header[:108] + np.array([place], "<f4").tobytes() + header[112:]
+        (item,) = sort_out([File("a.hdr", beyond), File("a.img", picture)])
         with pytest.raises(UnreadableScan, match="damaged"):
             load(item)
+    (item,) = sort_out([File("a.hdr", header), File("a.img", picture[:-100])])
+    with pytest.raises(UnreadableScan, match="damaged"):
+        load(item)
+    # Analyze does not say which side is left.
+    analyze = sort_out([File("a.hdr", header[:344] + bytes(4)), File("a.img", picture)])
+    with pytest.raises(UnreadableScan, match=r"Analyze.*Convert it"):
+        load(analyze[0])
+    with pytest.raises(UnreadableScan, match="NIfTI header"):
+        load(analyze[1])
+
+
+def test_an_odd_header_is_no_news_for_the_console(caplog):
+    data = saved(nibabel.Nifti1Image(head(), np.eye(4)))
+    opened(data[:254] + b"\x99\x09" + data[256:])
+    assert not caplog.records
 
 
 def test_a_thin_volume_has_only_the_planes_that_can_be_read():
