@@ -300,6 +300,9 @@ st.html(
 )
 
 opened.start()
+# Dropped here, more than one: a list's matter.
+if st.session_state.get("handed_over"):
+    st.switch_page("pages/worklist.py")
 show_next()
 scan, series = st.session_state.scan, st.session_state.series
 is_empty = scan is None and series is None
