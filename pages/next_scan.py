@@ -56,7 +56,12 @@ def show_next() -> None:
         if st.button(words.BACK, icon=":material/arrow_back:", key="walk-back"):
             st.switch_page("pages/worklist.py")
         st.button(
-            words.PREVIOUS, key="walk-previous", on_click=_step, args=(-1,), disabled=walk.at == 0, shortcut="P"
+            words.PREVIOUS,
+            key="walk-previous",
+            on_click=_step,
+            args=(-1,),
+            disabled=walk.at == 0,
+            shortcut="P",
         )
         st.button(
             words.NEXT,

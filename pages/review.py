@@ -79,7 +79,7 @@ def show_samples(key: str) -> None:
     with st.container(horizontal=True, key=key):
         for sample in load_samples():
             with st.container(width=150):
-                st.image(pictures[sample.name], width=150)
+                st.image(pictures[sample.name], width=150, alt="")
                 st.button(
                     sample.title,
                     key=f"{key}-{sample.name}",
@@ -270,7 +270,8 @@ def show_enhancement(scan: Scan, read_with: Settings) -> None:
 
 
 def show_preview(scan: Scan, settings: Settings) -> None:
-    st.image(as_png(changed(scan.digest, scan.gray, *settings)), width="stretch")
+    alt = words.preview(scan.name, *settings)
+    st.image(as_png(changed(scan.digest, scan.gray, *settings)), width="stretch", alt=alt)
 
 
 st.html(

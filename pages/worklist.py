@@ -103,7 +103,10 @@ def show_intake(work: Worklist) -> None:
         if not isinstance(root, str):
             st.markdown(words.FOLDERS_OFF)
             return
-        with st.form("worklist-folder", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
+        with (
+            st.form("worklist-folder", border=False),
+            st.container(horizontal=True, vertical_alignment="bottom"),
+        ):
             path = st.text_input(words.FOLDER_PATH, placeholder=root)
             if st.form_submit_button(words.FOLDER_ADD):
                 work.add(lambda: sort_out(files_in(path, root)))
@@ -295,7 +298,7 @@ def show_ways(rows: list[Row]) -> None:
     readable = [row for row in rows if not row.problem]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         if st.button(
-            words.OPEN_FIRST, type="primary", icon=":material/play_arrow:", disabled=not readable, key="worklist-first"
+            words.OPEN_FIRST, icon=":material/play_arrow:", disabled=not readable, key="worklist-first"
         ):
             go_to(readable[0], rows)
         chosen = st.selectbox(

@@ -70,7 +70,9 @@ KNOWN = "let through"
 REFUSED = "refused"
 NO_CLASS = "no class"
 NOT_SAID = "–"
-TABLE = "The scans that were read, in the order chosen. The names can be searched above; open one by name below."
+TABLE = (
+    "The scans that were read, in the order chosen. The names can be searched above; open one by name below."
+)
 EMPTY_FILTER = "No scan meets these conditions."
 
 OPEN_FIRST = "Review from the top"
@@ -80,7 +82,9 @@ CLICK = "Choose a row, at its left end, to open it in *Review*; a column's headi
 
 EXPORT = "Export"
 NAMES = "With file names"
-NAMES_HELP = "Off, so that no patient is named by a file's name. The number and the scan's hash say which is which."
+NAMES_HELP = (
+    "Off, so that no patient is named by a file's name. The number and the scan's hash say which is which."
+)
 CSV = "CSV"
 EXCEL = "Excel"
 
