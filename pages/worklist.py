@@ -319,16 +319,20 @@ def show_ways(rows: list[Row], chosen: Row | None) -> None:
             key="worklist-first",
         ):
             go_to(first, rows)
+        # Their numbers, because the widget gives back a copy of what is chosen.
+        readable = {row.number: row for row in rows if not row.problem}
         by_name = st.selectbox(
             words.OPEN_BY_NAME,
-            [row for row in rows if not row.problem],
+            list(readable),
             index=None,
-            format_func=lambda row: words.row(row.number, row.item.name, reading_of(row)),
+            format_func=lambda number: words.row(
+                number, readable[number].item.name, reading_of(readable[number])
+            ),
             placeholder=words.OPEN_HINT,
             key=f"worklist-open-{turn()}",
         )
     if by_name:
-        go_to(by_name, rows)
+        go_to(readable[by_name], rows)
     if chosen:
         # In full, what the table may cut. A file's name is no Markdown.
         st.text(
