@@ -6,6 +6,7 @@ the front at the top of an axial one; of a sagittal slice the front is on the le
 
 from __future__ import annotations
 
+import struct
 import zlib
 from collections.abc import Sequence
 
@@ -63,6 +64,29 @@ def read_nifti(data: bytes, name: str, digest: str) -> Series:
         return _read(_unpacked(data), name, digest)
 
 
+def joined(header: bytes, picture: bytes) -> bytes:
+    """A NIfTI pair (.hdr and .img) as the single file that it could have been.
+
+    Raises:
+        UnreadableScan: one of them is damaged, or too large.
+    """
+    with reading("NIfTI"):
+        header, picture = _unpacked(header), _unpacked(picture)
+        # Where the size of the header, its mark, and the place of the picture stand, and as what.
+        second = header[4:8] == b"ni2\0"
+        size, mark, magic, place, kind = (
+            (540, 4, b"n+2\0", 168, "q") if second else (348, 344, b"n+1\0", 108, "f")
+        )
+        order = "<" if header[:4] == struct.pack("<i", size) else ">"
+        begin = int(struct.unpack_from(order + kind, header, place)[0])
+        if begin < 0:
+            raise ValueError("the picture lies before its file")
+        single = bytearray(header[:size]) + bytes(4)
+        single[mark : mark + 4] = magic
+        struct.pack_into(order + kind, single, place, size + 4)
+        return bytes(single) + picture[begin:]
+
+
 def _unpacked(data: bytes) -> bytes:
     if not data.startswith(_GZIP):
         return data
@@ -85,7 +109,7 @@ def _read(data: bytes, name: str, digest: str) -> Series:
     if b"ni1\0" in data[344:348] or b"ni2\0" in data[4:8]:
         raise UnreadableScan(
             "This is the header of a NIfTI pair, whose picture is in another file (.img). "
-            "Convert the pair to a single .nii file."
+            "Give both files together, or convert the pair to a single .nii file."
         )
     kind = nibabel.Nifti2Image if data[4:8] == b"n+2\0" else nibabel.Nifti1Image
     image = kind.from_bytes(data)
