@@ -1,7 +1,7 @@
 """Many scans and series read in the background, and the rows that come of them, the most suspicious first.
 
-A row keeps a small picture and the numbers, not the pixels. The files themselves are held by the items, as they
-came, until the list is emptied: a file on disk is read from there.
+A row keeps a small picture and the numbers, not the pixels. The files themselves are held by the items, as
+they came, until the list is emptied; what lies on disk is read from there.
 """
 
 from __future__ import annotations
@@ -86,8 +86,8 @@ STATES = ("known", "refused", "unread")
 def suspicion(row: Row) -> tuple:
     """By which rows are sorted, the most suspicious first.
 
-    First what the gate lets through, by the probability of any tumour; then what it refuses and then what could
-    not be read, as they came: of these the model says nothing.
+    First what the gate lets through, by the probability of any tumour; then what it refuses and then what
+    could not be read, as they came: of these the model says nothing.
     """
     return STATES.index(row.state), -row.tumour if row.state == "known" else 0, row.number
 
@@ -193,7 +193,7 @@ class Worklist:
             )
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until nothing runs: all is done, or it was stopped. False where that took too long (seconds)."""
+        """Wait until nothing runs; False where that took longer than `timeout`, in seconds."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._is_running(), timeout)
 

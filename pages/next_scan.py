@@ -48,7 +48,12 @@ def _open() -> None:
 
 
 def show_next() -> None:
-    """Previous, next and back to the list; nothing where what is open does not come from the worklist."""
+    """Previous, next and back to the list; nothing where what is open does not come from the worklist.
+
+    Where several scans were dropped in Review, it goes to the worklist, which has them read.
+    """
+    if st.session_state.get("handed_over"):
+        st.switch_page("pages/worklist.py")
     walk = st.session_state.get("walk")
     if walk is None or walk.item is None or st.session_state.get("item") is not walk.item:
         return
@@ -56,7 +61,12 @@ def show_next() -> None:
         if st.button(words.BACK, icon=":material/arrow_back:", key="walk-back"):
             st.switch_page("pages/worklist.py")
         st.button(
-            words.PREVIOUS, key="walk-previous", on_click=_step, args=(-1,), disabled=walk.at == 0, shortcut="P"
+            words.PREVIOUS,
+            key="walk-previous",
+            on_click=_step,
+            args=(-1,),
+            disabled=walk.at == 0,
+            shortcut="P",
         )
         st.button(
             words.NEXT,

@@ -79,7 +79,7 @@ def show_samples(key: str) -> None:
     with st.container(horizontal=True, key=key):
         for sample in load_samples():
             with st.container(width=150):
-                st.image(pictures[sample.name], width=150)
+                st.image(pictures[sample.name], width=150, alt="")
                 st.button(
                     sample.title,
                     key=f"{key}-{sample.name}",
@@ -270,7 +270,8 @@ def show_enhancement(scan: Scan, read_with: Settings) -> None:
 
 
 def show_preview(scan: Scan, settings: Settings) -> None:
-    st.image(as_png(changed(scan.digest, scan.gray, *settings)), width="stretch")
+    alt = words.preview(scan.name, *settings)
+    st.image(as_png(changed(scan.digest, scan.gray, *settings)), width="stretch", alt=alt)
 
 
 st.html(
@@ -300,6 +301,9 @@ st.html(
 )
 
 opened.start()
+# Dropped here, more than one: a list's matter.
+if st.session_state.get("handed_over"):
+    st.switch_page("pages/worklist.py")
 show_next()
 scan, series = st.session_state.scan, st.session_state.series
 is_empty = scan is None and series is None

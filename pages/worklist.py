@@ -16,7 +16,6 @@ from brat import CLASS_NAMES, CLASSES, CORES, WEIGHTS
 from brat.figures import percent
 from brat.intake import File, sort_out
 from brat.pool import Readers
-from brat.scans import UnreadableScan
 from brat.spreadsheet import as_csv, as_xlsx
 from brat.worklist import STATES, Row, Worklist, files_in, records, suspicion
 from pages.configuration import setting
@@ -30,6 +29,12 @@ if TYPE_CHECKING:
 
 LEVEL = 0.95
 """Of the prediction set that is shown."""
+
+HEIGHT = 48
+"""Of a row, in pixels."""
+
+ROWS = 12
+"""Seen at a time."""
 
 ORDERS: dict[str, Callable[[Row], tuple]] = {
     "suspicion": suspicion,
@@ -103,7 +108,10 @@ def show_intake(work: Worklist) -> None:
         if not isinstance(root, str):
             st.markdown(words.FOLDERS_OFF)
             return
-        with st.form("worklist-folder", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
+        with (
+            st.form("worklist-folder", border=False),
+            st.container(horizontal=True, vertical_alignment="bottom"),
+        ):
             path = st.text_input(words.FOLDER_PATH, placeholder=root)
             if st.form_submit_button(words.FOLDER_ADD):
                 work.add(lambda: sort_out(files_in(path, root)))
@@ -116,7 +124,7 @@ def is_due(count: int) -> bool:
 
 
 def show_progress(work: Worklist, was_running: bool) -> None:
-    """How far it is, and the ways to stop it and to go on; draws the page again when there is more to show."""
+    """How far it is, with stop and go on; draws the page again when there is more to show."""
     now = work.progress()
     if now.running != was_running or is_due(now.done):
         st.rerun()
@@ -144,28 +152,31 @@ def opinions(rows: Sequence[Row], digest: str) -> dict[str, Case] | None:
 
 
 def show_choices(rows: list[Row], kept: dict[str, Case] | None) -> list[Row]:
-    """Search, filter and order; the rows that are left, as they are to be shown."""
-    search, order = st.columns([3, 2])
-    wanted = search.text_input(words.SEARCH, placeholder=words.SEARCH_HINT, key="worklist-search")
+    """Search, order and filter; the rows that are left, as they are to be shown."""
+    # What is set here is still set when one comes back from Review.
+    lasting = {"persist_state": "session"}
+    search, order, more = st.columns([4, 3, 1], vertical_alignment="bottom")
+    wanted = search.text_input(words.SEARCH, placeholder=words.SEARCH_HINT, key="worklist-search", **lasting)
     chosen = order.selectbox(
         words.ORDER,
         list(ORDERS),
         format_func=words.ORDERS.get,
         key="worklist-order",
         help=words.ORDER_HELP,
-        persist_state="session",
+        **lasting,
     )
-    with st.expander(words.FILTER):
-        reading, gate, verdict = st.columns(3)
-        labels = reading.multiselect(
-            words.READING, CLASSES, format_func=CLASS_NAMES.get, key="worklist-labels"
+    with more.popover(words.FILTER, width="stretch"):
+        labels = st.multiselect(
+            words.READING, CLASSES, format_func=CLASS_NAMES.get, key="worklist-labels", **lasting
         )
-        states = gate.multiselect(words.GATE, STATES, format_func=words.STATES.get, key="worklist-states")
+        states = st.multiselect(
+            words.GATE, STATES, format_func=words.STATES.get, key="worklist-states", **lasting
+        )
         verdicts = []
         if kept is not None:
             named = {**VERDICTS, "": words.NO_VERDICT}
-            verdicts = verdict.multiselect(
-                words.VERDICT, list(named), format_func=named.get, key="worklist-verdicts"
+            verdicts = st.multiselect(
+                words.VERDICT, list(named), format_func=named.get, key="worklist-verdicts", **lasting
             )
     left = [
         row
@@ -206,7 +217,7 @@ def as_table(rows: Sequence[Row], kept: dict[str, Case] | None) -> pd.DataFrame:
             for row in rows
         ],
         words.READING: [reading_of(row) for row in rows],
-        words.TUMOUR: [row.tumour if row.state == "known" else None for row in rows],
+        words.TUMOUR: [100 * row.tumour if row.state == "known" else None for row in rows],
         words.FILE: [row.item.name for row in rows],
         words.SET: [set_of(row) for row in rows],
         words.GATE: [gate_of(row) for row in rows],
@@ -238,26 +249,27 @@ _NO_EXPORT = """<style>
 </style>"""
 
 
-def show_rows(rows: list[Row], kept: dict[str, Case] | None) -> None:
-    """The table; a row opens its scan, a heading sorts."""
+def show_rows(rows: list[Row], kept: dict[str, Case] | None) -> Row | None:
+    """The table, in which the box of a row opens its scan and a heading sorts; the row of a chosen cell."""
     st.html(_NO_EXPORT)
     config = st.column_config
     # Its rows are known by their places: another table must be another widget, or a late click would open
     # another scan than the one that was meant.
-    key = f"worklist-{hash(tuple(row.number for row in rows))}-{st.session_state.setdefault('worklist_turn', 0)}"
+    key = f"worklist-{hash(tuple(row.number for row in rows))}-{turn()}"
     with st.container(key="worklist-rows"):
         chosen = st.dataframe(
             as_table(rows, kept),
             key=key,
             hide_index=True,
-            row_height=48,
+            height=HEIGHT * (min(len(rows), ROWS) + 1),
+            row_height=HEIGHT,
             placeholder=words.NOT_SAID,
             column_config={
                 words.NUMBER: config.NumberColumn(width=48),
                 words.PICTURE: config.ImageColumn(width=64),
-                words.READING: config.TextColumn(width=170),
+                words.READING: config.TextColumn(width=170, help=words.READING_HELP),
                 words.TUMOUR: config.ProgressColumn(
-                    width=130, min_value=0, max_value=1, format="percent", help=words.TUMOUR_HELP
+                    width=130, min_value=0, max_value=100, format="%.0f %%", help=words.TUMOUR_HELP
                 ),
                 words.FILE: config.TextColumn(width=220),
                 words.SET: config.TextColumn(width=180, help=words.SET_HELP),
@@ -267,21 +279,27 @@ def show_rows(rows: list[Row], kept: dict[str, Case] | None) -> None:
                 words.REMARK: config.TextColumn(width=420),
             },
             on_select="rerun",
-            selection_mode=["single-row", "single-column"],
+            # A cell is chosen by Tab and the arrows as well: no reason to leave the page.
+            selection_mode=["single-row", "single-column", "single-cell"],
             alt=words.TABLE,
         ).selection
     if chosen.columns:
-        order = BY_HEADING.get(chosen.columns[0])
-        if order:
+        if order := BY_HEADING.get(chosen.columns[0]):
             st.session_state.worklist_sort = order
         st.session_state.worklist_turn += 1
         st.rerun()
     if chosen.rows:
         go_to(rows[chosen.rows[0]], rows)
+    return rows[chosen.cells[0][0]] if chosen.cells else None
+
+
+def turn() -> int:
+    """Counts what was opened, so that what was chosen is not chosen still when one comes back."""
+    return st.session_state.setdefault("worklist_turn", 0)
 
 
 def go_to(row: Row, rows: list[Row]) -> None:
-    """Open a row in Review, or say why it cannot be."""
+    """Open a row in Review, where it can be."""
     if row.problem:
         st.warning(words.cannot_open(row.item.name, row.problem))
         return
@@ -290,24 +308,36 @@ def go_to(row: Row, rows: list[Row]) -> None:
     st.switch_page("pages/review.py")
 
 
-def show_ways(rows: list[Row]) -> None:
-    """Into Review by keyboard: from the top, or by name."""
-    readable = [row for row in rows if not row.problem]
+def show_ways(rows: list[Row], chosen: Row | None) -> None:
+    """Into Review: from the top or from the chosen row, and by name."""
+    first = chosen or next((row for row in rows if not row.problem), None)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         if st.button(
-            words.OPEN_FIRST, type="primary", icon=":material/play_arrow:", disabled=not readable, key="worklist-first"
+            words.open_from(chosen and chosen.number),
+            icon=":material/play_arrow:",
+            disabled=first is None or bool(first.problem),
+            key="worklist-first",
         ):
-            go_to(readable[0], rows)
-        chosen = st.selectbox(
+            go_to(first, rows)
+        # Their numbers, because the widget gives back a copy of what is chosen.
+        readable = {row.number: row for row in rows if not row.problem}
+        by_name = st.selectbox(
             words.OPEN_BY_NAME,
-            readable,
+            list(readable),
             index=None,
-            format_func=lambda row: words.row(row.number, row.item.name, reading_of(row)),
+            format_func=lambda number: words.row(
+                number, readable[number].item.name, reading_of(readable[number])
+            ),
             placeholder=words.OPEN_HINT,
-            key=f"worklist-open-{st.session_state.setdefault('worklist_turn', 0)}",
+            key=f"worklist-open-{turn()}",
         )
+    if by_name:
+        go_to(readable[by_name], rows)
     if chosen:
-        go_to(chosen, rows)
+        # In full, what the table may cut. A file's name is no Markdown.
+        st.text(
+            f"{words.row(chosen.number, chosen.item.name, reading_of(chosen))}\n{remark_on(chosen)}".strip()
+        )
 
 
 def show_unread(rows: list[Row]) -> None:
@@ -367,31 +397,38 @@ if order := state.pop("worklist_sort", None):
     state["worklist-order"] = order
 
 st.title(words.TITLE, anchor=False)
-st.markdown(words.WELCOME)
-show_intake(work)
 now = work.progress()
 rows = work.rows()
 state.worklist_drawn = (len(rows), time.monotonic())
+if now.total or now.sorting:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(words.summary(rows), width="stretch")
+        with st.popover(words.MORE, icon=":material/add:"):
+            show_intake(work)
+        st.button(
+            words.EMPTY, key="worklist-empty", icon=":material/delete_sweep:", on_click=empty, args=(work,)
+        )
+else:
+    st.markdown(words.WELCOME)
+    show_intake(work)
 for problem in work.problems():
     st.error(problem)
 st.fragment(show_progress, run_every=1.0 if now.running else None)(work, now.running)
-if not now.total:
-    st.stop()
-counted = [sum(row.state == one for row in rows) for one in STATES]
-suspected = sum(row.state == "known" and row.label != "no_tumor" for row in rows)
-with st.container(horizontal=True, vertical_alignment="center"):
-    st.markdown(words.summary(suspected, counted[0] - suspected, *counted[1:]), width="stretch")
-    st.button(words.EMPTY, key="worklist-empty", icon=":material/delete_sweep:", on_click=empty, args=(work,))
 if not rows:
     st.stop()
+
 digest = model((WEIGHTS / "model.tflite").stat().st_mtime)
 kept = opinions(rows, digest)
 shown = show_choices(rows, kept)
 if shown:
+    # What is chosen in the table is said above it.
+    ways = st.container()
     st.caption(f"{words.shown(len(shown), len(rows))} {words.CLICK}")
-    show_ways(shown)
-    show_rows(shown, kept)
+    chosen = show_rows(shown, kept)
+    with ways:
+        show_ways(shown, chosen)
 else:
     st.markdown(words.EMPTY_FILTER)
+st.caption(words.CAVEAT)
 show_unread(rows)
 show_export(rows, digest, kept)

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from brat.worklist import Progress
+from collections.abc import Sequence
+
+from brat.worklist import Progress, Row
 
 TITLE = "Worklist"
 WELCOME = (
-    "Reads many scans and lists them, the most suspicious first; open one in *Review* and go on from there to "
-    "the next. Files of one series become one row. **Not a medical device:** the order is the model's guess, "
-    "and a scan far down is not a scan without a tumour."
+    "Reads many scans and lists them, the most suspicious first; open one in *Review* and go on from there "
+    "to the next. Files of one series become one row. **Not a medical device.**"
 )
+CAVEAT = (
+    "The order is the model's guess: a scan far down is not a scan without a tumour. Not a medical device, "
+    "not for diagnosis."
+)
+MORE = "Add scans"
 UPLOAD = "Drop scans here: files, or a folder packed as ZIP"
 UPLOAD_HELP = (
-    "PNG, JPEG, BMP, TIFF, WebP, DICOM, NIfTI. What you drop is added to the list. It is held in memory until "
-    "the list is emptied or the page is closed, and is not stored."
+    "PNG, JPEG, BMP, TIFF, WebP, DICOM, NIfTI. What you drop is added to the list. It is held in memory "
+    "until the list is emptied or the page is closed, and is not stored."
 )
 
 FOLDER = "A folder of this computer"
 FOLDER_PATH = "Path of the folder"
 FOLDER_ADD = "Add"
-FOLDERS_OFF = """Off. Where the app runs on your own computer, an entry in `.streamlit/secrets.toml` turns it on
-and says what may be read, that folder and all below it. Whoever can open the page can then read the scans there.
+FOLDERS_OFF = """Off. Where the app runs on your own computer, an entry in `.streamlit/secrets.toml` turns it
+on and says what may be read: that folder and all below it. Whoever can open the page can then read the scans
+there.
 
 ```toml
 [worklist]
@@ -50,12 +57,14 @@ ORDERS = {
     "number": "As given",
 }
 ORDER_HELP = (
-    "Most suspicious first: what the gate lets through, by the probability of any tumour; then what it refuses, "
-    "then what could not be read, as given: of these the model says nothing, so look at them yourself."
+    "Most suspicious first: what the gate lets through, by the probability of any tumour; then what it "
+    "refuses, then what could not be read, as given: of these the model says nothing, so look at them "
+    "yourself."
 )
 
 NUMBER = "No."
 PICTURE = "Scan"
+READING_HELP = "The likeliest answer and its probability."
 TUMOUR = "Any tumour"
 TUMOUR_HELP = "Probability of any of the three tumours, by which the list is sorted."
 SET = "95 % set"
@@ -70,17 +79,20 @@ KNOWN = "let through"
 REFUSED = "refused"
 NO_CLASS = "no class"
 NOT_SAID = "–"
-TABLE = "The scans that were read, in the order chosen. The names can be searched above; open one by name below."
+TABLE = (
+    "The scans that were read, in the order chosen. The names can be searched above; open one by name below."
+)
 EMPTY_FILTER = "No scan meets these conditions."
 
-OPEN_FIRST = "Review from the top"
-OPEN_BY_NAME = "Open in Review"
-OPEN_HINT = "Choose a row of the table, or a file here"
-CLICK = "Choose a row, at its left end, to open it in *Review*; a column's heading to sort by it."
+OPEN_BY_NAME = "Open by name"
+OPEN_HINT = "Choose a file"
+CLICK = "The box at the left of a row opens it in *Review*; a heading sorts by its column."
 
 EXPORT = "Export"
 NAMES = "With file names"
-NAMES_HELP = "Off, so that no patient is named by a file's name. The number and the scan's hash say which is which."
+NAMES_HELP = (
+    "Off, so that no patient is named by a file's name. The number and the scan's hash say which is which."
+)
 CSV = "CSV"
 EXCEL = "Excel"
 
@@ -98,15 +110,22 @@ def progress(now: Progress) -> str:
     return SORTING
 
 
-def summary(suspected: int, clear: int, refused: int, unread: int) -> str:
+def summary(rows: Sequence[Row]) -> str:
     """What the list holds, as far as it was read."""
-    parts = [
-        f"**{suspected}** read as a tumour",
-        f"**{clear}** as no tumour",
-        f"**{refused}** refused by the gate",
-        f"**{unread}** could not be read",
-    ]
-    return " · ".join(parts)
+    known = [row.label for row in rows if row.state == "known"]
+    clear = known.count("no_tumor")
+    counts = {
+        "read as a tumour": len(known) - clear,
+        "as no tumour": clear,
+        "refused by the gate": sum(row.state == "refused" for row in rows),
+        "could not be read": sum(row.state == "unread" for row in rows),
+    }
+    return " · ".join(f"**{count}** {what}" for what, count in counts.items())
+
+
+def open_from(number: int | None) -> str:
+    """On the button that begins to go through the list."""
+    return f"Review from No. {number}" if number else "Review from the top"
 
 
 def shown(count: int, total: int) -> str:
