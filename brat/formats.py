@@ -196,8 +196,8 @@ def _page(tried: dict[str, list[Trial]]) -> str:
             syntaxes="\n".join(f"- {name}" for name in _syntaxes()),
             libjpeg="installed" if installed else "not installed",
         ),
-        f"## Counts\n\nOf {date.today().isoformat()}. Each file is given by itself; the series of a folder are "
-        "in the tables below as well. A window is named by its centre and width.\n",
+        f"## Counts\n\nOf {date.today().isoformat()}. Each file is given by itself; the series of a folder "
+        "are in the tables below as well. A window is named by its centre and width.\n",
         _table(("Source", "Files", "Read", "Refused"), map(_counts, tried, tried.values())),
     ]
     refused = Counter(
