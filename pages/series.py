@@ -155,5 +155,5 @@ def show_numbers(read: SeriesReading) -> None:
         }
         for number, one in enumerate(read.slices, 1)
     )
-    st.dataframe(rows, hide_index=True)
+    st.dataframe(rows, hide_index=True, alt=words.TABLE)
     numbers("series", words.TABLE, rows)
