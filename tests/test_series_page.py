@@ -157,6 +157,13 @@ def test_a_series_of_dicom_in_an_archive():
     assert not page.exception
     assert viewer(page)["slices"][0]["scan"] != sent["slices"][0]["scan"]
     assert any("no longer as it was exported" in caption.value for caption in page.caption)
+    # A slice by itself is shown, and read, as it was in its series.
+    series = page.session_state.series
+    page.session_state.scan = series.windowed(series.presets[1]).stack()[1]
+    page.run()
+    assert not page.exception
+    assert page.radio[0].value == 1
+    assert any("no longer as it was exported" in caption.value for caption in page.caption)
 
 
 def test_a_series_that_cannot_be_read_leaves_the_scan():
