@@ -191,6 +191,7 @@ def show_numbers(read: SeriesReading) -> None:
     st.dataframe(
         rows.assign(read=rows["read"].map(CLASS_NAMES)),
         hide_index=True,
+        alt=words.TABLE,
         column_config={
             **words.COLUMNS,
             **rounded,
