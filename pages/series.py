@@ -197,6 +197,5 @@ def show_numbers(read: SeriesReading) -> None:
             **rounded,
             "distance": st.column_config.NumberColumn(words.DISTANCE, format="%.2f"),
         },
-        alt=words.TABLE,
     )
     numbers("series", words.TABLE, rows)
