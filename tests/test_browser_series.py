@@ -74,7 +74,7 @@ def test_through_a_stack_without_a_trip_to_the_server(page):
     is_at(page, 1)
     page.keyboard.press("ArrowDown")
     is_at(page, 2)
-    playwright.expect(page.locator("[data-ui=said]")).to_contain_text("Not a slice like those")
+    playwright.expect(page.locator("[data-ui=said]")).to_contain_text("Not a slice the model knows")
     page.keyboard.press("PageDown")
     is_at(page, 6)
     slider = page.get_by_role("slider", name="Slice")
@@ -122,6 +122,59 @@ def test_through_a_stack_without_a_trip_to_the_server(page):
 
     assert len(page.sent) == sent
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_slices_pass_by_without_waiting_and_nothing_moves(page):
+    is_at(page, 3)
+    passed = page.locator(".viewer").evaluate(
+        """async viewer => {
+            const [slider, canvas, ...places] =
+                ["[data-ui=slice]", "canvas.layer", ".stage", ".strip", "[data-ui=flip]", "[data-ui=save]"]
+                .map(one => viewer.querySelector(one));
+            const top = viewer.getBoundingClientRect().top;
+            const took = [], tops = [];
+            for (let round = 0; round < 3; round++) {
+                for (let index = 0; index <= Number(slider.max); index++) {
+                    const start = performance.now();
+                    slider.value = index;
+                    slider.dispatchEvent(new Event("input"));
+                    // Its name changes once it is painted.
+                    while (!canvas.ariaLabel.includes(`axial ${index + 1} of`)) {
+                        if (performance.now() - start > 5000) throw new Error(canvas.ariaLabel);
+                        await new Promise(resolve => setTimeout(resolve));
+                    }
+                    took.push(performance.now() - start);
+                    tops.push(places.map(one => one.getBoundingClientRect().top - top).join(" "));
+                }
+            }
+            return {took, tops: [...new Set(tops)]};
+        }"""
+    )
+    assert len(passed["tops"]) == 1
+    # Two frames; on a quiet machine half a frame.
+    assert sorted(passed["took"])[len(passed["took"]) // 2] < 33
+
+
+def test_a_finger_on_the_strip_turns_slices(page):
+    is_at(page, 3)
+    strip = page.locator("[data-ui=strip]")
+    strip.scroll_into_view_if_needed()
+    box = strip.bounding_box()
+    touch = page.context.new_cdp_session(page)
+    for kind, share in (("touchStart", 0.4), ("touchMove", 0.6), ("touchMove", 0.9)):
+        point = {"x": box["x"] + share * box["width"], "y": box["y"] + 20}
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [point]})
+    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    is_at(page, 6)
+
+
+def test_a_saved_picture_is_named_after_its_slice(page):
+    is_at(page, 3)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save picture").click()
+    name = download.value.suggested_filename
+    assert name.startswith("head.nii, axial 3 of 6-")
+    assert name.endswith(".png")
 
 
 def test_a_slice_alone_and_back(page):

@@ -13,7 +13,7 @@ VOLUME = "Volume"
 PLANES = {"acquired": "As acquired", "axial": "Axial", "coronal": "Coronal", "sagittal": "Sagittal"}
 
 NOT_READ = "Not read"
-UNLIKE = "Not a slice like those the model knows"
+UNLIKE = "Not a slice the model knows"
 TABLE = "Every slice: its answer, its probabilities and what the gate says."
 EVERY_SLICE = "Every slice as numbers"
 
