@@ -137,8 +137,9 @@ def blend(gray: np.ndarray, cam: np.ndarray, opacity: float, colour_map: str = "
     # In whole numbers, each level's colour weighed once: four times as fast as in floats, within one shade.
     levels = np.linspace(0, 1, 256)[:, np.newaxis, np.newaxis]
     weighed = np.round(_colours(colour_map) * (opacity * levels)).astype(np.uint8)
-    mixed = cv2.applyColorMap(cv2.convertScaleAbs(cam, alpha=255), weighed)
-    hidden = cv2.multiply(gray, cam, scale=opacity, dtype=cv2.CV_8U)
+    level = cv2.convertScaleAbs(cam, alpha=255)
+    mixed = cv2.applyColorMap(level, weighed)
+    hidden = cv2.multiply(gray, level, scale=opacity / 255)
     return cv2.add(mixed, cv2.cvtColor(cv2.subtract(gray, hidden), cv2.COLOR_GRAY2RGB), dst=mixed)
 
 

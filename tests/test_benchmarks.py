@@ -141,8 +141,10 @@ def test_command(limit, status, monkeypatch, tmp_path, capsys):
     assert main(command) == status
     printed = capsys.readouterr()
     written = json.loads(files[0].read_text())
-    (row,) = written["rows"]
+    row, *steps = written["rows"]
     assert (row["met"], row["regressed"]) == (status == 0, status == 1)
+    assert len(steps) >= 3
+    assert all(step["what"].startswith("Of which ") and step["met"] is None for step in steps)
     assert len(row["ours"]["values"]) == len(row["theirs"]["values"]) == 30
     assert ("worse than its aim by half: 512 x 512 PNG" in printed.err) == bool(status)
     # The page is what was printed, not another run's.
