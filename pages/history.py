@@ -11,9 +11,10 @@ from brat.agreement import Agreement, agreement, agreement_by
 from brat.agreement_figure import over_time
 from brat.cases import Case, StoreError, choices, find, picture_of, remove, to_csv
 from brat.figures import percent
-from pages.exhibits import figure, share, table
+from pages.exhibits import figure, table
 from pages.store import is_on, store
 from pages.words import history as words
+from pages.words.exhibits import share
 from pages.words.verdict import VERDICTS
 
 # Of a hash, what tells one from another for the eye.
