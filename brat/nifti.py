@@ -6,6 +6,9 @@ the front at the top of an axial one; of a sagittal slice the front is on the le
 
 from __future__ import annotations
 
+import contextlib
+import io
+import logging
 import zlib
 from collections.abc import Sequence
 
@@ -25,18 +28,23 @@ from brat.scans import (
 )
 from brat.series import Series, Stack
 
+# It reports what is odd in a header on the console.
+logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)
+
 PLANES = ("axial", "coronal", "sagittal")
 
 # The axis along which slices follow one another, that of their columns, and that of their rows.
 _AXES = {"axial": (2, 0, 1), "coronal": (1, 0, 2), "sagittal": (0, 1, 2)}
 
-MAX_UNPACKED = 1_000_000_000
+MAX_UNPACKED = 600_000_000
 """Bytes. What unpacks to more is refused: a hosted app has about 1 GB of memory."""
 
 MAX_VOXELS = 100_000_000
 """Of one volume."""
 
 _GZIP = b"\x1f\x8b"
+_MILLIMETRES = {"meter": 1000.0, "micron": 0.001}
+"""By the header's unit of length; millimetres where it names none."""
 
 
 def is_nifti(data: bytes) -> bool:
@@ -50,17 +58,26 @@ def is_nifti(data: bytes) -> bool:
     return head[344:348] in (b"n+1\0", b"ni1\0") or head[4:8] in (b"n+2\0", b"ni2\0")
 
 
-def read_nifti(data: bytes, name: str, digest: str) -> Series:
+def is_header(head: bytes) -> bool:
+    """Whether a file is, by its beginning, the header of a NIfTI pair, packed by gzip or not."""
+    if head.startswith(_GZIP):
+        with contextlib.suppress(zlib.error):
+            head = zlib.decompressobj(31).decompress(head, 400)
+    return head[344:348] == b"ni1\0" or head[4:8] == b"ni2\0"
+
+
+def read_nifti(data: bytes, name: str, digest: str, picture: bytes | None = None) -> Series:
     """A volume of three dimensions, or several of four.
 
     Args:
-        digest: SHA-256 of `data`.
+        digest: SHA-256 of `data`, or of both files of a pair.
+        picture: the other file (.img), where `data` is the header of a pair (.hdr).
 
     Raises:
         UnreadableScan: the file is damaged, too large, or holds something else than volumes.
     """
     with reading("NIfTI"):
-        return _read(_unpacked(data), name, digest)
+        return _read(_unpacked(data), name, digest, None if picture is None else _unpacked(picture))
 
 
 def _unpacked(data: bytes) -> bytes:
@@ -78,17 +95,16 @@ def _unpacked(data: bytes) -> bytes:
     return content
 
 
-def _read(data: bytes, name: str, digest: str) -> Series:
-    import nibabel
+def _read(data: bytes, name: str, digest: str, picture: bytes | None) -> Series:
+    from nibabel.affines import voxel_sizes
     from nibabel.orientations import apply_orientation, io_orientation
 
-    if b"ni1\0" in data[344:348] or b"ni2\0" in data[4:8]:
+    if is_header(data) and picture is None:
         raise UnreadableScan(
             "This is the header of a NIfTI pair, whose picture is in another file (.img). "
-            "Convert the pair to a single .nii file."
+            "Open both files together, or convert the pair to a single .nii file."
         )
-    kind = nibabel.Nifti2Image if data[4:8] == b"n+2\0" else nibabel.Nifti1Image
-    image = kind.from_bytes(data)
+    image = _image(data, picture)
     shape = image.shape + (1,) * (3 - len(image.shape))
     if len(shape) > 4 and all(size == 1 for size in shape[3:-1]):
         # Volumes may lie along a later dimension: (x, y, z, 1, t).
@@ -116,8 +132,9 @@ def _read(data: bytes, name: str, digest: str) -> Series:
         raise UnreadableScan(
             "This NIfTI file does not say how the volume lies in space. Export it again with its orientation."
         )
-    spacing = np.array(image.header.get_zooms()[:3] + (1.0,) * 3, float)[:3]
-    spacing = spacing[np.argsort(orientation[:, 0])]
+    # By the affine, as the orientation is: the pixel dimensions in the header may say something else.
+    spacing = voxel_sizes(image.affine)[np.argsort(orientation[:, 0])]
+    spacing = spacing * _MILLIMETRES.get(image.header.get_xyzt_units()[0], 1)
     spacing = np.where(np.isfinite(spacing) & (spacing > 0), spacing, 1.0)
 
     def volume(number: int) -> np.ndarray:
@@ -139,11 +156,11 @@ def _read(data: bytes, name: str, digest: str) -> Series:
 
     def cut(plane: str, number: int) -> Stack:
         # One at a time: a sequence of volumes would not fit.
-        if number not in held:
+        values = held.get(number)
+        if values is None:
             values = volume(number)
             held.clear()
             held[number] = values
-        values = held[number]
         return _stack(values, spacing, plane, number, name, kind, digest, window, has_colour)
 
     planes = tuple(plane for plane in PLANES if min(_size(first.shape, spacing, plane)) >= MIN_SIDE)
@@ -153,6 +170,19 @@ def _read(data: bytes, name: str, digest: str) -> Series:
             "Export it at its full resolution."
         )
     return Series(name, kind, "", digest, planes, volumes, window, (), cut)
+
+
+def _image(data: bytes, picture: bytes | None):
+    import nibabel
+
+    if picture is None:
+        kind = nibabel.Nifti2Image if data[4:8] == b"n+2\0" else nibabel.Nifti1Image
+        return kind.from_bytes(data)
+    kind = nibabel.Nifti2Pair if data[4:8] == b"ni2\0" else nibabel.Nifti1Pair
+    files = {"header": data, "image": picture}
+    return kind.from_file_map(
+        {name: nibabel.FileHolder(fileobj=io.BytesIO(content)) for name, content in files.items()}
+    )
 
 
 def _luminance(values: np.ndarray) -> np.ndarray:

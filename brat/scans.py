@@ -46,11 +46,24 @@ _READ = (
 _NOT_READ = (
     (0, b"GIF8", "a GIF picture"),
     (0, b"%PDF", "a PDF document"),
-    (0, b"PK\x03\x04", "a ZIP archive"),
     (0, b"\x1f\x8b", "a gzip archive"),
+    (0, b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (0, b"Rar!", "a RAR archive"),
+    (257, b"ustar", "a tar archive"),
     (0, b"\0\0\0\x0cjP  ", "a JPEG 2000 picture"),
     (4, b"ftyp", "a HEIC or AVIF photo, or a video"),
+    (0, b"NRRD", "an NRRD volume"),
+    (0, b"CDF\x01", "a MINC volume"),
+    (0, b"\x89HDF", "an HDF5 file, as MINC volumes are"),
+    (0, b"# === DATA DESCRIPTION FILE", "the header of a Philips PAR/REC volume"),
+    (344, b"ni1\0", "the header of a NIfTI volume"),
+    (0, b"\x5c\x01\0\0", "the header of an Analyze volume"),
+    (0, b"\0\0\x01\x5c", "the header of an Analyze volume"),
+)
+_OF_MANY = (
+    (0, b"PK\x03\x04", "a ZIP archive"),
     (344, b"n+1\0", "a NIfTI volume"),
+    (4, b"n+2\0", "a NIfTI volume"),
 )
 
 # TIFF tags.
@@ -216,9 +229,14 @@ def _read(data: bytes) -> Scan:
         raise UnreadableScan("The file is empty (0 bytes). Export the scan again and upload the new file.")
     what = "DICOM" if is_dicom(data) else _says(data, _READ)
     if not what:
+        if many := _says(data, _OF_MANY):
+            raise UnreadableScan(
+                f"This is {many}, and a single slice is wanted here. Open it as a series on the Review page, or "
+                "export the slice as a file of its own."
+            )
         other = _says(data, _NOT_READ)
         said = f"{other}, which is not read here" if other else "not an image, whatever its name says"
-        raise UnreadableScan(f"This is {said}. Upload a PNG, JPEG, BMP, TIFF, WebP or DICOM file.")
+        raise UnreadableScan(f"This is {said}. Upload a PNG, JPEG, BMP, TIFF, WebP, DICOM or NIfTI file.")
     with reading(what):
         if what != "DICOM":
             return _read_raster(data, what)
