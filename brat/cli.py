@@ -114,6 +114,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     datasets.add_argument("folder", metavar="DIR")
     datasets.add_argument("--out", required=True, metavar="INDEX.csv")
+
+    formats = commands.add_parser(
+        "formats", help="try the files that pydicom, nibabel and nilearn ship, and write which are read"
+    )
+    formats.set_defaults(run=_formats)
+    formats.add_argument(
+        "--out", default="docs/formats.md", metavar="FILE.md", help="default: docs/formats.md"
+    )
     return parser
 
 
@@ -310,6 +318,14 @@ def _datasets(options: argparse.Namespace) -> int:
     slices = build(options.folder, options.out)
     groups = len({s.group for s in slices})
     print(f"Wrote {options.out}: {len(slices):,} slices in {groups:,} groups.")
+    return 0
+
+
+def _formats(options: argparse.Namespace) -> int:
+    from brat.formats import write_table
+
+    print(write_table(options.out))
+    print(f"Wrote {options.out}.")
     return 0
 
 

@@ -28,7 +28,7 @@ OPENED = (*SUFFIXES, ".nii", ".gz", ".hdr", ".img", ".zip")
 
 MAX_FILES = 10_000
 MAX_UNPACKED = 600_000_000
-"""Of an archive: files, and bytes in all, which stay in memory. A series of 500 slices of 512 x 512 has 260 MB."""
+"""Of an archive: files, and bytes in all, which stay in memory. 500 slices of 512 x 512 have 260 MB."""
 
 _ZIP = b"PK\x03\x04"
 _GZIP = b"\x1f\x8b"
@@ -271,7 +271,9 @@ def _of_archive(file: File) -> Iterator[File]:
 def _of_gzip(file: File) -> bytes:
     content = _gunzipped(file.read(), MAX_UNPACKED + 1)
     if len(content) > MAX_UNPACKED:
-        raise UnreadableScan(f"The file unpacks to over {MAX_UNPACKED // 1_000_000:,} MB. Export a single slice.")
+        raise UnreadableScan(
+            f"The file unpacks to over {MAX_UNPACKED // 1_000_000:,} MB. Export a single slice."
+        )
     return content
 
 
@@ -369,9 +371,7 @@ def _number(value) -> float | None:
 def _is_parallel(one: Sequence[float], other: Sequence[float]) -> bool:
     from brat.dicom import SAME_PLANE
 
-    return len(one) == len(other) and all(
-        abs(a - b) <= SAME_PLANE for a, b in zip(one, other, strict=True)
-    )
+    return len(one) == len(other) and all(abs(a - b) <= SAME_PLANE for a, b in zip(one, other, strict=True))
 
 
 def _order(members: Sequence[tuple[_Header, File]]) -> Callable[[tuple[_Header, File]], tuple]:

@@ -1,7 +1,7 @@
 """JPEG of 12 bits, decoded by GDCM: a plugin for pydicom's decoder of JPEG Extended (PS3.5 A.4.2).
 
-pydicom leaves it to pylibjpeg-libjpeg, which is under the GPL, and does not ask GDCM. GDCM gives the same values
-as libjpeg-turbo on pydicom's own file.
+pydicom leaves it to pylibjpeg-libjpeg, which is under the GPL, and does not ask GDCM. Of pydicom's own file
+GDCM makes the same values as libjpeg-turbo.
 """
 
 from __future__ import annotations

@@ -231,8 +231,8 @@ def _read(data: bytes) -> Scan:
     if not what:
         if many := _says(data, _OF_MANY):
             raise UnreadableScan(
-                f"This is {many}, and a single slice is wanted here. Open it as a series on the Review page, or "
-                "export the slice as a file of its own."
+                f"This is {many}, and a single slice is wanted here. Open it on the Review page, or export "
+                "the slice as a file of its own."
             )
         other = _says(data, _NOT_READ)
         said = f"{other}, which is not read here" if other else "not an image, whatever its name says"

@@ -170,6 +170,67 @@ def test_a_thin_volume_has_only_the_planes_that_can_be_read():
     assert opened(saved(nibabel.Nifti1Image(head()[:, :, 0], np.eye(4)))).planes == ("axial",)
 
 
+def pair() -> dict[str, bytes]:
+    """Header and picture in files of their own."""
+    image = nibabel.Nifti1Pair(head(), np.diag([1, 1.1, 1.2, 1]))
+    files = {name: io.BytesIO() for name in ("header", "image")}
+    image.to_file_map({name: nibabel.FileHolder(fileobj=file) for name, file in files.items()})
+    return {name: file.getvalue() for name, file in files.items()}
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_both_files_of_a_pair_are_one_volume(pack):
+    files = pair()
+    end = ".gz" if pack is gzip.compress else ""
+    items = sort_out(
+        [
+            File(f"brain.img{end}", pack(files["image"])),
+            File("other.nii", saved(nibabel.Nifti1Image(head(), np.eye(4)))),
+            File(f"Brain.hdr{end}", pack(files["header"])),
+        ]
+    )
+    assert [item.name for item in items] == ["other.nii", f"Brain.hdr{end}"]
+    series = load(items[1])
+    plain = opened(saved(nibabel.Nifti1Image(head(), np.diag([1, 1.1, 1.2, 1]))))
+    for plane in plain.planes:
+        np.testing.assert_array_equal(middle(series, plane), middle(plain, plane))
+    assert series.digest != plain.digest
+
+
+def test_half_a_pair_says_what_is_missing():
+    files = pair()
+    header, picture = sort_out([File("a.hdr", files["header"]), File("b.img", files["image"])])
+    with pytest.raises(UnreadableScan, match="Open both files together"):
+        load(header)
+    with pytest.raises(UnreadableScan, match="not an image"):
+        load(picture)
+    (cut,) = sort_out([File("a.hdr", files["header"]), File("a.img", files["image"][:1000])])
+    with pytest.raises(UnreadableScan, match="damaged"):
+        load(cut)
+
+
+@pytest.mark.parametrize(("unit", "mm"), [("mm", 1), ("meter", 1000), ("micron", 0.001), ("unknown", 1)])
+def test_lengths_are_in_millimetres_whatever_the_header_measures_in(unit, mm):
+    image = nibabel.Nifti1Image(head(), np.diag([2 / mm, 2 / mm, 3 / mm, 1]))
+    image.header.set_xyzt_units(unit)
+    stack = opened(saved(image)).stack("axial")
+    assert stack.positions[:2] == pytest.approx((0, 3))
+    assert stack[45].spacing == pytest.approx((2, 2))
+
+
+def test_where_a_header_disagrees_with_itself_the_affine_is_right():
+    data = bytearray(saved(nibabel.Nifti1Image(head(), np.diag([1, 1, 2, 1]))))
+    data[80:92] = np.array([5, 6, 7], "<f4").tobytes()
+    assert opened(bytes(data)).stack("axial").positions[:2] == (0, 2)
+
+
+def test_odd_headers_are_read_in_silence(capfd):
+    data = bytearray(saved(nibabel.Nifti1Image(head(), np.eye(4))))
+    data[80:84] = np.array([-1], "<f4").tobytes()
+    assert opened(bytes(data)).stack("axial")[45].gray.any()
+    assert capfd.readouterr() == ("", "")
+
+
 def refused(data: bytes) -> str:
     with pytest.raises(UnreadableScan) as caught:
         opened(data)
