@@ -7,8 +7,6 @@ PostgreSQL.
 
 from __future__ import annotations
 
-import csv
-import io
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
@@ -36,6 +34,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, column_property, ma
 from sqlalchemy.types import TypeDecorator
 
 from brat import CLASSES
+from brat.spreadsheet import as_csv
 
 if TYPE_CHECKING:
     from brat.reader import Reading
@@ -258,6 +257,13 @@ def kept(engine: Engine, scan: str, model: str) -> list[Case]:
         )
 
 
+def latest(engine: Engine, scans: Collection[str], model: str) -> dict[str, Case]:
+    """Of many scans and one model, the case that was kept last of each, by the scan's digest."""
+    query = select(Case).where(Case.model == model, Case.scan.in_(scans)).order_by(Case.time, Case.id)
+    with _session(engine) as session:
+        return {case.scan: case for case in session.scalars(query)}
+
+
 def find(
     engine: Engine,
     *,
@@ -370,18 +376,4 @@ def rows(cases: Iterable[Case]) -> list[dict[str, Any]]:
 
 def to_csv(cases: Iterable[Case]) -> bytes:
     """Cases as a CSV file that spreadsheets open rightly, in any script."""
-    table = rows(cases)
-    columns = list(dict.fromkeys(column for row in table for column in row))
-    buffer = io.StringIO(newline="")
-    writer = csv.DictWriter(buffer, columns)
-    writer.writeheader()
-    for row in table:
-        # A spreadsheet would run a note that begins like a formula.
-        free = {key: _no_formula(row[key]) for key in ("note", "reader")}
-        writer.writerow({**row, **free})
-    # The mark by which Excel knows UTF-8.
-    return buffer.getvalue().encode("utf-8-sig")
-
-
-def _no_formula(words: str) -> str:
-    return f"'{words}" if words.startswith(("=", "+", "-", "@", "\t", "\r")) else words
+    return as_csv(rows(cases))

@@ -115,13 +115,15 @@ def _parser() -> argparse.ArgumentParser:
     datasets.add_argument("folder", metavar="DIR")
     datasets.add_argument("--out", required=True, metavar="INDEX.csv")
 
-    formats = commands.add_parser(
-        "formats", help="try the files that pydicom, nibabel and nilearn ship, and write which are read"
-    )
+    formats = commands.add_parser("formats", help="try which files are read, and write it down")
     formats.set_defaults(run=_formats)
     formats.add_argument(
-        "--out", default="docs/formats.md", metavar="FILE.md", help="default: docs/formats.md"
+        "folders",
+        nargs="*",
+        metavar="DIR",
+        help="default: the test files that pydicom, nibabel and nilearn carry",
     )
+    formats.add_argument("--out", default="formats.md", metavar="FILE.md", help="default: formats.md")
     return parser
 
 
@@ -322,10 +324,10 @@ def _datasets(options: argparse.Namespace) -> int:
 
 
 def _formats(options: argparse.Namespace) -> int:
-    from brat.formats import write_table
+    from brat.formats import write_formats
 
-    print(write_table(options.out))
-    print(f"Wrote {options.out}.")
+    files, read = write_formats(options.out, options.folders)
+    print(f"Wrote {options.out}: {read} of {files} files are read.")
     return 0
 
 

@@ -1,245 +1,264 @@
-"""Which of the files that pydicom, nibabel and nilearn ship are read, as a table: `brat formats`.
+"""Which formats are read, found by trying: the files that pydicom, nibabel and nilearn ship, or a folder's.
 
-Every one goes through the door that the app has, and every slice in it is decoded. What raises anything but
-`UnreadableScan` stops the command.
+The page that it writes is docs/formats.md.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
-from collections.abc import Iterator, Sequence
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 from importlib.metadata import version
+from itertools import groupby
 from pathlib import Path
 
-from brat.intake import File, Item, load, sort_out
-from brat.scans import MIN_SIDE, Scan, UnreadableScan, is_dicom, reading
-from brat.series import Series
+from brat.intake import File, Item, load, other_volume, sort_out
+from brat.nifti import is_nifti
+from brat.scans import Scan, UnreadableScan, is_dicom, reading
+from brat.series import ACQUIRED, Series
 
 PACKAGES = ("pydicom", "nibabel", "nilearn")
-DECODERS = ("pylibjpeg", "pylibjpeg-openjpeg", "pylibjpeg-rle", "pyjpegls", "python-gdcm", "pillow")
+"""Of each, every file in a folder called data is tried, except for its own Python."""
 
-_NO_DATA = (".py", ".pyc", ".pyi")
-_FEW = 3
-"""Refused files of one folder, up to which each is named."""
+_INTRODUCTION = """\
+# Formats
+
+This page is written by `brat formats --out docs/formats.md`, which gives the files that three packages
+carry for their own tests to the same code that reads what is dropped on the app. Nothing is downloaded
+for it.
+
+What a file is, its content decides, and not its name.
+
+**Pictures** are read as PNG, JPEG, BMP, TIFF and WebP, of 8 or 16 bits, gray or in colour.
+
+**DICOM** is read with one frame or many, gray or in colour, with or without its preamble, packed by gzip
+or not. The files of one series become one, in the order in which they lie. It may be stored in these
+transfer syntaxes:
+
+{syntaxes}
+
+All of them are decoded by packages under MIT and Apache licences. pylibjpeg-libjpeg, which is under the
+GPL, is not needed: GDCM decodes JPEG of 12 bits (Process 4 of JPEG Extended) as well.
+
+**NIfTI** is read in its versions 1 and 2, as .nii or .nii.gz, with one volume or several, and as a pair
+of .hdr and .img that are given together.
+
+**ZIP archives** are unpacked, and what is in them is read as if it had been given by itself. A file
+packed by gzip is unpacked as well.
+
+Everything else is refused with a sentence that says what to do: documents without a picture, such as
+reports, plans, structure sets and DICOMDIR indices; pictures below 64 pixels a side, or of one shade all
+over; videos; damaged files; and volumes in the formats of other programs (Analyze, MGH, MINC, PAR/REC,
+AFNI, NRRD, MetaImage, ECAT), which have to be converted to NIfTI.
+"""
 
 
 @dataclass(frozen=True)
-class Row:
-    """What became of a file.
+class Trial:
+    """One file, or the files of one series.
 
     Attributes:
-        file: its path in its package.
-        is_of: what it is by its own header.
-        read_as: what it was read as; empty where it was refused.
-        problem: the sentence with which it was refused, or with which some of its slices were.
+        folder, name: where it lies below what was searched.
+        what: its transfer syntax, or what kind of file it is.
+        answer: what it was read as, or the sentence with which it was refused.
+        files: how many it is.
     """
 
-    file: str
-    is_of: str
-    read_as: str
-    problem: str = ""
+    folder: str
+    name: str
+    what: str
+    answer: str
+    is_read: bool
+    files: int = 1
 
 
-def write_table(out: str | Path) -> str:
-    """Try all files and write the table, in Markdown.
+def write_formats(out: str | Path, folders: Sequence[str] = ()) -> tuple[int, int]:
+    """Write the page; returns how many files it names, and how many of these are read.
 
-    Returns:
-        A summary, one line.
+    Args:
+        out: a Markdown file; its folder is made.
+        folders: to try these instead of what the packages carry.
+
+    Raises:
+        ValueError: there is no such folder.
     """
-    rows = {package: [_row(root, path) for root, path in shipped(package)] for package in PACKAGES}
-    everything = [row for of in rows.values() for row in of]
-    read = [row for row in everything if row.read_as]
-    summary = f"{len(everything)} files: {len(read)} read, {len(everything) - len(read)} refused."
-    Path(out).write_text("\n".join(_page(rows, summary)) + "\n")
-    return summary
+    missing = [folder for folder in folders if not Path(folder).is_dir()]
+    if missing:
+        raise ValueError(f"There is no folder {missing[0]}.")
+    if folders:
+        tried = {Path(folder).resolve().name: _tried(Path(folder)) for folder in folders}
+    else:
+        tried = {f"{name} {version(name)}": _tried(root, "data") for name, root in _installed()}
+    page = _page(tried)
+    if not folders:
+        page += _not_shipped()
+    Path(out).parent.mkdir(parents=True, exist_ok=True)
+    Path(out).write_text(page, encoding="utf-8")
+    alone = [trial for trials in tried.values() for trial in trials if trial.files == 1]
+    return len(alone), sum(trial.is_read for trial in alone)
 
 
-def shipped(package: str) -> Iterator[tuple[Path, Path]]:
-    """The package's folder, and each data file that it brings, in order; those of its tests too."""
-    root = _root(package)
-    for path in sorted(root.rglob("*")):
-        inside = path.relative_to(root)
-        if "data" in inside.parts[:-1] and path.is_file() and path.suffix not in _NO_DATA:
-            yield root, path
+def _installed() -> Iterator[tuple[str, Path]]:
+    for name in PACKAGES:
+        if found := importlib.util.find_spec(name):
+            yield name, Path(found.origin).parent
 
 
-def not_shipped() -> list[str]:
-    """Files that pydicom would have to download."""
-    data = _root("pydicom") / "data"
-    here = {path.name for path in data.rglob("*")}
-    return sorted(set(json.loads((data / "urls.json").read_text())) - here)
+def _tried(root: Path, within: str = "") -> list[Trial]:
+    """Every file by itself, and the series of each folder.
 
-
-def _root(package: str) -> Path:
-    from importlib.util import find_spec
-
-    found = find_spec(package)
-    if found is None:
-        raise ValueError(f'{package} is not installed. Run: pip install "bratum-scans[test]"')
-    return Path(found.origin).parent
-
-
-def _row(root: Path, path: Path) -> Row:
-    (item,) = sort_out([File(path.name, path)])
-    read_as, problem = _tried(item)
-    return Row(path.relative_to(root).as_posix(), _said_by_header(item.files[0]), read_as, problem)
-
-
-def _tried(item: Item) -> tuple[str, str]:
-    """What an item is read as, and the first sentence with which all of it, or a slice, is refused."""
-    try:
-        opened = load(item)
-    except UnreadableScan as error:
-        return "", str(error)
-    if isinstance(opened, Scan):
-        windows = _windows(len(opened.presets), opened.window is not None)
-        return f"{opened.kind}: {opened.width} x {opened.height}{windows}", ""
-    views, problem = [], ""
-    for plane in opened.planes:
-        for volume in range(opened.volumes):
-            size, refused = _tried_stack(opened, plane, volume)
-            problem = problem or refused
-        views.append(f"{size} {plane}")
-    windows = _windows(len(opened.presets), opened.window is not None)
-    return f"{opened.kind}: {', '.join(views)}{windows}", problem
-
-
-def _tried_stack(series: Series, plane: str, volume: int) -> tuple[str, str]:
-    stack, size, problem = series.stack(plane, volume), "", ""
-    for number in range(len(stack)):
-        try:
-            scan = stack[number]
-            size = f"{len(stack)} of {scan.width} x {scan.height}"
-        except UnreadableScan as error:
-            problem = problem or f"Slice {number + 1}: {error}"
-    return size, problem
-
-
-def _windows(presets: int, is_there: bool) -> str:
-    if not is_there:
-        return "; no window"
-    return (
-        f"; {presets} window{'s' if presets > 1 else ''} in its header"
-        if presets
-        else "; window by its values"
-    )
-
-
-def _said_by_header(file: File) -> str:
-    """What the file is, as pydicom or nibabel say, whether or not it is read."""
-    from brat.nifti import is_nifti
-
-    try:
-        if is_dicom(file.read(140)):
-            with reading("DICOM"):
-                return _dicom(file.read())
-        if is_nifti(file.read(1 << 16)):
-            with reading("NIfTI"):
-                return _nifti(file)
-    except UnreadableScan:
-        return "with a damaged header"
-    return ""
-
-
-def _dicom(data: bytes) -> str:
-    from pydicom import dcmread
-
-    header = dcmread(io.BytesIO(data), force=True, stop_before_pixels=True)
-    kind = header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID")
-    syntax = header.file_meta.get("TransferSyntaxUID")
-    said = [uid.name.removesuffix(" Storage") for uid in (kind, syntax) if uid]
-    if photometric := header.get("PhotometricInterpretation"):
-        said.append(photometric)
-    return ", ".join(said) or "DICOM"
-
-
-def _nifti(file: File) -> str:
-    import nibabel
-
-    if file.name.endswith(".hdr"):
-        return "header of a pair"
-    image = nibabel.load(file.source)
-    return f"{' x '.join(map(str, image.shape))}, {image.get_data_dtype()}"
-
-
-def _page(rows: dict[str, list[Row]], summary: str) -> Iterator[str]:
-    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    decoders = ", ".join(f"{name} {version(name)}" for name in DECODERS)
-    yield "# Which files are read"
-    yield ""
-    yield "<!-- made by `brat formats --out docs/formats.md` -->"
-    yield (
-        f"Every file that {versions} ship was given to the app's reader, and every slice in it was decoded "
-        f"(by {decoders})."
-    )
-    yield ""
-    yield (
-        f"**{summary}** Those refused are no pictures, or too small for the model (under {MIN_SIDE} pixels a "
-        "side), empty or damaged on purpose, or of a format that its sentence names."
-    )
-    yield ""
-    yield "| package | files | read | refused |"
-    yield "|---|---|---|---|"
-    for package, of in rows.items():
-        read = sum(bool(row.read_as) for row in of)
-        yield f"| {package} | {len(of)} | {read} | {len(of) - read} |"
-    for package, of in rows.items():
-        yield from [
-            "",
-            f"## {package}: read",
-            "",
-            "| file | what its header says | read as |",
-            "|---|---|---|",
-        ]
-        for row in of:
-            if row.read_as:
-                yield f"| `{row.file}` | {row.is_of} | {_outcome(row.read_as, row.problem)} |"
-        yield from ["", f"## {package}: refused", "", "| sentence | files |", "|---|---|"]
-        refused = [row for row in of if not row.read_as]
-        for sentence in dict.fromkeys(row.problem for row in refused):
-            yield f"| {sentence} | {_names([row for row in refused if row.problem == sentence])} |"
-    yield from ["", "## Several files at once", ""]
-    yield "Folders in which files of one series lie together, each given as a whole:"
-    yield from ["", "| folder | files of one series | read as, or refused with |", "|---|---|---|"]
-    for package in PACKAGES:
-        yield from _series(package)
-    yield from ["", "## Not tried", ""]
-    missing = not_shipped()
-    yield (
-        "What nilearn downloads when it is asked for, all its collections, and what pydicom does, "
-        f"{len(missing)} files: " + ", ".join(f"`{name}`" for name in missing) + "."
-    )
-
-
-def _names(rows: Sequence[Row]) -> str:
-    """Files by name, or as so many in their folder; with what they are where that is known."""
-    folders: dict[str, list[Row]] = {}
-    for row in rows:
-        folders.setdefault(row.file.rpartition("/")[0], []).append(row)
-    said = []
-    for folder, of in folders.items():
-        if len(of) > _FEW:
-            kinds = sorted({Path(row.file).suffix or "no suffix" for row in of})
-            said.append(f"{len(of)} in `{folder}` ({', '.join(kinds)})")
-        else:
-            said += [f"`{row.file}`" + (f" ({row.is_of})" if row.is_of else "") for row in of]
-    return "; ".join(said)
-
-
-def _series(package: str) -> Iterator[str]:
-    root = _root(package)
-    folders: dict[Path, list[Path]] = {}
-    for _, path in shipped(package):
-        folders.setdefault(path.parent, []).append(path)
-    for folder, paths in folders.items():
-        for item in sort_out([File(path.name, path) for path in paths]):
+    Args:
+        within: the name of a folder; what lies in none of this name is passed over.
+    """
+    paths = [
+        path
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+        and (not within or within in path.relative_to(root).parts[:-1])
+        and path.suffix not in (".py", ".pyc", ".pyi")
+    ]
+    trials = []
+    for folder, members in groupby(paths, key=lambda path: path.parent):
+        files = [File(path.name, path) for path in members]
+        place = folder.relative_to(root).as_posix()
+        for file in files:
+            items = sort_out([file])
+            trials.extend(_trial(place, item.name, _what(item, file), item) for item in items)
+        for item in sort_out(files):
             if len(item.files) > 1:
-                outcome = _outcome(*_tried(item))
-                names = ", ".join(f"`{file.name}`" for file in item.files)
-                yield f"| `{package}/{folder.relative_to(root).as_posix()}` | {names} | {outcome} |"
+                name = f"{item.files[0].name} … {item.files[-1].name}"
+                trials.append(_trial(place, name, f"{len(item.files)} files, given together", item))
+    return trials
 
 
-def _outcome(read_as: str, problem: str) -> str:
-    return f"{read_as}. {problem}".strip() if read_as else problem
+def _trial(folder: str, name: str, what: str, item: Item) -> Trial:
+    try:
+        return Trial(folder, name, what, _facts(load(item)), True, len(item.files))
+    except UnreadableScan as error:
+        return Trial(folder, name, what, str(error), False, len(item.files))
+
+
+def _facts(opened: Scan | Series) -> str:
+    """Its kind, slices, size and window."""
+    if isinstance(opened, Scan):
+        return f"{opened.kind}, {opened.width} x {opened.height}, {_window(opened)}"
+    stack = opened.stack()
+    first = stack[len(stack) // 2]
+    # Of a volume, slices of each plane; how many slices or frames otherwise, its kind says.
+    slices = f"{first.width} x {first.height}"
+    if stack.plane != ACQUIRED:
+        slices = ", ".join(f"{len(opened.stack(plane))} {plane}" for plane in opened.planes)
+    return f"{opened.kind}, {slices}, {_window(first)}"
+
+
+def _window(scan: Scan) -> str:
+    if scan.window is None:
+        return "no window"
+    return f"window {scan.window.center:.4g} / {scan.window.width:.4g}"
+
+
+def _what(item: Item, given: File) -> str:
+    """Args: given: the file that the item came in, as packed as it was."""
+    file = item.files[0]
+    head = file.read(65536)
+    if is_nifti(head):
+        return "NIfTI"
+    packed = "" if file.source is given.source else ", packed"
+    if is_dicom(head):
+        return _syntax(file) + packed
+    suffix = Path(file.name.removesuffix(".gz")).suffix
+    kind = f"a {suffix} file" if suffix else "a file without a suffix"
+    return (other_volume(head, file.name) or kind) + packed
+
+
+def _syntax(file: File) -> str:
+    import pydicom
+
+    try:
+        with reading("DICOM"):
+            found = pydicom.dcmread(io.BytesIO(file.read()), force=True, stop_before_pixels=True)
+            syntax = found.file_meta.get("TransferSyntaxUID")
+            return f"DICOM, {syntax.name}" if syntax else "DICOM, no transfer syntax given"
+    except UnreadableScan:
+        return "DICOM"
+
+
+def _page(tried: dict[str, list[Trial]]) -> str:
+    parts = [
+        _INTRODUCTION.format(syntaxes="\n".join(f"- {name}" for name in _syntaxes())),
+        f"## Counts\n\nOf {date.today().isoformat()}. Each file is given by itself; the series of a folder "
+        "are in the tables below as well. A window is named by its centre and width.\n",
+        _table(("Source", "Files", "Read", "Refused"), map(_counts, tried, tried.values())),
+    ]
+    refused = Counter(
+        # Of one reason, whatever numbers are in it.
+        re.sub(r"\b\d[\d,]*( x \d+)*", "…", trial.answer)
+        for trials in tried.values()
+        for trial in trials
+        if not trial.is_read and trial.files == 1
+    )
+    parts.append(_table(("Refused because", "Files"), refused.most_common()))
+    for source, trials in tried.items():
+        parts.append(f"## {source}\n")
+        parts.append(_table(("File", "What it is", "Read as, or why it is refused"), _rows(trials)))
+    return "\n".join(parts)
+
+
+def _syntaxes() -> list[str]:
+    from pydicom.pixels import get_decoder
+    from pydicom.uid import AllTransferSyntaxes
+
+    names = []
+    for uid in AllTransferSyntaxes:
+        try:
+            is_decoded = get_decoder(uid).is_available
+        except NotImplementedError:
+            continue
+        if is_decoded:
+            names.append(uid.name)
+    return names
+
+
+def _counts(source: str, trials: list[Trial]) -> tuple:
+    alone = [trial for trial in trials if trial.files == 1]
+    read = sum(trial.is_read for trial in alone)
+    return source, len(alone), read, len(alone) - read
+
+
+def _rows(trials: list[Trial]) -> Iterator[tuple]:
+    """A row for each file, but one for many of a folder that are refused alike, one after the other."""
+    for _, alike in groupby(
+        trials, key=lambda t: (t.folder, t.what, t.answer, t.is_read and t.name, t.files > 1)
+    ):
+        first, *others = alike
+        name = f"`{first.folder}/{first.name}`" if first.folder != "." else f"`{first.name}`"
+        if others:
+            name += f" to `{others[-1].name}` ({len(others) + 1} files)"
+        yield name, first.what, first.answer if first.is_read else f"*{first.answer}*"
+
+
+def _table(head: tuple, rows: Iterable[tuple]) -> str:
+    lines = [head, ("---",) * len(head), *rows]
+    return (
+        "\n".join(
+            "| " + " | ".join(str(cell).replace("|", "\\|").replace("\n", " ") for cell in line) + " |"
+            for line in lines
+        )
+        + "\n"
+    )
+
+
+def _not_shipped() -> str:
+    """What pydicom names, and would have to download."""
+    data = next((root / "data" for name, root in _installed() if name == "pydicom"), None)
+    if data is None or not (data / "urls.json").is_file():
+        return ""
+    named = json.loads((data / "urls.json").read_text(encoding="utf-8"))
+    here = {path.name for path in data.rglob("*")}
+    names = ", ".join(f"`{name}`" for name in sorted(set(named) - here))
+    return f"\n## Not tried\n\npydicom does not carry these files, but downloads them: {names}.\n"

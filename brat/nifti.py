@@ -6,9 +6,8 @@ the front at the top of an axial one; of a sagittal slice the front is on the le
 
 from __future__ import annotations
 
-import contextlib
-import io
 import logging
+import struct
 import zlib
 from collections.abc import Sequence
 
@@ -28,7 +27,7 @@ from brat.scans import (
 )
 from brat.series import Series, Stack
 
-# It reports what is odd in a header on the console.
+# It tells the console what is odd in a header, and mends it.
 logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)
 
 PLANES = ("axial", "coronal", "sagittal")
@@ -36,7 +35,7 @@ PLANES = ("axial", "coronal", "sagittal")
 # The axis along which slices follow one another, that of their columns, and that of their rows.
 _AXES = {"axial": (2, 0, 1), "coronal": (1, 0, 2), "sagittal": (0, 1, 2)}
 
-MAX_UNPACKED = 600_000_000
+MAX_UNPACKED = 500_000_000
 """Bytes. What unpacks to more is refused: a hosted app has about 1 GB of memory."""
 
 MAX_VOXELS = 100_000_000
@@ -58,26 +57,38 @@ def is_nifti(data: bytes) -> bool:
     return head[344:348] in (b"n+1\0", b"ni1\0") or head[4:8] in (b"n+2\0", b"ni2\0")
 
 
-def is_header(head: bytes) -> bool:
-    """Whether a file is, by its beginning, the header of a NIfTI pair, packed by gzip or not."""
-    if head.startswith(_GZIP):
-        with contextlib.suppress(zlib.error):
-            head = zlib.decompressobj(31).decompress(head, 400)
-    return head[344:348] == b"ni1\0" or head[4:8] == b"ni2\0"
-
-
-def read_nifti(data: bytes, name: str, digest: str, picture: bytes | None = None) -> Series:
+def read_nifti(data: bytes, name: str, digest: str) -> Series:
     """A volume of three dimensions, or several of four.
 
     Args:
-        digest: SHA-256 of `data`, or of both files of a pair.
-        picture: the other file (.img), where `data` is the header of a pair (.hdr).
+        digest: SHA-256 of `data`.
 
     Raises:
         UnreadableScan: the file is damaged, too large, or holds something else than volumes.
     """
     with reading("NIfTI"):
-        return _read(_unpacked(data), name, digest, None if picture is None else _unpacked(picture))
+        return _read(_unpacked(data), name, digest)
+
+
+def joined(header: bytes, picture: bytes) -> bytes:
+    """A NIfTI pair (.hdr and .img) as the single file that it could have been.
+
+    Raises:
+        UnreadableScan: one of them is damaged, or too large.
+    """
+    with reading("NIfTI"):
+        header, picture = _unpacked(header), _unpacked(picture)
+        # Where the size of the header, its mark, and the place of the picture stand, and as what.
+        second = header[4:8] == b"ni2\0"
+        size, mark, magic, place, kind = (
+            (540, 4, b"n+2\0", 168, "q") if second else (348, 344, b"n+1\0", 108, "f")
+        )
+        order = "<" if header[:4] == struct.pack("<i", size) else ">"
+        begin = int(struct.unpack_from(order + kind, header, place)[0])
+        single = bytearray(header[:size]) + bytes(4)
+        single[mark : mark + 4] = magic
+        struct.pack_into(order + kind, single, place, size + 4)
+        return bytes(single) + picture[begin:]
 
 
 def _unpacked(data: bytes) -> bytes:
@@ -95,16 +106,18 @@ def _unpacked(data: bytes) -> bytes:
     return content
 
 
-def _read(data: bytes, name: str, digest: str, picture: bytes | None) -> Series:
+def _read(data: bytes, name: str, digest: str) -> Series:
+    import nibabel
     from nibabel.affines import voxel_sizes
     from nibabel.orientations import apply_orientation, io_orientation
 
-    if is_header(data) and picture is None:
+    if b"ni1\0" in data[344:348] or b"ni2\0" in data[4:8]:
         raise UnreadableScan(
             "This is the header of a NIfTI pair, whose picture is in another file (.img). "
-            "Open both files together, or convert the pair to a single .nii file."
+            "Give both files together, or convert the pair to a single .nii file."
         )
-    image = _image(data, picture)
+    kind = nibabel.Nifti2Image if data[4:8] == b"n+2\0" else nibabel.Nifti1Image
+    image = kind.from_bytes(data)
     shape = image.shape + (1,) * (3 - len(image.shape))
     if len(shape) > 4 and all(size == 1 for size in shape[3:-1]):
         # Volumes may lie along a later dimension: (x, y, z, 1, t).
@@ -170,19 +183,6 @@ def _read(data: bytes, name: str, digest: str, picture: bytes | None) -> Series:
             "Export it at its full resolution."
         )
     return Series(name, kind, "", digest, planes, volumes, window, (), cut)
-
-
-def _image(data: bytes, picture: bytes | None):
-    import nibabel
-
-    if picture is None:
-        kind = nibabel.Nifti2Image if data[4:8] == b"n+2\0" else nibabel.Nifti1Image
-        return kind.from_bytes(data)
-    kind = nibabel.Nifti2Pair if data[4:8] == b"ni2\0" else nibabel.Nifti1Pair
-    files = {"header": data, "image": picture}
-    return kind.from_file_map(
-        {name: nibabel.FileHolder(fileobj=io.BytesIO(content)) for name, content in files.items()}
-    )
 
 
 def _luminance(values: np.ndarray) -> np.ndarray:

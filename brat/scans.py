@@ -47,18 +47,11 @@ _NOT_READ = (
     (0, b"GIF8", "a GIF picture"),
     (0, b"%PDF", "a PDF document"),
     (0, b"\x1f\x8b", "a gzip archive"),
-    (0, b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (0, b"7z\xbc\xaf", "a 7z archive"),
     (0, b"Rar!", "a RAR archive"),
-    (257, b"ustar", "a tar archive"),
+    (257, b"ustar", "a TAR archive"),
     (0, b"\0\0\0\x0cjP  ", "a JPEG 2000 picture"),
     (4, b"ftyp", "a HEIC or AVIF photo, or a video"),
-    (0, b"NRRD", "an NRRD volume"),
-    (0, b"CDF\x01", "a MINC volume"),
-    (0, b"\x89HDF", "an HDF5 file, as MINC volumes are"),
-    (0, b"# === DATA DESCRIPTION FILE", "the header of a Philips PAR/REC volume"),
-    (344, b"ni1\0", "the header of a NIfTI volume"),
-    (0, b"\x5c\x01\0\0", "the header of an Analyze volume"),
-    (0, b"\0\0\x01\x5c", "the header of an Analyze volume"),
 )
 _OF_MANY = (
     (0, b"PK\x03\x04", "a ZIP archive"),
@@ -280,8 +273,11 @@ def is_dicom(data: bytes) -> bool:
     if data[128:132] == b"DICM":
         return True
     # Old exports lack the preamble: they begin with an element of group 2 or 8, which names its type
-    # by two capitals or, where types are implicit, goes on with a length whose high bytes are 0.
+    # by two capitals or, where types are implicit, goes on with a length whose high bytes are 0. Older
+    # ones still have the high byte first.
     capitals = data[4:6].isalpha() and data[4:6].isupper()
+    if data[:2] == b"\0\x08":
+        return capitals
     return data[:2] in (b"\x02\0", b"\x08\0") and (capitals or data[6:8] == b"\0\0")
 
 

@@ -162,16 +162,18 @@ def read_stack(stack: Stack, readers: Readers) -> Iterator[tuple[Scan | None, Sl
         Each slice, None where it is damaged, with what is known of it.
     """
 
-    def read(number: int) -> tuple[Scan | None, SliceReading]:
-        try:
-            scan = stack[number]
-        except UnreadableScan as error:
-            return None, SliceReading(problem=str(error))
-        if scan.gray.min() == scan.gray.max():
-            return scan, SliceReading(problem=NOTHING)
-        return scan, SliceReading.of(readers().read(scan.gray))
+    return in_order(lambda number: read_slice(stack, number, readers), range(len(stack)))
 
-    return in_order(read, range(len(stack)))
+
+def read_slice(stack: Stack, number: int, readers: Readers) -> tuple[Scan | None, SliceReading]:
+    """One slice of a stack, None where it is damaged, with what is known of it."""
+    try:
+        scan = stack[number]
+    except UnreadableScan as error:
+        return None, SliceReading(problem=str(error))
+    if scan.gray.min() == scan.gray.max():
+        return scan, SliceReading(problem=NOTHING)
+    return scan, SliceReading.of(readers().read(scan.gray))
 
 
 def spans(numbers: Sequence[int]) -> str:

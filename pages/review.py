@@ -12,14 +12,16 @@ from brat.explain import METHODS, MissingPackage, as_png, grad_cam, reference_ca
 from brat.figures import percent
 from brat.reader import REFER_FROM, Reader, Reading
 from brat.samples import load_samples
-from brat.scans import Scan, read_scan
+from brat.scans import Scan, Window, read_scan
 from pages import opened
+from pages.next_scan import show_next
 from pages.opened import back_to_series, open_slice, take_sample, take_upload
 from pages.reports import show_downloads
 from pages.series import show_series
 from pages.stability import show_stability
 from pages.verdict import verdict_form
 from pages.viewer import viewer
+from pages.windows import choose_window
 from pages.words import review as words
 
 Settings = tuple[float | None, float | None]
@@ -40,7 +42,12 @@ def reader() -> Reader:
     return Reader()
 
 
-# Few, because a changed scan takes up to 25 MB.
+# Few of either, because a scan takes up to 125 MB and a changed one 25.
+@st.cache_resource(max_entries=8, show_spinner=False, hash_funcs={Scan: lambda scan: scan.digest})
+def windowed(scan: Scan, window: Window) -> Scan:
+    return scan if window == scan.window else scan.windowed(window)
+
+
 @st.cache_resource(max_entries=8, show_spinner=False)
 def changed(digest: str, _gray: np.ndarray, clip_limit: float | None, change: float | None) -> np.ndarray:
     """A scan after CLAHE, brightness, both or (both None) neither."""
@@ -72,7 +79,7 @@ def show_samples(key: str) -> None:
     with st.container(horizontal=True, key=key):
         for sample in load_samples():
             with st.container(width=150):
-                st.image(pictures[sample.name], width=150)
+                st.image(pictures[sample.name], width=150, alt="")
                 st.button(
                     sample.title,
                     key=f"{key}-{sample.name}",
@@ -263,7 +270,8 @@ def show_enhancement(scan: Scan, read_with: Settings) -> None:
 
 
 def show_preview(scan: Scan, settings: Settings) -> None:
-    st.image(as_png(changed(scan.digest, scan.gray, *settings)), width="stretch")
+    alt = words.preview(scan.name, *settings)
+    st.image(as_png(changed(scan.digest, scan.gray, *settings)), width="stretch", alt=alt)
 
 
 st.html(
@@ -293,6 +301,10 @@ st.html(
 )
 
 opened.start()
+# Dropped here, more than one: a list's matter.
+if st.session_state.get("handed_over"):
+    st.switch_page("pages/worklist.py")
+show_next()
 scan, series = st.session_state.scan, st.session_state.series
 is_empty = scan is None and series is None
 
@@ -324,6 +336,8 @@ with st.container(horizontal=True, vertical_alignment="center"):
     if series:
         st.button(words.BACK, on_click=back_to_series, icon=":material/arrow_back:")
     st.markdown(f"**{scan.name}** · {scan.width} x {scan.height} · {scan.kind}")
+    if scan.window:
+        scan = windowed(scan, choose_window(scan.window, scan.presets, scan.digest))
     # Seven pictures that most readers never look at are not sent with every answer.
     samples = st.popover(words.SAMPLES, key="samples-open", on_change="rerun")
     if samples.open:
