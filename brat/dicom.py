@@ -27,6 +27,7 @@ from brat.codecs import Undecodable, decode
 from brat.scans import (
     MAX_PIXELS,
     Scan,
+    SeveralScans,
     UnreadableScan,
     Window,
     finite,
@@ -244,9 +245,9 @@ def read_dicom(data: bytes, digest: str) -> Scan:
     """
     file = Dicom(data, digest)
     if file.frames > 1:
-        raise UnreadableScan(
+        raise SeveralScans(
             f"This DICOM file holds {file.frames} frames, and a single slice is wanted here. "
-            "Open it as a series on the Review page, or export the slice as a file of its own."
+            "Open it on the Review page, or export the slice as a file of its own."
         )
     return file.scan()
 

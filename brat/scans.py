@@ -46,7 +46,6 @@ _READ = (
 _NOT_READ = (
     (0, b"GIF8", "a GIF picture"),
     (0, b"%PDF", "a PDF document"),
-    (0, b"\x1f\x8b", "a gzip archive"),
     (0, b"7z\xbc\xaf", "a 7z archive"),
     (0, b"Rar!", "a RAR archive"),
     (257, b"ustar", "a TAR archive"),
@@ -55,6 +54,7 @@ _NOT_READ = (
 )
 _OF_MANY = (
     (0, b"PK\x03\x04", "a ZIP archive"),
+    (0, b"\x1f\x8b", "a gzip archive"),
     (344, b"n+1\0", "a NIfTI volume"),
     (4, b"n+2\0", "a NIfTI volume"),
 )
@@ -68,6 +68,10 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 class UnreadableScan(ValueError):
     """A file that cannot be read as a scan; the message is written for the clinician."""
+
+
+class SeveralScans(UnreadableScan):
+    """A file that may hold many slices, where one is wanted: `brat.intake` opens it."""
 
 
 @dataclass(frozen=True)
@@ -223,7 +227,7 @@ def _read(data: bytes) -> Scan:
     what = "DICOM" if is_dicom(data) else _says(data, _READ)
     if not what:
         if many := _says(data, _OF_MANY):
-            raise UnreadableScan(
+            raise SeveralScans(
                 f"This is {many}, and a single slice is wanted here. Open it on the Review page, or export "
                 "the slice as a file of its own."
             )
