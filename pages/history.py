@@ -76,6 +76,7 @@ def show_cases(cases: list[Case]) -> Case | None:
         },
         on_select="rerun",
         selection_mode="single-row",
+        alt=words.TABLE,
     ).selection.rows
     return cases[rows[0]] if rows else None
 

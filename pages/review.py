@@ -23,6 +23,7 @@ from pages.verdict import verdict_form
 from pages.viewer import viewer
 from pages.windows import choose_window
 from pages.words import review as words
+from pages.words import windows as of_windows
 
 Settings = tuple[float | None, float | None]
 """CLAHE's clip limit and the change of brightness, a share of full scale; None where one is off."""
@@ -45,7 +46,7 @@ def reader() -> Reader:
 # Few of either, because a scan takes up to 125 MB and a changed one 25.
 @st.cache_resource(max_entries=8, show_spinner=False, hash_funcs={Scan: lambda scan: scan.digest})
 def windowed(scan: Scan, window: Window) -> Scan:
-    return scan if window == scan.window else scan.windowed(window)
+    return scan.windowed(window)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
@@ -336,13 +337,15 @@ with st.container(horizontal=True, vertical_alignment="center"):
     if series:
         st.button(words.BACK, on_click=back_to_series, icon=":material/arrow_back:")
     st.markdown(f"**{scan.name}** · {scan.width} x {scan.height} · {scan.kind}")
-    if scan.window:
-        scan = windowed(scan, choose_window(scan.window, scan.presets, scan.digest))
+    window = scan.window and choose_window(scan.window, scan.presets, scan.digest)
     # Seven pictures that most readers never look at are not sent with every answer.
     samples = st.popover(words.SAMPLES, key="samples-open", on_change="rerun")
     if samples.open:
         with samples:
             show_samples("samples")
+if window != scan.window:
+    st.caption(of_windows.other(window.center, window.width))
+    scan = windowed(scan, window)
 if sample := st.session_state.sample:
     st.caption(words.sample(sample.title, sample.origin))
 

@@ -244,7 +244,7 @@ def gate_of(row: Row) -> str:
 
 # The table's own export would name the files, and hold the pictures.
 _NO_EXPORT = """<style>
-    .st-key-worklist-rows [data-testid="stElementToolbarButton"]:has([aria-label="Download as CSV"])
+    .st-key-worklist-rows [data-testid="stElementToolbarButton"]:has([aria-label^="Download as CSV"])
         {display: none}
 </style>"""
 
@@ -351,6 +351,8 @@ def show_unread(rows: list[Row]) -> None:
             st.text(words.cannot_open(row.item.name, row.problem))
 
 
+# By itself, so that the buttons are those of the switch again at once.
+@st.fragment
 def show_export(rows: list[Row], digest: str, kept: dict[str, Case] | None) -> None:
     """All rows as files, made when they are asked for."""
     ordered = sorted(rows, key=suspicion)
@@ -431,4 +433,6 @@ else:
     st.markdown(words.EMPTY_FILTER)
 st.caption(words.CAVEAT)
 show_unread(rows)
-show_export(rows, digest, kept)
+# Of half a list somebody might take the file for the whole.
+if not now.running:
+    show_export(rows, digest, kept)

@@ -410,6 +410,6 @@ def test_another_window_makes_another_reading(review):
     width.set_value(width.value / 8).run()
     assert not review.exception
     assert answer(review) != before
-    assert any("no longer the scan as it was exported" in caption.value for caption in review.caption)
+    assert any("no longer as it was exported" in caption.value for caption in review.caption)
     review.radio(key=f"preset-{digest}").set_value(0).run()
     assert answer(review) == before

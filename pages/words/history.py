@@ -28,6 +28,7 @@ NOTE = "Note"
 SCAN = "Scan"
 SETS = "Sets"
 PICTURE = "The scan"
+TABLE = "The kept cases, the latest first"
 GATE = "Gate"
 
 NO_CLASS = "no class"

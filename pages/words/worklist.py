@@ -79,9 +79,7 @@ KNOWN = "let through"
 REFUSED = "refused"
 NO_CLASS = "no class"
 NOT_SAID = "–"
-TABLE = (
-    "The scans that were read, in the order chosen. The names can be searched above; open one by name below."
-)
+TABLE = "Scans that were read"
 EMPTY_FILTER = "No scan meets these conditions."
 
 OPEN_BY_NAME = "Open by name"
