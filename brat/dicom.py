@@ -162,12 +162,11 @@ class Dicom:
     def positions(self) -> list[float] | None:
         """Of each frame, millimetres along the normal of their plane.
 
-        None where the file does not say, where they do not lie in parallel, or where two lie in one place, as
-        those of different times do.
+        None where the file does not say, or where they do not lie in parallel.
         """
         headers = [self._header(frame) for frame in range(self.frames)]
         places = [position(header) for header in headers]
-        if None in places or len(set(places)) < len(places):
+        if None in places:
             return None
         planes = np.array([numbers(header.get(_ORIENTATION)) for header in headers])
         return places if np.ptp(planes, axis=0).max() <= SAME_PLANE else None

@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from brat.scans import SUFFIXES, Scan, UnreadableScan, checked, decode_scan, is_dicom, read_scan, reading
-from brat.series import Series, Stack
+from brat.series import ACQUIRED, Series, Stack
 
 OPENED = (*SUFFIXES, ".nii", ".hdr", ".img", ".gz", ".zip")
 """What a file dialog offers, and a folder is searched for."""
@@ -204,13 +204,22 @@ def _of_files(item: Item) -> Series:
 
     # One in which there is something speaks for all.
     first = _first_readable(decode, count)
-    headers = [_header(file) for file in item.files]
-    positions = _from_first([header and header.along for header in headers])
-    stack = Stack(count, decode, positions=positions, source=lambda index: item.files[index].read())
-    kind = f"{first.kind}, {count} slices"
-    planes = (stack.plane,)
+    places = [header and header.along for header in map(_header, item.files)]
+    volumes = _volumes(places)
+
+    def cut(plane: str, volume: int) -> Stack:
+        slices = volumes[volume]
+        return Stack(
+            len(slices),
+            lambda number: decode(slices[number]),
+            positions=_from_first([places[index] for index in slices]),
+            source=lambda number: item.files[slices[number]].read(),
+        )
+
+    kind = f"{first.kind}, {_size(volumes, 'slices')}"
     return Series(
-        item.name, kind, first.modality, digest, planes, 1, first.window, first.presets, lambda *_: stack
+        *(item.name, kind, first.modality, digest),
+        *((ACQUIRED,), len(volumes), first.window, first.presets, cut),
     )
 
 
@@ -227,23 +236,55 @@ def _of_frames(data: bytes, name: str) -> Series:
     digest = hashlib.sha256(data).hexdigest()
     with reading("DICOM"):
         file = Dicom(data, digest)
-        places = file.positions()
+        places = file.positions() or [None] * file.frames
     order = list(range(file.frames))
-    if places:
+    # Of one place, as in a film, frames stay as they are stored.
+    if len(set(places)) > 1:
         order.sort(key=places.__getitem__)
+    volumes = _volumes([places[frame] for frame in order])
 
     def decode(index: int) -> Scan:
         with reading("DICOM"):
-            scan = file.scan(order[index])
-        return replace(scan, name=f"{name}, {index + 1} of {file.frames}")
+            return file.scan(order[index])
 
     first = _first_readable(decode, file.frames)
-    positions = _from_first([places[frame] for frame in order]) if places else None
-    stack = Stack(file.frames, decode, positions=positions)
-    kind = f"{file.kind}, {file.frames} frames"
+
+    def cut(plane: str, volume: int) -> Stack:
+        frames = volumes[volume]
+        of = f", volume {volume + 1}" if len(volumes) > 1 else ""
+
+        def named(number: int) -> Scan:
+            return replace(decode(frames[number]), name=f"{name}{of}, {number + 1} of {len(frames)}")
+
+        return Stack(len(frames), named, positions=_from_first([places[order[index]] for index in frames]))
+
+    kind = f"{file.kind}, {_size(volumes, 'frames')}"
     return Series(
-        name, kind, file.modality, digest, (stack.plane,), 1, first.window, first.presets, lambda *_: stack
+        *(name, kind, file.modality, digest),
+        *((ACQUIRED,), len(volumes), first.window, first.presets, cut),
     )
+
+
+def _volumes(places: Sequence[float | None]) -> list[Sequence[int]]:
+    """Which slices, of those in order of place, make up each volume.
+
+    What was acquired again in the same places, at another time or with another weighting, is a volume of its
+    own. Where places are not known, or not every one has as many slices, all of them are one.
+    """
+    whole = [range(len(places))]
+    if None in places:
+        return whole
+    of_place: dict[float, list[int]] = {}
+    for index, place in enumerate(places):
+        of_place.setdefault(round(place, 3), []).append(index)
+    times = {len(slices) for slices in of_place.values()}
+    if len(times) > 1 or len(of_place) == 1:
+        return whole
+    return list(zip(*of_place.values(), strict=True))
+
+
+def _size(volumes: Sequence[Sequence[int]], what: str) -> str:
+    return f"{len(volumes[0])} {what}" + (f", {len(volumes)} volumes" if len(volumes) > 1 else "")
 
 
 def _first_readable(decode: Callable[[int], Scan], count: int) -> Scan:
@@ -430,7 +471,7 @@ def _natural(name: str) -> list:
 
 
 def _from_first(places: Sequence[float | None]) -> list[float] | None:
-    if None in places:
+    if None in places or len(set(places)) == 1 < len(places):
         return None
     return [place - places[0] for place in places]
 

@@ -400,6 +400,8 @@ def _turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
 
 def finite(pixels: np.ndarray) -> np.ndarray:
     """Put the darkest value where there is no number, the brightest where it is infinite."""
+    if pixels.dtype.kind in "iub":
+        return pixels
     known = np.isfinite(pixels)
     if known.all():
         return pixels

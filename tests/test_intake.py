@@ -415,6 +415,56 @@ def test_frames_that_are_not_parallel_stay_as_they_are_stored():
     assert stack.positions is None
 
 
+@pytest.mark.parametrize("is_interleaved", [False, True])
+def test_slices_acquired_twice_in_the_same_places_are_two_volumes(is_interleaved):
+    files = []
+    for n in range(12):
+        place, volume = (n // 2, n % 2) if is_interleaved else (n % 6, n // 6)
+        data = slice_of(n, InstanceNumber=n, ImagePositionPatient=[0, 0, 3 * place], SeriesNumber=volume)
+        files.append(File(f"{n}", data))
+    series = load(sort_out(shuffled(files))[0])
+    assert (series.volumes, series.kind) == (2, "DICOM MR, 12-bit, 6 slices, 2 volumes")
+    first, second = series.stack(), series.stack(volume=1)
+    assert first.positions == second.positions == (0, 3, 6, 9, 12, 15)
+    expected = [range(0, 12, 2), range(1, 12, 2)] if is_interleaved else [range(6), range(6, 12)]
+    for stack, of in zip((first, second), expected, strict=True):
+        assert [int(scan.pixels[0, 0]) for scan in stack] == list(of)
+        assert pydicom.dcmread(io.BytesIO(stack.source(2))).InstanceNumber == of[2]
+
+
+def test_a_slice_too_many_makes_no_volume():
+    files = [File(str(n), slice_of(n, ImagePositionPatient=[0, 0, n % 3])) for n in range(7)]
+    series = load(sort_out(files)[0])
+    assert series.volumes == 1
+    assert len(series.stack()) == 7
+    assert series.stack().positions == (0, 0, 0, 1, 1, 2, 2)
+
+
+def test_slices_of_one_place_are_in_order_of_their_numbers():
+    files = [File(str(n), slice_of(n, ImagePositionPatient=[0, 0, 1], InstanceNumber=n)) for n in range(5)]
+    series = load(sort_out(shuffled(files))[0])
+    assert numbers(series) == [0, 1, 2, 3, 4]
+    assert series.stack().positions is None
+
+
+def test_frames_of_the_same_places_are_volumes():
+    def group(place):
+        item, position = Dataset(), Dataset()
+        position.ImagePositionPatient = [0, 0, place]
+        item.PlanePositionSequence = [position]
+        return item
+
+    groups = [group(place) for place in (2, 1, 2, 1)]
+    changes = {"NumberOfFrames": 4, "ImagePositionPatient": None, "PerFrameFunctionalGroupsSequence": groups}
+    data = pydicom.dcmread(io.BytesIO(multi_frame()))
+    series = load(
+        sort_out([File("a.dcm", slice_of(0, PixelData=data.PixelData[: 8 * 80 * 70], **changes))])[0]
+    )
+    assert (series.volumes, series.kind) == (2, "DICOM MR, 12-bit, 2 frames, 2 volumes")
+    assert [[int(scan.pixels[0, 0]) for scan in series.stack(volume=n)] for n in (0, 1)] == [[1, 0], [3, 2]]
+    assert series.stack(volume=1)[0].name == "a.dcm, volume 2, 1 of 2"
+
+
 def test_pictures_of_floating_point_numbers():
     values = np.linspace(-1, 1, 80 * 70, dtype=np.float32).reshape(80, 70)
     absent = dict.fromkeys(("PixelData", "BitsStored", "HighBit", "WindowCenter", "WindowWidth"))
