@@ -118,7 +118,10 @@ def best_map(best: Sequence[str]) -> str:
 
 def example(title: str, intended: str, label: str, confidence: float, where: str) -> str:
     drawn, read = NAMES[intended].lower(), NAMES[label].lower()
-    return f"{title}. Drawn like {drawn}; read as **{read}** ({percent(confidence)}). The map of {drawn} is {where}."
+    return (
+        f"{title}. Drawn like {drawn}; read as **{read}** ({percent(confidence)}). The map of {drawn} is "
+        f"{where}."
+    )
 
 
 def robustness(slices: int, unchanged: float) -> str:
