@@ -242,16 +242,18 @@ def gate_of(row: Row) -> str:
     return words.KNOWN if row.known else words.REFUSED
 
 
-# The table's own export would name the files, and hold the pictures.
-_NO_EXPORT = """<style>
-    .st-key-worklist-rows [data-testid="stElementToolbarButton"]:has([aria-label^="Download as CSV"])
+# The table's own export would name the files and hold the pictures, and its own order, in a heading's menu,
+# would not be that in which Review goes on.
+_NOT_OFFERED = """<style>
+    .st-key-worklist-rows [data-testid="stElementToolbarButton"]:has([aria-label^="Download as CSV"]),
+    [data-testid="stDataFrameColumnMenu"] [role="menu"] > :nth-child(n + 2):nth-child(-n + 4)
         {display: none}
 </style>"""
 
 
 def show_rows(rows: list[Row], kept: dict[str, Case] | None) -> Row | None:
     """The table, in which the box of a row opens its scan and a heading sorts; the row of a chosen cell."""
-    st.html(_NO_EXPORT)
+    st.html(_NOT_OFFERED)
     config = st.column_config
     # Its rows are known by their places: another table must be another widget, or a late click would open
     # another scan than the one that was meant.
