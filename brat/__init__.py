@@ -22,6 +22,10 @@ CLASS_COLOURS = {
 }
 """Okabe and Ito's palette, which colour-blind readers can tell apart (https://jfly.uni-koeln.de/color/)."""
 
+OTHER_COLOURS = ("#4C7399", "#A6761D")
+"""For what is of no class: slate and ochre, which colour-blind readers tell apart, too; both stand out from a
+light and from a dark page by 3 to 1 and more."""
+
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 """The model that ships with the project."""
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import plotly.graph_objects as go
 
+from brat import OTHER_COLOURS
 from brat.agreement import Agreement
 
 
@@ -30,7 +31,7 @@ def over_time(months: Mapping[str, Agreement]) -> go.Figure:
             },
             text=[f"{found.agreed} of {found.cases}" for found in shown.values()],
             mode="lines+markers",
-            line={"dash": "dot", "color": "#0072B2"},
+            line={"dash": "dot", "color": OTHER_COLOURS[0]},
             marker={"size": 9},
             hovertemplate="%{x}: kappa %{y:.2f}, %{text} agree<extra></extra>",
         )

@@ -6,13 +6,14 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from brat import OTHER_COLOURS
 from brat.preprocess import frame
 from brat.scans import read_scan
 
 _HEAD = 140
 _TILE = (2 * _HEAD + 20, _HEAD + 66)
 _COLUMNS = 4
-_INK, _PAPER, _QUIET, _MARK = "#1a1a1a", "#ffffff", "#767676", "#D55E00"
+_INK, _PAPER, _QUIET, _MARK = "#1a1a1a", "#ffffff", "#767676", OTHER_COLOURS[1]
 
 
 def draw_audit(report: dict, paths: dict[str, Path]) -> Image.Image:

@@ -114,6 +114,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     datasets.add_argument("folder", metavar="DIR")
     datasets.add_argument("--out", required=True, metavar="INDEX.csv")
+
+    formats = commands.add_parser("formats", help="try which files are read, and write it down")
+    formats.set_defaults(run=_formats)
+    formats.add_argument(
+        "folders",
+        nargs="*",
+        metavar="DIR",
+        help="default: the test files that pydicom, nibabel and nilearn carry",
+    )
+    formats.add_argument("--out", default="formats.md", metavar="FILE.md", help="default: formats.md")
     return parser
 
 
@@ -310,6 +320,14 @@ def _datasets(options: argparse.Namespace) -> int:
     slices = build(options.folder, options.out)
     groups = len({s.group for s in slices})
     print(f"Wrote {options.out}: {len(slices):,} slices in {groups:,} groups.")
+    return 0
+
+
+def _formats(options: argparse.Namespace) -> int:
+    from brat.formats import write_formats
+
+    files, read = write_formats(options.out, options.folders)
+    print(f"Wrote {options.out}: {read} of {files} files are read.")
     return 0
 
 

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import plotly.graph_objects as go
 
-from brat import CLASS_COLOURS, CLASS_NAMES, CLASSES
+from brat import CLASS_COLOURS, CLASS_NAMES, CLASSES, OTHER_COLOURS
 
 NAMES = {**CLASS_NAMES, "tumor": "Tumour"}
 """The classes, and a tumour of whichever class, as they are written for people."""
 
 _MARGIN = {"l": 0, "r": 0, "t": 8, "b": 0}
-_COLOURS = {**CLASS_COLOURS, "tumor": "#0072B2"}
+_COLOURS = {**CLASS_COLOURS, "tumor": OTHER_COLOURS[0]}
 _DASHES = ("solid", "dash", "dot", "dashdot")
 _SYMBOLS = ("circle", "square", "diamond", "cross")
 
@@ -76,8 +76,8 @@ def curves(history: Sequence[Mapping[str, float]], quantity: str) -> go.Figure:
     figure = go.Figure()
     epochs = [int(row["epoch"]) + 1 for row in history]
     for key, title, colour, dash in (
-        (quantity, "training (augmented)", "#0072B2", "solid"),
-        (f"val_{quantity}", "validation", "#D55E00", "dash"),
+        (quantity, "training (augmented)", OTHER_COLOURS[0], "solid"),
+        (f"val_{quantity}", "validation", OTHER_COLOURS[1], "dash"),
     ):
         if all(key in row for row in history):
             figure.add_scatter(
@@ -119,8 +119,8 @@ def reliability(before: Mapping[str, Sequence], after: Mapping[str, Sequence]) -
         x=[0, 1], y=[0, 1], mode="lines", name="perfect", line={"color": "#888888", "dash": "dot"}
     )
     for title, bars, colour, symbol in (
-        ("before calibration", before, "#D55E00", "x"),
-        ("after", after, "#0072B2", "circle"),
+        ("before calibration", before, OTHER_COLOURS[1], "x"),
+        ("after", after, OTHER_COLOURS[0], "circle"),
     ):
         rows = [row for row, count in enumerate(bars["count"]) if count]
         full = [row for row in rows if bars["count"][row] >= _FULL_BIN]
@@ -198,7 +198,7 @@ def _class_curves(
             y=[point[1]],
             name="in the app",
             mode="markers",
-            marker={"size": 12, "color": "#D55E00", "symbol": "diamond"},
+            marker={"size": 12, "color": OTHER_COLOURS[1], "symbol": "diamond"},
         )
     return _plot(figure, across, up, (-0.01, 1.01), (0, 1.02))
 
@@ -301,8 +301,8 @@ def robustness(change: Mapping, name: str, unchanged: float) -> go.Figure:
         x=levels,
         y=[entry["value"] for entry in change["accuracy"]],
         mode="lines+markers",
-        line={"color": "#0072B2"},
-        error_y=_bars(change["accuracy"], "#0072B2"),
+        line={"color": OTHER_COLOURS[0]},
+        error_y=_bars(change["accuracy"], OTHER_COLOURS[0]),
         hovertemplate="%{x}: %{y:.1%}<extra></extra>",
     )
     floor = min(0.5, *(entry["low"] for entry in change["accuracy"]))
@@ -320,7 +320,7 @@ def nearest_neighbours(nearest: Mapping) -> go.Figure:
     middles = (edges[1:] + edges[:-1]) / 2
     twin = middles > nearest["threshold"]
     figure = go.Figure()
-    for title, rows, colour in (("near-duplicates", twin, "#D55E00"), ("others", ~twin, "#888888")):
+    for title, rows, colour in (("near-duplicates", twin, OTHER_COLOURS[1]), ("others", ~twin, "#888888")):
         figure.add_bar(
             x=middles[rows],
             y=np.array(nearest["counts"])[rows],

@@ -20,14 +20,32 @@ from typing import NamedTuple
 from brat.scans import SUFFIXES, Scan, UnreadableScan, checked, decode_scan, is_dicom, read_scan, reading
 from brat.series import Series, Stack
 
-OPENED = (*SUFFIXES, ".nii", ".gz", ".zip")
+OPENED = (*SUFFIXES, ".nii", ".hdr", ".img", ".gz", ".zip")
 """What a file dialog offers, and a folder is searched for."""
 
 MAX_FILES = 10_000
-MAX_UNPACKED = 1_000_000_000
+MAX_UNPACKED = 500_000_000
 """Of an archive: files, and bytes in all."""
 
-_ZIP = b"PK\x03\x04"
+_ZIP, _GZIP = b"PK\x03\x04", b"\x1f\x8b"
+
+# Volumes of other programs: where a file says what it is (offset, bytes), and its name in a sentence.
+_VOLUMES = (
+    *((0, magic, "a MINC volume, or other netCDF data") for magic in (b"CDF\x01", b"CDF\x02")),
+    (0, b"\x89HDF", "a MINC volume, or other HDF5 data"),
+    (0, b"\0\0\0\x01\0\0", "an MGH volume of FreeSurfer"),
+    (0, b"# === DATA DESCRIPTION FILE", "the header of a PAR/REC volume of Philips"),
+    (0, b"\ntype = ", "the header of an AFNI volume"),
+    *((0, magic, "the header of an Analyze volume") for magic in (b"\x5c\x01\0\0", b"\0\0\x01\x5c")),
+    (0, b"MATRIX7", "an ECAT volume"),
+    (0, b"NRRD0", "an NRRD volume"),
+    (0, b"ObjectType = Image", "a MetaImage volume"),
+)
+# These say nothing of themselves.
+_VOLUMES_BY_NAME = {
+    ".rec": "the picture of a PAR/REC volume of Philips",
+    ".brik": "the picture of an AFNI volume",
+}
 # What zipfile and the decoders behind it raise over an archive that they cannot read.
 _DAMAGED = (
     *(zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, lzma.LZMAError, struct.error),
@@ -101,7 +119,7 @@ def sort_out(files: Iterable[File]) -> list[Item]:
     """
     items: list[Item | tuple] = []
     series: dict[tuple, list[tuple[tuple, File]]] = {}
-    for file in _unpacked(files):
+    for file in _paired(_unpacked(files)):
         if isinstance(file, Item):
             items.append(file)
             continue
@@ -131,7 +149,7 @@ def load(item: Item) -> Scan | Series:
     if item.problem:
         raise UnreadableScan(item.problem)
     if len(item.files) > 1:
-        return _of_files(item)
+        return _of_files(item) if is_dicom(item.files[0].read(140)) else _of_pair(item)
     data = item.files[0].read()
     if is_dicom(data):
         return _of_frames(data, item.name) if item.is_series else read_scan(data, item.name)
@@ -139,7 +157,31 @@ def load(item: Item) -> Scan | Series:
 
     if is_nifti(data):
         return read_nifti(data, item.name, hashlib.sha256(data).hexdigest())
-    return read_scan(data, item.name)
+    try:
+        return read_scan(data, item.name)
+    except UnreadableScan as error:
+        if other := other_volume(data, item.name):
+            raise UnreadableScan(
+                f"This is {other}, which is not read here. Convert it to NIfTI (.nii) with the program that "
+                "it comes from, or give the DICOM files that it was made of."
+            ) from error
+        if _parts(item.name)[1] == ".img":
+            raise UnreadableScan(
+                "This may be the picture of a volume, without its NIfTI header. Give its .hdr file together "
+                "with it, or convert both to a single .nii file."
+            ) from error
+        raise
+
+
+def other_volume(head: bytes, name: str) -> str:
+    """What a volume in the format of another program is, in a sentence; empty where it is none.
+
+    Args:
+        head: the first bytes of the file.
+        name: its name, by which some are known.
+    """
+    said = (what for offset, magic, what in _VOLUMES if head.startswith(magic, offset))
+    return next(said, _VOLUMES_BY_NAME.get(_parts(name)[1], ""))
 
 
 def _of_files(item: Item) -> Series:
@@ -161,6 +203,13 @@ def _of_files(item: Item) -> Series:
     return Series(
         item.name, kind, first.modality, digest, planes, 1, first.window, first.presets, lambda *_: stack
     )
+
+
+def _of_pair(item: Item) -> Series:
+    from brat.nifti import joined, read_nifti
+
+    data = joined(*(file.read() for file in item.files))
+    return read_nifti(data, item.name, hashlib.sha256(data).hexdigest())
 
 
 def _of_frames(data: bytes, name: str) -> Series:
@@ -200,15 +249,55 @@ def _first_readable(decode: Callable[[int], Scan], count: int) -> Scan:
 
 
 def _unpacked(files: Iterable[File]) -> Iterator[File | Item]:
-    """The files, and in place of each archive what is in it."""
+    """The files, in place of each archive what is in it, and nothing but NIfTI in gzip."""
     for file in files:
+        left = MAX_UNPACKED
         try:
-            if file.read(len(_ZIP)) != _ZIP:
-                yield file
-                continue
-            yield from _of_archive(file)
+            for member in _of_archive(file) if file.read(len(_ZIP)) == _ZIP else (file,):
+                if member.read(len(_GZIP)) == _GZIP and not _is_volume(member):
+                    member = _out_of_gzip(member, left)
+                    left -= len(member.source) if isinstance(member, File) else 0
+                yield member
         except UnreadableScan as error:
             yield Item(file.name, (file,), problem=str(error))
+
+
+def _out_of_gzip(file: File, most: int) -> File | Item:
+    """Args: most: bytes to unpack."""
+    inflater = zlib.decompressobj(31)
+    problem = "The gzip archive is damaged or breaks off. Pack it again, or give what is in it."
+    try:
+        content = inflater.decompress(file.read(), max(most, 1))
+    except zlib.error:
+        return Item(file.name, (file,), problem=problem)
+    if inflater.eof:
+        return File(file.name, content)
+    if inflater.unconsumed_tail:
+        problem = f"The archive unpacks to over {MAX_UNPACKED // 1_000_000:,} MB. Split it."
+    return Item(file.name, (file,), problem=problem)
+
+
+def _paired(files: Iterable[File | Item]) -> Iterator[File | Item]:
+    """The files, but for each header of a NIfTI pair that came with its picture (.hdr, .img) one item."""
+    files = list(files)
+    pairs = {".hdr": {}, ".img": {}}
+    for file in files:
+        stem, suffix = _parts(file.name)
+        if isinstance(file, File) and suffix in pairs and (suffix == ".img" or _is_volume(file)):
+            pairs[suffix][stem] = file
+    for file in files:
+        stem, suffix = _parts(file.name)
+        pair = tuple(found[stem] for found in pairs.values() if stem in found)
+        if suffix not in pairs or file not in pair or len(pair) < 2:
+            yield file
+        elif suffix == ".hdr":
+            yield Item(file.name, pair, is_series=True)
+
+
+def _parts(name: str) -> tuple[str, str]:
+    """A name without its suffix, and its suffix; neither says whether it was packed by gzip."""
+    path = PurePosixPath(name.lower().removesuffix(".gz"))
+    return str(path.with_suffix("")) if path.name else "", path.suffix
 
 
 def _of_archive(file: File) -> Iterator[File]:

@@ -48,6 +48,9 @@ _NOT_READ = (
     (0, b"%PDF", "a PDF document"),
     (0, b"PK\x03\x04", "a ZIP archive"),
     (0, b"\x1f\x8b", "a gzip archive"),
+    (0, b"7z\xbc\xaf", "a 7z archive"),
+    (0, b"Rar!", "a RAR archive"),
+    (257, b"ustar", "a TAR archive"),
     (0, b"\0\0\0\x0cjP  ", "a JPEG 2000 picture"),
     (4, b"ftyp", "a HEIC or AVIF photo, or a video"),
     (344, b"n+1\0", "a NIfTI volume"),
@@ -262,8 +265,11 @@ def is_dicom(data: bytes) -> bool:
     if data[128:132] == b"DICM":
         return True
     # Old exports lack the preamble: they begin with an element of group 2 or 8, which names its type
-    # by two capitals or, where types are implicit, goes on with a length whose high bytes are 0.
+    # by two capitals or, where types are implicit, goes on with a length whose high bytes are 0. Older
+    # ones still have the high byte first.
     capitals = data[4:6].isalpha() and data[4:6].isupper()
+    if data[:2] == b"\0\x08":
+        return capitals
     return data[:2] in (b"\x02\0", b"\x08\0") and (capitals or data[6:8] == b"\0\0")
 
 

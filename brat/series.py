@@ -104,7 +104,9 @@ class Series:
             before = self.cut(plane, volume)
 
             def decode(number: int) -> Scan:
-                return before[number].windowed(window)
+                scan = before[number]
+                # One slice of a series may be in colour.
+                return scan.windowed(window) if scan.window else scan
 
             return Stack(len(before), decode, plane, before.positions, before.source)
 

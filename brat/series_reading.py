@@ -26,8 +26,6 @@ from brat.series import Stack
 
 NOTHING = "There is nothing in this slice: it is of one shade all over."
 
-_NO_TUMOR = CLASSES.index("no_tumor")
-
 
 @dataclass(frozen=True, eq=False)
 class SliceReading:
@@ -76,9 +74,14 @@ class Run:
 
 @dataclass(frozen=True, eq=False)
 class SeriesReading:
-    """The readings of a stack's slices, in its order."""
+    """The readings of a stack's slices, in its order.
+
+    Attributes:
+        positions: as of the stack: millimetres along it; None where they are not known.
+    """
 
     slices: tuple[SliceReading, ...]
+    positions: tuple[float, ...] | None = None
 
     @cached_property
     def known(self) -> tuple[int, ...]:
@@ -106,21 +109,19 @@ class SeriesReading:
 
     @cached_property
     def most_suspicious(self) -> int:
-        """Where to look first: the slice with the largest mean probability of a tumour over itself and its
-        two neighbours, since a tumour shows in neighbouring slices and an error in one.
+        """Where to look first.
 
-        Among slices that the gate lets through, or, where it refuses all, among all that were read; the
-        middle of the stack where none was. Of equals the one that is likelier by itself.
+        The likeliest slice of the leading tumour's longest run: a tumour shows in neighbouring slices, and
+        single ones at the base of the skull are often called likelier than any through a tumour. Where no
+        slice has a tumour, the one in which it is least unlikely. Where the gate lets none through, and the
+        model's answers mean nothing, the middle one of those that were read, or of the stack.
         """
-        among = self.known or self.refused
-        if not among:
-            return len(self.slices) // 2
-        tumour = 1 - self.shares[:, _NO_TUMOR]
-        counted = np.zeros(len(self.slices))
-        counted[list(among)] = tumour[list(among)]
-        padded = np.pad(counted, 1)
-        around = (padded[:-2] + padded[1:-1] + padded[2:]) / 3
-        return max(among, key=lambda number: (round(around[number], 6), tumour[number]))
+        if not self.known:
+            among = self.refused or range(len(self.slices))
+            return among[len(among) // 2]
+        if self.leading == "no_tumor":
+            return min(self.known, key=self.shares[:, CLASSES.index("no_tumor")].__getitem__)
+        return self.longest(self.leading).strongest
 
     @cached_property
     def runs(self) -> tuple[Run, ...]:
@@ -135,24 +136,49 @@ class SeriesReading:
         return tuple(found)
 
     def longest(self, label: str) -> Run | None:
-        """The longest run of an answer; None where it is no slice's answer."""
-        return max((run for run in self.runs if run.label == label), key=len, default=None)
+        """The longest run of an answer, of equals the one with the likeliest slice; None where it is no
+        slice's answer.
+        """
+        column = self.shares[:, CLASSES.index(label)]
+        return max(
+            (run for run in self.runs if run.label == label),
+            key=lambda run: (len(run), column[run.strongest]),
+            default=None,
+        )
+
+    def length(self, run: Run) -> float | None:
+        """Millimetres from a run's first slice to its last; None where it is not known."""
+        return None if self.positions is None else abs(self.positions[run.last] - self.positions[run.first])
+
+    @cached_property
+    def gaps(self) -> tuple[int, ...]:
+        """The slices after which one may be missing: the next lies half as far again as is usual, or more."""
+        steps = np.abs(np.diff(self.positions if self.positions is not None else ()))
+        return tuple(int(n) for n in np.flatnonzero(steps > 1.5 * np.median(steps))) if len(steps) else ()
 
     def count(self, label: str) -> int:
         """In how many slices that the gate lets through this is the answer."""
         return sum(len(run) for run in self.runs if run.label == label)
 
     @cached_property
+    def with_tumour(self) -> int:
+        """In how many slices that the gate lets through the answer is a tumour."""
+        return len(self.known) - self.count("no_tumor")
+
+    @cached_property
+    def tumours(self) -> tuple[str, ...]:
+        """Those that are some slice's answer: first the one with the longest run, or with more slices."""
+        found = [label for label in CLASSES if label != "no_tumor" and self.count(label)]
+        return tuple(
+            sorted(found, key=lambda label: (len(self.longest(label)), self.count(label)), reverse=True)
+        )
+
+    @property
     def leading(self) -> str | None:
-        """The tumour with the longest run, of equals the one with more slices; "no_tumor" where no slice has
-        a tumour, None where the gate lets no slice through.
-        """
+        """The first of the tumours; "no_tumor" without one, None where the gate lets no slice through."""
         if not self.known:
             return None
-        tumours = [label for label in CLASSES if label != "no_tumor" and self.count(label)]
-        return max(
-            tumours, key=lambda label: (len(self.longest(label)), self.count(label)), default="no_tumor"
-        )
+        return self.tumours[0] if self.tumours else "no_tumor"
 
 
 def read_stack(stack: Stack, readers: Readers) -> Iterator[tuple[Scan | None, SliceReading]]:

@@ -76,6 +76,7 @@ def show_cases(cases: list[Case]) -> Case | None:
         },
         on_select="rerun",
         selection_mode="single-row",
+        alt=words.TABLE,
     ).selection.rows
     return cases[rows[0]] if rows else None
 
@@ -85,7 +86,7 @@ def show_case(engine: Engine, case: Case) -> None:
     with st.container(border=True, key="case"):
         text, picture = st.columns([3, 1]) if case.pictured else (st.container(), None)
         if picture:
-            picture.image(picture_of(engine, case.id), width="stretch")
+            picture.image(picture_of(engine, case.id), width="stretch", alt=words.PICTURE)
         sets = ", ".join(
             f"{percent(float(level))} set: "
             + (" or ".join(CLASS_NAMES[one].lower() for one in classes) or words.NO_CLASS)
@@ -108,7 +109,7 @@ def show_case(engine: Engine, case: Case) -> None:
             text.text(case.note)
         with text.popover(words.DELETE, icon=":material/delete:"):
             st.markdown(words.wiped(case.pictured))
-            if st.button(words.DELETE_FOR_GOOD, type="primary", key="delete"):
+            if st.button(words.DELETE_FOR_GOOD, key="delete"):
                 remove(engine, case.id)
                 st.rerun()
 
@@ -249,3 +250,5 @@ if is_on():
 else:
     st.info(words.OFF)
     st.markdown(words.TURN_ON)
+    # Without a language, whose colours have too little contrast.
+    st.code(words.ENTRY, language=None, wrap_lines=True)

@@ -12,7 +12,7 @@ from brat.explain import METHODS, MissingPackage, as_png, grad_cam, reference_ca
 from brat.figures import percent
 from brat.reader import REFER_FROM, Reader, Reading
 from brat.samples import load_samples
-from brat.scans import Scan, read_scan
+from brat.scans import Scan, Window, read_scan
 from pages import opened
 from pages.next_scan import show_next
 from pages.opened import back_to_series, open_slice, take_sample, take_upload
@@ -21,7 +21,9 @@ from pages.series import show_series
 from pages.stability import show_stability
 from pages.verdict import verdict_form
 from pages.viewer import viewer
+from pages.windows import choose_window
 from pages.words import review as words
+from pages.words import windows as of_windows
 
 Settings = tuple[float | None, float | None]
 """CLAHE's clip limit and the change of brightness, a share of full scale; None where one is off."""
@@ -41,7 +43,12 @@ def reader() -> Reader:
     return Reader()
 
 
-# Few, because a changed scan takes up to 25 MB.
+# Few of either, because a scan takes up to 125 MB and a changed one 25.
+@st.cache_resource(max_entries=8, show_spinner=False, hash_funcs={Scan: lambda scan: scan.digest})
+def windowed(scan: Scan, window: Window) -> Scan:
+    return scan.windowed(window)
+
+
 @st.cache_resource(max_entries=8, show_spinner=False)
 def changed(digest: str, _gray: np.ndarray, clip_limit: float | None, change: float | None) -> np.ndarray:
     """A scan after CLAHE, brightness, both or (both None) neither."""
@@ -73,7 +80,7 @@ def show_samples(key: str) -> None:
     with st.container(horizontal=True, key=key):
         for sample in load_samples():
             with st.container(width=150):
-                st.image(pictures[sample.name], width=150)
+                st.image(pictures[sample.name], width=150, alt="")
                 st.button(
                     sample.title,
                     key=f"{key}-{sample.name}",
@@ -264,7 +271,8 @@ def show_enhancement(scan: Scan, read_with: Settings) -> None:
 
 
 def show_preview(scan: Scan, settings: Settings) -> None:
-    st.image(as_png(changed(scan.digest, scan.gray, *settings)), width="stretch")
+    alt = words.preview(scan.name, *settings)
+    st.image(as_png(changed(scan.digest, scan.gray, *settings)), width="stretch", alt=alt)
 
 
 st.html(
@@ -294,6 +302,9 @@ st.html(
 )
 
 opened.start()
+# Dropped here, more than one: a list's matter.
+if st.session_state.get("handed_over"):
+    st.switch_page("pages/worklist.py")
 show_next()
 scan, series = st.session_state.scan, st.session_state.series
 is_empty = scan is None and series is None
@@ -326,11 +337,15 @@ with st.container(horizontal=True, vertical_alignment="center"):
     if series:
         st.button(words.BACK, on_click=back_to_series, icon=":material/arrow_back:")
     st.markdown(f"**{scan.name}** · {scan.width} x {scan.height} · {scan.kind}")
+    window = scan.window and choose_window(scan.window, scan.presets, scan.digest)
     # Seven pictures that most readers never look at are not sent with every answer.
     samples = st.popover(words.SAMPLES, key="samples-open", on_change="rerun")
     if samples.open:
         with samples:
             show_samples("samples")
+if window != scan.window:
+    st.caption(of_windows.other(window.center, window.width))
+    scan = windowed(scan, window)
 if sample := st.session_state.sample:
     st.caption(words.sample(sample.title, sample.origin))
 

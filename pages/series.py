@@ -7,19 +7,24 @@ from collections.abc import Callable
 import numpy as np
 import streamlit as st
 
-from brat import CLASSES
+from brat import CLASS_NAMES, CLASSES
 from brat.explain import as_png, grad_cam
 from brat.pool import Readers
 from brat.preprocess import Geometry
 from brat.scans import Scan, UnreadableScan
 from brat.series import Series, Stack
 from brat.series_reading import SeriesReading, SliceReading, read_stack
+from pages.kept import keep, start_at
 from pages.viewer import Slice, stack_viewer
 from pages.windows import choose_window
 from pages.words import series as words
+from pages.words import windows as of_windows
 
 LEVEL = 0.95
 """Of the prediction set that is shown."""
+
+STRETCHED = 1.5
+"""How many times as wide one way as the other a view's voxels must be for the page to say so."""
 
 
 @st.cache_resource(show_spinner=False)
@@ -40,69 +45,97 @@ def show_series(series: Series, on_open: Callable[[Stack, int], None]) -> None:
         on_open: called with a stack and the number of a slice that the reader wants to see by itself.
     """
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        plane = series.planes[0]
-        if len(series.planes) > 1:
-            plane = st.segmented_control(
-                words.PLANE,
-                series.planes,
-                default=plane,
-                required=True,
-                format_func=words.PLANES.get,
-                key=f"plane-{series.digest}",
-            )
-        volume = 0
-        if series.volumes > 1:
-            volume = st.number_input(
-                words.VOLUME, 1, series.volumes, key=f"volume-{series.digest}", width=160
-            )
-            volume -= 1
-        if series.window:
-            window = choose_window(series.window, series.presets, series.digest)
-            if window != series.window:
-                series = series.windowed(window)
+        plane, volume = choose_view(series)
+        window = series.window
+        if window:
+            window = choose_window(window, series.presets, series.digest)
+    if window != series.window:
+        st.caption(of_windows.other(window.center, window.width))
+        series = series.windowed(window)
     try:
         stack = series.stack(plane, volume)
+        apart, times = stretch(series, plane, volume)
     except UnreadableScan as error:
         st.error(str(error))
         return
+    if times >= STRETCHED:
+        st.caption(words.stretched(apart, times))
     held = place(series.digest, plane, volume, str(series.window))
     if "reading" not in held:
         held |= read(stack)
+    reading = held["reading"]
     with st.container(key="reading"):
         answer, picture = st.columns(2, gap="large")
     with answer:
-        show_reading(held["reading"])
+        show_reading(reading)
+    of = f"{series.digest}-{plane}-{volume}-{series.window}"
+
+    def open_alone(number: int) -> None:
+        st.session_state["series-left"] = (of, number)
+        on_open(stack, number)
+
+    # Who comes back from a slice comes back to it.
+    left = st.session_state.get("series-left", ("", 0))
     with picture:
         stack_viewer(
             held["slices"],
-            held["reading"].most_suspicious,
-            of=f"{series.digest}-{plane}-{volume}-{series.window}",
-            strip=words.strip(held["reading"]),
-            on_open=lambda number: on_open(stack, number),
+            left[1] if left[0] == of else reading.most_suspicious,
+            of=of,
+            strip=words.strip(reading),
+            aim=reading.most_suspicious,
+            aim_name=words.suspicious(reading),
+            on_open=open_alone,
             key="stack",
         )
-    show_numbers(held["reading"])
+    show_numbers(reading)
+
+
+def choose_view(series: Series) -> tuple[str, int]:
+    """Which plane, and which volume from 0, where there are several."""
+    plane, volume = f"plane-{series.digest}", f"volume-{series.digest}"
+    if len(series.planes) > 1:
+        start_at(plane, series.planes[0])
+        st.segmented_control(
+            words.PLANE, series.planes, required=True, format_func=words.PLANES.get, key=plane
+        )
+        keep(plane)
+    if series.volumes > 1:
+        start_at(volume, 1)
+        st.number_input(words.VOLUME, 1, series.volumes, key=volume, width=160)
+        keep(volume)
+    return st.session_state.get(plane, series.planes[0]), st.session_state.get(volume, 1) - 1
+
+
+def stretch(series: Series, plane: str, volume: int) -> tuple[float, float]:
+    """How many millimetres lie between the slices that a view is put together from, and how many times as
+    many as between its pixels the other way; (0, 1) where it is not put together.
+    """
+    places = [series.stack(other, volume).positions for other in series.planes if other != plane]
+    steps = [place[1] - place[0] for place in places if place is not None and len(place) > 1]
+    return (max(steps), max(steps) / min(steps)) if steps else (0.0, 1.0)
 
 
 def read(stack: Stack) -> dict:
     """The readings and the pictures of a stack, with a bar that says how far it is."""
     count = len(stack)
     bar = st.progress(0.0, words.reading(0, count))
-    readings, slices = [], []
+    readings, slices, size = [], [], (256, 256)
     for number, (scan, one) in enumerate(read_stack(stack, readers()), 1):
+        # A damaged slice is as large as its neighbour, so that nothing moves when it passes by.
+        size = scan.gray.shape if scan else size
         readings.append(one)
-        slices.append(shown(scan, one))
+        slices.append(shown(scan, one, size))
         # Each message costs the page a moment.
         if number % 8 == 0:
             bar.progress(number / count, words.reading(number, count))
     bar.empty()
-    return {"reading": SeriesReading(tuple(readings)), "slices": slices}
+    return {"reading": SeriesReading(tuple(readings), stack.positions), "slices": slices}
 
 
-def shown(scan: Scan | None, read: SliceReading) -> Slice:
-    """A slice as the viewer shows it."""
+def shown(scan: Scan | None, read: SliceReading, size: tuple[int, int] = (256, 256)) -> Slice:
+    """A slice as the viewer shows it; black, of that height and width, where it is damaged."""
     if read.prediction is None:
-        gray = scan.gray if scan else np.zeros((256, 256), np.uint8)
+        gray = scan.gray if scan else np.zeros(size, np.uint8)
         height, width = gray.shape
         nowhere = Geometry(0, 0, max(height, width), width, height)
         name = scan.name if scan else ""
@@ -147,6 +180,7 @@ def show_numbers(read: SeriesReading) -> None:
     rows = pd.DataFrame(
         {
             "slice": number,
+            "mm": None if read.positions is None else read.positions[number - 1],
             "read": one.prediction.label if one.prediction else None,
             **{name: read.shares[number - 1, place] for place, name in enumerate(CLASSES)},
             "known": one.is_known,
@@ -155,5 +189,15 @@ def show_numbers(read: SeriesReading) -> None:
         }
         for number, one in enumerate(read.slices, 1)
     )
-    st.dataframe(rows, hide_index=True)
+    rounded = {name: st.column_config.NumberColumn(CLASS_NAMES[name], format="percent") for name in CLASSES}
+    st.dataframe(
+        rows.assign(read=rows["read"].map(CLASS_NAMES)),
+        hide_index=True,
+        alt=words.TABLE,
+        column_config={
+            **words.COLUMNS,
+            **rounded,
+            "distance": st.column_config.NumberColumn(words.DISTANCE, format="%.2f"),
+        },
+    )
     numbers("series", words.TABLE, rows)

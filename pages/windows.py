@@ -7,6 +7,7 @@ from dataclasses import replace
 import streamlit as st
 
 from brat.scans import Window
+from pages.kept import keep, start_at
 from pages.words import windows as words
 
 _OWN = -1
@@ -21,25 +22,21 @@ def choose_window(shown: Window, presets: tuple[Window, ...], key: str) -> Windo
         key: of the scan; its choice is kept with it.
     """
     offered = presets or (shown,)
+    preset, center, width = f"preset-{key}", f"center-{key}", f"width-{key}"
     with st.popover(words.TITLE, help=words.HELP):
-        number = st.radio(
-            words.PRESET,
-            [*range(len(offered)), _OWN],
-            format_func=lambda n: _name(n, presets),
-            key=f"preset-{key}",
+        start_at(preset, 0)
+        st.radio(
+            words.PRESET, [*range(len(offered)), _OWN], format_func=lambda n: _name(n, presets), key=preset
         )
+        number = keep(preset)
         if number != _OWN:
-            chosen = offered[number]
-        else:
-            step = max(round(shown.width / 100, 2), 0.01)
-            center = st.number_input(words.CENTER, value=shown.center, step=step, key=f"center-{key}")
-            width = st.number_input(
-                words.WIDTH, value=shown.width, min_value=step, step=step, key=f"width-{key}"
-            )
-            chosen = replace(shown, center=center, width=width, name="")
-        if chosen != shown:
-            st.caption(words.RESET)
-    return chosen
+            return offered[number]
+        step = max(round(shown.width / 100, 2), 0.01)
+        start_at(center, shown.center)
+        start_at(width, shown.width)
+        st.number_input(words.CENTER, step=step, key=center)
+        st.number_input(words.WIDTH, min_value=step, step=step, key=width)
+        return replace(shown, center=keep(center), width=keep(width), name="")
 
 
 def _name(number: int, presets: tuple[Window, ...]) -> str:

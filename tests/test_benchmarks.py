@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from benchmarks import app, explanation, folder, formats, reading, report, sessions, start
+from benchmarks import app, explanation, folder, formats, reading, report, series, sessions, start
 from benchmarks.__main__ import NAMES, main
 from benchmarks.browser import MISSING, chromium, open_page, serve, shown_slices, upload
 from benchmarks.measure import Measured, Row, figure, fresh_process, interleaved
@@ -19,6 +19,7 @@ from benchmarks.slices import KINDS, as_file, fill, make_slice
 from brat import CLASS_NAMES, CLASSES, WEIGHTS
 from brat.classifier import Classifier, Prediction
 from brat.figures import percent
+from brat.pool import Readers
 from brat.preprocess import prepare
 from brat.reader import Reader
 from brat.scans import read_scan
@@ -261,6 +262,16 @@ def test_another_answer_is_no_comparison(monkeypatch):
     monkeypatch.setattr(start, "_THEIRS", "print('nothing')\n")
     with pytest.raises(RuntimeError, match="nothing"):
         list(start.rows(short=True))
+
+
+@pytest.mark.parametrize("files", [lambda: series.dicom_files(None), lambda: [series.nifti_file()]])
+def test_series(monkeypatch, files):
+    monkeypatch.setattr(series, "COUNT", 70)
+    made = files()
+    assert series.read(made, Readers()) > 0
+    monkeypatch.setattr(series, "COUNT", 71)
+    with pytest.raises(RuntimeError, match="slices instead of"):
+        series.read(made, Readers())
 
 
 def test_folder(tmp_path, monkeypatch):

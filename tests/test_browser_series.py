@@ -48,7 +48,7 @@ def picture(page) -> str:
 def test_through_a_stack_without_a_trip_to_the_server(page):
     name = CLASS_NAMES[read_label()]
     # It opens where the eye should go first.
-    is_at(page, 4)
+    is_at(page, 3)
     playwright.expect(page.locator("[data-ui=said]")).to_contain_text(name)
     page.wait_for_timeout(500)
     sent, head = len(page.sent), picture(page)
@@ -94,17 +94,17 @@ def test_through_a_stack_without_a_trip_to_the_server(page):
 
 
 def test_a_slice_alone_and_back(page):
-    is_at(page, 4)
+    is_at(page, 3)
     page.get_by_role("button", name="Read this slice alone").click()
     playwright.expect(page.locator(".answer h2")).to_contain_text(CLASS_NAMES[read_label()])
     playwright.expect(page.get_by_text("head.nii, axial 4 of 6").first).to_be_visible()
     playwright.expect(page.get_by_role("button", name="Report (PDF)")).to_be_visible()
     page.get_by_role("button", name="Back to the series").click()
-    is_at(page, 4)
+    is_at(page, 3)
 
 
 def test_slices_in_an_archive_are_put_in_order(page):
-    is_at(page, 4)
+    is_at(page, 3)
     drop(page, "study.zip", zipped({f"a/{9 - n}": slice_of(n) for n in range(5)}))
     playwright.expect(page.get_by_text("study.zip/a").first).to_be_visible()
     playwright.expect(page.locator("[data-ui=where]")).to_contain_text("of 5")

@@ -76,7 +76,7 @@ def control(page: AppTest, start: str):
 def test_both_say_where_no_store_is_set_up():
     page = history()
     assert "No store is set up" in page.info[0].value
-    assert "[connections.cases]" in page.markdown[0].value
+    assert "[connections.cases]" in page.code[0].value
     page = form()
     assert "No store is set up" in page.caption[0].value
     # It is asked all the same, for the report, and there is nothing to keep it with.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import random
 import zipfile
@@ -200,6 +201,70 @@ def test_bad_archives_are_refused_with_a_sentence(monkeypatch):
 def test_an_archive_that_breaks_off_leaves_the_other_files():
     items = sort_out([File("a.zip", b"PK\x03\x04 and no more"), File("1", slice_of(1))])
     assert [bool(item.problem) for item in items] == [True, False]
+
+
+def packed(data: bytes) -> bytes:
+    return gzip.compress(data, 1)
+
+
+def test_dicom_in_gzip_is_read_by_itself_and_as_a_series_and_in_an_archive():
+    (item,) = sort_out([File("zipMR.gz", Path(get_testdata_file("zipMR.gz")))])
+    assert load(item).kind == "DICOM MR, 16-bit"
+    files = {f"{n}.dcm.gz": packed(slice_of(n)) for n in range(3)}
+    for given in ([File(*file) for file in files.items()], [File("a.zip", zipped(files))]):
+        (item,) = sort_out(given)
+        assert numbers(load(item)) == [0, 1, 2]
+
+
+def test_bad_gzip_is_refused_with_a_sentence_and_leaves_the_other_files(monkeypatch):
+    good = packed(slice_of(0))
+    for bad in (good[:-20], good[:100], b"\x1f\x8b" + bytes(40)):
+        items = sort_out([File("a.zip", zipped({"bad.gz": bad, "good.gz": good}))])
+        assert [bool(item.problem) for item in items] == [True, False]
+        with pytest.raises(UnreadableScan, match="damaged or breaks off"):
+            load(items[0])
+    monkeypatch.setattr(intake, "MAX_UNPACKED", 2_000_000)
+    # Of an archive, all that comes out counts together.
+    files = [File("a.zip", zipped({name: packed(bytes(1_200_000)) for name in "ab"}))]
+    assert ["over 2 MB" in item.problem for item in sort_out(files)] == [False, True]
+
+
+VOLUMES = {
+    "a.mnc": (b"CDF\x01" + bytes(90), "MINC"),
+    "b.mnc": (b"\x89HDF\r\n\x1a\n" + bytes(90), "MINC"),
+    "c.mgh": (b"\0\0\0\1" + b"\0\0\0\x50" * 3, "MGH"),
+    "d.mgz": (gzip.compress(b"\0\0\0\1" + b"\0\0\0\x50" * 3), "MGH"),
+    "e.PAR": (b"# === DATA DESCRIPTION FILE ======", "header of a PAR/REC"),
+    "e.REC": (bytes(90), "picture of a PAR/REC"),
+    "f+orig.HEAD": (b"\ntype = string-attribute", "header of an AFNI"),
+    "f+orig.BRIK": (bytes(90), "picture of an AFNI"),
+    "g.hdr": (b"\x5c\x01\0\0" + bytes(344), "header of an Analyze"),
+    "h.hdr": (b"\0\0\x01\x5c" + bytes(344), "header of an Analyze"),
+    "i.v": (b"MATRIX72v", "ECAT"),
+    "j.nrrd": (b"NRRD0004\n", "NRRD"),
+    "k.mha": (b"ObjectType = Image\n", "MetaImage"),
+}
+
+
+@pytest.mark.parametrize("name", VOLUMES)
+def test_volumes_of_other_programs_are_refused_with_what_to_do(name):
+    data, what = VOLUMES[name]
+    (item,) = sort_out([File(name, data)])
+    with pytest.raises(UnreadableScan, match=rf"{what}.*Convert it to NIfTI"):
+        load(item)
+
+
+def test_other_archives_are_named():
+    for data, what in ((b"7z\xbc\xaf'\x1c", "7z"), (b"Rar!\x1a\7", "RAR"), (bytes(257) + b"ustar", "TAR")):
+        (item,) = sort_out([File("a", packed(data))])
+        with pytest.raises(UnreadableScan, match=f"a {what} archive"):
+            load(item)
+
+
+def test_a_picture_is_read_whatever_its_name():
+    sample = load_samples()[0].file.read_bytes()
+    for name in ("a.rec", "a.img", "a.hdr"):
+        assert isinstance(load(sort_out([File(name, sample)])[0]), Scan)
 
 
 def test_windows_come_from_the_header_and_nobodys_name_with_them():

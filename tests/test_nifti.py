@@ -165,6 +165,76 @@ def test_through_the_door():
     assert len({scan.digest for scan in series.stack()}) == 90
 
 
+def pair_of(
+    kind=nibabel.Nifti1Pair, order: str = "<", values: np.ndarray | None = None
+) -> tuple[bytes, bytes]:
+    """The header and the picture."""
+    values = head() if values is None else values
+    image = kind(values, np.diag([-1, 1, 1.5, 1]), kind.header_class(endianness=order), dtype=values.dtype)
+    files = {name: io.BytesIO() for name in ("header", "image")}
+    image.to_file_map({name: nibabel.FileHolder(fileobj=file) for name, file in files.items()})
+    return tuple(file.getvalue() for file in files.values())
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("kind", [nibabel.Nifti1Pair, nibabel.Nifti2Pair])
+def test_a_header_and_its_picture_are_one_volume(kind, order, tmp_path):
+    header, picture = pair_of(kind, order)
+    single = opened(saved(nibabel.Nifti1Image(head(), np.diag([-1, 1, 1.5, 1]))))
+    files = [
+        *(File("a/brain.img", picture), File("b/brain.hdr", pair_of(values=head() + 8)[0])),
+        *(File("b/brain.img.gz", gzip.compress(pair_of(values=head() + 8)[1])), File("a/brain.HDR", header)),
+    ]
+    items = sort_out(files)
+    assert [(item.name, item.is_series) for item in items] == [("b/brain.hdr", True), ("a/brain.HDR", True)]
+    for item, above in zip(items, (8, 0), strict=True):
+        series = load(item)
+        for plane in series.planes:
+            # Half a step, by which whole numbers are rounded between slices.
+            np.testing.assert_allclose(middle(series, plane), middle(single, plane) + above, atol=0.5)
+    for name, content in (("x.hdr", header), ("x.img", picture)):
+        (tmp_path / name).write_bytes(content)
+    (item,) = sort_out([File(name, tmp_path / name) for name in ("x.hdr", "x.img")])
+    assert load(item).kind == "NIfTI, 70 x 80 x 90"
+
+
+def test_the_picture_of_a_pair_may_begin_later():
+    header, picture = pair_of()
+    header = header[:108] + np.array([160], "<f4").tobytes() + header[112:]
+    (item,) = sort_out([File("a.hdr", header), File("a.img", bytes(160) + picture)])
+    assert middle(load(item), "axial")[40, 5] == middle(opened(nifti.joined(*pair_of())), "axial")[40, 5]
+
+
+def test_half_a_pair_and_a_broken_one_are_refused_with_a_sentence():
+    header, picture = pair_of()
+    (lone,) = sort_out([File("a.hdr", header)])
+    with pytest.raises(UnreadableScan, match="Give both files together"):
+        load(lone)
+    _, lone = sort_out([File("b.hdr", header), File("a.img", picture)])
+    with pytest.raises(UnreadableScan, match=r"Give its \.hdr file"):
+        load(lone)
+    for place in (1e6, -4, np.nan):
+        beyond = header[:108] + np.array([place], "<f4").tobytes() + header[112:]
+        (item,) = sort_out([File("a.hdr", beyond), File("a.img", picture)])
+        with pytest.raises(UnreadableScan, match="damaged"):
+            load(item)
+    (item,) = sort_out([File("a.hdr", header), File("a.img", picture[:-100])])
+    with pytest.raises(UnreadableScan, match="damaged"):
+        load(item)
+    # Analyze does not say which side is left.
+    analyze = sort_out([File("a.hdr", header[:344] + bytes(4)), File("a.img", picture)])
+    with pytest.raises(UnreadableScan, match=r"Analyze.*Convert it"):
+        load(analyze[0])
+    with pytest.raises(UnreadableScan, match="NIfTI header"):
+        load(analyze[1])
+
+
+def test_an_odd_header_is_no_news_for_the_console(caplog):
+    data = saved(nibabel.Nifti1Image(head(), np.eye(4)))
+    opened(data[:254] + b"\x99\x09" + data[256:])
+    assert not caplog.records
+
+
 def test_a_thin_volume_has_only_the_planes_that_can_be_read():
     assert opened(saved(nibabel.Nifti1Image(head()[:, :, :3], np.eye(4)))).planes == ("axial",)
     assert opened(saved(nibabel.Nifti1Image(head()[:, :, 0], np.eye(4)))).planes == ("axial",)
@@ -185,10 +255,7 @@ def test_what_cannot_be_read_is_refused_with_a_sentence(monkeypatch):
     assert "complex" in refused(saved(complex_))
     vectors = nibabel.Nifti1Image(np.ones((*SHAPE[:2], 3, 2, 3), np.int16), np.eye(4))
     assert "5 dimensions" in refused(saved(vectors))
-    pair = nibabel.Nifti1Pair(head(), np.eye(4))
-    files = {name: io.BytesIO() for name in ("header", "image")}
-    pair.to_file_map({name: nibabel.FileHolder(fileobj=file) for name, file in files.items()})
-    assert "another file" in refused(files["header"].getvalue())
+    assert "another file" in refused(pair_of()[0])
     monkeypatch.setattr(nifti, "MAX_UNPACKED", 1000)
     assert "unpacks to more" in refused(gzip.compress(saved(small)))
     monkeypatch.setattr(nifti, "MAX_VOXELS", 1000)

@@ -396,3 +396,20 @@ def test_the_prediction_set_grows_with_its_certainty(review):
         (said,) = (m.value.lower() for m in review.markdown if "set:**" in m.value)
         assert said.endswith(f"set:** {' or '.join(names) or 'no class'}")
         assert ("Refer this scan" in " ".join(m.value for m in review.markdown)) == (len(names) not in (1, 2))
+
+
+def test_another_window_makes_another_reading(review):
+    sample = KNOWN
+    assert sample.file.suffix == ".dcm"
+    review.button(key=f"welcome-{sample.name}").click().run()
+    before = answer(review)
+    digest = read_scan(sample.file).digest
+    review.radio(key=f"preset-{digest}").set_value(-1).run()
+    assert answer(review) == before
+    width = review.number_input(key=f"width-{digest}")
+    width.set_value(width.value / 8).run()
+    assert not review.exception
+    assert answer(review) != before
+    assert any("no longer as it was exported" in caption.value for caption in review.caption)
+    review.radio(key=f"preset-{digest}").set_value(0).run()
+    assert answer(review) == before

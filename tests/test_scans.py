@@ -485,7 +485,9 @@ class TestDicom:
         np.testing.assert_array_equal(scan.gray, plain.gray)
 
     @pytest.mark.parametrize(
-        "syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian], ids=lambda uid: uid.name
+        "syntax",
+        [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian],
+        ids=lambda uid: uid.name,
     )
     @pytest.mark.parametrize("keep_meta", [True, False])
     def test_file_without_preamble(self, syntax, keep_meta):

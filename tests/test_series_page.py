@@ -66,7 +66,7 @@ def test_a_volume_is_read_slice_by_slice(monkeypatch):
         "known",
         "unread",
     ]
-    assert sent["start"] == 3
+    assert sent["start"] == sent["aim"] == 2
     assert [one["label"] for one in sent["slices"]] == ["", "", label, label, label, ""]
     assert not sent["slices"][1]["maps"]
     assert set(sent["slices"][2]["maps"]) == {"glioma", "meningioma", "pituitary", "no_tumor"}
@@ -98,7 +98,7 @@ def test_a_series_of_dicom_in_an_archive():
     page.radio[0].set_value(1).run()
     assert not page.exception
     assert viewer(page)["slices"][0]["scan"] != sent["slices"][0]["scan"]
-    assert any("Another window" in caption.value for caption in page.caption)
+    assert any("no longer as it was exported" in caption.value for caption in page.caption)
 
 
 def test_a_series_that_cannot_be_read_leaves_the_scan():
@@ -113,26 +113,56 @@ def test_a_series_that_cannot_be_read_leaves_the_scan():
 @pytest.mark.parametrize(
     ("slices", "heading", "says"),
     [
-        ((NONE, NONE), "No tumour: the answer in every slice", "in all 2 slices that the gate lets through"),
+        (
+            (NONE, REFUSED),
+            "No tumour: the answer in the 1 slice that the gate lets through",
+            "1 slice refused",
+        ),
+        (
+            (NONE, NONE, REFUSED, REFUSED, REFUSED),
+            "No tumour: the answer in all 2 slices that the gate lets through",
+            "3 slices refused as unlike those that the model knows: 3 to 5. Most slices were refused",
+        ),
         (
             (REFUSED, UNREAD),
             "No slice to answer for",
-            "1 slice refused as unlike those that the model knows: 1.",
+            "1 slice refused as unlike those that the model knows: 1. Not read, damaged or empty: 2.",
         ),
         (
             (NONE, GLIOMA, GLIOMA, MENINGIOMA, GLIOMA, REFUSED),
-            "Glioma: the answer in 3 of 5 slices",
-            "**Glioma**: 3 slices, the longest run in slices 2 to 3; strongest 90 % in slice 2.",
+            "A tumour: the answer in 4 of 5 slices",
+            "**Glioma**: 3 slices, the longest run from 2 to 3 (5 mm); the strongest in it is slice 2 with "
+            "90 %. **Meningioma**: slice 4 alone, with 80 %.",
         ),
         (
-            (NONE, MENINGIOMA),
-            "Meningioma: the answer in 1 of 2 slices",
-            "1 slice, in slice 2; strongest 80 %",
+            (NONE, GLIOMA, GLIOMA),
+            "Glioma: the answer in 2 of 3 slices",
+            "**Glioma**: 2 slices, in one run from 2 to 3 (5 mm);",
         ),
+        (
+            (GLIOMA, NONE, GLIOMA),
+            "Glioma: the answer in 2 of 3 slices",
+            "**Glioma**: 2 slices, no two side by side; the strongest is slice 1 with 90 %.",
+        ),
+        ((GLIOMA,), "Glioma: the answer in 1 of 1 slice", "A single slice: there are no neighbours"),
     ],
 )
 def test_what_is_said_of_a_series(slices, heading, says):
-    read = SeriesReading(slices)
+    read = SeriesReading(slices, tuple(5.0 * number for number in range(len(slices))))
     assert words.heading(read) == heading
     assert says in " ".join(words.findings(read)).replace("\u00a0", " ")
     assert "**" not in words.strip(read)
+
+
+@pytest.mark.parametrize(
+    ("positions", "says"),
+    [
+        (None, "do not say where the slices lie"),
+        ((0, 0, 5, 5), "lie at one place"),
+        ((0, 5, 15, 20), "missing after 2:"),
+    ],
+)
+def test_neighbours_that_may_be_none_are_named(positions, says):
+    said = " ".join(words.findings(SeriesReading((NONE,) * 4, positions)))
+    assert says in said
+    assert says not in " ".join(words.findings(SeriesReading((NONE,) * 4, (0, 5, 10, 15))))

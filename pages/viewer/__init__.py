@@ -92,7 +92,15 @@ def viewer(
 
 
 def stack_viewer(
-    slices: Sequence[Slice], start: int, *, of: str, strip: str, on_open: Callable[[int], None], key: str
+    slices: Sequence[Slice],
+    start: int,
+    *,
+    of: str,
+    strip: str,
+    aim: int,
+    aim_name: str,
+    on_open: Callable[[int], None],
+    key: str,
 ) -> None:
     """Show a stack of slices with their maps, and a strip of their probabilities along it.
 
@@ -101,16 +109,19 @@ def stack_viewer(
         start: the number of the one to begin at.
         of: names the stack; with another name it starts afresh.
         strip: what the strip shows, in words.
+        aim: the number of the slice to which a button leads, and which the strip marks.
+        aim_name: what the button says; without it there is neither.
         on_open: called with the number of a slice that the reader wants to see by itself.
     """
 
     def opened() -> None:
         on_open(int(st.session_state[key]["open"]))
 
-    _show(slices, start, of, METHODS[0], key, strip, on_open_change=opened)
+    more = {"strip": strip, "aim": aim, "aimName": aim_name}
+    _show(slices, start, of, METHODS[0], key, more, on_open_change=opened)
 
 
-def _show(slices, start: int, of: str, method: str, key: str, strip: str = "", **callbacks) -> None:
+def _show(slices, start: int, of: str, method: str, key: str, more=(), **callbacks) -> None:
     data = {
         "slices": [_as_data(one) for one in slices],
         "start": start,
@@ -120,7 +131,7 @@ def _show(slices, start: int, of: str, method: str, key: str, strip: str = "", *
         "colours": _colour_tables(),
         "method": method,
         "words": words.SAID_BY_SCRIPT,
-        "strip": strip,
+        **dict(more),
     }
     # In a list, because Streamlit looks for tables in a dictionary, and loads pandas to know one.
     _mount(key=key, data=[data], **callbacks)

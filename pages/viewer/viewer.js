@@ -45,9 +45,9 @@ class Viewer {
     const isNew = before?.length !== after.length || before[data.start].scan !== after[data.start].scan;
     const isAnswerNew = isNew || data.of !== this.latest.of || before[0].label !== after[0].label;
     this.latest = data;
-    this.isStack = after.length > 1;
+    this.isStack = data.of !== "";
     this.ui.stack.hidden = this.ui.answer.hidden = !this.isStack;
-    this.ui.slice.max = after.length - 1;
+    if (this.isStack) this.setUpStack(data);
     if (isNew || data.of !== this.of) this.index = data.start;
     this.of = data.of;
     this.painted = undefined;
@@ -56,6 +56,17 @@ class Viewer {
   }
 
   // ---- Through the stack ----
+
+  setUpStack({ slices, classes, words, strip, aimName }) {
+    const { ui } = this;
+    const names = classes.map(({ name }) => Object.assign(document.createElement("span"), { textContent: name }));
+    ui.slice.max = slices.length - 1;
+    ui.lanes.replaceChildren(...names);
+    ui.strip.ariaLabel = strip;
+    ui.note.textContent = words.hatched;
+    ui.aim.textContent = aimName;
+    ui.aim.hidden = !aimName;
+  }
 
   turnTo(index) {
     this.index = clamp(index, 0, this.latest.slices.length - 1);
@@ -155,6 +166,7 @@ class Viewer {
     context.globalAlpha = 1;
     const middle = (this.index + 0.5) * step;
     context.fillRect(Math.round(middle - density), 0, 2 * density, height);
+    if (this.latest.aimName) triangle(context, (this.latest.aim + 0.5) * step, 6 * density);
   }
 
   pointAtStrip(event) {
@@ -173,10 +185,6 @@ class Viewer {
     this.setComparing(false);
     this.divideAt(0.5);
     this.resetView();
-    const { classes, words } = this.data;
-    this.ui.lanes.replaceChildren(...classes.map(({ name }) => Object.assign(document.createElement("span"), { textContent: name })));
-    this.ui.strip.ariaLabel = this.data.strip;
-    this.ui.note.textContent = words.hatched;
   }
 
   fillChoices() {
@@ -184,7 +192,9 @@ class Viewer {
     const { maps } = this.slice;
     this.ui.label.replaceChildren(...Object.keys(maps).map((name) => new Option(names[name], name)));
     this.ui.label.value = this.label ?? "";
-    this.ui.labelField.hidden = Object.keys(maps).length < 2;
+    // In a stack it stays in its place, though a slice has no map: nothing is to move while slices pass by.
+    this.ui.labelField.hidden = !this.isStack && Object.keys(maps).length < 2;
+    this.ui.label.disabled = this.label === undefined;
     this.ui.colours.replaceChildren(...Object.keys(colours).map((name) => new Option(name)));
     this.ui.colours.value = taste.colours ??= Object.keys(colours)[0];
     this.ui.opacity.value = taste.opacity;
@@ -261,6 +271,7 @@ class Viewer {
     on(ui.save, "click", this.save);
     on(ui.slice, "input", () => this.turnTo(Number(ui.slice.value)));
     on(ui.alone, "click", () => this.open(this.index));
+    on(ui.aim, "click", () => this.turnTo(this.latest.aim));
     for (const type of ["pointerdown", "pointermove"]) on(ui.strip, type, this.pointAtStrip);
     const resized = new ResizeObserver(() => this.latest && this.say());
     resized.observe(ui.strip);
@@ -336,11 +347,11 @@ class Viewer {
   }
 
   turnWheel(event) {
-    if (this.isStack && !event.ctrlKey) return this.wheelThroughStack(event);
     const isScrolling = performance.now() - this.scrolledAt < 200;
-    const zoomsOutOfWhole = event.deltaY > 0 && this.view.zoom === 1;
+    const zoomsOutOfWhole = !this.isStack && event.deltaY > 0 && this.view.zoom === 1;
     // The page's own scrolling is not held up when the picture happens to pass under the cursor.
     if ((isScrolling || zoomsOutOfWhole) && !event.ctrlKey) return;
+    if (this.isStack && !event.ctrlKey) return this.wheelThroughStack(event);
     event.preventDefault();
     const pixels = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? 33 * event.deltaY : event.deltaY;
     const speed = event.ctrlKey ? 0.01 : 0.002; // A pinch on a touchpad comes as small steps with ctrl.
@@ -407,6 +418,7 @@ class Viewer {
       0: () => this.resetView(),
       m: () => this.flip(),
       d: () => this.compare(),
+      s: this.isStack && this.latest.aimName && (() => this.turnTo(this.latest.aim)),
     };
     let act = acts[event.key.toLowerCase()];
     if (isOnPicture && event.key === " ") act = acts.m;
@@ -454,7 +466,7 @@ class Viewer {
     const blob = await new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
     const link = document.createElement("a");
     link.href = URL.createObjectURL(blob);
-    link.download = `${name.replace(/\.[^.]*$/, "")}-${this.label ?? "scan"}.png`;
+    link.download = `${name.replace(/\.\w+$/, "")}-${this.label ?? "scan"}.png`;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
   }
@@ -495,6 +507,15 @@ function hatch(side, ink) {
   }
   context.stroke();
   return tile;
+}
+
+// Standing on its point, at the upper edge.
+function triangle(context, middle, side) {
+  context.beginPath();
+  context.moveTo(middle - side, 0);
+  context.lineTo(middle + side, 0);
+  context.lineTo(middle, 1.5 * side);
+  context.fill();
 }
 
 // "Slice {number}" and { number: 7 } -> "Slice 7".

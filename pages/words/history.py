@@ -4,13 +4,10 @@ from __future__ import annotations
 
 TITLE = "History"
 OFF = "No store is set up here: verdicts cannot be kept, and a scan is gone when the page is closed."
-TURN_ON = """One entry in `.streamlit/secrets.toml` sets one up, a file beside the app or a PostgreSQL server:
-
-```toml
-[connections.cases]
+TURN_ON = "One entry in `.streamlit/secrets.toml` sets one up, a file beside the app or a PostgreSQL server:"
+ENTRY = """[connections.cases]
 url = "sqlite:///cases.db"
-# url = "postgresql+psycopg://user:password@server/database"
-```"""
+# url = "postgresql+psycopg://user:password@server/database\""""
 
 SEARCH = "Search"
 SEARCH_HINT = "Note, reader, start of a scan's hash"
@@ -30,6 +27,8 @@ SEEN = "Seen"
 NOTE = "Note"
 SCAN = "Scan"
 SETS = "Sets"
+PICTURE = "The scan"
+TABLE = "The kept cases, the latest first"
 GATE = "Gate"
 
 NO_CLASS = "no class"

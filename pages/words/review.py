@@ -77,3 +77,10 @@ def before(name: str, share: str) -> str:
 
 def in_set(level: str, names: str) -> str:
     return f"**{level} set:** {names}"
+
+
+def preview(name: str, clip_limit: float | None, change: float | None) -> str:
+    """A preview in words: "scan.png after CLAHE with clip limit 2"."""
+    done = [f"after CLAHE with clip limit {clip_limit:g}"] if clip_limit is not None else []
+    done += [f"with {100 * change:+.0f} % brightness"] if change is not None else []
+    return f"{name} {' '.join(done) or AS_UPLOADED}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from brat import CLASS_NAMES
 from brat.figures import percent
 from brat.series_reading import SeriesReading, spans
@@ -16,16 +18,33 @@ TABLE = "Every slice: its answer, its probabilities and what the gate says."
 EVERY_SLICE = "Every slice as numbers"
 
 HEADING_NONE = "No slice to answer for"
-NO_TUMOUR = "No tumour: the answer in every slice"
 HOW = (
     "**Not a probability for the patient.** Each slice was read by itself; this counts the answers, and "
-    "averages nothing. A tumour shows in several neighbouring slices, an error often in one."
+    "averages nothing. Neighbouring slices with one answer say more than single ones, yet errors come in "
+    "runs too."
 )
 UNKNOWN = (
     "How often a whole series is read rightly was never measured. The model learned from single slices that "
-    "people chose, most of them with a tumour in view. A series has many that nobody would choose: expect "
-    "false answers, above all at the base and the top of the head. Not a medical device, not for diagnosis."
+    "people chose, most of them with a tumour in view; a series has many that nobody would choose. In a "
+    "healthy head too it calls slices a tumour, whole runs of them at the base of the skull. Not a medical "
+    "device, not for diagnosis."
 )
+FEW = "Most slices were refused: what is said here rests on the few that are left."
+LISTED = 6
+"""Stretches of slices that are named one by one, at most."""
+HATCHED = "they are hatched in the strip"
+NO_PLACES = "The files do not say where the slices lie: neighbours here need not be neighbours in the head."
+SAME_PLACE = "Several slices lie at one place: neighbours here need not be neighbours in the head."
+ONE_SLICE = "A single slice: there are no neighbours to compare it with."
+
+COLUMNS = {
+    "slice": "Slice",
+    "mm": "mm",
+    "read": "Answer",
+    "known": "Let through",
+    "problem": "Why it was not read",
+}
+DISTANCE = "Distance"
 
 
 def reading(number: int, count: int) -> str:
@@ -37,38 +56,78 @@ def heading(read: SeriesReading) -> str:
     if read.leading is None:
         return HEADING_NONE
     if read.leading == "no_tumor":
-        return NO_TUMOUR
-    return (
-        f"{CLASS_NAMES[read.leading]}: the answer in {read.count(read.leading)} of {len(read.known)} slices"
-    )
+        return f"No tumour: the answer in {_all(len(read.known))} that the gate lets through"
+    is_one = read.count(read.leading) == read.with_tumour
+    # Where the slices name different tumours, none of them is the series' own.
+    name = CLASS_NAMES[read.leading] if is_one else "A tumour"
+    return f"{name}: the answer in {read.with_tumour} of {_slices(len(read.known))}"
 
 
 def findings(read: SeriesReading) -> list[str]:
     """A sentence for each tumour that is some slice's answer, and for what was left out."""
-    said = []
-    order = sorted(CLASS_NAMES, key=lambda label: label != read.leading)
-    for label in order:
-        run = read.longest(label)
-        if label == "no_tumor" or run is None:
-            continue
-        count = read.count(label)
-        strongest = percent(float(read.slices[run.strongest].prediction.by_class()[label]))
-        where = f"slice {run.first + 1}" if len(run) == 1 else f"slices {run.first + 1} to {run.last + 1}"
-        alone = "in" if count == len(run) else "the longest run in"
-        said.append(
-            f"**{CLASS_NAMES[label]}**: {count} slice{'s' * (count > 1)}, {alone} {where}; strongest "
-            f"{strongest} in slice {run.strongest + 1}."
-        )
-    if read.leading == "no_tumor":
-        said.append(f"No tumour is the answer in all {len(read.known)} slices that the gate lets through.")
+    said = [_of_class(read, label) for label in read.tumours]
     if read.refused:
+        few = f" {FEW}" if 0 < len(read.known) < len(read.refused) else ""
         said.append(
-            f"{len(read.refused)} slice{'s' * (len(read.refused) > 1)} refused as unlike those that the "
-            f"model knows: {spans(read.refused)}."
+            f"{_slices(len(read.refused))} refused as unlike those that the model knows: "
+            f"{_listed(read.refused)}.{few}"
         )
     if read.unread:
         said.append(f"Not read, damaged or empty: {spans(read.unread)}.")
+    if len(read.slices) == 1:
+        said.append(ONE_SLICE)
+    elif read.positions is None:
+        said.append(NO_PLACES)
+    elif len(set(read.positions)) < len(read.positions):
+        said.append(SAME_PLACE)
+    elif read.gaps:
+        said.append(f"Slices may be missing after {spans(read.gaps)}: the next one lies farther off.")
     return said
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    parts = spans(numbers).split(", ")
+    return ", ".join(parts) if len(parts) <= LISTED else HATCHED
+
+
+def _of_class(read: SeriesReading, label: str) -> str:
+    run, count = read.longest(label), read.count(label)
+    share = _percent(float(read.slices[run.strongest].prediction.by_class()[label]))
+    said = f"**{CLASS_NAMES[label]}**: {_slices(count)}, "
+    if count == 1:
+        return f"**{CLASS_NAMES[label]}**: slice {run.first + 1} alone, with {share}."
+    if len(run) == 1:
+        return f"{said}no two side by side; the strongest is slice {run.strongest + 1} with {share}."
+    length = read.length(run)
+    where = f"from {run.first + 1} to {run.last + 1}" + (f" ({length:.0f} mm)" if length else "")
+    alone = "in one run" if count == len(run) else "the longest run"
+    return f"{said}{alone} {where}; the strongest in it is slice {run.strongest + 1} with {share}."
+
+
+def _slices(count: int) -> str:
+    return "1 slice" if count == 1 else f"{count} slices"
+
+
+def _all(count: int) -> str:
+    return "the 1 slice" if count == 1 else f"all {count} slices"
+
+
+def _percent(share: float) -> str:
+    return percent(share).replace(" ", "\u00a0")
+
+
+def stretched(apart: float, times: float) -> str:
+    """Of a view that is made from slices farther apart than its other pixels."""
+    return (
+        f"This view is put together from slices {apart:.3g} mm apart, and stretched {times:.1f} times to its "
+        "true proportions: what lies between them is guessed, and readings are worth less than those of the "
+        "slices as acquired."
+    )
+
+
+def suspicious(read: SeriesReading) -> str:
+    """The way back to where the eye should go first; empty where nothing can be called suspicious."""
+    return f"Most suspicious: slice {read.most_suspicious + 1}" if read.known else ""
 
 
 def strip(read: SeriesReading) -> str:
@@ -86,7 +145,7 @@ def doubt(level: float, inside: tuple[str, ...] | None, score: float | None) -> 
     said = []
     if inside is not None:
         names = " or ".join(CLASS_NAMES[name].lower() for name in inside) or "no class"
-        said.append(f"{percent(level)} set: {names}.")
+        said.append(f"{_percent(level)} set: {names}.")
     if score is not None:
         said.append(f"Like the slices that the model knows: distance {score:.2f}, limit 1.")
     return " ".join(said)

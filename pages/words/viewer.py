@@ -37,6 +37,9 @@ DOES_SLICES = "through a stack, by one slice, by ten, to its ends"
 SLICE = "Slice"
 ALONE = "Read this slice alone"
 ALONE_HELP = "Opens it in Review, with enhancement, verdict and report"
+AIM_HELP = "Marked in the strip by a triangle (S)"
+KEY_AIM = "<kbd>S</kbd>"
+DOES_AIM = "to the most suspicious slice of a stack"
 
 SAID_BY_SCRIPT = {
     "noMap": "No map: the model was not asked about this slice, or should not be",

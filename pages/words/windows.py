@@ -11,4 +11,8 @@ OWN = "My own"
 CENTER = "Level"
 WIDTH = "Width"
 UNNAMED = "Window {number}"
-RESET = "Another window makes another reading: this is no longer the scan as it was exported."
+
+
+def other(center: float, width: float) -> str:
+    """Of a scan that is not shown as its file says."""
+    return f"Shown and read with level {center:.5g} and width {width:.5g}, no longer as it was exported."

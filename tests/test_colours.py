@@ -1,0 +1,106 @@
+"""The colours of the classes: the same everywhere, of nothing else, and never the only difference."""
+
+from __future__ import annotations
+
+import ast
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from brat import CLASS_COLOURS, CLASSES, OTHER_COLOURS, figures
+from brat.stability import LEVELS, Stability, Step
+from brat.stability_figure import stability
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES = [
+    file
+    for folder in ("brat", "pages", "benchmarks")
+    for file in (ROOT / folder).rglob("*.*")
+    if file.suffix in (".py", ".js", ".css", ".html")
+]
+
+
+def test_they_are_written_in_one_place():
+    assert len(SOURCES) > 60
+    for colour in CLASS_COLOURS.values():
+        found = [file for file in SOURCES if colour.lower() in file.read_text(encoding="utf-8").lower()]
+        assert found == [ROOT / "brat" / "__init__.py"]
+
+
+def luminance(colour: str) -> float:
+    """WCAG 2.1's relative luminance."""
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def background(scheme: str) -> str:
+    return tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())["theme"][scheme][
+        "backgroundColor"
+    ]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("colour", [*OTHER_COLOURS, *CLASS_COLOURS.values()])
+def test_they_stand_out_from_the_page(colour, scheme):
+    high, low = sorted((luminance(colour), luminance(background(scheme))), reverse=True)
+    # WCAG 2.1, 1.4.11; the class colours are a standard palette, and their names stand beside them.
+    assert (high + 0.05) / (low + 0.05) >= (3 if colour in OTHER_COLOURS else 2.5)
+
+
+def curves() -> dict:
+    points = {"x": [0, 0.5, 1], "y": [0, 0.8, 1]}
+    return {name: {"roc": points, "precision_recall": points} for name in CLASSES}
+
+
+def estimate(value: float) -> dict:
+    return {"value": value, "low": value - 0.05, "high": value + 0.05}
+
+
+def drawn():
+    """Every figure that shows classes, by name."""
+    yield "roc", figures.roc(curves())
+    yield "precision-recall", figures.precision_recall(curves())
+    held = {f"coverage/{name}": estimate(0.9) for name in CLASSES}
+    yield "coverage", figures.coverage({"0.9": held, "0.95": held})
+    cell = {"slices": 10, "clusters": 5, "metrics": {"sensitivity": estimate(0.8)}}
+    yield "sites", figures.sites({"one": dict.fromkeys(CLASSES, cell)})
+    shares = np.array([0.7, 0.1, 0.1, 0.1], np.float32)
+    steps = tuple(Step(change, level, shares, "glioma") for change in LEVELS for level in LEVELS[change])
+    yield "stability", stability(Stability(shares, "glioma", steps))
+
+
+@pytest.mark.parametrize(("name", "figure"), [*drawn()], ids=[name for name, _ in drawn()])
+def test_no_class_is_told_by_its_colour_alone(name, figure):
+    looks = {}
+    labels = {colour: label for label, colour in CLASS_COLOURS.items()}
+    for trace in figure.data:
+        colour = trace.line.color or trace.marker.color
+        if colour in labels:
+            looks.setdefault(labels[colour], set()).add((trace.line.dash, trace.marker.symbol))
+    assert set(looks) == set(CLASSES)
+    assert all(len(one) == 1 for one in looks.values())
+    assert len(set(map(frozenset, looks.values()))) == len(CLASSES)
+
+
+def test_every_chart_has_words_and_numbers():
+    """Charts go through `pages.exhibits.figure`, or carry their words themselves, with the numbers below."""
+    bare = []
+    for file in (ROOT / "pages").glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr
+                in (
+                    "plotly_chart",
+                    "image",
+                    "dataframe",
+                )
+            ):
+                given = {keyword.arg for keyword in node.keywords}
+                if "alt" not in given:
+                    bare.append((file.name, node.lineno, node.func.attr))
+    assert not bare
