@@ -84,6 +84,13 @@ def until(condition) -> None:
     raise AssertionError("this did not happen within 10 s")
 
 
+def settled(pool) -> None:
+    """Wait until each of the pool's two threads is free."""
+    meet = threading.Barrier(2)
+    for one in [pool.submit(meet.wait, 20) for _ in range(2)]:
+        one.result()
+
+
 def test_rows_hold_what_the_reader_says_and_a_small_picture(pool):
     readers = Readers()
     work = listed([File(s.file.name, s.file.read_bytes()) for s in SAMPLES], readers, pool)
@@ -201,9 +208,8 @@ def test_closed_it_forgets_everything_and_nothing_runs_on(pool):
     work.close()
     readers.go.release(20)
     assert work.progress() == (0, 0, 0.0, False, False, False)
-    # Whatever was begun has no place to go; the pool is free at once.
-    pool.submit(time.sleep, 0).result(10)
-    pool.submit(time.sleep, 0).result(10)
+    # What was begun comes to nothing, and the pool is free.
+    settled(pool)
     asked = readers.asked
     assert asked <= 4
     assert work.rows() == []
@@ -225,8 +231,7 @@ def test_closed_before_its_turn_comes_it_begins_nothing(pool):
     work.close()
     others.set()
     assert all(one.result() for one in busy)
-    pool.submit(time.sleep, 0).result(10)
-    pool.submit(time.sleep, 0).result(10)
+    settled(pool)
     assert not asked
 
 
