@@ -18,7 +18,6 @@ from pages.kept import keep, start_at
 from pages.viewer import Slice, stack_viewer
 from pages.windows import choose_window
 from pages.words import series as words
-from pages.words import windows as of_windows
 
 LEVEL = 0.95
 """Of the prediction set that is shown."""
@@ -50,7 +49,6 @@ def show_series(series: Series, on_open: Callable[[Stack, int], None]) -> None:
         if window:
             window = choose_window(window, series.presets, series.digest)
     if window != series.window:
-        st.caption(of_windows.other(window.center, window.width))
         series = series.windowed(window)
     try:
         stack = series.stack(plane, volume)

@@ -14,35 +14,48 @@ _OWN = -1
 
 
 def choose_window(shown: Window, presets: tuple[Window, ...], key: str) -> Window:
-    """Ask for a window.
+    """Ask for a window, and say where it is not the scan's own.
 
     Args:
         shown: what is shown where the reader chooses nothing.
         presets: what else the file suggests.
         key: of the scan; its choice is kept with it.
     """
-    offered = presets or (shown,)
-    preset, center, width = f"preset-{key}", f"center-{key}", f"width-{key}"
     with st.popover(words.TITLE, help=words.HELP):
-        start_at(preset, 0)
-        st.radio(
-            words.PRESET, [*range(len(offered)), _OWN], format_func=lambda n: _name(n, presets), key=preset
-        )
-        number = keep(preset)
-        if number != _OWN:
-            return offered[number]
-        step = max(round(shown.width / 100, 2), 0.01)
-        start_at(center, shown.center)
-        start_at(width, shown.width)
-        st.number_input(words.CENTER, step=step, key=center)
-        st.number_input(words.WIDTH, min_value=step, step=step, key=width)
-        return replace(shown, center=keep(center), width=keep(width), name="")
+        chosen = _ask(shown, presets, key)
+    # What the file asks for or, where it asks for nothing, what it was opened with, is the scan as it came.
+    if chosen != (presets[0] if presets else shown):
+        st.caption(words.other(chosen.center, chosen.width))
+    return chosen
 
 
-def _name(number: int, presets: tuple[Window, ...]) -> str:
+def _ask(shown: Window, presets: tuple[Window, ...], key: str) -> Window:
+    offered = presets if shown in presets else (shown, *presets)
+    preset, center, width = f"preset-{key}", f"center-{key}", f"width-{key}"
+    start_at(preset, offered.index(shown))
+    st.radio(
+        words.PRESET,
+        [*range(len(offered)), _OWN],
+        format_func=lambda number: _name(number, offered, presets),
+        key=preset,
+    )
+    number = keep(preset)
+    if number != _OWN:
+        return offered[number]
+    step = max(round(shown.width / 100, 2), 0.01)
+    start_at(center, shown.center)
+    start_at(width, shown.width)
+    st.number_input(words.CENTER, step=step, key=center)
+    st.number_input(words.WIDTH, min_value=step, step=step, key=width)
+    return replace(shown, center=keep(center), width=keep(width), name="")
+
+
+def _name(number: int, offered: tuple[Window, ...], presets: tuple[Window, ...]) -> str:
     if number == _OWN:
         return words.OWN
-    if not presets:
-        return words.AUTOMATIC
-    named = presets[number].name.capitalize() or words.UNNAMED.format(number=number + 1)
-    return named if number else f"{words.FILE}: {named}"
+    window = offered[number]
+    if window not in presets:
+        return words.AS_OPENED
+    place = presets.index(window)
+    named = window.name.capitalize() or words.UNNAMED.format(number=place + 1)
+    return named if place else f"{words.FILE}: {named}"

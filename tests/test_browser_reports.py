@@ -1,6 +1,7 @@
 """Reports as a person gets them; and nothing that leaves the page, or stays behind it, names the patient."""
 
 import io
+import zipfile
 
 import pydicom
 import pytest
@@ -122,6 +123,27 @@ def test_nothing_names_the_patient(browser, address, planted, tmp_path, log):
     playwright.expect(page.get_by_text("1 case.")).to_be_visible()
     shown += page.locator("body").inner_text()
     files["History"] = downloaded(page, "Export as CSV")
+
+    # Two of them, and one that cannot be read, in the worklist.
+    page.get_by_role("link", name="Worklist").click()
+    contents = (planted, planted[:-100] + bytes(100), planted[: len(planted) // 2])
+    page.locator("input[type=file]").first.set_input_files([{**broken, "buffer": one} for one in contents])
+    playwright.expect(page.get_by_text("could not be read").first).to_be_visible()
+    shown += page.locator("body").inner_text().replace(FILE, "")
+    files["Worklist"] = downloaded(page, "CSV")
+    with zipfile.ZipFile(io.BytesIO(downloaded(page, "Excel"))) as workbook:
+        files |= {name: workbook.read(name) for name in workbook.namelist()}
+    assert b"glioma" in files["xl/sharedStrings.xml"]
+
+    # And a series of them.
+    frames = pydicom.dcmread(io.BytesIO(planted))
+    series = io.BytesIO()
+    frames.PixelData, frames.NumberOfFrames = 3 * frames.PixelData, 3
+    frames.save_as(series)
+    page.get_by_role("link", name="Review").click()
+    page.locator("input[type=file]").first.set_input_files({**broken, "buffer": series.getvalue()})
+    playwright.expect(page.locator("[data-ui=where]")).to_contain_text("of 3")
+    shown += page.locator("body").inner_text().replace(FILE, "")
     page.close()
 
     # What is compressed, or encoded two bytes a letter, is looked at opened.
@@ -131,7 +153,7 @@ def test_nothing_names_the_patient(browser, address, planted, tmp_path, log):
     files |= {str(file): file.read_bytes() for file in (tmp_path / "store").iterdir()}
     files["log"] = log.read_bytes()
     files["page"] = shown.encode()
-    assert len(files) >= 8
+    assert len(files) >= 15
     for name, content in files.items():
         for planted_text in (b"PLANTED", b"19310405"):
             assert planted_text.lower() not in content.lower(), name

@@ -80,21 +80,17 @@ class Viewer {
     if (this.isTurning) return;
     this.isTurning = true;
     try {
-      await this.catchUp();
+      while (this.painted !== this.index || this.data !== this.latest) {
+        const [data, index] = [this.latest, this.index];
+        const slice = data.slices[index];
+        const scan = slice.scan === this.slice?.scan ? this.scan : await decode(slice.scan);
+        // A newer call came while this one's scan was being decoded.
+        if (data !== this.latest) continue;
+        Object.assign(this, { data, slice, scan, painted: index });
+        this.showSlice();
+      }
     } finally {
       this.isTurning = false;
-    }
-  }
-
-  async catchUp() {
-    while (this.painted !== this.index || this.data !== this.latest) {
-      const [data, index] = [this.latest, this.index];
-      const slice = data.slices[index];
-      const scan = slice.scan === this.slice?.scan ? this.scan : await decode(slice.scan);
-      // A newer call came while this one's scan was being decoded.
-      if (data !== this.latest) continue;
-      Object.assign(this, { data, slice, scan, painted: index });
-      this.showSlice();
     }
   }
 

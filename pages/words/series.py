@@ -13,7 +13,7 @@ VOLUME = "Volume"
 PLANES = {"acquired": "As acquired", "axial": "Axial", "coronal": "Coronal", "sagittal": "Sagittal"}
 
 NOT_READ = "Not read"
-UNLIKE = "Not a slice like those the model knows"
+UNLIKE = "Not a slice the model knows"
 TABLE = "Every slice: its answer, its probabilities and what the gate says."
 EVERY_SLICE = "Every slice as numbers"
 
@@ -52,15 +52,15 @@ def reading(number: int, count: int) -> str:
 
 
 def heading(read: SeriesReading) -> str:
-    """What the eye meets first: "Meningioma: the answer in 14 of 96 slices"."""
+    """What the eye meets first: "Meningioma: the answer in 14 of 96 slices let through"."""
     if read.leading is None:
         return HEADING_NONE
     if read.leading == "no_tumor":
-        return f"No tumour: the answer in {_all(len(read.known))} that the gate lets through"
+        return f"No tumour: the answer in {_all(len(read.known))} let through"
     is_one = read.count(read.leading) == read.with_tumour
     # Where the slices name different tumours, none of them is the series' own.
     name = CLASS_NAMES[read.leading] if is_one else "A tumour"
-    return f"{name}: the answer in {read.with_tumour} of {_slices(len(read.known))}"
+    return f"{name}: the answer in {read.with_tumour} of {_slices(len(read.known))} let through"
 
 
 def findings(read: SeriesReading) -> list[str]:
