@@ -48,12 +48,7 @@ def _open() -> None:
 
 
 def show_next() -> None:
-    """Previous, next and back to the list; nothing where what is open does not come from the worklist.
-
-    Where several scans were dropped in Review, it goes to the worklist, which has them read.
-    """
-    if st.session_state.get("handed_over"):
-        st.switch_page("pages/worklist.py")
+    """Previous, next and back to the list; nothing where what is open does not come from the worklist."""
     walk = st.session_state.get("walk")
     if walk is None or walk.item is None or st.session_state.get("item") is not walk.item:
         return

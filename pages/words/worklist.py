@@ -18,8 +18,8 @@ CAVEAT = (
 MORE = "Add scans"
 UPLOAD = "Drop scans here: files, or a folder packed as ZIP"
 UPLOAD_HELP = (
-    "PNG, JPEG, BMP, TIFF, WebP, DICOM, NIfTI. What you drop is added to the list. It is held in memory "
-    "until the list is emptied or the page is closed, and is not stored."
+    "PNG, JPEG, BMP, TIFF, WebP, DICOM, NIfTI. What you drop is added to the list. It is held in memory, not "
+    "stored: until the list is emptied, or some minutes after the page is closed."
 )
 
 FOLDER = "A folder of this computer"
