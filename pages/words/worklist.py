@@ -16,7 +16,7 @@ CAVEAT = (
     "not for diagnosis."
 )
 MORE = "Add scans"
-UPLOAD = "Drop scans here: files, or a folder packed as ZIP"
+UPLOAD = "Drop scans here, or a folder as ZIP"
 UPLOAD_HELP = (
     "PNG, JPEG, BMP, TIFF, WebP, DICOM, NIfTI. What you drop is added to the list. It is held in memory, not "
     "stored: until the list is emptied, or some minutes after the page is closed."
