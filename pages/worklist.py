@@ -70,14 +70,13 @@ def crew() -> tuple[Readers, ThreadPoolExecutor]:
     return Readers(), ThreadPoolExecutor(CORES, thread_name_prefix="worklist")
 
 
-@st.cache_resource(show_spinner=False, scope="session", on_release=Worklist.stop)
+@st.cache_resource(show_spinner=False, scope="session", on_release=Worklist.leave)
 def present(_work: Worklist) -> Worklist:
-    """Has the visitor's list go on, until their connection ends: called for once in each connection.
+    """Has the visitor's list go on until their connection ends; called once in each connection.
 
-    The list itself is there still, should they come back, as after a moment without a network.
+    The list is there still where they soon come back, as after a moment without a network.
     """
-    if not st.session_state.get("worklist_stopped"):
-        _work.go_on()
+    _work.come_back()
     return _work
 
 
@@ -99,7 +98,7 @@ def take_upload(work: Worklist) -> None:
 def add(work: Worklist, source: Callable[[], list[Item]]) -> None:
     work.add(source)
     # Who gives it more has it read, though it was stopped before.
-    go_on(work)
+    work.go_on()
 
 
 def show_intake(work: Worklist) -> None:
@@ -144,21 +143,9 @@ def show_progress(work: Worklist, was_running: bool) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.progress(now.share, words.progress(now))
         if now.stopped:
-            st.button(
-                words.GO_ON, key="worklist-go-on", icon=":material/play_arrow:", on_click=go_on, args=(work,)
-            )
+            st.button(words.GO_ON, key="worklist-go-on", icon=":material/play_arrow:", on_click=work.go_on)
         else:
-            st.button(words.STOP, key="worklist-stop", icon=":material/stop:", on_click=stop, args=(work,))
-
-
-def stop(work: Worklist) -> None:
-    work.stop()
-    st.session_state.worklist_stopped = True
-
-
-def go_on(work: Worklist) -> None:
-    work.go_on()
-    st.session_state.worklist_stopped = False
+            st.button(words.STOP, key="worklist-stop", icon=":material/stop:", on_click=work.stop)
 
 
 def opinions(rows: Sequence[Row], digest: str) -> dict[str, Case] | None:
@@ -329,7 +316,7 @@ def go_to(row: Row, rows: list[Row]) -> None:
         st.warning(words.cannot_open(row.item.name, row.problem))
         return
     st.session_state.worklist_turn += 1
-    open_row(row, rows)
+    open_row(row, rows, st.session_state.worklist)
     st.switch_page("pages/review.py")
 
 
@@ -407,7 +394,7 @@ def show_export(rows: list[Row], digest: str, kept: dict[str, Case] | None) -> N
 
 def empty(work: Worklist) -> None:
     work.close()
-    for name in ("worklist_opened", "worklist_stopped", "walk"):
+    for name in ("worklist_opened", "walk"):
         st.session_state.pop(name, None)
 
 

@@ -235,6 +235,40 @@ def test_closed_before_its_turn_comes_it_begins_nothing(pool):
     assert not asked
 
 
+def test_left_it_waits_and_is_forgotten_unless_one_comes_back(pool):
+    readers = Stub(is_held=True)
+    work = Worklist(readers, pool)
+    work.add(lambda: sort_out(pictures(8)))
+    readers.go.release(2)
+    until(lambda: work.progress().done == 2)
+    work.leave(60)
+    readers.go.release(8)
+    assert work.wait(20)
+    done = work.progress().done
+    assert done < 8
+    assert not work.progress().stopped
+    # Nothing brings it to life but that one comes back.
+    work.go_on()
+    assert not work.progress().running
+    work.come_back()
+    assert work.wait(20)
+    assert work.row(8).number == 8
+
+    work.stop()
+    work.leave(60)
+    work.come_back()
+    assert work.progress().stopped
+
+    work.leave(0.05)
+    until(lambda: not work.rows())
+    assert work.progress().total == 0
+    assert work.row(8) is None
+    work.come_back()
+    work.add(lambda: sort_out(pictures(1)))
+    assert work.wait(20)
+    assert len(work.rows()) == 1
+
+
 def test_lists_of_the_same_pool_take_turns(pool):
     readers = Stub()
     long, short = Worklist(readers, pool), Worklist(readers, pool)

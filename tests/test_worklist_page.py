@@ -183,7 +183,7 @@ def test_opens_from_the_top_and_goes_on_in_the_order_shown(opened, readings):
     order = sorted(name for name, *_ in FILES)
     walk = page.session_state["walk"]
     # What could not be read is passed over.
-    assert [row.item.name for row in walk.rows] == order
+    assert [walk.work.row(number).item.name for number in walk.numbers] == order
     assert page.session_state["item"].name == order[0]
 
     review = AppTest.from_file(str(ROOT / "pages" / "review.py"), default_timeout=60)
