@@ -18,8 +18,8 @@ CAVEAT = (
 MORE = "Add scans"
 UPLOAD = "Drop scans here, or a folder as ZIP"
 UPLOAD_HELP = (
-    "PNG, JPEG, BMP, TIFF, WebP, DICOM, NIfTI. What you drop is added to the list. It is held in memory, not "
-    "stored: until the list is emptied, or two minutes after the page is closed."
+    "PNG, JPEG, BMP, TIFF, WebP, DICOM, NIfTI. What you drop is added to the list. It is held in memory "
+    "only, and never stored."
 )
 
 FOLDER = "A folder of this computer"
