@@ -45,12 +45,6 @@ def show_filters(engine: Engine) -> dict:
         }
 
 
-# The table's own export would bring a note that begins like a formula to a spreadsheet; ours does not.
-_NO_EXPORT = """<style>
-    .st-key-cases [data-testid="stElementToolbarButton"]:has([aria-label="Download as CSV"]) {display: none}
-</style>"""
-
-
 def show_cases(cases: list[Case]) -> Case | None:
     """The table; the case that is selected in it."""
     shown = pd.DataFrame(
@@ -220,9 +214,7 @@ def show(engine: Engine) -> None:
             icon=":material/download:",
             on_click="ignore",
         )
-    st.html(_NO_EXPORT)
-    with st.container(key="cases"):
-        selected = show_cases(cases)
+    selected = show_cases(cases)
     if selected:
         show_case(engine, selected)
     show_agreement(cases)

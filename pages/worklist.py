@@ -252,10 +252,8 @@ def gate_of(row: Row) -> str:
     return words.KNOWN if row.known else words.REFUSED
 
 
-# The table's own export would name the files and hold the pictures, and its own order, in a heading's menu,
-# would not be that in which Review goes on.
+# Its own order, in a heading's menu, would not be that in which Review goes on.
 _NOT_OFFERED = """<style>
-    .st-key-worklist-rows [data-testid="stElementToolbarButton"]:has([aria-label^="Download as CSV"]),
     [data-testid="stDataFrameColumnMenu"] [role="menu"] > :nth-child(n + 2):nth-child(-n + 4)
         {display: none}
 </style>"""
