@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks import report
 
-NAMES = ("reading", "explanation", "start", "formats", "app", "folder", "series", "sessions")
+NAMES = ("reading", "explanation", "start", "formats", "app", "folder", "series", "worklist", "sessions")
 CHEAP = NAMES[:3]
 
 

@@ -26,6 +26,9 @@ OTHER_COLOURS = ("#4C7399", "#A6761D")
 """For what is of no class: slate and ochre, which colour-blind readers tell apart, too; both stand out from a
 light and from a dark page by 3 to 1 and more."""
 
+QUIET_COLOUR = "#888888"
+"""For lines of reference, and what stands back."""
+
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 """The model that ships with the project."""
 

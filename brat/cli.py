@@ -39,7 +39,12 @@ def _parser() -> argparse.ArgumentParser:
 
     predict = commands.add_parser("predict", help="read slices")
     predict.set_defaults(run=_predict)
-    predict.add_argument("paths", nargs="+", metavar="PATH", help="a file, or a folder to search for scans")
+    predict.add_argument(
+        "paths",
+        nargs="+",
+        metavar="PATH",
+        help="a file, each slice of which is read, or a folder to search for scans",
+    )
     predict.add_argument("--json", action="store_true", help="one JSON object a line on standard output")
     predict.add_argument("--cam", metavar="DIR", help="write the overlay of each scan there as PNG")
     predict.add_argument("--weights", default=WEIGHTS, metavar="DIR", help="folder of the model")
@@ -155,6 +160,8 @@ def _validation_fold(text: str) -> int | str | None:
 def _predict(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
+    from brat.series_reading import NOTHING
+
     overlays = Path(options.cam) if options.cam else None
     if overlays:
         overlays.mkdir(parents=True, exist_ok=True)
@@ -163,29 +170,33 @@ def _predict(options: argparse.Namespace) -> int:
     failed = False
     rows = []
     # A bar on a terminal only, and on standard error, so that standard output holds nothing but answers.
-    for record in tqdm(records, total=len(paths), unit="scan", disable=not sys.stderr.isatty()):
-        failed |= "error" in record
-        if options.json:
-            print(json.dumps(record), flush=True)
-        else:
-            rows.append(record)
+    for of_file in tqdm(records, total=len(paths), unit="file", disable=not sys.stderr.isatty()):
+        for record in of_file:
+            # An empty slice at the end of a volume is no failure.
+            failed |= record.get("error", NOTHING) != NOTHING
+            if options.json:
+                print(json.dumps(record), flush=True)
+            else:
+                rows.append(record)
     if not options.json:
         _print_table(rows)
     return int(failed)
 
 
-def _read_all(paths: Sequence[str], weights: str, overlays: Path | None) -> Iterator[dict]:
-    """The record of each path, in their order."""
+def _read_all(paths: Sequence[str], weights: str, overlays: Path | None) -> Iterator[list[dict]]:
+    """The records of each path, in their order: one, or one for each slice in it."""
     from brat.pool import Readers, in_order
-    from brat.scans import UnreadableScan
+    from brat.scans import SeveralScans, UnreadableScan
 
     readers = Readers(weights)
 
-    def read(path: str) -> dict:
+    def read(path: str) -> list[dict]:
         try:
-            return _read(readers(), path, overlays)
+            return [_read(readers(), path, overlays)]
+        except SeveralScans:
+            return list(_read_slices(readers(), path, overlays))
         except UnreadableScan as error:
-            return {"path": path, "error": str(error)}
+            return [{"path": path, "error": str(error)}]
 
     return in_order(read, paths)
 
@@ -197,9 +208,10 @@ def _scans_at(path: str) -> Iterator[str]:
     if not Path(path).is_dir():
         yield path
         return
-    found = sorted(p for p in Path(path).rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    endings = (*SUFFIXES, ".nii", ".nii.gz", ".zip")
+    found = sorted(p for p in Path(path).rglob("*") if p.name.lower().endswith(endings) and p.is_file())
     if not found:
-        raise ValueError(f"There are no scans in {path}. Looked for {', '.join(SUFFIXES)}.")
+        raise ValueError(f"There are no scans in {path}. Looked for {', '.join(endings)}.")
     yield from map(str, found)
 
 
@@ -207,14 +219,45 @@ def _read(reader, path: str, overlays: Path | None) -> dict:
     from brat.scans import read_scan
 
     begun = time.perf_counter()
-    scan = read_scan(path)
+    return {"path": path, **_record(reader, read_scan(path), path, overlays, begun)}
+
+
+def _read_slices(reader, path: str, overlays: Path | None) -> Iterator[dict]:
+    """A record for each slice of what is in a file: of a volume, of the first view of its first volume."""
+    from brat.intake import File, load, sort_out
+    from brat.scans import UnreadableScan
+    from brat.series import Series
+    from brat.series_reading import NOTHING
+
+    for item in sort_out([File(path, Path(path))]):
+        try:
+            opened = load(item)
+            stack = opened.stack() if isinstance(opened, Series) else [opened]
+        except UnreadableScan as error:
+            yield {"path": item.name, "error": str(error)}
+            continue
+        for number in range(len(stack)):
+            place = {"path": item.name, **({"slice": number + 1} if len(stack) > 1 else {})}
+            begun = time.perf_counter()
+            try:
+                scan = stack[number]
+            except UnreadableScan as error:
+                yield {**place, "error": str(error)}
+                continue
+            if scan.gray.min() == scan.gray.max():
+                yield {**place, "error": NOTHING}
+            else:
+                yield {**place, **_record(reader, scan, path, overlays, begun)}
+
+
+def _record(reader, scan, path: str, overlays: Path | None, begun: float) -> dict:
+    """Args: begun: by `time.perf_counter`, when the scan was about to be decoded."""
     reading = reader.read(scan.gray)
     seconds = time.perf_counter() - begun
     if overlays:
         _write_overlay(overlays, path, scan, reading)
     verdict = reading.verdict
     return {
-        "path": path,
         "label": reading.prediction.label,
         "probabilities": reading.prediction.by_class(),
         "prediction_set": list(reading.sets[SET_LEVEL]) if reading.sets else None,
@@ -237,16 +280,17 @@ def _write_overlay(folder: Path, path: str, scan, reading) -> None:
 
 
 def _print_table(rows: list[dict]) -> None:
-    width = max(len(row["path"]) for row in rows)
+    scans = [row["path"] + (f", slice {row['slice']}" if "slice" in row else "") for row in rows]
+    width = max(map(len, scans))
     names = [CLASS_NAMES[name] for name in CLASSES]
     print(f"{'scan':{width}}  {'reading':16}  " + "  ".join(f"{name:>15}" for name in names))
-    for row in rows:
+    for scan, row in zip(scans, rows, strict=True):
         if "error" in row:
-            print(f"{row['path']:{width}}  {row['error']}")
+            print(f"{scan:{width}}  {row['error']}")
             continue
         shares = "  ".join(f"{share:>15.1%}" for share in row["probabilities"].values())
         note = "" if row["in_distribution"] in (True, None) else "  not like the slices that the model knows"
-        print(f"{row['path']:{width}}  {CLASS_NAMES[row['label']]:16}  {shares}{note}")
+        print(f"{scan:{width}}  {CLASS_NAMES[row['label']]:16}  {shares}{note}")
 
 
 def _train(options: argparse.Namespace) -> int:

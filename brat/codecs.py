@@ -144,10 +144,13 @@ def _serve() -> None:
     from pydicom import dcmread
     from pydicom.pixels import pixel_array
 
+    from brat import jpeg12
+
     replies = os.fdopen(os.dup(1), "wb")
     # What a decoder prints must not get between the replies.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     warnings.simplefilter("ignore")
+    jpeg12.register()
     _limit_memory()
     while (frame := _receive(sys.stdin.buffer)) is not None:
         try:

@@ -27,6 +27,7 @@ from brat.codecs import Undecodable, decode
 from brat.scans import (
     MAX_PIXELS,
     Scan,
+    SeveralScans,
     UnreadableScan,
     Window,
     finite,
@@ -64,11 +65,19 @@ _OF_A_FRAME = (
 """What may differ from frame to frame (PS3.3 C.7.6.16), and how a picture is shown."""
 
 
+_PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+
+MAX_FRAMES = 10_000
+
 _PICTURE = (
     *("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration"),
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
 )
 """What a decoder needs to know."""
+
+
+SAME_PLANE = 0.01
+"""Cosines by which the rows and columns of two slices of one stack may differ."""
 
 
 class Dicom:
@@ -92,7 +101,7 @@ class Dicom:
         refuse_deflated_bomb(data)
         dataset = pydicom.dcmread(io.BytesIO(data), force=True)
         rows, columns = int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0)
-        if not rows or not columns or "PixelData" not in dataset:
+        if not rows or not columns or not any(keyword in dataset for keyword in _PIXELS):
             raise UnreadableScan(
                 "This DICOM file has no picture in it: it is a report, a plan or an index, or its picture "
                 "was cut off. Upload an image of the series."
@@ -105,9 +114,14 @@ class Dicom:
             dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
         self._dataset, self._digest = dataset, digest
         self.frames = max(int(dataset.get("NumberOfFrames") or 1), 1)
+        if self.frames > MAX_FRAMES:
+            raise UnreadableScan(
+                f"This DICOM file says that it holds {self.frames:,} frames; {MAX_FRAMES:,} are read at most."
+            )
         code = str(dataset.get("Modality") or "")
         self.modality = code if code in _MODALITIES else ""
-        bits = dataset.get("BitsStored") or dataset.get("BitsAllocated")
+        # As a number, or anybody's words could stand there.
+        bits = int(dataset.get("BitsStored") or dataset.get("BitsAllocated") or 0)
         self.kind = f"DICOM {self.modality}".strip() + f", {bits}-bit"
 
     def scan(self, frame: int = 0) -> Scan:
@@ -118,7 +132,7 @@ class Dicom:
         """
         header = self._header(frame)
         digest = self._digest if self.frames == 1 else part_digest(self._digest, f"frame {frame}")
-        spacing = _numbers(header.get(_PIXEL_SPACING))
+        spacing = numbers(header.get(_PIXEL_SPACING))
         facts = {
             "name": "",
             "kind": self.kind,
@@ -145,9 +159,17 @@ class Dicom:
         gray = 255 - gray if inverted else gray
         return Scan(gray, pixels, **facts, window=window, presets=presets, inverted=inverted)
 
-    def position(self, frame: int) -> float | None:
-        """Millimetres along the normal of the frame's plane; None where the file does not say."""
-        return position(self._header(frame))
+    def positions(self) -> list[float] | None:
+        """Of each frame, millimetres along the normal of their plane.
+
+        None where the file does not say, or where they do not lie in parallel.
+        """
+        headers = [self._header(frame) for frame in range(self.frames)]
+        places = [position(header) for header in headers]
+        if None in places:
+            return None
+        planes = np.array([numbers(header.get(_ORIENTATION)) for header in headers])
+        return places if np.ptp(planes, axis=0).max() <= SAME_PLANE else None
 
     def _stored(self, frame: int) -> np.ndarray:
         """The values as they are stored; (rows, columns, 3) RGB where there is colour."""
@@ -222,16 +244,16 @@ def read_dicom(data: bytes, digest: str) -> Scan:
     """
     file = Dicom(data, digest)
     if file.frames > 1:
-        raise UnreadableScan(
+        raise SeveralScans(
             f"This DICOM file holds {file.frames} frames, and a single slice is wanted here. "
-            "Open it as a series on the Review page, or export the slice as a file of its own."
+            "Open it on the Review page, or export the slice as a file of its own."
         )
     return file.scan()
 
 
 def position(header: Dataset) -> float | None:
     """Where a slice lies along the normal of its plane, millimetres; None where the header does not say."""
-    place, along = _numbers(header.get(_POSITION)), _numbers(header.get(_ORIENTATION))
+    place, along = numbers(header.get(_POSITION)), numbers(header.get(_ORIENTATION))
     if len(place) != 3 or len(along) != 6 or not all(map(math.isfinite, place + along)):
         return None
     return float(np.dot(np.cross(along[:3], along[3:]), place))
@@ -259,15 +281,16 @@ def _windows(header: Dataset) -> tuple[Window, ...]:
     function = str(header.get("VOILUTFunction") or "LINEAR")
     function = function if function in ("LINEAR_EXACT", "SIGMOID") else "LINEAR"
     found = []
-    both = zip(_numbers(header.get("WindowCenter")), _numbers(header.get("WindowWidth")), strict=False)
+    both = zip(numbers(header.get("WindowCenter")), numbers(header.get("WindowWidth")), strict=False)
     for number, (center, width) in enumerate(both):
         said = str(names[number]).strip().lower() if number < len(names) else ""
         if width > 0 and math.isfinite(center) and math.isfinite(width):
             found.append(Window(center, width, said if said in _WINDOW_NAMES else "", function))
-    return tuple(found)
+    # Some scanners write the same one twice.
+    return tuple(dict.fromkeys(found))
 
 
-def _numbers(value) -> list[float]:
+def numbers(value) -> list[float]:
     """The numbers in a DICOM element, which may hold several, one or none."""
     try:
         return [float(part) for part in (value if isinstance(value, MultiValue) else [value])]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import plotly.graph_objects as go
 
-from brat import CLASS_COLOURS, CLASS_NAMES, CLASSES, OTHER_COLOURS
+from brat import CLASS_COLOURS, CLASS_NAMES, CLASSES, OTHER_COLOURS, QUIET_COLOUR
 
 NAMES = {**CLASS_NAMES, "tumor": "Tumour"}
 """The classes, and a tumour of whichever class, as they are written for people."""
@@ -116,11 +116,11 @@ def reliability(before: Mapping[str, Sequence], after: Mapping[str, Sequence]) -
     """
     figure = go.Figure()
     figure.add_scatter(
-        x=[0, 1], y=[0, 1], mode="lines", name="perfect", line={"color": "#888888", "dash": "dot"}
+        x=[0, 1], y=[0, 1], mode="lines", name="perfect", line={"color": QUIET_COLOUR, "dash": "dot"}
     )
-    for title, bars, colour, symbol in (
-        ("before calibration", before, OTHER_COLOURS[1], "x"),
-        ("after", after, OTHER_COLOURS[0], "circle"),
+    for title, bars, colour, symbol, dash in (
+        ("before calibration", before, OTHER_COLOURS[1], "x", "dash"),
+        ("after", after, OTHER_COLOURS[0], "circle", "solid"),
     ):
         rows = [row for row, count in enumerate(bars["count"]) if count]
         full = [row for row in rows if bars["count"][row] >= _FULL_BIN]
@@ -128,7 +128,7 @@ def reliability(before: Mapping[str, Sequence], after: Mapping[str, Sequence]) -
             x=[bars["confidence"][row] for row in full],
             y=[bars["accuracy"][row] for row in full],
             mode="lines",
-            line={"color": colour},
+            line={"color": colour, "dash": dash},
             showlegend=False,
             hoverinfo="skip",
         )
@@ -160,7 +160,11 @@ def roc(curves: Mapping[str, Mapping], operating_point: tuple[float, float] | No
     """
     figure = _class_curves(curves, "roc", "1 - specificity", "sensitivity", operating_point)
     figure.add_scatter(
-        x=[0, 1], y=[0, 1], mode="lines", line={"color": "#888888", "dash": "dot", "width": 1}, name="chance"
+        x=[0, 1],
+        y=[0, 1],
+        mode="lines",
+        line={"color": QUIET_COLOUR, "dash": "dot", "width": 1},
+        name="chance",
     )
     figure.update_layout(legend={"orientation": "v", "x": 1, "xanchor": "right", "y": 0.03})
     return figure
@@ -229,7 +233,7 @@ def coverage(sets: Mapping[str, Mapping[str, Mapping]]) -> go.Figure:
         )
     for place, level in enumerate(sets):
         promised = float(level)
-        line = {"color": "#888888", "dash": "dot"}
+        line = {"color": QUIET_COLOUR, "dash": "dot"}
         figure.add_shape(
             type="line", x0=place - 0.42, x1=place + 0.42, y0=promised, y1=promised, line=line, layer="below"
         )
@@ -294,7 +298,7 @@ def robustness(change: Mapping, name: str, unchanged: float) -> go.Figure:
         x=levels,
         y=[unchanged] * len(levels),
         mode="lines",
-        line={"color": "#888888", "dash": "dot"},
+        line={"color": QUIET_COLOUR, "dash": "dot"},
         hovertemplate="unchanged: %{y:.1%}<extra></extra>",
     )
     figure.add_scatter(
@@ -320,15 +324,18 @@ def nearest_neighbours(nearest: Mapping) -> go.Figure:
     middles = (edges[1:] + edges[:-1]) / 2
     twin = middles > nearest["threshold"]
     figure = go.Figure()
-    for title, rows, colour in (("near-duplicates", twin, OTHER_COLOURS[1]), ("others", ~twin, "#888888")):
+    for title, rows, colour, pattern in (
+        ("near-duplicates", twin, OTHER_COLOURS[1], "/"),
+        ("others", ~twin, QUIET_COLOUR, ""),
+    ):
         figure.add_bar(
             x=middles[rows],
             y=np.array(nearest["counts"])[rows],
             width=np.diff(edges)[rows],
             name=title,
-            marker={"color": colour},
+            marker={"color": colour, "pattern": {"shape": pattern}},
         )
-    figure.add_vline(x=nearest["threshold"], line={"dash": "dash", "color": "#888888"})
+    figure.add_vline(x=nearest["threshold"], line={"dash": "dash", "color": QUIET_COLOUR})
     lowest = edges[np.flatnonzero(nearest["counts"])[0]]
     return _plot(figure, "correlation with the nearest other image", "images", (lowest, 1.005), None)
 

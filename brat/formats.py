@@ -42,9 +42,8 @@ transfer syntaxes:
 
 {syntaxes}
 
-JPEG of 12 bits (Process 4 of JPEG Extended) needs the package pylibjpeg-libjpeg. That one is under the
-GPL, and is therefore not among what BraTum Scans depends on; it is used where somebody has installed it.
-On this page it was {libjpeg}.
+All of them are decoded by packages under MIT and Apache licences. pylibjpeg-libjpeg, which is under the
+GPL, is not needed: GDCM decodes JPEG of 12 bits (Process 4 of JPEG Extended) as well.
 
 **NIfTI** is read in its versions 1 and 2, as .nii or .nii.gz, with one volume or several, and as a pair
 of .hdr and .img that are given together.
@@ -190,12 +189,8 @@ def _syntax(file: File) -> str:
 
 
 def _page(tried: dict[str, list[Trial]]) -> str:
-    installed = importlib.util.find_spec("libjpeg") is not None
     parts = [
-        _INTRODUCTION.format(
-            syntaxes="\n".join(f"- {name}" for name in _syntaxes()),
-            libjpeg="installed" if installed else "not installed",
-        ),
+        _INTRODUCTION.format(syntaxes="\n".join(f"- {name}" for name in _syntaxes())),
         f"## Counts\n\nOf {date.today().isoformat()}. Each file is given by itself; the series of a folder "
         "are in the tables below as well. A window is named by its centre and width.\n",
         _table(("Source", "Files", "Read", "Refused"), map(_counts, tried, tried.values())),

@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import io
 import lzma
+import math
+import re
 import struct
 import zipfile
 import zlib
@@ -18,7 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from brat.scans import SUFFIXES, Scan, UnreadableScan, checked, decode_scan, is_dicom, read_scan, reading
-from brat.series import Series, Stack
+from brat.series import ACQUIRED, Series, Stack
 
 OPENED = (*SUFFIXES, ".nii", ".hdr", ".img", ".gz", ".zip")
 """What a file dialog offers, and a folder is searched for."""
@@ -99,15 +101,19 @@ class _Header(NamedTuple):
     """Of a DICOM file: what its series is, and where it lies in it.
 
     Attributes:
-        series: its UID, and what else all of its slices share.
-        order: by which they are sorted.
+        series: its UID, rows and columns, which all slices of a stack share.
+        plane: cosines of its rows and of its columns; empty where the file does not say.
         along: millimetres along the normal of the plane; None where the file does not say.
+        location: what the scanner calls it, millimetres.
+        number: of the slice in its series.
         frames: how many pictures it holds.
     """
 
     series: tuple
-    order: tuple
+    plane: tuple[float, ...]
     along: float | None
+    location: float | None
+    number: int | None
     frames: int
 
 
@@ -117,27 +123,30 @@ def sort_out(files: Iterable[File]) -> list[Item]:
     Args:
         files: in memory or on disk. Archives of the ZIP format are unpacked into memory.
     """
-    items: list[Item | tuple] = []
-    series: dict[tuple, list[tuple[tuple, File]]] = {}
+    items: list[Item | list] = []
+    # Of a series, the stacks of parallel slices: a localiser's views share nothing but its number.
+    stacks: dict[tuple, list[list[tuple[_Header, File]]]] = {}
     for file in _paired(_unpacked(files)):
         if isinstance(file, Item):
             items.append(file)
             continue
         try:
             header = _header(file)
+            is_volume = header is None and _is_volume(file)
         except UnreadableScan as error:
             items.append(Item(file.name, (file,), problem=str(error)))
             continue
-        if header is None or header.frames > 1 or not all(header.series[:3]):
-            items.append(
-                Item(file.name, (file,), is_series=_is_volume(file) or bool(header and header.frames > 1))
-            )
+        if header is None or header.frames > 1 or not all(header.series):
+            items.append(Item(file.name, (file,), is_series=is_volume or bool(header and header.frames > 1)))
             continue
-        if header.series not in series:
-            series[header.series] = []
-            items.append(header.series)
-        series[header.series].append((header.order, file))
-    return [item if isinstance(item, Item) else _item(series[item]) for item in items]
+        known = stacks.setdefault(header.series, [])
+        stack = next((stack for stack in known if _is_parallel(stack[0][0].plane, header.plane)), None)
+        if stack is None:
+            stack = []
+            known.append(stack)
+            items.append(stack)
+        stack.append((header, file))
+    return [item if isinstance(item, Item) else _item(item) for item in items]
 
 
 def load(item: Item) -> Scan | Series:
@@ -195,13 +204,22 @@ def _of_files(item: Item) -> Series:
 
     # One in which there is something speaks for all.
     first = _first_readable(decode, count)
-    headers = [_header(file) for file in item.files]
-    positions = _from_first([header and header.along for header in headers])
-    stack = Stack(count, decode, positions=positions, source=lambda index: item.files[index].read())
-    kind = f"{first.kind}, {count} slices"
-    planes = (stack.plane,)
+    places = [header and header.along for header in map(_header, item.files)]
+    volumes = _volumes(places)
+
+    def cut(plane: str, volume: int) -> Stack:
+        slices = volumes[volume]
+        return Stack(
+            len(slices),
+            lambda number: decode(slices[number]),
+            positions=_from_first([places[index] for index in slices]),
+            source=lambda number: item.files[slices[number]].read(),
+        )
+
+    kind = f"{first.kind}, {_size(volumes, 'slices')}"
     return Series(
-        item.name, kind, first.modality, digest, planes, 1, first.window, first.presets, lambda *_: stack
+        *(item.name, kind, first.modality, digest),
+        *((ACQUIRED,), len(volumes), first.window, first.presets, cut),
     )
 
 
@@ -218,25 +236,55 @@ def _of_frames(data: bytes, name: str) -> Series:
     digest = hashlib.sha256(data).hexdigest()
     with reading("DICOM"):
         file = Dicom(data, digest)
-        places = [file.position(frame) for frame in range(file.frames)]
+        places = file.positions() or [None] * file.frames
     order = list(range(file.frames))
-    # Frames of the same place, as of different times, stay as they are stored.
-    is_ordered = None not in places and len(set(places)) == len(places)
-    if is_ordered:
+    # Of one place, as in a film, frames stay as they are stored.
+    if len(set(places)) > 1:
         order.sort(key=places.__getitem__)
+    volumes = _volumes([places[frame] for frame in order])
 
     def decode(index: int) -> Scan:
         with reading("DICOM"):
-            scan = file.scan(order[index])
-        return replace(scan, name=f"{name}, {index + 1} of {file.frames}")
+            return file.scan(order[index])
 
     first = _first_readable(decode, file.frames)
-    positions = _from_first([places[frame] for frame in order]) if is_ordered else None
-    stack = Stack(file.frames, decode, positions=positions)
-    kind = f"{file.kind}, {file.frames} frames"
+
+    def cut(plane: str, volume: int) -> Stack:
+        frames = volumes[volume]
+        of = f", volume {volume + 1}" if len(volumes) > 1 else ""
+
+        def named(number: int) -> Scan:
+            return replace(decode(frames[number]), name=f"{name}{of}, {number + 1} of {len(frames)}")
+
+        return Stack(len(frames), named, positions=_from_first([places[order[index]] for index in frames]))
+
+    kind = f"{file.kind}, {_size(volumes, 'frames')}"
     return Series(
-        name, kind, file.modality, digest, (stack.plane,), 1, first.window, first.presets, lambda *_: stack
+        *(name, kind, file.modality, digest),
+        *((ACQUIRED,), len(volumes), first.window, first.presets, cut),
     )
+
+
+def _volumes(places: Sequence[float | None]) -> list[Sequence[int]]:
+    """Which slices, of those in order of place, make up each volume.
+
+    What was acquired again in the same places, at another time or with another weighting, is a volume of its
+    own. Where places are not known, or not every one has as many slices, all of them are one.
+    """
+    whole = [range(len(places))]
+    if None in places:
+        return whole
+    of_place: dict[float, list[int]] = {}
+    for index, place in enumerate(places):
+        of_place.setdefault(round(place, 3), []).append(index)
+    times = {len(slices) for slices in of_place.values()}
+    if len(times) > 1 or len(of_place) == 1:
+        return whole
+    return list(zip(*of_place.values(), strict=True))
+
+
+def _size(volumes: Sequence[Sequence[int]], what: str) -> str:
+    return f"{len(volumes[0])} {what}" + (f", {len(volumes)} volumes" if len(volumes) > 1 else "")
 
 
 def _first_readable(decode: Callable[[int], Scan], count: int) -> Scan:
@@ -352,7 +400,7 @@ def _header(file: File) -> _Header | None:
         return None
     import pydicom
 
-    from brat.dicom import position, refuse_deflated_bomb
+    from brat.dicom import numbers, position, refuse_deflated_bomb
 
     try:
         with reading("DICOM"):
@@ -361,14 +409,17 @@ def _header(file: File) -> _Header | None:
             found = pydicom.dcmread(
                 io.BytesIO(data), force=True, stop_before_pixels=True, specific_tags=_TAGS
             )
-            along = position(found)
-            # A localiser's views share a series with nothing but their number in common.
-            plane = tuple(round(float(part), 2) for part in found.get("ImageOrientationPatient") or ())
-            order = along if along is not None else float(found.get("SliceLocation") or 0)
+            plane = numbers(found.get("ImageOrientationPatient"))
             return _Header(
-                series=(found.get("SeriesInstanceUID"), found.get("Rows"), found.get("Columns"), plane),
-                order=(order, int(found.get("InstanceNumber") or 0), file.name),
-                along=along,
+                series=(
+                    str(found.get("SeriesInstanceUID") or ""),
+                    int(found.get("Rows") or 0),
+                    int(found.get("Columns") or 0),
+                ),
+                plane=tuple(plane) if len(plane) == 6 and all(map(math.isfinite, plane)) else (),
+                along=position(found),
+                location=_number(found.get("SliceLocation")),
+                number=_number(found.get("InstanceNumber")),
                 frames=int(found.get("NumberOfFrames") or 1),
             )
     except UnreadableScan:
@@ -381,15 +432,52 @@ _TAGS = [
 ]
 
 
+def _number(value) -> float | None:
+    from brat.dicom import numbers
+
+    found = numbers(value)
+    return found[0] if len(found) == 1 and math.isfinite(found[0]) else None
+
+
+def _is_parallel(one: Sequence[float], other: Sequence[float]) -> bool:
+    from brat.dicom import SAME_PLANE
+
+    return len(one) == len(other) and all(abs(a - b) <= SAME_PLANE for a, b in zip(one, other, strict=True))
+
+
+def _order(members: Sequence[tuple[_Header, File]]) -> Callable[[tuple[_Header, File]], tuple]:
+    """By what all of them say of where they lie; those of one place by their number, and then by name."""
+    headers = [header for header, _ in members]
+    if all(header.along is not None for header in headers):
+        field = "along"
+    elif all(header.location is not None for header in headers):
+        field = "location"
+    else:
+        field = "number"
+
+    def key(member: tuple[_Header, File]) -> tuple:
+        header, file = member
+        numbers = (getattr(header, field), header.number)
+        # To a micrometre, or a rounding error would come before the number.
+        return (*(math.inf if n is None else round(n, 3) for n in numbers), _natural(file.name))
+
+    return key
+
+
+def _natural(name: str) -> list:
+    """Such that IM9 stands before IM10."""
+    parts = re.split(r"([0-9]{1,18})", name)
+    return [(int(part), part) if place % 2 else (0, part) for place, part in enumerate(parts)]
+
+
 def _from_first(places: Sequence[float | None]) -> list[float] | None:
-    if None in places:
+    if None in places or len(set(places)) == 1 < len(places):
         return None
     return [place - places[0] for place in places]
 
 
-def _item(members: list[tuple[tuple, File]]) -> Item:
-    members.sort(key=lambda member: member[0])
-    files = tuple(file for _, file in members)
+def _item(members: list[tuple[_Header, File]]) -> Item:
+    files = tuple(file for _, file in sorted(members, key=_order(members)))
     if len(files) == 1:
         return Item(files[0].name, files)
     folders = {str(PurePosixPath(file.name).parent) for file in files}

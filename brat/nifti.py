@@ -42,6 +42,8 @@ MAX_VOXELS = 100_000_000
 """Of one volume."""
 
 _GZIP = b"\x1f\x8b"
+_MILLIMETRES = {"meter": 1000.0, "micron": 0.001}
+"""By the header's unit of length; millimetres where it names none."""
 
 
 def is_nifti(data: bytes) -> bool:
@@ -106,6 +108,7 @@ def _unpacked(data: bytes) -> bytes:
 
 def _read(data: bytes, name: str, digest: str) -> Series:
     import nibabel
+    from nibabel.affines import voxel_sizes
     from nibabel.orientations import apply_orientation, io_orientation
 
     if b"ni1\0" in data[344:348] or b"ni2\0" in data[4:8]:
@@ -142,8 +145,9 @@ def _read(data: bytes, name: str, digest: str) -> Series:
         raise UnreadableScan(
             "This NIfTI file does not say how the volume lies in space. Export it again with its orientation."
         )
-    spacing = np.array(image.header.get_zooms()[:3] + (1.0,) * 3, float)[:3]
-    spacing = spacing[np.argsort(orientation[:, 0])]
+    # By the affine, as the orientation is: the pixel dimensions in the header may say something else.
+    spacing = voxel_sizes(image.affine)[np.argsort(orientation[:, 0])]
+    spacing = spacing * _MILLIMETRES.get(image.header.get_xyzt_units()[0], 1)
     spacing = np.where(np.isfinite(spacing) & (spacing > 0), spacing, 1.0)
 
     def volume(number: int) -> np.ndarray:
@@ -165,11 +169,11 @@ def _read(data: bytes, name: str, digest: str) -> Series:
 
     def cut(plane: str, number: int) -> Stack:
         # One at a time: a sequence of volumes would not fit.
-        if number not in held:
+        values = held.get(number)
+        if values is None:
             values = volume(number)
             held.clear()
             held[number] = values
-        values = held[number]
         return _stack(values, spacing, plane, number, name, kind, digest, window, has_colour)
 
     planes = tuple(plane for plane in PLANES if min(_size(first.shape, spacing, plane)) >= MIN_SIDE)

@@ -46,14 +46,17 @@ _READ = (
 _NOT_READ = (
     (0, b"GIF8", "a GIF picture"),
     (0, b"%PDF", "a PDF document"),
-    (0, b"PK\x03\x04", "a ZIP archive"),
-    (0, b"\x1f\x8b", "a gzip archive"),
     (0, b"7z\xbc\xaf", "a 7z archive"),
     (0, b"Rar!", "a RAR archive"),
     (257, b"ustar", "a TAR archive"),
     (0, b"\0\0\0\x0cjP  ", "a JPEG 2000 picture"),
     (4, b"ftyp", "a HEIC or AVIF photo, or a video"),
+)
+_OF_MANY = (
+    (0, b"PK\x03\x04", "a ZIP archive"),
+    (0, b"\x1f\x8b", "a gzip archive"),
     (344, b"n+1\0", "a NIfTI volume"),
+    (4, b"n+2\0", "a NIfTI volume"),
 )
 
 # TIFF tags.
@@ -65,6 +68,10 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 class UnreadableScan(ValueError):
     """A file that cannot be read as a scan; the message is written for the clinician."""
+
+
+class SeveralScans(UnreadableScan):
+    """A file that may hold many slices, where one is wanted: `brat.intake` opens it."""
 
 
 @dataclass(frozen=True)
@@ -219,9 +226,14 @@ def _read(data: bytes) -> Scan:
         raise UnreadableScan("The file is empty (0 bytes). Export the scan again and upload the new file.")
     what = "DICOM" if is_dicom(data) else _says(data, _READ)
     if not what:
+        if many := _says(data, _OF_MANY):
+            raise SeveralScans(
+                f"This is {many}, and a single slice is wanted here. Open it on the Review page, or export "
+                "the slice as a file of its own."
+            )
         other = _says(data, _NOT_READ)
         said = f"{other}, which is not read here" if other else "not an image, whatever its name says"
-        raise UnreadableScan(f"This is {said}. Upload a PNG, JPEG, BMP, TIFF, WebP or DICOM file.")
+        raise UnreadableScan(f"This is {said}. Upload a PNG, JPEG, BMP, TIFF, WebP, DICOM or NIfTI file.")
     with reading(what):
         if what != "DICOM":
             return _read_raster(data, what)
@@ -388,6 +400,8 @@ def _turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
 
 def finite(pixels: np.ndarray) -> np.ndarray:
     """Put the darkest value where there is no number, the brightest where it is infinite."""
+    if pixels.dtype.kind in "iub":
+        return pixels
     known = np.isfinite(pixels)
     if known.all():
         return pixels

@@ -5,7 +5,7 @@ from __future__ import annotations
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from brat import CLASS_COLOURS, CLASS_NAMES, CLASSES
+from brat import CLASS_COLOURS, CLASS_NAMES, CLASSES, QUIET_COLOUR
 from brat.stability import LEVELS, Stability
 
 _AS_IS = "as is"
@@ -66,7 +66,7 @@ def stability(found: Stability) -> go.Figure:
             # Named once, in the first panel that has one, drawn or not.
             showlegend=panel == 0 and bool(found.flips),
             mode="markers",
-            marker={"symbol": "circle-open", "size": 18, "color": "#888888", "line": {"width": 2}},
+            marker={"symbol": "circle-open", "size": 18, "color": QUIET_COLOUR, "line": {"width": 2}},
             hoverinfo="skip",
             **cell,
         )

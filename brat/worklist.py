@@ -25,6 +25,9 @@ from brat.scans import Scan, UnreadableScan, is_dicom
 from brat.series import Series
 from brat.series_reading import SeriesReading, SliceReading, read_slice
 
+PATIENCE = 120
+"""Seconds that a list is kept for somebody who has left."""
+
 THUMBNAIL = 72
 """Pixels of a thumbnail's longer side: 2 kB as JPEG."""
 
@@ -128,6 +131,7 @@ class Worklist:
         """Args: workers: how many items are read at a time."""
         self._readers, self._pool, self._workers = readers, pool, workers
         self._changed = threading.Condition()
+        self._leaving: threading.Timer | None = None
         self._clear()
 
     def _clear(self) -> None:
@@ -171,6 +175,28 @@ class Worklist:
             self._clear()
             self._changed.notify_all()
 
+    def leave(self, seconds: float = PATIENCE) -> None:
+        """Do nothing until `come_back`; where that is not called in time, `close`."""
+        with self._changed:
+            if self._leaving is None:
+                self._leaving = threading.Timer(seconds, self.close)
+                self._leaving.daemon = True
+                self._leaving.start()
+            self._changed.notify_all()
+
+    def come_back(self) -> None:
+        """Go on as before `leave`."""
+        with self._changed:
+            if self._leaving is not None:
+                self._leaving.cancel()
+                self._leaving = None
+            self._schedule()
+
+    def row(self, number: int) -> Row | None:
+        """What was read of one item; None where there is no such item, or not yet."""
+        with self._changed:
+            return self._rows.get(number)
+
     def rows(self) -> list[Row]:
         """What was read so far, as it was given."""
         with self._changed:
@@ -198,10 +224,13 @@ class Worklist:
             return self._changed.wait_for(lambda: not self._is_running(), timeout)
 
     def _is_running(self) -> bool:
-        return self._steps > 0 or bool(self._jobs and not self._stopped)
+        return self._steps > 0 or bool(self._jobs and not self._is_halted())
+
+    def _is_halted(self) -> bool:
+        return self._stopped or self._leaving is not None
 
     def _schedule(self) -> None:
-        while self._jobs and not self._stopped and self._steps < self._workers:
+        while self._jobs and not self._is_halted() and self._steps < self._workers:
             self._pool.submit(self._step, self._jobs.popleft(), self._age)
             self._steps += 1
 
@@ -210,7 +239,7 @@ class Worklist:
             return
         is_over = False
         try:
-            is_over = not self._stopped and next(job, _END) is _END
+            is_over = not self._is_halted() and next(job, _END) is _END
         finally:
             with self._changed:
                 if age is self._age:

@@ -15,5 +15,5 @@ def setting(section: str, name: str) -> Any:
 
 
 def identified() -> bool:
-    """Whether pages and exports may say who the patient is: `identified = true` under `[privacy]`."""
+    """Whether reports may say who the patient is: `identified = true` under `[privacy]`."""
     return setting("privacy", "identified") is True

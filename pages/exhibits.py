@@ -2,36 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
 from brat.figures import CONFIG
-
-# A line may break before an interval, but neither inside nor before a sign.
-_HARD = "\u00a0"
-_TO = f"{_HARD}to{_HARD}"
-
-
-def share(value: float) -> str:
-    """0.914 -> "91.4 %"."""
-    return f"{100 * value:.1f}{_HARD}%"
-
-
-def estimate(entry: Mapping[str, float | None]) -> str:
-    """A share and its interval: "91.4 % (88.0 to 94.0)"."""
-    if entry["value"] is None:
-        return "not measured"
-    return f"{share(entry['value'])} ({100 * entry['low']:.1f}{_TO}{100 * entry['high']:.1f})"
-
-
-def decimal(entry: Mapping[str, float | None]) -> str:
-    """What is no share, and its interval: "0.914 (0.880 to 0.940)"."""
-    if entry["value"] is None:
-        return "not measured"
-    return f"{entry['value']:.3f} ({entry['low']:.3f}{_TO}{entry['high']:.3f})"
+from pages.words import exhibits as words
 
 
 def figure(drawn: go.Figure, name: str, what: str, says: str, rows: pd.DataFrame) -> None:
@@ -58,12 +34,12 @@ def numbers(name: str, says: str, rows: pd.DataFrame) -> None:
     with st.container(horizontal=True, vertical_alignment="center", wrap=False):
         st.caption(says, width="stretch")
         st.download_button(
-            "CSV",
+            words.CSV,
             rows.to_csv(index=False).encode(),
             f"{name}.csv",
             "text/csv",
             key=f"csv-{name}",
-            help=f"The numbers as they were measured: {name}.csv",
+            help=words.csv_help(name),
             type="tertiary",
             icon=":material/download:",
             on_click="ignore",

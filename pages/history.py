@@ -11,7 +11,7 @@ from brat.agreement import Agreement, agreement, agreement_by
 from brat.agreement_figure import over_time
 from brat.cases import Case, StoreError, choices, find, picture_of, remove, to_csv
 from brat.figures import percent
-from pages.exhibits import figure, share, table
+from pages.exhibits import figure, table
 from pages.store import is_on, store
 from pages.words import history as words
 from pages.words.verdict import VERDICTS
@@ -43,12 +43,6 @@ def show_filters(engine: Engine) -> dict:
             "since": since.date_input(words.FROM, value=None, format="YYYY-MM-DD"),
             "until": until.date_input(words.TO, value=None, format="YYYY-MM-DD"),
         }
-
-
-# The table's own export would bring a note that begins like a formula to a spreadsheet; ours does not.
-_NO_EXPORT = """<style>
-    .st-key-cases [data-testid="stElementToolbarButton"]:has([aria-label="Download as CSV"]) {display: none}
-</style>"""
 
 
 def show_cases(cases: list[Case]) -> Case | None:
@@ -87,11 +81,7 @@ def show_case(engine: Engine, case: Case) -> None:
         text, picture = st.columns([3, 1]) if case.pictured else (st.container(), None)
         if picture:
             picture.image(picture_of(engine, case.id), width="stretch", alt=words.PICTURE)
-        sets = ", ".join(
-            f"{percent(float(level))} set: "
-            + (" or ".join(CLASS_NAMES[one].lower() for one in classes) or words.NO_CLASS)
-            for level, classes in sorted(case.sets.items())
-        )
+        sets = words.sets({float(level): classes for level, classes in sorted(case.sets.items())})
         facts = {
             words.READ: ", ".join(
                 f"{CLASS_NAMES[name].lower()} {percent(getattr(case, name))}" for name in CLASSES
@@ -99,7 +89,7 @@ def show_case(engine: Engine, case: Case) -> None:
             words.SETS: sets or words.NO_SETS,
             words.GATE: words.gate(case.gate_known, case.gate_score),
             words.VERDICT: VERDICTS[case.verdict].lower()
-            + (f", sees {CLASS_NAMES[case.seen].lower()}" if case.seen else ""),
+            + (words.sees(CLASS_NAMES[case.seen].lower()) if case.seen else ""),
             words.SCAN: f"{case.kind}, {case.width} x {case.height}, {case.scan}",
             words.MODEL: case.model,
         }
@@ -118,7 +108,7 @@ def kappa(found: Agreement) -> str:
     """0.84 (0.71 to 0.93)."""
     if found.kappa is None:
         return words.UNDEFINED
-    return f"{found.kappa:.2f} ({found.low:.2f} to {found.high:.2f})"
+    return words.kappa(found.kappa, found.low, found.high)
 
 
 def show_agreement(cases: list[Case]) -> None:
@@ -137,7 +127,7 @@ def show_agreement(cases: list[Case]) -> None:
             drawn,
             "agreement",
             words.MATRIX,
-            words.matrix(said(found)),
+            words.matrix(found.agreed, apart(found)),
             pd.DataFrame(
                 {"seen": one, "read": other, "cases": found.matrix[i, j]}
                 for i, one in enumerate(CLASSES)
@@ -145,7 +135,7 @@ def show_agreement(cases: list[Case]) -> None:
             ),
         )
     with numbers:
-        st.metric(words.AGREED, f"{found.agreed} of {found.cases}", border=True)
+        st.metric(words.AGREED, words.agreed(found.agreed, found.cases, with_share=False), border=True)
         st.metric(
             words.KAPPA,
             words.UNDEFINED if found.kappa is None else f"{found.kappa:.2f}",
@@ -167,15 +157,14 @@ def show_agreement(cases: list[Case]) -> None:
     table(in_words(words.MODEL, models), "models", words.KAPPA_CAPTION, numbers_of(words.MODEL, models))
 
 
-def said(found: Agreement) -> str:
-    """Every cell of the matrix off its diagonal that is not empty, in words."""
-    apart = [
-        f"{CLASS_NAMES[seen].lower()} read as {CLASS_NAMES[read].lower()}: {found.matrix[i, j]}"
+def apart(found: Agreement) -> dict[tuple[str, str], int]:
+    """What is seen and what was read, where they differ -> in how many cases."""
+    return {
+        (seen, read): int(found.matrix[i, j])
         for i, seen in enumerate(CLASSES)
         for j, read in enumerate(CLASSES)
         if i != j and found.matrix[i, j]
-    ]
-    return f"{found.agreed} agree" + ("; " + ", ".join(apart) if apart else "") + "."
+    }
 
 
 def in_words(column: str, groups: dict[str, Agreement]) -> pd.DataFrame:
@@ -183,11 +172,7 @@ def in_words(column: str, groups: dict[str, Agreement]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             column: list(groups),
-            words.AGREED: [
-                f"{found.agreed} of {found.cases}"
-                + (f" ({share(found.agreed / found.cases)})" if found.cases else "")
-                for found in groups.values()
-            ],
+            words.AGREED: [words.agreed(found.agreed, found.cases) for found in groups.values()],
             words.UNSURE: [str(found.unsure) for found in groups.values()],
             words.KAPPA_SHORT: [kappa(found) for found in groups.values()],
         }
@@ -229,9 +214,7 @@ def show(engine: Engine) -> None:
             icon=":material/download:",
             on_click="ignore",
         )
-    st.html(_NO_EXPORT)
-    with st.container(key="cases"):
-        selected = show_cases(cases)
+    selected = show_cases(cases)
     if selected:
         show_case(engine, selected)
     show_agreement(cases)

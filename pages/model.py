@@ -7,7 +7,7 @@ import streamlit as st
 
 from brat import WEIGHTS
 from pages import protocols, trust
-from pages.exhibits import share
+from pages.words import model as words
 
 
 @st.cache_data
@@ -23,34 +23,25 @@ def in_short(metrics: dict) -> None:
     """A sentence a section, with the way to it."""
     made = metrics["protocols"]
     said = [
-        ("Confusions", "confusions", protocols.worst_confusion(made["four_classes"])),
-        ("Sources", "sources", protocols.uneven_sources(made["four_classes"]["by_site"])),
+        (words.CONFUSIONS, "confusions", protocols.worst_confusion(made["four_classes"])),
+        (words.SOURCES, "sources", protocols.uneven_sources(made["four_classes"]["by_site"])),
     ]
     if found := metrics.get("calibration"):
         middle = found["sets"]["0.95"]
-        says = (
-            f"Off by {share(found['after']['ece']['value'])} on average. The 95 % set holds the truth in "
-            f"{share(middle['coverage']['value'])} and names one class only in "
-            f"{share(middle['share/1']['value'])}."
-        )
-        said.append(("Probabilities", "calibration", says))
+        values = (found["after"]["ece"], middle["coverage"], middle["share/1"])
+        says = words.calibration(*(entry["value"] for entry in values))
+        said.append((words.PROBABILITIES, "calibration", says))
     if found := metrics.get("gate"):
         images, refused = trust.gate_totals(found)
-        says = (
-            f"{share(refused / images)} of {images:,} pictures that are no brain MRI slice are refused, and "
-            f"{share(found['refused']['value'])} of real slices."
-        )
-        said.append(("Gate", "gate", says))
+        says = words.gate(refused / images, images, found["refused"]["value"])
+        said.append((words.GATE, "gate", says))
     if found := made.get("localisation"):
-        says = (
-            f"The brightest place lies in the tumour's box in {share(found['metrics']['pointing']['value'])} "
-            f"of correctly read slices; by chance in {share(found['metrics']['chance']['value'])}."
-        )
-        said.append(("Maps", "maps", says))
+        says = words.maps(found["metrics"]["pointing"]["value"], found["metrics"]["chance"]["value"])
+        said.append((words.MAPS, "maps", says))
     if found := metrics.get("robustness"):
-        said.append(("Changed scans", "robustness", trust.worst_change(found)))
+        said.append((words.CHANGED_SCANS, "robustness", trust.worst_change(found)))
     if (found := metrics.get("audit")) and (leak := trust.leaks(found)):
-        said.append(("Data", "audit", leak))
+        said.append((words.DATA, "audit", leak))
     st.markdown("\n".join(f"- [{title}](#{anchor}): {says}" for title, anchor, says in said))
 
 
@@ -62,55 +53,52 @@ metrics = loaded("metrics.json")
 card = loaded("model_card.json")
 made = metrics["protocols"]
 
-st.title("How good is the model?", anchor=False)
+st.title(words.TITLE, anchor=False)
 protocols.headline(metrics, card)
 
-st.header("Protocols side by side", anchor=False)
+st.header(words.SIDE_BY_SIDE, anchor=False)
 protocols.side_by_side(made)
 if "random_split" in made:
     protocols.why_random_is_higher(made)
 
-st.header("In short", anchor=False)
+st.header(words.IN_SHORT, anchor=False)
 in_short(metrics)
 
-st.header("What it confuses", anchor="confusions")
+st.header(words.WHAT_IT_CONFUSES, anchor="confusions")
 protocols.by_protocol(metrics)
 
-st.header("Source by source", anchor="sources")
+st.header(words.SOURCE_BY_SOURCE, anchor="sources")
 protocols.by_source(made["four_classes"])
 
 if "calibration" in metrics:
-    st.header("Does 80\u00a0% mean 80\u00a0%?", anchor="calibration")
+    st.header(words.DOES_80_MEAN_80, anchor="calibration")
     trust.calibration(metrics["calibration"])
 
 if "gate" in metrics:
-    st.header("Does it know what it does not know?", anchor="gate")
+    st.header(words.DOES_IT_KNOW, anchor="gate")
     trust.gate(metrics["gate"])
 
 if "localisation" in made:
-    st.header("Does the map point at the tumour?", anchor="maps")
+    st.header(words.DOES_THE_MAP_POINT, anchor="maps")
     trust.map_quality(made["localisation"], metrics.get("maps"))
     trust.examples(WEIGHTS)
 
 if "robustness" in metrics:
-    st.header("Does a small change of the scan change the answer?", anchor="robustness")
+    st.header(words.DOES_A_CHANGE_CHANGE, anchor="robustness")
     trust.robustness(metrics["robustness"])
 
 if "audit" in metrics:
-    st.header("How much of the data is double?", anchor="audit")
+    st.header(words.HOW_MUCH_IS_DOUBLE, anchor="audit")
     trust.audit(metrics["audit"])
 
-st.header("Training", anchor=False)
+st.header(words.TRAINING, anchor=False)
 trust.training(metrics["history"])
 
-st.header("Model card", anchor=False)
+st.header(words.MODEL_CARD, anchor=False)
 trust.model_card(card)
 
 with st.container(horizontal=True):
-    for name, what in (
-        ("metrics.json", "every figure of this page"),
-        ("out_of_fold.csv", "the held-out reading of every slice"),
-    ):
+    for name, what in words.FILES.items():
         if (WEIGHTS / name).exists():
             st.download_button(
                 f"{name}: {what}",

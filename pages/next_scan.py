@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from brat.worklist import Row
+from brat.worklist import Row, Worklist
 from pages.opened import open_item
 from pages.words import worklist as words
 
@@ -17,20 +17,22 @@ class Walk:
     """Rows of the worklist one after another.
 
     Attributes:
-        rows: those that can be opened, in the order of the list when the first was opened.
+        work: the list; it holds the rows, and once it is closed there is nothing to go on to.
+        numbers: of the rows that can be opened, in the order of the list when the first was opened.
         at: the place of the one that is open.
         item: what was open in Review after the last step; another one is no part of the walk.
     """
 
-    rows: Sequence[Row]
+    work: Worklist
+    numbers: Sequence[int]
     at: int
     item: object = None
 
 
-def open_row(row: Row, shown: Sequence[Row]) -> None:
+def open_row(row: Row, shown: Sequence[Row], work: Worklist) -> None:
     """Open a row in Review, and remember the others that go before and after it."""
-    rows = [one for one in shown if not one.problem]
-    st.session_state.walk = Walk(rows, rows.index(row))
+    numbers = [one.number for one in shown if not one.problem]
+    st.session_state.walk = Walk(work, numbers, numbers.index(row.number))
     _open()
 
 
@@ -41,19 +43,17 @@ def _step(by: int) -> None:
 
 def _open() -> None:
     walk = st.session_state.walk
-    row = walk.rows[walk.at]
+    row = walk.work.row(walk.numbers[walk.at])
+    if row is None:
+        st.session_state.walk = None
+        return
     open_item(row.item)
     walk.item = st.session_state.item
     st.session_state.setdefault("worklist_opened", set()).add(row.number)
 
 
 def show_next() -> None:
-    """Previous, next and back to the list; nothing where what is open does not come from the worklist.
-
-    Where several scans were dropped in Review, it goes to the worklist, which has them read.
-    """
-    if st.session_state.get("handed_over"):
-        st.switch_page("pages/worklist.py")
+    """Previous, next and back to the list; nothing where what is open does not come from the worklist."""
     walk = st.session_state.get("walk")
     if walk is None or walk.item is None or st.session_state.get("item") is not walk.item:
         return
@@ -73,7 +73,7 @@ def show_next() -> None:
             key="walk-next",
             on_click=_step,
             args=(1,),
-            disabled=walk.at == len(walk.rows) - 1,
+            disabled=walk.at == len(walk.numbers) - 1,
             shortcut="N",
         )
-        st.markdown(words.place(walk.at + 1, len(walk.rows)), width="content")
+        st.markdown(words.place(walk.at + 1, len(walk.numbers)), width="content")

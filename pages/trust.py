@@ -13,21 +13,13 @@ import streamlit as st
 
 from brat import figures
 from brat.explain import blend, grad_cam, onto_scan
-from brat.figures import NAMES, percent
 from brat.reader import Reader
 from brat.samples import load_samples
 from brat.scans import read_scan
 from pages import tables
-from pages.exhibits import estimate, figure, numbers, share, table
-
-SIZES = {
-    "No class": "share/0",
-    "One class": "share/1",
-    "Two": "share/2",
-    "Three": "share/3",
-    "All four": "share/4",
-}
-"""How many classes a prediction set names."""
+from pages.exhibits import figure, numbers, table
+from pages.words import trust as words
+from pages.words.exhibits import estimate, share
 
 MATTERS = 0.03
 """A change that costs less accuracy than this is shown on demand only."""
@@ -36,13 +28,7 @@ MATTERS = 0.03
 def calibration(found: Mapping) -> None:
     """Reliability, and what the prediction sets hold."""
     before, after, sets = found["before"]["ece"], found["after"]["ece"], found["sets"]
-    st.markdown(
-        "A probability is right if of a hundred slices with 80 % eighty are what the model says. The mean "
-        f"gap (expected calibration error) is **{estimate(after)}**; without calibration (temperature "
-        f"{found['temperature']:.2f}) it is {estimate(before)}. The **prediction set** lists the classes "
-        "that cannot be ruled out; it is to hold the truth as often as its level promises. Both are fitted "
-        "to other folds than those they are measured on."
-    )
+    st.markdown(words.calibration(after, found["temperature"], before))
     left, right = st.columns(2, gap="large")
     with left:
         # The last bin holds most slices, and says how far the surest readings can be trusted.
@@ -50,12 +36,8 @@ def calibration(found: Mapping) -> None:
         figure(
             figures.reliability(found["before"]["bins"], found["after"]["bins"]),
             "reliability",
-            "Reliability diagram",
-            f"The surest {bins['count'][-1]:,.0f} of {sum(bins['count']):,.0f} slices are read with "
-            f"{share(bins['confidence'][-1])} on average, and {share(bins['accuracy'][-1])} of them rightly. "
-            "Small marks stand for few slices."
-            if bins["count"][-1]
-            else "Small marks stand for few slices.",
+            words.RELIABILITY,
+            words.surest(bins),
             tables.reliability(found),
         )
     with right:
@@ -65,52 +47,45 @@ def calibration(found: Mapping) -> None:
         figure(
             figures.coverage(sets),
             "coverage",
-            "Coverage of the prediction sets by class and level, with 95 % intervals",
-            f"Furthest below its promise: {NAMES[below['measure'].split('/')[1]].lower()} in the "
-            f"{percent(below['level'])} set, held in {share(below['value'])}."
+            words.COVERAGE,
+            words.furthest_below(below["measure"].split("/")[1], below["level"], below["value"])
             if below["gap"] < 0
-            else "Every class is held as often as promised, or oftener.",
+            else words.AS_PROMISED,
             rows,
         )
     shown = pd.DataFrame(
         {
-            "Holds the truth": [estimate(entry["coverage"]) for entry in sets.values()],
-            "Classes in it": [f"{entry['size']['value']:.2f}" for entry in sets.values()],
+            words.HOLDS: [estimate(entry["coverage"]) for entry in sets.values()],
+            words.CLASSES_IN_IT: [f"{entry['size']['value']:.2f}" for entry in sets.values()],
             **{
                 title: [share(entry[key]["value"]) for entry in sets.values()]
-                for title, key in SIZES.items()
+                for title, key in words.SIZES.items()
                 if all(key in entry for entry in sets.values())
             },
         },
-        index=[f"{percent(float(level))} set".replace(" ", "\u00a0") for level in sets],
+        index=[words.level(float(level)) for level in sets],
     )
-    table(shown, "prediction-sets", "Shares of slices, by how many classes their set names.", rows)
+    table(shown, "prediction-sets", words.SETS, rows)
 
 
 def gate(found: Mapping) -> None:
     """What is refused."""
     images, refused = gate_totals(found)
     through = [
-        f"{kind} ({entry['images'] - entry['refused']} of {entry['images']})"
+        words.let_through(kind, entry["images"] - entry["refused"], entry["images"])
         for kind, entry in found["others"].items()
         if entry["refused"] < entry["images"]
     ]
-    st.markdown(
-        "Before the answer the app asks whether a picture is like the slices that the model learned from. "
-        f"Of {found['slices']:,} slices it had not seen it refused {estimate(found['refused'])}; of "
-        f"{images:,} other pictures **{share(refused / images)}**. "
-        + (f"Let through: {', '.join(through)}. " if through else "None was let through. ")
-        + "The gate was tuned on these pictures, so expect a little less of others."
-    )
+    st.markdown(words.gate(found["slices"], found["refused"], images, refused / images, through))
     shown = pd.DataFrame(
         {
-            "Pictures": [f"{entry['images']:,}" for entry in found["others"].values()],
-            "Refused": [f"{entry['refused']:,}" for entry in found["others"].values()],
+            words.PICTURES: [f"{entry['images']:,}" for entry in found["others"].values()],
+            words.REFUSED: [f"{entry['refused']:,}" for entry in found["others"].values()],
         },
         index=[kind[0].upper() + kind[1:] for kind in found["others"]],
     )
-    with st.expander(f"All {len(found['others'])} kinds of pictures"):
-        table(shown, "gate", "Pictures that are no brain MRI slice, by kind.", tables.gate(found))
+    with st.expander(words.all_kinds(len(found["others"]))):
+        table(shown, "gate", words.BY_KIND, tables.gate(found))
 
 
 def gate_totals(found: Mapping) -> tuple[int, int]:
@@ -121,31 +96,24 @@ def gate_totals(found: Mapping) -> tuple[int, int]:
 def map_quality(place: Mapping, maps: Mapping | None) -> None:
     """How well the maps lie in the boxes, by every method that was measured."""
     pointing, energy, chance = (place["metrics"][name] for name in ("pointing", "energy", "chance"))
-    st.markdown(
-        f"On {place['slices']:,} correctly read slices with a box round the tumour, the brightest place of "
-        f"the map lies in the box in **{estimate(pointing)}** (pointing game), and **{estimate(energy)}** of "
-        f"the map's sum does (energy). The box covers {estimate(chance)} of the head, which is what a map of "
-        "noise would score. **The maps were trained with such boxes from these sources; on scans from "
-        "elsewhere they may point less well.**"
-    )
+    st.markdown(words.maps(place["slices"], pointing, energy, chance))
     if not maps:
         return
     methods = maps["methods"]
     shown = pd.DataFrame(
         {
-            "Slices": [f"{entry.get('slices', maps.get('slices')):,}" for entry in methods.values()],
-            "Brightest place in the box": [estimate(entry["pointing"]) for entry in methods.values()],
-            "Sum in the box": [estimate(entry["energy"]) for entry in methods.values()],
+            words.SLICES: [f"{entry.get('slices', maps.get('slices')):,}" for entry in methods.values()],
+            words.BRIGHTEST: [estimate(entry["pointing"]) for entry in methods.values()],
+            words.SUM: [estimate(entry["energy"]) for entry in methods.values()],
         },
         index=list(methods),
     )
     points = {method: entry["pointing"]["value"] for method, entry in methods.items()}
     best = [method for method, value in points.items() if value == max(points.values())]
-    says = f"{' and '.join(best)} point{'s' if len(best) == 1 else ''} best."
-    table(shown, "maps", f"Ways to make the map. {says}", tables.maps(maps))
+    table(shown, "maps", words.best_map(best), tables.maps(maps))
 
 
-@st.cache_data(show_spinner="Reading the samples …")
+@st.cache_data(show_spinner=words.READING_SAMPLES)
 def read_examples(weights: Path, modified: float) -> list[tuple]:
     """The samples with a lesion: name, scan, scan with the map of what is drawn, and what they show."""
     reader = Reader(weights)
@@ -157,29 +125,22 @@ def read_examples(weights: Path, modified: float) -> list[tuple]:
         reading = reader.read(gray)
         answer = reading.prediction
         cam = onto_scan(grad_cam(answer, sample.intended), reading.geometry)
-        drawn, read = NAMES[sample.intended].lower(), NAMES[answer.label].lower()
-        says = (
-            f"{sample.title}. Drawn like {drawn}; read as **{read}** ({percent(answer.confidence)}). "
-            f"The map of {drawn} is {figures.place_in_words(cam)}."
-        )
+        where = figures.place_in_words(cam)
+        says = words.example(sample.title, sample.intended, answer.label, answer.confidence, where)
         made.append((sample.name, gray, blend(gray, cam, 0.6), says))
     return made
 
 
 def examples(weights: Path) -> None:
     """The model that ships, on samples that may be shown."""
-    st.subheader("Examples", anchor=False)
-    st.markdown(
-        "The model that ships, on the project's own samples: the scan, and the same with the Grad-CAM map of "
-        "the lesion's class. The lesions are drawn into a healthy head: this is how a map looks, not a "
-        "measure of how good it is."
-    )
+    st.subheader(words.EXAMPLES, anchor=False)
+    st.markdown(words.EXAMPLES_ARE)
     made = read_examples(weights, max(file.stat().st_mtime for file in weights.iterdir()))
     for column, (name, scan, mapped, says) in zip(st.columns(len(made)), made, strict=True):
         with column, st.container(key=f"example-{name}"):
             with st.container(horizontal=True, gap="xsmall", wrap=False):
-                st.image(scan, width="stretch", alt="The scan")
-                st.image(mapped, width="stretch", alt="The scan with its map")
+                st.image(scan, width="stretch", alt=words.SCAN)
+                st.image(mapped, width="stretch", alt=words.SCAN_WITH_MAP)
             st.caption(says)
 
 
@@ -193,13 +154,8 @@ def robustness(found: Mapping) -> None:
     names = sorted(lost, key=lost.get, reverse=True)
     heavy, light = [n for n in names if lost[n] >= MATTERS], [n for n in names if lost[n] < MATTERS]
     st.markdown(
-        f"Accuracy on {found['slices']:,} held-out slices, changed on purpose; unchanged it is "
-        f"{share(unchanged)} (dotted line). {worst_change(found)}"
-        + (
-            f" {len(light)} of {len(names)} changes cost less than {100 * MATTERS:.0f} points."
-            if light
-            else ""
-        )
+        f"{words.robustness(found['slices'], unchanged)} {worst_change(found)}"
+        + (words.light(len(light), len(names), MATTERS) if light else "")
     )
 
     def draw(names):
@@ -209,15 +165,15 @@ def robustness(found: Mapping) -> None:
                     figures.robustness(found["changes"][name], name, unchanged),
                     config=figures.CONFIG,
                     key=f"robustness-{name}",
-                    alt=f"Accuracy against {name}; it costs {100 * lost[name]:.0f} points at most",
+                    alt=words.against(name, lost[name]),
                 )
 
     draw(heavy)
     if light:
-        with st.expander(f"Those that cost little: {', '.join(light)}"):
+        with st.expander(words.cost_little(light)):
             draw(light)
-    costs = ", ".join(f"{name} {100 * lost[name]:.0f}" for name in names)
-    numbers("robustness", f"Points of accuracy lost at the worst step: {costs}.", tables.robustness(found))
+    costs = {name: lost[name] for name in names}
+    numbers("robustness", words.lost(costs), tables.robustness(found))
 
 
 def unchanged_accuracy(found: Mapping) -> float:
@@ -230,31 +186,23 @@ def worst_change(found: Mapping) -> str:
     """The change that costs most accuracy."""
     rows = tables.robustness(found)
     worst = rows.sort_values("value").iloc[0]
-    return (
-        f"The worst, {worst['change']} at {worst['level']:g}, costs "
-        f"{100 * (unchanged_accuracy(found) - worst['value']):.0f} points."
-    )
+    return words.worst_change(worst["change"], worst["level"], unchanged_accuracy(found) - worst["value"])
 
 
 def audit(found: Mapping) -> None:
     """How like each other the images are, and what stands on both sides of the usual split."""
-    st.markdown(
-        f"{found['names']:,} names, {found['images']:,} different images. "
-        + (f"{leaks(found)} " if leaks(found) else "")
-        + "Near-duplicates never stand on both sides of a split by patient here."
-    )
+    st.markdown(words.audit(found["names"], found["images"], leaks(found)))
     near = found["nearest"]
     rows = tables.nearest(near)
     twins = rows.loc[(rows["from"] + rows["to"]) / 2 > near["threshold"], "images"].sum()
     figure(
         figures.nearest_neighbours(near),
         "nearest-images",
-        "How like its nearest other image each image is",
-        f"{twins:,} of {rows['images'].sum():,} images have another that correlates with them above "
-        f"{near['threshold']} (dashed) and counts as a near-duplicate; by framed thumbnails.",
+        words.NEAREST,
+        words.twins(twins, rows["images"].sum(), near["threshold"]),
         rows,
     )
-    with st.expander("Between collections and splits"):
+    with st.expander(words.BETWEEN):
         for title, matrix in {"collections": found["collections"], **found["splits"]}.items():
             table(
                 pd.DataFrame(
@@ -263,8 +211,7 @@ def audit(found: Mapping) -> None:
                     columns=matrix["of"],
                 ),
                 f"twins-{title}",
-                "Share of the row's names with a near-duplicate in the column"
-                + (f", in the published split of {title}." if title in found["splits"] else "."),
+                words.twins_between(title if title in found["splits"] else None),
                 tables.twins(matrix),
             )
 
@@ -275,10 +222,7 @@ def leaks(found: Mapping) -> str | None:
     for name, matrix in found["splits"].items():
         if {"train", "test"} <= set(matrix["of"]):
             test, train = matrix["of"].index("test"), matrix["of"].index("train")
-            said.append(
-                f"In the published split of {name}, {share(matrix['near'][test][train])} of the test images "
-                "have a twin in training."
-            )
+            said.append(words.leak(name, matrix["near"][test][train]))
     return " ".join(said) or None
 
 
@@ -291,39 +235,27 @@ def training(history: Sequence[Mapping]) -> None:
             figure(
                 figures.curves(history, quantity),
                 f"training-{quantity}",
-                f"Training curve: {quantity}",
-                f"In training the {quantity} goes from {first} to {last} in {len(rows)} epochs.",
+                words.curve(quantity),
+                words.goes(quantity, first, last, len(rows)),
                 rows[["epoch", *(key for key in (quantity, f"val_{quantity}") if key in rows)]],
             )
-    st.caption(
-        "Training slices are augmented and drawn with every class equally often, so training accuracy is not "
-        "comparable with the figures above."
-    )
+    st.caption(words.NOT_COMPARABLE)
 
 
 def model_card(card: Mapping) -> None:
     """What the model is, what it learned from and what it is for."""
     recipe, slices = card["recipe"], card["train_slices"]
-    names = {**NAMES, "tumor_of_unknown_class": "tumour of unknown class"}
-    counts = ", ".join(f"{count:,} {names[name].lower()}" for name, count in slices.items())
     st.markdown(
-        f"""
-**What it is.** MobileNetV2 1.0 with its last stage at stride 16 and class maps as its head;
-{card["model.tflite"]["bytes"] / 1e6:.1f} MB; trained {card["trained"][:10]} from the weights
-`{card["backbone"]["name"]}` for {recipe["epochs"]} epochs of {recipe["slices_per_epoch"]:,} slices.
-
-**What it learned from.** {sum(slices.values()):,} slices from the public collections
-{", ".join(f"`{source}`" for source in card["sources"])}:
-{counts}.
-On {card["boxes"]:,} of them a box was drawn round the tumour, and the class maps were trained to lie in it.
-
-**What it is for.** Teaching, research, and a second look at single T1-weighted contrast-enhanced slices
-of adults like those it learned from, by people who can judge its answer.
-
-**What it is not for.** Diagnosis, triage or treatment; other sequences than it learned from, other
-body parts, children, tumours of other kinds (metastases, lymphoma), bleeding, stroke, inflammation: it
-knows four answers and will give one of them.
-"""
+        words.card(
+            megabytes=card["model.tflite"]["bytes"] / 1e6,
+            trained=card["trained"][:10],
+            backbone=card["backbone"]["name"],
+            epochs=recipe["epochs"],
+            a_epoch=recipe["slices_per_epoch"],
+            slices=slices,
+            sources=card["sources"],
+            boxes=card["boxes"],
+        )
     )
-    with st.expander("The full model card"):
+    with st.expander(words.FULL_CARD):
         st.json(card)

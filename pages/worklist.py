@@ -14,7 +14,7 @@ import streamlit as st
 
 from brat import CLASS_NAMES, CLASSES, CORES, WEIGHTS
 from brat.figures import percent
-from brat.intake import File, sort_out
+from brat.intake import File, Item, sort_out
 from brat.pool import Readers
 from brat.spreadsheet import as_csv, as_xlsx
 from brat.worklist import STATES, Row, Worklist, files_in, records, suspicion
@@ -70,10 +70,14 @@ def crew() -> tuple[Readers, ThreadPoolExecutor]:
     return Readers(), ThreadPoolExecutor(CORES, thread_name_prefix="worklist")
 
 
-@st.cache_resource(show_spinner=False, scope="session", on_release=Worklist.close)
-def held() -> Worklist:
-    """The visitor's list, which goes on while they look at other pages, and ends with their session."""
-    return Worklist(*crew())
+@st.cache_resource(show_spinner=False, scope="session", on_release=Worklist.leave)
+def present(_work: Worklist) -> Worklist:
+    """Has the visitor's list go on until their connection ends; called once in each connection.
+
+    The list is there still where they soon come back, as after a moment without a network.
+    """
+    _work.come_back()
+    return _work
 
 
 @st.cache_data(show_spinner=False)
@@ -88,7 +92,13 @@ def take_upload(work: Worklist) -> None:
     state.worklist_drops += 1
     files = [File(upload.name, upload.getvalue()) for upload in uploads]
     if files:
-        work.add(lambda: sort_out(files))
+        add(work, lambda: sort_out(files))
+
+
+def add(work: Worklist, source: Callable[[], list[Item]]) -> None:
+    work.add(source)
+    # Who gives it more has it read, though it was stopped before.
+    work.go_on()
 
 
 def show_intake(work: Worklist) -> None:
@@ -114,7 +124,7 @@ def show_intake(work: Worklist) -> None:
         ):
             path = st.text_input(words.FOLDER_PATH, placeholder=root)
             if st.form_submit_button(words.FOLDER_ADD):
-                work.add(lambda: sort_out(files_in(path, root)))
+                add(work, lambda: sort_out(files_in(path, root)))
 
 
 def is_due(count: int) -> bool:
@@ -128,7 +138,7 @@ def show_progress(work: Worklist, was_running: bool) -> None:
     now = work.progress()
     if now.running != was_running or is_due(now.done):
         st.rerun()
-    if not now.running and now.done == now.total:
+    if not now.running and not now.sorting and now.done == now.total:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         st.progress(now.share, words.progress(now))
@@ -242,16 +252,16 @@ def gate_of(row: Row) -> str:
     return words.KNOWN if row.known else words.REFUSED
 
 
-# The table's own export would name the files, and hold the pictures.
-_NO_EXPORT = """<style>
-    .st-key-worklist-rows [data-testid="stElementToolbarButton"]:has([aria-label^="Download as CSV"])
+# Its own order, in a heading's menu, would not be that in which Review goes on.
+_NOT_OFFERED = """<style>
+    [data-testid="stDataFrameColumnMenu"] [role="menu"] > :nth-child(n + 2):nth-child(-n + 4)
         {display: none}
 </style>"""
 
 
 def show_rows(rows: list[Row], kept: dict[str, Case] | None) -> Row | None:
     """The table, in which the box of a row opens its scan and a heading sorts; the row of a chosen cell."""
-    st.html(_NO_EXPORT)
+    st.html(_NOT_OFFERED)
     config = st.column_config
     # Its rows are known by their places: another table must be another widget, or a late click would open
     # another scan than the one that was meant.
@@ -304,7 +314,7 @@ def go_to(row: Row, rows: list[Row]) -> None:
         st.warning(words.cannot_open(row.item.name, row.problem))
         return
     st.session_state.worklist_turn += 1
-    open_row(row, rows)
+    open_row(row, rows, st.session_state.worklist)
     st.switch_page("pages/review.py")
 
 
@@ -391,10 +401,12 @@ if "entered" not in st.session_state:
     st.switch_page("app.py")
 
 state = st.session_state
-work = state.worklist = held()
+if "worklist" not in state:
+    state.worklist = Worklist(*crew())
+work = present(state.worklist)
 # Dropped in Review, more than one.
 if items := state.pop("handed_over", None):
-    work.add(lambda: items)
+    add(work, lambda: items)
 if order := state.pop("worklist_sort", None):
     state["worklist-order"] = order
 

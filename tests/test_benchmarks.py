@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from benchmarks import app, explanation, folder, formats, reading, report, series, sessions, start
+from benchmarks import app, explanation, folder, formats, reading, report, series, sessions, start, worklist
 from benchmarks.__main__ import NAMES, main
 from benchmarks.browser import MISSING, chromium, open_page, serve, shown_slices, upload
 from benchmarks.measure import Measured, Row, figure, fresh_process, interleaved
@@ -19,6 +19,7 @@ from benchmarks.slices import KINDS, as_file, fill, make_slice
 from brat import CLASS_NAMES, CLASSES, WEIGHTS
 from brat.classifier import Classifier, Prediction
 from brat.figures import percent
+from brat.intake import File
 from brat.pool import Readers
 from brat.preprocess import prepare
 from brat.reader import Reader
@@ -289,6 +290,15 @@ def test_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(folder, "fill", fill_badly)
     with pytest.raises(RuntimeError, match="a scan was not read"):
         folder.predict(tmp_path / "bad", 30)
+
+
+def test_worklist(monkeypatch):
+    files = worklist.made(30)
+    assert len({file.name for file in files}) == 30
+    assert len({file.source for file in files}) == 24
+    assert worklist.read(files, Readers()) > 0
+    with pytest.raises(RuntimeError, match="not an image"):
+        worklist.read([*files, File("bad.png", b"no scan")], Readers())
 
 
 def test_wrong_answer_picture_or_error_is_seen():

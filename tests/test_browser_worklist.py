@@ -104,6 +104,24 @@ def test_filter_is_kept_and_followed(page, expected):
     playwright.expect(shown).to_be_visible()
 
 
+def test_a_heading_sorts_and_review_follows(page, expected):
+    if page.viewport_size["width"] < 600:
+        pytest.skip("the columns are the same; on a phone they are scrolled to")
+    table = page.get_by_test_id("stDataFrame").first
+    table.click(position={"x": 550, "y": 20})
+    playwright.expect(page.get_by_role("combobox", name="Order")).to_have_value("By file name")
+    # Nothing else sorts.
+    table.hover(position={"x": 68, "y": 20})
+    table.click(position={"x": 68, "y": 20})
+    playwright.expect(page.get_by_text("Pin column")).to_be_visible()
+    playwright.expect(page.get_by_text("Sort ascending")).to_be_hidden()
+    playwright.expect(page.get_by_text("Sort descending")).to_be_hidden()
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Review from the top").click()
+    first = min(sample.file.name for sample in SAMPLES)
+    playwright.expect(page.get_by_text(f"{first} ·")).to_be_visible()
+
+
 def test_export_names_no_file_unless_asked(page, expected, tmp_path):
     def downloaded(name: str, kind: str):
         with page.expect_download() as download:

@@ -1,8 +1,10 @@
 import json
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 from PIL import Image
@@ -76,9 +78,36 @@ def test_predict_reads_only_a_little_ahead(monkeypatch):
     monkeypatch.setattr(cli, "_read", lambda reader, path, overlays: started.append(path) or {"path": path})
     records = cli._read_all([str(number) for number in range(1000)], WEIGHTS, None)
     for number, record in enumerate(records):
-        assert record == {"path": str(number)}
+        assert record == [{"path": str(number)}]
         assert len(started) <= number + 1 + 4 * CORES
     assert len(started) == 1000
+
+
+def test_predict_reads_every_slice_of_what_holds_several(tmp_path, capsys):
+    sample = read_scan(SAMPLES[0].file)
+    volume = np.stack([np.zeros_like(sample.gray), sample.gray, sample.gray[::-1]], axis=-1)
+    # As a slice is stored: x to the left, and y to the front.
+    volume = np.transpose(volume, (1, 0, 2))[::-1, ::-1]
+    nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), tmp_path / "a.nii.gz")
+    with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
+        archive.write(SAMPLES[0].file, "scan.png")
+        archive.writestr("bad.png", b"nothing")
+    assert main(["predict", str(tmp_path), "--json", "--cam", str(tmp_path / "cam")]) == 1
+    empty, first, second, scan, bad = lines(capsys)
+    volume, archive = str(tmp_path / "a.nii.gz"), str(tmp_path / "b.zip")
+    assert [empty["path"], empty["slice"], first["slice"], second["slice"]] == [volume, 1, 2, 3]
+    assert "nothing in this slice" in empty["error"]
+    expected = Reader().read(sample.gray).prediction.by_class()
+    assert first["probabilities"] != second["probabilities"]
+    assert scan["path"] == f"{archive}/scan.png"
+    assert scan["probabilities"] == pytest.approx(expected, abs=1e-4)
+    # The volume has a window of its own.
+    assert first["probabilities"] == pytest.approx(expected, abs=0.02)
+    assert "not an image" in bad["error"]
+    assert len(list((tmp_path / "cam").iterdir())) == 3
+    # A slice of nothing is none that failed.
+    assert main(["predict", volume]) == 0
+    assert f"{volume}, slice 3" in capsys.readouterr().out
 
 
 def test_predict_table(tmp_path, capsys):

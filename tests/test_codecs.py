@@ -112,3 +112,40 @@ def test_no_words_of_the_header_reach_a_decoder(monkeypatch):
     decode_scan(written.getvalue(), "")
     assert sent
     assert b"PLANTED" not in sent[0]
+
+
+@pytest.mark.parametrize("name", ["JPGExtended.dcm", "JPEG-lossy.dcm"])
+def test_jpeg_of_12_bits(name):
+    pixels = decode_scan(content(name), "").pixels
+    # Values by libjpeg-turbo 3.
+    assert pixels.shape == (1024, 256)
+    assert (pixels.min(), pixels.max(), int(pixels.sum())) == (0, 264, 3_767_007)
+    assert [pixels[420, 140], pixels[230, 120], pixels[425, 143]] == [244, 95, 201]
+
+
+@pytest.mark.parametrize("number", [57, 70, 80, 90])
+def test_lossless_compression_of_a_slice_of_mri(number, tmp_path):
+    import gdcm
+
+    syntax = {
+        57: gdcm.TransferSyntax.JPEGLosslessProcess14,
+        70: gdcm.TransferSyntax.JPEGLosslessProcess14_1,
+        80: gdcm.TransferSyntax.JPEGLSLossless,
+        90: gdcm.TransferSyntax.JPEG2000Lossless,
+    }[number]
+    reader = gdcm.ImageReader()
+    reader.SetFileName(str(get_testdata_file("MR_small.dcm")))
+    assert reader.Read()
+    change = gdcm.ImageChangeTransferSyntax()
+    change.SetTransferSyntax(gdcm.TransferSyntax(syntax))
+    change.SetInput(reader.GetImage())
+    assert change.Change()
+    writer = gdcm.ImageWriter()
+    writer.SetFile(reader.GetFile())
+    writer.SetImage(change.GetOutput())
+    writer.SetFileName(str(tmp_path / "compressed.dcm"))
+    assert writer.Write()
+    data = (tmp_path / "compressed.dcm").read_bytes()
+    assert pydicom.dcmread(io.BytesIO(data)).file_meta.TransferSyntaxUID == f"1.2.840.10008.1.2.4.{number}"
+    plain = decode_scan(content("MR_small.dcm"), "")
+    np.testing.assert_array_equal(decode_scan(data, "").pixels, plain.pixels)

@@ -356,3 +356,196 @@ def test_a_plan_or_a_report_is_no_slice_of_a_series():
     assert [item.is_series for item in items] == [False, True]
     with pytest.raises(UnreadableScan, match="no picture"):
         load(items[0])
+
+
+def test_slices_whose_planes_differ_by_a_rounding_error_are_one_stack():
+    # On both sides of where two decimals are rounded.
+    planes = [[1, 0, 0, 0, 0.994999, 0.1], [1, 0, 0, 0, 0.995001, 0.1], [1, 0, 0, 0, 0.994, 0.1]]
+    items = sort_out([File(str(n), slice_of(n, ImageOrientationPatient=planes[n])) for n in range(3)])
+    assert [len(item.files) for item in items] == [3]
+
+
+def test_one_slice_without_a_position_does_not_mix_up_the_others():
+    # By its number, as all have one, and not some by millimetres and some by 0.
+    def changes(n: int) -> dict:
+        return {"InstanceNumber": n, **({"ImagePositionPatient": None} if n == 3 else {})}
+
+    (item,) = sort_out(shuffled([File(str(n), slice_of(n, **changes(n))) for n in range(6)]))
+    assert numbers(load(item)) == list(range(6))
+    assert load(item).stack().positions is None
+
+
+def test_slices_that_say_nothing_of_their_place_are_in_order_of_their_names():
+    nowhere = {"ImagePositionPatient": None, "InstanceNumber": None}
+    (item,) = sort_out(shuffled([File(f"IM{n}", slice_of(n, **nowhere)) for n in range(12)]))
+    assert [file.name for file in item.files] == [f"IM{n}" for n in range(12)]
+
+
+def test_a_header_with_anything_in_it_is_no_crash():
+    odd = pydicom.dcmread(io.BytesIO(slice_of(1)))
+    with pydicom.config.disable_value_validation():
+        odd.SeriesInstanceUID = ["1.2", "1.3"]
+        odd.InstanceNumber = [1, 2]
+        odd.SliceLocation = ""
+        written = io.BytesIO()
+        odd.save_as(written)
+    items = sort_out([File("odd", written.getvalue()), File("0", slice_of(0))])
+    assert len(items) == 2
+    assert isinstance(load(items[0]), Scan)
+
+
+def test_more_frames_than_could_be_are_refused():
+    (item,) = sort_out([File("many", slice_of(0, NumberOfFrames=2_000_000_000))])
+    with pytest.raises(UnreadableScan, match="2,000,000,000 frames"):
+        load(item)
+
+
+def test_frames_that_are_not_parallel_stay_as_they_are_stored():
+    def group(place, plane):
+        item, position, orientation = Dataset(), Dataset(), Dataset()
+        position.ImagePositionPatient, orientation.ImageOrientationPatient = place, plane
+        item.PlanePositionSequence, item.PlaneOrientationSequence = [position], [orientation]
+        return item
+
+    axial, sagittal = [1, 0, 0, 0, 1, 0], [0, 1, 0, 0, 0, -1]
+    groups = [group([0, 0, 9], axial), *(group([-n, 0, 0], sagittal) for n in (1, 4, 3, 2))]
+    data = multi_frame(PerFrameFunctionalGroupsSequence=groups)
+    stack = load(sort_out([File("localiser.dcm", data)])[0]).stack()
+    assert [int(scan.pixels[0, 0]) for scan in stack] == [0, 1, 2, 3, 4]
+    assert stack.positions is None
+
+
+@pytest.mark.parametrize("is_interleaved", [False, True])
+def test_slices_acquired_twice_in_the_same_places_are_two_volumes(is_interleaved):
+    files = []
+    for n in range(12):
+        place, volume = (n // 2, n % 2) if is_interleaved else (n % 6, n // 6)
+        data = slice_of(n, InstanceNumber=n, ImagePositionPatient=[0, 0, 3 * place], SeriesNumber=volume)
+        files.append(File(f"{n}", data))
+    series = load(sort_out(shuffled(files))[0])
+    assert (series.volumes, series.kind) == (2, "DICOM MR, 12-bit, 6 slices, 2 volumes")
+    first, second = series.stack(), series.stack(volume=1)
+    assert first.positions == second.positions == (0, 3, 6, 9, 12, 15)
+    expected = [range(0, 12, 2), range(1, 12, 2)] if is_interleaved else [range(6), range(6, 12)]
+    for stack, of in zip((first, second), expected, strict=True):
+        assert [int(scan.pixels[0, 0]) for scan in stack] == list(of)
+        assert pydicom.dcmread(io.BytesIO(stack.source(2))).InstanceNumber == of[2]
+
+
+def test_a_slice_too_many_makes_no_volume():
+    files = [File(str(n), slice_of(n, ImagePositionPatient=[0, 0, n % 3])) for n in range(7)]
+    series = load(sort_out(files)[0])
+    assert series.volumes == 1
+    assert len(series.stack()) == 7
+    assert series.stack().positions == (0, 0, 0, 1, 1, 2, 2)
+
+
+def test_slices_of_one_place_are_in_order_of_their_numbers():
+    files = [File(str(n), slice_of(n, ImagePositionPatient=[0, 0, 1], InstanceNumber=n)) for n in range(5)]
+    series = load(sort_out(shuffled(files))[0])
+    assert numbers(series) == [0, 1, 2, 3, 4]
+    assert series.stack().positions is None
+
+
+def test_frames_of_the_same_places_are_volumes():
+    def group(place):
+        item, position = Dataset(), Dataset()
+        position.ImagePositionPatient = [0, 0, place]
+        item.PlanePositionSequence = [position]
+        return item
+
+    groups = [group(place) for place in (2, 1, 2, 1)]
+    changes = {"NumberOfFrames": 4, "ImagePositionPatient": None, "PerFrameFunctionalGroupsSequence": groups}
+    data = pydicom.dcmread(io.BytesIO(multi_frame()))
+    series = load(
+        sort_out([File("a.dcm", slice_of(0, PixelData=data.PixelData[: 8 * 80 * 70], **changes))])[0]
+    )
+    assert (series.volumes, series.kind) == (2, "DICOM MR, 12-bit, 2 frames, 2 volumes")
+    assert [[int(scan.pixels[0, 0]) for scan in series.stack(volume=n)] for n in (0, 1)] == [[1, 0], [3, 2]]
+    assert series.stack(volume=1)[0].name == "a.dcm, volume 2, 1 of 2"
+
+
+def test_pictures_of_floating_point_numbers():
+    values = np.linspace(-1, 1, 80 * 70, dtype=np.float32).reshape(80, 70)
+    absent = dict.fromkeys(("PixelData", "BitsStored", "HighBit", "WindowCenter", "WindowWidth"))
+    data = slice_of(0, FloatPixelData=values.tobytes(), BitsAllocated=32, **absent)
+    scan = load(sort_out([File("map.dcm", data)])[0])
+    np.testing.assert_array_equal(scan.pixels, values)
+    assert scan.kind == "DICOM MR, 32-bit"
+
+
+def test_a_window_that_is_written_twice_is_one():
+    data = slice_of(
+        0, WindowCenter=[40, 40, 50], WindowWidth=[100, 100, 90], WindowCenterWidthExplanation=None
+    )
+    assert [window.center for window in load(sort_out([File("0", data)])[0]).presets] == [40, 50]
+
+
+PLANTED = "PLANTED"
+
+
+def planted(number: int, **changes) -> bytes:
+    """A slice with a name in every field of its header that holds words, whatever its type should be."""
+    dataset = pydicom.dcmread(io.BytesIO(slice_of(number, **changes)))
+    with pydicom.config.disable_value_validation():
+        for keyword in (
+            *("PatientName", "PatientID", "SeriesDescription", "StudyDescription", "ProtocolName"),
+            *("InstitutionName", "OperatorsName", "ImageComments", "StationName", "Manufacturer", "Modality"),
+            *("WindowCenterWidthExplanation", "RescaleType", "ImageType", "BodyPartExamined", "StudyID"),
+            *(
+                "AccessionNumber",
+                "SequenceName",
+                "VOILUTFunction",
+                "FrameOfReferenceUID",
+                "SeriesInstanceUID",
+            ),
+        ):
+            setattr(dataset, keyword, PLANTED)
+        dataset.add_new(0x00091001, "LO", PLANTED)
+        written = io.BytesIO()
+        dataset.save_as(written)
+    return written.getvalue()
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_no_name_in_a_header_gets_further(count, capfd, caplog):
+    good = [File(f"{n}.dcm", planted(n)) for n in range(count)]
+    multi = planted(0, NumberOfFrames=2, PixelData=bytes(4 * 80 * 70))
+    bad = [
+        File("cut.dcm", planted(7)[:600]),
+        File("empty.dcm", planted(8, PixelData=None)),
+        File("many.dcm", multi),
+    ]
+    said = []
+    for item in sort_out([*good, *bad, File("a.zip", zipped({"a": planted(9)}))]):
+        said += [item.name, item.problem]
+        try:
+            opened = load(item)
+        except UnreadableScan as error:
+            said.append(str(error))
+            continue
+        said += [opened.name, opened.kind, opened.modality, opened.window, opened.presets]
+        if isinstance(opened, Series):
+            scan = opened.stack()[0]
+            said += [scan.name, scan.kind, scan.modality, scan.window, scan.presets]
+    assert len(said) > 10
+    assert PLANTED not in str(said).upper()
+    assert PLANTED not in "".join([*capfd.readouterr(), caplog.text])
+
+
+def test_no_name_in_place_of_a_number_gets_further():
+    for keyword in ("BitsStored", "Rows", "NumberOfFrames", "WindowWidth", "RescaleSlope", "InstanceNumber"):
+        odd = pydicom.dcmread(io.BytesIO(slice_of(1)))
+        if keyword in odd:
+            del odd[keyword]
+        with pydicom.config.disable_value_validation():
+            odd.add_new(keyword, "LO", PLANTED)
+            written = io.BytesIO()
+            odd.save_as(written)
+        (item,) = sort_out([File("odd.dcm", written.getvalue())])
+        try:
+            opened = load(item)
+            said = (opened.kind, opened.window, opened.presets)
+        except UnreadableScan as error:
+            said = str(error)
+        assert PLANTED not in str(said)

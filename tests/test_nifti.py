@@ -235,6 +235,21 @@ def test_an_odd_header_is_no_news_for_the_console(caplog):
     assert not caplog.records
 
 
+@pytest.mark.parametrize(("unit", "mm"), [("mm", 1), ("meter", 1000), ("micron", 0.001), ("unknown", 1)])
+def test_lengths_are_in_millimetres_whatever_the_header_measures_in(unit, mm):
+    image = nibabel.Nifti1Image(head(), np.diag([2 / mm, 2 / mm, 3 / mm, 1]))
+    image.header.set_xyzt_units(unit)
+    stack = opened(saved(image)).stack("axial")
+    assert stack.positions[:2] == pytest.approx((0, 3))
+    assert stack[45].spacing == pytest.approx((2, 2))
+
+
+def test_where_a_header_disagrees_with_itself_the_affine_is_right():
+    data = bytearray(saved(nibabel.Nifti1Image(head(), np.diag([1, 1, 2, 1]))))
+    data[80:92] = np.array([5, 6, 7], "<f4").tobytes()
+    assert opened(bytes(data)).stack("axial").positions[:2] == (0, 2)
+
+
 def test_a_thin_volume_has_only_the_planes_that_can_be_read():
     assert opened(saved(nibabel.Nifti1Image(head()[:, :, :3], np.eye(4)))).planes == ("axial",)
     assert opened(saved(nibabel.Nifti1Image(head()[:, :, 0], np.eye(4)))).planes == ("axial",)

@@ -580,7 +580,6 @@ ONE_CHART = [
 PYDICOM_REFUSED = {
     "MR_truncated.dcm": DAMAGED,
     "JPEG2000-embedded-sequence-delimiter.dcm": "cannot be decompressed here",
-    "JPGExtended.dcm": "cannot be decompressed here",
     "SC_rgb_rle_2frame.dcm": "holds 2 frames",
     "SC_rgb_small_odd.dcm": "only 3 x 3 pixels",
     "badVR.dcm": DAMAGED,

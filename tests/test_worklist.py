@@ -84,6 +84,13 @@ def until(condition) -> None:
     raise AssertionError("this did not happen within 10 s")
 
 
+def settled(pool) -> None:
+    """Wait until each of the pool's two threads is free."""
+    meet = threading.Barrier(2)
+    for one in [pool.submit(meet.wait, 20) for _ in range(2)]:
+        one.result()
+
+
 def test_rows_hold_what_the_reader_says_and_a_small_picture(pool):
     readers = Readers()
     work = listed([File(s.file.name, s.file.read_bytes()) for s in SAMPLES], readers, pool)
@@ -162,6 +169,23 @@ def test_stop_and_go_on(pool):
     assert work.progress() == (12, 12, 1.0, False, False, False)
 
 
+def test_stopped_before_its_turn_comes_it_begins_nothing(pool):
+    readers = Stub()
+    work = listed([], readers, pool)
+    others = threading.Event()
+    busy = [pool.submit(others.wait, 20) for _ in range(2)]
+    items = sort_out(pictures(4))
+    work.add(lambda: items)
+    work.stop()
+    others.set()
+    assert all(one.result() for one in busy)
+    assert work.wait(20)
+    assert work.progress() == (0, 0, 0.0, True, False, True)
+    work.go_on()
+    assert work.wait(20)
+    assert readers.asked == 4
+
+
 def test_stopped_while_it_is_stopped_nothing_added_is_read(pool):
     work = listed(pictures(2), Stub(), pool)
     work.stop()
@@ -184,9 +208,8 @@ def test_closed_it_forgets_everything_and_nothing_runs_on(pool):
     work.close()
     readers.go.release(20)
     assert work.progress() == (0, 0, 0.0, False, False, False)
-    # Whatever was begun has no place to go; the pool is free at once.
-    pool.submit(time.sleep, 0).result(10)
-    pool.submit(time.sleep, 0).result(10)
+    # What was begun comes to nothing, and the pool is free.
+    settled(pool)
     asked = readers.asked
     assert asked <= 4
     assert work.rows() == []
@@ -198,6 +221,52 @@ def test_closed_it_forgets_everything_and_nothing_runs_on(pool):
     assert work.wait(20)
     assert [row.number for row in work.rows()] == [1, 2]
     assert readers.asked == asked + 2
+
+
+def test_closed_before_its_turn_comes_it_begins_nothing(pool):
+    asked, others = [], threading.Event()
+    busy = [pool.submit(others.wait, 20) for _ in range(2)]
+    work = Worklist(Stub(), pool)
+    work.add(lambda: asked.append(1) or [])
+    work.close()
+    others.set()
+    assert all(one.result() for one in busy)
+    settled(pool)
+    assert not asked
+
+
+def test_left_it_waits_and_is_forgotten_unless_one_comes_back(pool):
+    readers = Stub(is_held=True)
+    work = Worklist(readers, pool)
+    work.add(lambda: sort_out(pictures(8)))
+    readers.go.release(2)
+    until(lambda: work.progress().done == 2)
+    work.leave(60)
+    readers.go.release(8)
+    assert work.wait(20)
+    done = work.progress().done
+    assert done < 8
+    assert not work.progress().stopped
+    # Nothing brings it to life but that one comes back.
+    work.go_on()
+    assert not work.progress().running
+    work.come_back()
+    assert work.wait(20)
+    assert work.row(8).number == 8
+
+    work.stop()
+    work.leave(60)
+    work.come_back()
+    assert work.progress().stopped
+
+    work.leave(0.05)
+    until(lambda: not work.rows())
+    assert work.progress().total == 0
+    assert work.row(8) is None
+    work.come_back()
+    work.add(lambda: sort_out(pictures(1)))
+    assert work.wait(20)
+    assert len(work.rows()) == 1
 
 
 def test_lists_of_the_same_pool_take_turns(pool):

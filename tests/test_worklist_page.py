@@ -49,7 +49,7 @@ def opened(monkeypatch):
 
 
 def worklist(**state) -> AppTest:
-    """The page as a new visitor opens it; to the harness all of them are one session."""
+    """The page as a new visitor opens it; to the harness all of them are one connection."""
     st.cache_resource.clear()
     page = AppTest.from_file(str(ROOT / "pages" / "worklist.py"), default_timeout=60)
     for name, value in {"entered": True, **state}.items():
@@ -183,7 +183,7 @@ def test_opens_from_the_top_and_goes_on_in_the_order_shown(opened, readings):
     order = sorted(name for name, *_ in FILES)
     walk = page.session_state["walk"]
     # What could not be read is passed over.
-    assert [row.item.name for row in walk.rows] == order
+    assert [walk.work.row(number).item.name for number in walk.numbers] == order
     assert page.session_state["item"].name == order[0]
 
     review = AppTest.from_file(str(ROOT / "pages" / "review.py"), default_timeout=60)
@@ -228,14 +228,8 @@ def test_opens_by_name_and_marks_what_was_opened(opened):
 
 
 def test_stop_and_go_on():
-    many = []
-    for number in range(30):
-        buffer = io.BytesIO()
-        head = Image.open(io.BytesIO(FILES[1][1])).convert("L").rotate(number)
-        head.save(buffer, "PNG")
-        many.append((f"{number}.png", buffer.getvalue(), ""))
     page = worklist()
-    page.get("file_uploader")[0].set_value(many)
+    page.get("file_uploader")[0].set_value(many(30))
     page.run()
     page.button(key="worklist-stop").click().run()
     work = page.session_state["worklist"]
@@ -250,6 +244,47 @@ def test_stop_and_go_on():
     page.run()
     assert len(table(page)) == 30
     assert not [button for button in page.button if button.key in ("worklist-stop", "worklist-go-on")]
+
+
+def many(count: int) -> list:
+    head = Image.open(io.BytesIO(FILES[1][1])).convert("L")
+    made = []
+    for number in range(count):
+        buffer = io.BytesIO()
+        head.rotate(number).save(buffer, "PNG")
+        made.append((f"{number}.png", buffer.getvalue(), ""))
+    return made
+
+
+def test_stopped_it_goes_on_with_what_is_added():
+    page = worklist()
+    page.get("file_uploader")[0].set_value(many(20))
+    page.run()
+    page.button(key="worklist-stop").click().run()
+    drop(page, BAD)
+    assert len(table(page)) == 21
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_it_waits_while_the_visitor_is_gone(stopped):
+    page = worklist()
+    page.get("file_uploader")[0].set_value(many(30))
+    page.run()
+    if stopped:
+        page.button(key="worklist-stop").click().run()
+    work = page.session_state["worklist"]
+    # As Streamlit does where a connection ends.
+    st.cache_resource.clear()
+    assert work.wait(30)
+    done = work.progress().done
+    assert done < 30
+    page.run()
+    assert not page.exception
+    assert work.progress().stopped == stopped
+    if not stopped:
+        assert work.wait(60)
+        page.run()
+        assert len(table(page)) == 30
 
 
 def test_verdicts_are_shown_and_filtered_where_there_is_a_store(tmp_path, monkeypatch):

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
+from brat import CLASS_NAMES
+from brat.figures import percent
+from pages.words.exhibits import share
+
 TITLE = "History"
 OFF = "No store is set up here: verdicts cannot be kept, and a scan is gone when the page is closed."
 TURN_ON = "One entry in `.streamlit/secrets.toml` sets one up, a file beside the app or a PostgreSQL server:"
@@ -87,8 +93,36 @@ def interval(low: float, high: float) -> str:
     return f"95 % interval {low:.2f} to {high:.2f}"
 
 
-def matrix(cells: str) -> str:
-    return f"Cases by the class that the clinician sees and the class that the model read: {cells}"
+def matrix(agreed: int, apart: Mapping[tuple[str, str], int]) -> str:
+    """Args: apart: what is seen and what was read, where they differ -> in how many cases."""
+    cells = [
+        f"{CLASS_NAMES[seen].lower()} read as {CLASS_NAMES[read].lower()}: {count}"
+        for (seen, read), count in apart.items()
+    ]
+    return (
+        "Cases by the class that the clinician sees and the class that the model read: "
+        f"{agreed} agree{'; ' if cells else ''}{', '.join(cells)}."
+    )
+
+
+def agreed(count: int, of: int, with_share: bool = True) -> str:
+    return f"{count} of {of}" + (f" ({share(count / of)})" if with_share and of else "")
+
+
+def kappa(value: float, low: float, high: float) -> str:
+    return f"{value:.2f} ({low:.2f} to {high:.2f})"
+
+
+def sees(name: str) -> str:
+    return f", sees {name}"
+
+
+def sets(by_level: Mapping[float, Sequence[str]]) -> str:
+    """The prediction set of each level."""
+    return ", ".join(
+        f"{percent(level)} set: {' or '.join(CLASS_NAMES[one].lower() for one in classes) or NO_CLASS}"
+        for level, classes in by_level.items()
+    )
 
 
 def left_out(unsure: int) -> str:

@@ -16,10 +16,10 @@ CAVEAT = (
     "not for diagnosis."
 )
 MORE = "Add scans"
-UPLOAD = "Drop scans here: files, or a folder packed as ZIP"
+UPLOAD = "Drop scans here, or a folder as ZIP"
 UPLOAD_HELP = (
     "PNG, JPEG, BMP, TIFF, WebP, DICOM, NIfTI. What you drop is added to the list. It is held in memory "
-    "until the list is emptied or the page is closed, and is not stored."
+    "only, and never stored."
 )
 
 FOLDER = "A folder of this computer"

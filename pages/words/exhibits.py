@@ -1,0 +1,35 @@
+"""How numbers are written on the pages, and the words beside a figure or a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+CSV = "CSV"
+NOT_MEASURED = "not measured"
+
+# A line may break before an interval, but neither inside nor before a sign.
+_HARD = "\u00a0"
+_TO = f"{_HARD}to{_HARD}"
+
+
+def share(value: float) -> str:
+    """0.914 -> "91.4 %"."""
+    return f"{100 * value:.1f}{_HARD}%"
+
+
+def estimate(entry: Mapping[str, float | None]) -> str:
+    """A share and its interval: "91.4 % (88.0 to 94.0)"."""
+    if entry["value"] is None:
+        return NOT_MEASURED
+    return f"{share(entry['value'])} ({100 * entry['low']:.1f}{_TO}{100 * entry['high']:.1f})"
+
+
+def decimal(entry: Mapping[str, float | None]) -> str:
+    """What is no share, and its interval: "0.914 (0.880 to 0.940)"."""
+    if entry["value"] is None:
+        return NOT_MEASURED
+    return f"{entry['value']:.3f} ({entry['low']:.3f}{_TO}{entry['high']:.3f})"
+
+
+def csv_help(name: str) -> str:
+    return f"The numbers as they were measured: {name}.csv"

@@ -1,0 +1,168 @@
+"""Words of the Model page's parts about how often the answer is right."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from brat.figures import NAMES
+from pages.words.exhibits import decimal, estimate, share
+
+Entry = Mapping[str, float | None]
+"""A measure as `metrics.json` has it: value, low, high."""
+
+PROTOCOLS = {
+    "four_classes": "Four classes",
+    "random_split": "Random split",
+    "same_source": "Tumour or none",
+    "three_tumors": "Three tumours",
+}
+REPORTED = {
+    "random_split": "Accuracy 88 %, macro F1 0.89: the work that this project grew from, by its own report.",
+    "three_tumors": "Balanced accuracy 89.4 % ± 4.6 a patient: ResNet50, fine-tuned, five folds by patient. "
+    "81.5 %: MobileNetV2, frozen, in the same study.",
+}
+"""What others report of the same question."""
+
+MEASURES = {
+    "balanced_accuracy": "Balanced accuracy",
+    "accuracy": "Accuracy",
+    "macro_f1": "Macro F1",
+    "sensitivity": "Sensitivity",
+    "specificity": "Specificity",
+    "auc": "AUC",
+}
+OF_CLASSES = {
+    "recall": "Sensitivity (recall)",
+    "precision": "Precision",
+    "f1": "F1",
+    "auc": "AUC against the rest",
+}
+
+BALANCED_OF_FOUR = "Balanced accuracy, four classes"
+ACCURACY_OF_FOUR = "Accuracy, four classes"
+SENSITIVITY = "Sensitivity, tumour or none"
+SPECIFICITY = "Specificity, tumour or none"
+SHIPS_ALL_FOLDS = (
+    "**The model that ships learned from all folds, with the same recipe: its expected accuracy is the "
+    "cross-validated one given here.** It cannot be tested on slices that it learned from."
+)
+SHIPS_AS_MEASURED = "The model measured is the one that ships."
+
+PROTOCOL = "Protocol"
+SLICES = "Slices"
+TWIN = "Twin in training"
+MEASURED_HERE = "Measured here"
+ELSEWHERE = "Elsewhere"
+KEPT_OUT = "kept out"
+TABLE = "The protocols and what was measured by each"
+TWIN_IS = "Twin in training: share of the test slices that have a near-duplicate among the slices trained on."
+
+WHY_HIGHER = "Why the usual number is higher"
+WHAT_IT_MEASURES = "What the usual number measures"
+
+SHOW = "Show"
+COUNTS = "Counts"
+SHARES = "Share of each row"
+ROWS_AND_COLUMNS = "Rows: what the slice is; columns: what was read."
+IN_THE_APP = "In\u00a0the\u00a0app"
+ROC = "ROC curves"
+PRECISION_RECALL = "Precision-recall curves"
+
+SOURCES = "Sensitivity by class and source, with 95 % intervals"
+BY_SOURCE = (
+    "A class that comes mostly from one scanner can be told by the scanner. Where a class is found less "
+    "often in another source, that may be why."
+)
+
+
+def interval(low: float, high: float) -> str:
+    return f"95 % interval {100 * low:.1f} to {100 * high:.1f}"
+
+
+def measured(slices: int, of_one_source: int | None, folds: int) -> str:
+    return (
+        f"**Measured on patients that the model had not seen.** Each of {slices:,} slices"
+        + (f" ({of_one_source:,} of one source for tumour or none)" if of_one_source else "")
+        + " was read by a model that was trained on no slice of the same patient, as far as the collections "
+        + "tell patients apart"
+        + (f" ({folds}-fold cross-validation)." if folds > 1 else ".")
+    )
+
+
+def intervals(date: str, clusters: int) -> str:
+    return (
+        f"Measured {date}. In brackets, here and below: 95 % intervals, bootstrapped over clusters of slices "
+        f"(about a patient in one plane each; {clusters:,} for the four classes)."
+    )
+
+
+def ships_one_of(fold: int) -> str:
+    return (
+        f"The model that ships is one of those measured: fold {fold} was kept from it, and it learned from "
+        "the others."
+    )
+
+
+def random_split(epochs: int, accuracy: Entry, macro: Entry, twins: float, leak_free: str) -> str:
+    return (
+        f"Most published figures come from a random split. So split, {epochs} epochs of the same recipe "
+        f"score an accuracy of {estimate(accuracy)} and a macro F1 of {decimal(macro)}. But **{share(twins)} "
+        "of those test slices have a twin among the slices trained on**: the score measures memory as well. "
+        f"{leak_free}On a scan of tomorrow's patient expect the first row of the table, not the second."
+    )
+
+
+def leak_free(slices: int, accuracy: Entry) -> str:
+    return (
+        f"Read by models that had not seen their patients, {slices:,} of the very same slices score "
+        f"{estimate(accuracy)}. "
+    )
+
+
+def worst_confusion(truth: str, read: str, wrong: float, of: float, part: float) -> str:
+    return (
+        f"The commonest error is to read {NAMES[truth].lower()} as {NAMES[read].lower()}: {wrong:,.0f} of "
+        f"{of:,.0f} slices ({share(part)})."
+    )
+
+
+def matrix(protocol: str) -> str:
+    return f"Confusion matrix: {PROTOCOLS[protocol].lower()}"
+
+
+def of_slices(what: str, slices: int) -> str:
+    return f"{what} {slices:,} slices."
+
+
+def operating(sensitivity: float, specificity: float, precision: float) -> list[str]:
+    """Where the app answers, on the ROC curve and on the precision-recall curve."""
+    app = f"The app answers at sensitivity {share(sensitivity)}"
+    return [f"{app} and specificity {share(specificity)}.", f"{app} and precision {share(precision)}."]
+
+
+def area(auc: Mapping[str, float], more: str) -> str:
+    return f"Area under the curve: {_listed(auc)}. {more}"
+
+
+def average_precision(precision: Mapping[str, float], more: str) -> str:
+    return (f"Average precision: {_listed(precision)}. " if precision else "") + more
+
+
+def _listed(values: Mapping[str, float]) -> str:
+    """Glioma 0.992, meningioma 0.970."""
+    return ", ".join(f"{NAMES[name].lower()} {value:.3f}" for name, value in values.items())
+
+
+def given_away(site: str, label: str, found: float, elsewhere: Mapping[str, float]) -> str:
+    others = ", ".join(f"{share(value)} ({source})" for source, value in elsewhere.items())
+    return (
+        f"Every slice of {site} shows {NAMES[label].lower()}, so the hospital alone would tell: "
+        f"{share(found)} are found there, elsewhere {others}."
+    )
+
+
+def most_uneven(label: str, least: float, there: str, most: float, elsewhere: str) -> str:
+    return (
+        f"Most uneven is {NAMES[label].lower()}: {share(least)} found ({there}) to {share(most)} "
+        f"({elsewhere})."
+    )

@@ -1,0 +1,226 @@
+"""Words of the Model page's parts about how far an answer can be trusted, and what the model is for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from brat.figures import NAMES, percent
+from pages.words.exhibits import estimate, share
+
+Entry = Mapping[str, float | None]
+"""A measure as `metrics.json` has it: value, low, high."""
+
+RELIABILITY = "Reliability diagram"
+FEW = "Small marks stand for few slices."
+COVERAGE = "Coverage of the prediction sets by class and level, with 95 % intervals"
+AS_PROMISED = "Every class is held as often as promised, or oftener."
+HOLDS = "Holds the truth"
+CLASSES_IN_IT = "Classes in it"
+SIZES = {
+    "No class": "share/0",
+    "One class": "share/1",
+    "Two": "share/2",
+    "Three": "share/3",
+    "All four": "share/4",
+}
+"""How many classes a prediction set names."""
+SETS = "Shares of slices, by how many classes their set names."
+
+PICTURES = "Pictures"
+REFUSED = "Refused"
+BY_KIND = "Pictures that are no brain MRI slice, by kind."
+
+SLICES = "Slices"
+BRIGHTEST = "Brightest place in the box"
+SUM = "Sum in the box"
+READING_SAMPLES = "Reading the samples …"
+EXAMPLES = "Examples"
+EXAMPLES_ARE = (
+    "The model that ships, on the project's own samples: the scan, and the same with the Grad-CAM map of the "
+    "lesion's class. The lesions are drawn into a healthy head: this is how a map looks, not a measure of "
+    "how good it is."
+)
+SCAN = "The scan"
+SCAN_WITH_MAP = "The scan with its map"
+
+NEAREST = "How like its nearest other image each image is"
+BETWEEN = "Between collections and splits"
+NOT_COMPARABLE = (
+    "Training slices are augmented and drawn with every class equally often, so training accuracy is not "
+    "comparable with the figures above."
+)
+FULL_CARD = "The full model card"
+
+
+def calibration(after: Entry, temperature: float, before: Entry) -> str:
+    return (
+        "A probability is right if of a hundred slices with 80 % eighty are what the model says. The mean "
+        f"gap (expected calibration error) is **{estimate(after)}**; without calibration (temperature "
+        f"{temperature:.2f}) it is {estimate(before)}. The **prediction set** lists the classes that cannot "
+        "be ruled out; it is to hold the truth as often as its level promises. Both are fitted to other "
+        "folds than those they are measured on."
+    )
+
+
+def surest(bins: Mapping[str, Sequence[float]]) -> str:
+    """How right the surest readings are."""
+    count, confidence, right = (bins[key][-1] for key in ("count", "confidence", "accuracy"))
+    if not count:
+        return FEW
+    return (
+        f"The surest {count:,.0f} of {sum(bins['count']):,.0f} slices are read with {share(confidence)} on "
+        f"average, and {share(right)} of them rightly. {FEW}"
+    )
+
+
+def furthest_below(label: str, level: float, held: float) -> str:
+    return (
+        f"Furthest below its promise: {NAMES[label].lower()} in the {percent(level)} set, held in "
+        f"{share(held)}."
+    )
+
+
+def level(share: float) -> str:
+    return f"{percent(share)} set".replace(" ", "\u00a0")
+
+
+def let_through(kind: str, count: int, of: int) -> str:
+    return f"{kind} ({count} of {of})"
+
+
+def gate(slices: int, refused: Entry, images: int, others: float, through: Sequence[str]) -> str:
+    return (
+        "Before the answer the app asks whether a picture is like the slices that the model learned from. Of "
+        f"{slices:,} slices it had not seen it refused {estimate(refused)}; of {images:,} other pictures "
+        f"**{share(others)}**. "
+        + (f"Let through: {', '.join(through)}. " if through else "None was let through. ")
+        + "The gate was tuned on these pictures, so expect a little less of others."
+    )
+
+
+def all_kinds(count: int) -> str:
+    return f"All {count} kinds of pictures"
+
+
+def maps(slices: int, pointing: Entry, energy: Entry, chance: Entry) -> str:
+    return (
+        f"On {slices:,} correctly read slices with a box round the tumour, the brightest place of the map "
+        f"lies in the box in **{estimate(pointing)}** (pointing game), and **{estimate(energy)}** of the "
+        f"map's sum does (energy). The box covers {estimate(chance)} of the head, which is what a map of "
+        "noise would score. **The maps were trained with such boxes from these sources; on scans from "
+        "elsewhere they may point less well.**"
+    )
+
+
+def best_map(best: Sequence[str]) -> str:
+    return f"Ways to make the map. {' and '.join(best)} point{'s' if len(best) == 1 else ''} best."
+
+
+def example(title: str, intended: str, label: str, confidence: float, where: str) -> str:
+    drawn, read = NAMES[intended].lower(), NAMES[label].lower()
+    return (
+        f"{title}. Drawn like {drawn}; read as **{read}** ({percent(confidence)}). The map of {drawn} is "
+        f"{where}."
+    )
+
+
+def robustness(slices: int, unchanged: float) -> str:
+    return (
+        f"Accuracy on {slices:,} held-out slices, changed on purpose; unchanged it is {share(unchanged)} "
+        "(dotted line)."
+    )
+
+
+def light(count: int, of: int, points: float) -> str:
+    return f" {count} of {of} changes cost less than {100 * points:.0f} points."
+
+
+def against(change: str, lost: float) -> str:
+    return f"Accuracy against {change}; it costs {100 * lost:.0f} points at most"
+
+
+def cost_little(changes: Sequence[str]) -> str:
+    return f"Those that cost little: {', '.join(changes)}"
+
+
+def lost(costs: Mapping[str, float]) -> str:
+    listed = ", ".join(f"{change} {100 * points:.0f}" for change, points in costs.items())
+    return f"Points of accuracy lost at the worst step: {listed}."
+
+
+def worst_change(change: str, level: float, points: float) -> str:
+    return f"The worst, {change} at {level:g}, costs {100 * points:.0f} points."
+
+
+def audit(names: int, images: int, leaks: str | None) -> str:
+    return (
+        f"{names:,} names, {images:,} different images. "
+        + (f"{leaks} " if leaks else "")
+        + "Near-duplicates never stand on both sides of a split by patient here."
+    )
+
+
+def twins(count: int, of: int, threshold: float) -> str:
+    return (
+        f"{count:,} of {of:,} images have another that correlates with them above {threshold} (dashed) and "
+        "counts as a near-duplicate; by framed thumbnails."
+    )
+
+
+def twins_between(split: str | None) -> str:
+    """Args: split: the collection whose published split it is; None between collections."""
+    said = "Share of the row's names with a near-duplicate in the column"
+    return f"{said}, in the published split of {split}." if split else f"{said}."
+
+
+def leak(collection: str, part: float) -> str:
+    return (
+        f"In the published split of {collection}, {share(part)} of the test images have a twin in training."
+    )
+
+
+def curve(quantity: str) -> str:
+    return f"Training curve: {quantity}"
+
+
+def goes(quantity: str, first: str, last: str, epochs: int) -> str:
+    return f"In training the {quantity} goes from {first} to {last} in {epochs} epochs."
+
+
+def card(
+    *,
+    megabytes: float,
+    trained: str,
+    backbone: str,
+    epochs: int,
+    a_epoch: int,
+    slices: Mapping[str, int],
+    sources: Sequence[str],
+    boxes: int,
+) -> str:
+    """The model card.
+
+    Args:
+        a_epoch: slices an epoch.
+        slices: what it learned from, by class.
+        boxes: on how many of them a box was drawn.
+    """
+    names = {**NAMES, "tumor_of_unknown_class": "tumour of unknown class"}
+    counts = ", ".join(f"{count:,} {names[name].lower()}" for name, count in slices.items())
+    return f"""
+**What it is.** MobileNetV2 1.0 with its last stage at stride 16 and class maps as its head;
+{megabytes:.1f} MB; trained {trained} from the weights
+`{backbone}` for {epochs} epochs of {a_epoch:,} slices.
+
+**What it learned from.** {sum(slices.values()):,} slices from the public collections
+{", ".join(f"`{source}`" for source in sources)}:
+{counts}.
+On {boxes:,} of them a box was drawn round the tumour, and the class maps were trained to lie in it.
+
+**What it is for.** Teaching, research, and a second look at single T1-weighted contrast-enhanced slices
+of adults like those it learned from, by people who can judge its answer.
+
+**What it is not for.** Diagnosis, triage or treatment; other sequences than it learned from, other
+body parts, children, tumours of other kinds (metastases, lymphoma), bleeding, stroke, inflammation: it
+knows four answers and will give one of them.
+"""
