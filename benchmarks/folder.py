@@ -1,9 +1,9 @@
 """`brat predict` over a folder, beside what the network alone would read with every core at it.
 
-What is missing is mostly work, not waiting: a slice is unpacked, framed and judged by the gate on the core that also
-reads it, see the first table. Threads share Python's lock for little of that. Processes of their own were no
-more than a few per cent faster on two cores, and the network reads several slices at once no faster than one
-after another.
+What is missing is mostly work, not waiting: a slice is unpacked, framed and judged by the gate on the core
+that also reads it, see the first table. Threads share Python's lock for little of that. Processes of their
+own were no more than a few per cent faster on two cores, and the network reads several slices at once no
+faster than one after another.
 """
 
 from __future__ import annotations

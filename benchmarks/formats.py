@@ -2,12 +2,13 @@
 
 On slices that the model of their fold has not seen: needs a collection and its cross-validation.
 
-What ships is float32. Its answers are the Keras model's own, and its calibration, prediction sets and gate are
-fitted to them. float16 is smaller and as fast, and nobody waits for a few megabytes that are installed with the
-rest. Dynamic range is slower. int8 takes about half the time of float32 and is as accurate, within what so few
-slices can tell; but in the app, where an answer is painted after more than a hundred milliseconds, nobody would
-notice the one or two that it saves, while it changes some answers and moves every map a little. Whoever reads
-large folders on a weak machine may judge otherwise, and would have to fit calibration, sets and gate anew.
+What ships is float32. Its answers are the Keras model's own, and its calibration, prediction sets and gate
+are fitted to them. float16 is smaller and as fast, and nobody waits for a few megabytes that are installed
+with the rest. Dynamic range is slower. int8 takes about half the time of float32 and is as accurate, within
+what so few slices can tell; but in the app, where an answer is painted after more than a hundred
+milliseconds, nobody would notice the one or two that it saves, while it changes some answers and moves every
+map a little. Whoever reads large folders on a weak machine may judge otherwise, and would have to fit
+calibration, sets and gate anew.
 """
 
 from __future__ import annotations

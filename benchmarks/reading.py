@@ -1,8 +1,9 @@
 """From a file's bytes to the picture with its map, beside the network's arithmetic alone.
 
-Under it is what the steps take by themselves. Unpacking a PNG takes about half of what is not the network's: its
-rows are differences from their neighbours, which must be added up pixel by pixel; no decoder that was tried is
-faster by a quarter. The other steps are a few passes over the pixels each, and none of them stands out.
+Under it is what the steps take by themselves. Unpacking a PNG takes about half of what is not the network's:
+its rows are differences from their neighbours, which must be added up pixel by pixel; no decoder that was
+tried is faster by a quarter. The other steps are a few passes over the pixels each, and none of them stands
+out.
 """
 
 from __future__ import annotations
