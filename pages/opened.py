@@ -34,12 +34,30 @@ def upload_key() -> str:
     return f"upload-{st.session_state.uploads}"
 
 
-def take_upload() -> None:
-    """Open what was dropped: a scan or a series here, several of either in the worklist."""
-    uploads = st.session_state[upload_key()]
+def dropped(key: str) -> list[File]:
+    """What was dropped on a widget for files, as its callback finds it.
+
+    On a busy server Streamlit calls the callback of one drop again, where the run that followed was cut
+    short; what was taken already is not taken twice.
+    """
+    taken = st.session_state.setdefault("taken", set())
+    uploads = [upload for upload in st.session_state[key] if upload.file_id not in taken]
+    taken |= {upload.file_id for upload in uploads}
+    return [File(upload.name, upload.getvalue()) for upload in uploads]
+
+
+def take_upload(key: str) -> None:
+    """Open what was dropped: a scan or a series here, several of either in the worklist.
+
+    Args:
+        key: of the widget.
+    """
+    files = dropped(key)
+    if not files:
+        return
     st.session_state.uploads += 1
     st.session_state.problem = None
-    items = sort_out([File(upload.name, upload.getvalue()) for upload in uploads])
+    items = sort_out(files)
     if len(items) == 1:
         open_item(items[0])
     else:

@@ -317,6 +317,7 @@ st.file_uploader(
     accept_multiple_files=True,
     key=opened.upload_key(),
     on_change=take_upload,
+    args=(opened.upload_key(),),
 )
 if st.session_state.problem:
     still = "" if is_empty else words.still_that_of((scan or series).name)

@@ -14,12 +14,13 @@ import streamlit as st
 
 from brat import CLASS_NAMES, CLASSES, CORES, WEIGHTS
 from brat.figures import percent
-from brat.intake import File, Item, sort_out
+from brat.intake import Item, sort_out
 from brat.pool import Readers
 from brat.spreadsheet import as_csv, as_xlsx
 from brat.worklist import STATES, Row, Worklist, files_in, records, suspicion
 from pages.configuration import setting
 from pages.next_scan import open_row
+from pages.opened import dropped
 from pages.store import is_on, store
 from pages.words import worklist as words
 from pages.words.verdict import VERDICTS
@@ -85,13 +86,10 @@ def model(modified: float) -> str:
     return crew()[0]().classifier.digest
 
 
-def take_upload(work: Worklist) -> None:
+def take_upload(work: Worklist, key: str) -> None:
     """Add what was dropped, and clear the widget: the list says what there is."""
-    state = st.session_state
-    uploads = state[f"worklist-upload-{state.worklist_drops}"]
-    state.worklist_drops += 1
-    files = [File(upload.name, upload.getvalue()) for upload in uploads]
-    if files:
+    if files := dropped(key):
+        st.session_state.worklist_drops += 1
         add(work, lambda: sort_out(files))
 
 
@@ -103,13 +101,13 @@ def add(work: Worklist, source: Callable[[], list[Item]]) -> None:
 
 def show_intake(work: Worklist) -> None:
     """Where files come in."""
-    drops = st.session_state.setdefault("worklist_drops", 0)
+    key = f"worklist-upload-{st.session_state.setdefault('worklist_drops', 0)}"
     st.file_uploader(
         words.UPLOAD,
         accept_multiple_files=True,
-        key=f"worklist-upload-{drops}",
+        key=key,
         on_change=take_upload,
-        args=(work,),
+        args=(work, key),
         help=words.UPLOAD_HELP,
     )
     with st.expander(words.FOLDER):

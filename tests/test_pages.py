@@ -413,3 +413,49 @@ def test_another_window_makes_another_reading(review):
     assert any("no longer as it was exported" in caption.value for caption in review.caption)
     review.radio(key=f"preset-{digest}").set_value(0).run()
     assert answer(review) == before
+
+
+def test_a_drop_that_is_told_of_twice_is_taken_once(review, monkeypatch):
+    """As Streamlit does where the run after a drop was cut short."""
+    from pages import opened
+
+    taken = []
+    monkeypatch.setattr(opened, "open_item", lambda item: taken.append(item.name))
+    first = review.file_uploader[0].upload("one.png", SAMPLES[0].file.read_bytes())
+    key = first.key
+    review.run()
+    assert not review.exception
+    assert review.file_uploader[0].key != key
+
+    class Upload:
+        name, file_id = "one.png", "1"
+
+        def getvalue(self):
+            return SAMPLES[0].file.read_bytes()
+
+    state = {"old": [Upload()], "uploads": 1}
+    monkeypatch.setattr(opened.st, "session_state", State(state))
+    opened.take_upload("old")
+    opened.take_upload("old")
+    assert taken == ["one.png", "one.png"]
+    assert state["uploads"] == 2
+
+
+class State(dict):
+    """As `st.session_state`: by item and by attribute, of the dictionary that it is given."""
+
+    def __init__(self, held):
+        super().__init__()
+        self.__dict__["held"] = held
+
+    def __getitem__(self, name):
+        return self.held[name]
+
+    def __getattr__(self, name):
+        return self.held[name]
+
+    def __setattr__(self, name, value):
+        self.held[name] = value
+
+    def setdefault(self, name, value):
+        return self.held.setdefault(name, value)
