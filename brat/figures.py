@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 
 import numpy as np
 import plotly.graph_objects as go
@@ -359,7 +360,8 @@ def _plot(figure: go.Figure, across: str, up: str, x_range, y_range) -> go.Figur
     figure.update_layout(
         margin=_MARGIN,
         height=340,
-        xaxis={"title": {"text": across}, "range": x_range, "fixedrange": True},
+        # Broken where a phone would cut it off.
+        xaxis={"title": {"text": "<br>".join(wrap(across, 32))}, "range": x_range, "fixedrange": True},
         yaxis={"title": {"text": up}, "range": y_range, "fixedrange": True},
         legend={"orientation": "h", "y": 1.12},
     )

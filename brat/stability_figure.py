@@ -11,10 +11,10 @@ from brat.stability import LEVELS, Stability
 _AS_IS = "as is"
 
 _TITLES = {
-    "CLAHE": "CLAHE, clip limit",
-    "brightness": "Brightness, % of full scale",
-    "rotation": "Rotation, degrees",
-    "crop": "Cut off each edge, %",
+    "CLAHE": "CLAHE,<br>clip limit",
+    "brightness": "Brightness,<br>% of full scale",
+    "rotation": "Rotation,<br>degrees",
+    "crop": "Cut off each<br>edge, %",
 }
 _IN_PER_CENT = ("brightness", "crop")
 
@@ -76,8 +76,8 @@ def stability(found: Stability) -> go.Figure:
     figure.update_yaxes(range=[-0.04, 1.06], tickformat=".0%", dtick=0.25, fixedrange=True)
     figure.update_annotations(font={"size": 13})
     figure.update_layout(
-        margin={"l": 0, "r": 0, "t": 24, "b": 0},
-        height=460,
+        margin={"l": 0, "r": 0, "t": 40, "b": 0},
+        height=480,
         legend={"orientation": "h", "y": -0.12},
     )
     return figure

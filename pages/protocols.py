@@ -29,8 +29,10 @@ PROTOCOLS = {
 DECIMALS = ("macro_f1", "auc", "f1")
 """The measures that are no shares."""
 
-# A table on a desk; on a phone each protocol is a card, or five columns would be a word wide each.
+# A table on a desk; on a phone, or in large text, each protocol is a card, or five columns would be a word
+# wide each. The room is measured in letters, so that it does not matter why there is little of it.
 _STYLE = """<style>
+.room {container-type: inline-size}
 .protocols {width: 100%; border-collapse: collapse; font-size: .95rem; line-height: 1.45}
 .protocols caption {position: absolute; clip-path: inset(50%)}
 .protocols th, .protocols td {text-align: left; vertical-align: top; padding: .55rem .8rem .55rem 0;
@@ -40,13 +42,16 @@ _STYLE = """<style>
 .protocols tbody th span {display: block; font-weight: 400; opacity: .75}
 .protocols td div {white-space: nowrap}
 .protocols tbody tr:first-child td div:first-child {font-weight: 600}
-@media (max-width: 640px) {
-    .protocols thead {position: absolute; clip-path: inset(50%)}
+@container (max-width: 44rem) {
+    .protocols thead {display: block; position: absolute; width: 1px; height: 1px; overflow: hidden}
     .protocols tr, .protocols tbody th, .protocols td {display: block; width: auto; border: 0; padding: 0}
     .protocols tr {border-bottom: 1px solid rgba(128, 128, 128, .35); padding: .6rem 0}
     .protocols td:empty {display: none}
+    .protocols td div {white-space: normal}
     .protocols td[data-label]::before {content: attr(data-label) ": "; opacity: .75}
 }
+.st-key-headline .stColumn {min-width: min(100%, 16rem)}
+.st-key-headline .stMetric :is(label, div, p) {white-space: normal; overflow: visible; text-overflow: clip}
 </style>"""
 
 
@@ -68,7 +73,9 @@ def headline(metrics: Mapping, card: Mapping) -> None:
             (words.SENSITIVITY, same["metrics"]["sensitivity"]),
             (words.SPECIFICITY, same["metrics"]["specificity"]),
         ]
-    for column, (title, entry) in zip(st.columns(len(shown)), shown, strict=True):
+    st.html(_STYLE)
+    columns = st.container(key="headline").columns(len(shown))
+    for column, (title, entry) in zip(columns, shown, strict=True):
         column.metric(
             title,
             f"{100 * entry['value']:.1f} %",
@@ -117,8 +124,8 @@ def side_by_side(protocols: Mapping) -> None:
     titles = (words.PROTOCOL, words.SLICES, words.TWIN, words.MEASURED_HERE, words.ELSEWHERE)
     heads = "".join(f'<th scope="col">{title}</th>' for title in titles)
     st.html(
-        f'{_STYLE}<table class="protocols"><caption>{words.TABLE}</caption>'
-        f"<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
+        f'<div class="room"><table class="protocols"><caption>{words.TABLE}</caption>'
+        f"<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
     numbers("protocols", words.TWIN_IS, tables.protocols(made))
 

@@ -17,7 +17,7 @@ from brat.reader import Reader
 from brat.samples import load_samples
 from brat.scans import read_scan
 from pages import tables
-from pages.exhibits import figure, numbers, table
+from pages.exhibits import chart, figure, numbers, table
 from pages.words import trust as words
 from pages.words.exhibits import estimate, share
 
@@ -161,12 +161,9 @@ def robustness(found: Mapping) -> None:
     def draw(names):
         for start in range(0, len(names), 3):
             for column, name in zip(st.columns(3), names[start : start + 3], strict=False):
-                column.plotly_chart(
-                    figures.robustness(found["changes"][name], name, unchanged),
-                    config=figures.CONFIG,
-                    key=f"robustness-{name}",
-                    alt=words.against(name, lost[name]),
-                )
+                with column:
+                    drawn = figures.robustness(found["changes"][name], name, unchanged)
+                    chart(drawn, f"robustness-{name}", words.against(name, lost[name]))
 
     draw(heavy)
     if light:

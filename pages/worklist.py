@@ -163,7 +163,7 @@ def show_choices(rows: list[Row], kept: dict[str, Case] | None) -> list[Row]:
     """Search, order and filter; the rows that are left, as they are to be shown."""
     # What is set here is still set when one comes back from Review.
     lasting = {"persist_state": "session"}
-    search, order, more = st.columns([4, 3, 1], vertical_alignment="bottom")
+    search, order, more = st.columns([4, 3, 1.5], vertical_alignment="bottom")
     wanted = search.text_input(words.SEARCH, placeholder=words.SEARCH_HINT, key="worklist-search", **lasting)
     chosen = order.selectbox(
         words.ORDER,

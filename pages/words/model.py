@@ -27,7 +27,7 @@ DATA = "Data"
 
 FILES = {
     "metrics.json": "every figure of this page",
-    "out_of_fold.csv": "the held-out reading of every slice",
+    "out_of_fold.csv": "every held-out reading",
 }
 """What can be downloaded."""
 
