@@ -131,8 +131,7 @@ def opened(browser, address, show, **options):
     page.goto(address)
     empty(page)
     show(page)
-    for summary in page.locator("details:not([open]) > summary").all():
-        summary.click()
+    page.evaluate("document.querySelectorAll('details:not([open]) > summary').forEach(one => one.click())")
     page.wait_for_timeout(1500)  # until what fades in is there
     return page
 
