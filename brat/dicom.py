@@ -30,6 +30,7 @@ from brat.scans import (
     SeveralScans,
     UnreadableScan,
     Window,
+    display_range,
     finite,
     part_digest,
     refuse_bomb,
@@ -261,9 +262,7 @@ def position(header: Dataset) -> float | None:
 
 def display_window(pixels: np.ndarray) -> Window:
     """The window that `brat.scans.to_display` shows, for values of which nobody has said how to show them."""
-    low, high = float(pixels.min()), float(np.percentile(pixels, 99.9))
-    if high <= low:
-        high = float(pixels.max())
+    low, high = display_range(pixels)
     return Window((low + high) / 2, high - low)
 
 

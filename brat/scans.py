@@ -410,14 +410,17 @@ def finite(pixels: np.ndarray) -> np.ndarray:
 
 
 def to_display(pixels: np.ndarray) -> np.ndarray:
-    """Map full-range values to uint8: the lowest to 0, the 99.9th percentile and above to 255.
+    """Map full-range values to uint8: the lowest to 0, the 99.9th percentile and above to 255."""
+    return stretch(pixels, *display_range(pixels))
+
+
+def display_range(pixels: np.ndarray) -> tuple[float, float]:
+    """What is shown black and what white where nobody has said it: the lowest value, the 99.9th percentile.
 
     The percentile keeps a few hot pixels from turning the rest of the slice black.
     """
     low, high = float(pixels.min()), float(np.percentile(pixels, 99.9))
-    if high <= low:
-        high = float(pixels.max())
-    return stretch(pixels, low, high)
+    return low, high if high > low else float(pixels.max())
 
 
 def stretch(pixels: np.ndarray, low: float, high: float) -> np.ndarray:

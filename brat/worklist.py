@@ -255,6 +255,7 @@ class Worklist:
             items = list(source())
         except UnreadableScan as error:
             problem = str(error)
+        # In a thread of the pool nobody would see it, and the list would wait for these files without end.
         except Exception as error:
             problem = _unforeseen(error)
         with self._changed:
