@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks import ROOT
 from benchmarks.measure import installed
 from benchmarks.slices import as_file, make_slice
-from brat.reader import Reader
+from brat.model.reader import Reader
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 MISSING = "" if installed("playwright") and CHROMIUM else "needs playwright and Chromium"

@@ -22,12 +22,12 @@ import numpy as np
 
 from benchmarks import ROOT
 from benchmarks.measure import Measured, Row, installed, interleaved, stopwatch
-from brat import CLASSES
-from brat.classifier import Classifier, Prediction
-from brat.datasets import FOLDS, Slice, read_index, split, without_twins
-from brat.explain import grad_cam
-from brat.preprocess import prepare
-from brat.scans import read_scan
+from brat.classes import CLASSES
+from brat.data.index import FOLDS, Slice, read_index, split, without_twins
+from brat.io.scan import read_scan
+from brat.model.classifier import Classifier, Prediction
+from brat.model.explain import grad_cam
+from brat.model.preprocess import prepare
 
 INDEX = Path(os.environ.get("BRAT_DATA", ROOT.parent / "shared" / "data" / "index.csv"))
 """Of the collection."""
@@ -149,7 +149,7 @@ def rates(
         truth: int (n,), positions in `brat.CLASSES`.
         shipped: of the same slices, by float32.
     """
-    from brat.metrics import classification
+    from brat.evaluation.metrics import classification
 
     probabilities = np.array([one.probabilities for one in predictions])
     scores = classification(truth, probabilities, np.ones(len(truth)))

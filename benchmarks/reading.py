@@ -16,14 +16,15 @@ from ai_edge_litert.interpreter import Interpreter
 
 from benchmarks.measure import Row, interleaved, stopwatch
 from benchmarks.slices import as_file, make_slice
-from brat import CLASSES, CORES, WEIGHTS
-from brat.explain import blend, grad_cam, onto_scan
-from brat.preprocess import frame, prepare, to_input
-from brat.reader import Reader
-from brat.scans import read_scan
+from brat.classes import CLASSES
+from brat.environment import CORES, WEIGHTS
+from brat.io.scan import read_scan
+from brat.model.explain import blend, grad_cam, onto_scan
+from brat.model.preprocess import frame, prepare, to_input
+from brat.model.reader import Reader
 
 THREADS = min(4, CORES)
-"""What `brat.classifier.Classifier` takes."""
+"""What `brat.model.classifier.Classifier` takes."""
 
 LIMITS = {"PNG": 2.0, "JPEG": 2.5, "DICOM": 2.5}
 

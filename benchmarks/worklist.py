@@ -13,10 +13,10 @@ from benchmarks.browser import MISSING, chromium, open_page, serve
 from benchmarks.measure import Measured, Row, stopwatch
 from benchmarks.reading import bare_invoke
 from benchmarks.slices import as_file
-from brat import CORES
-from brat.intake import File, sort_out
-from brat.pool import Readers
-from brat.worklist import Worklist
+from brat.environment import CORES
+from brat.io.intake import File, sort_out
+from brat.model.pool import Readers
+from brat.model.worklist import Worklist
 
 KINDS = {"PNG": ".png", "JPEG": ".jpg"}
 SMOOTH = 500

@@ -16,9 +16,9 @@ from string import Template
 import numpy as np
 import streamlit as st
 
-from brat import CLASS_COLOURS, CLASS_NAMES, CLASSES
-from brat.explain import COLOUR_MAPS, METHODS, as_png, colourise
-from brat.preprocess import Geometry
+from brat.classes import CLASS_COLOURS, CLASS_NAMES, CLASSES
+from brat.model.explain import COLOUR_MAPS, METHODS, as_png, colourise
+from brat.model.preprocess import Geometry
 from pages.words import viewer as words
 
 _HERE = Path(__file__).parent
@@ -78,7 +78,7 @@ def viewer(
         geometry: where that square lies on the scan.
         label: the answer. Its map is shown first, or the first of `maps` where that has none of it.
         name: the scan's file name; a saved picture is named after it.
-        method: one of `brat.explain.METHODS`, how the maps were made.
+        method: one of `brat.model.explain.METHODS`, how the maps were made.
         key: of the widget; one viewer a page can keep the same key for every scan.
 
     Raises:
