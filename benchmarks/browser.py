@@ -69,8 +69,8 @@ def open_page(browser, address: str):
 def shown_slices(reader: Reader) -> Iterator[int]:
     """Numbers of slices whose reading the page does not withhold; none twice, because it keeps readings."""
     for number in range(10_000):
-        verdict = reader.read(make_slice(number)).verdict
-        if verdict is None or verdict.known:
+        result = reader.read(make_slice(number)).ood
+        if result is None or result.in_distribution:
             yield number
 
 

@@ -36,9 +36,8 @@ def rows(short: bool) -> Iterator[Row]:
     functions |= {what: stopwatch(step) for what, step in steps(reader).items()}
     measured = interleaved(30 if short else 200, "ms", functions, warm_up=5)
     for kind, limit in LIMITS.items():
-        what = (
-            f"512 x 512 {kind}: bytes to reading,{' gate,' if reader.gate else ''} four class maps, overlay"
-        )
+        check = " out-of-distribution check," if reader.detector else ""
+        what = f"512 x 512 {kind}: bytes to reading,{check} four class maps, overlay"
         beside = f"bare LiteRT invoke, threads: {THREADS}"
         yield Row(what, measured[kind], beside, measured["floor"], {"times": limit})
     for what in list(measured)[len(LIMITS) + 1 :]:
@@ -51,8 +50,8 @@ def steps(reader: Reader) -> dict[str, Callable[[], object]]:
     prediction = reader.classifier.predict(to_input(framed))
     taken = {f"{kind} to pixels": partial(read_scan, as_file(0, kind)) for kind in LIMITS}
     taken["head found, cropped and levelled"] = partial(frame, make_slice(0))
-    if reader.gate:
-        taken["gate"] = partial(reader.gate.judge, prediction.features, framed)
+    if reader.detector:
+        taken["gate"] = partial(reader.detector.judge, prediction.features, framed)
     cam = grad_cam(prediction, prediction.label)
     taken["map laid over the scan"] = lambda: blend(make_slice(0), onto_scan(cam, geometry), opacity=0.6)
     return taken

@@ -15,7 +15,7 @@ from benchmarks.measure import Measured, Row, stopwatch
 from benchmarks.reading import bare_invoke
 from benchmarks.slices import as_file, make_slice
 from brat.environment import CORES
-from brat.io.intake import File, load, sort_out
+from brat.io.intake import File, group_into_series, load
 from brat.model.pool import Readers
 from brat.model.series_reading import SeriesReading, read_stack
 
@@ -47,7 +47,7 @@ def read(files: list[File], readers: Readers) -> float:
     from pages.parts.series import shown
 
     begun = time.perf_counter()
-    (item,) = sort_out(files)
+    (item,) = group_into_series(files)
     stack = load(item).stack()
     if len(stack) != COUNT:
         raise RuntimeError(f"{len(stack)} slices instead of {COUNT}")

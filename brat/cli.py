@@ -225,12 +225,12 @@ def _read(reader, path: str, overlays: Path | None) -> dict:
 
 def _read_slices(reader, path: str, overlays: Path | None) -> Iterator[dict]:
     """A record for each slice of what is in a file: of a volume, of the first view of its first volume."""
-    from brat.io.intake import File, load, sort_out
+    from brat.io.intake import File, group_into_series, load
     from brat.io.scan import UnreadableScan
     from brat.io.series import Series
     from brat.model.series_reading import NOTHING
 
-    for item in sort_out([File(path, Path(path))]):
+    for item in group_into_series([File(path, Path(path))]):
         try:
             opened = load(item)
             stack = opened.stack() if isinstance(opened, Series) else [opened]
@@ -257,13 +257,13 @@ def _record(reader, scan, path: str, overlays: Path | None, begun: float) -> dic
     seconds = time.perf_counter() - begun
     if overlays:
         _write_overlay(overlays, path, scan, reading)
-    verdict = reading.verdict
+    result = reading.ood
     return {
         "label": reading.prediction.label,
         "probabilities": reading.prediction.by_class(),
         "prediction_set": list(reading.sets[SET_LEVEL]) if reading.sets else None,
-        "in_distribution": verdict.known if verdict else None,
-        "gate_score": round(verdict.score, 3) if verdict else None,
+        "in_distribution": result.in_distribution if result else None,
+        "gate_score": round(result.score, 3) if result else None,
         "seconds": round(seconds, 4),
     }
 

@@ -101,9 +101,9 @@ def show_answer(uploaded: Reading, enhanced: Reading | None) -> bool:
     shown = enhanced or uploaded
     of = words.ENHANCED_READING if enhanced else words.READING
     label, confidence = shown.prediction.label, shown.prediction.confidence
-    unknown = shown.verdict is not None and not shown.verdict.known
+    unknown = shown.ood is not None and not shown.ood.in_distribution
     if unknown:
-        st.warning(words.unlike(shown.verdict.reason))
+        st.warning(words.unlike(shown.ood.reason))
         if not st.toggle(words.SHOW_ANYWAY, key=f"anyway-{st.session_state.scan.digest}"):
             st.caption(words.FOUR_ANSWERS)
             return False
@@ -125,8 +125,8 @@ def show_doubt(uploaded: Reading, enhanced: Reading | None) -> None:
     label = shown.prediction.label
     if shown.sets:
         show_set(shown)
-    if shown.verdict is not None and shown.verdict.known:
-        st.caption(words.like(shown.verdict.score))
+    if shown.ood is not None and shown.ood.in_distribution:
+        st.caption(words.like(shown.ood.score))
     if enhanced:
         before = uploaded.prediction
         st.markdown(

@@ -15,7 +15,7 @@ import streamlit as st
 from brat.classes import CLASS_NAMES, CLASSES
 from brat.environment import CORES, WEIGHTS
 from brat.figures.charts import percent
-from brat.io.intake import Item, sort_out
+from brat.io.intake import Item, group_into_series
 from brat.model.pool import Readers
 from brat.model.worklist import STATES, Row, Worklist, files_in, records, suspicion
 from brat.reports.spreadsheet import as_csv, as_xlsx
@@ -91,7 +91,7 @@ def take_upload(work: Worklist, key: str) -> None:
     """Add what was dropped, and clear the widget: the list says what there is."""
     if files := dropped(key):
         st.session_state.worklist_drops += 1
-        add(work, lambda: sort_out(files))
+        add(work, lambda: group_into_series(files))
 
 
 def add(work: Worklist, source: Callable[[], list[Item]]) -> None:
@@ -123,7 +123,7 @@ def show_intake(work: Worklist) -> None:
         ):
             path = st.text_input(words.FOLDER_PATH, placeholder=root)
             if st.form_submit_button(words.FOLDER_ADD):
-                add(work, lambda: sort_out(files_in(path, root)))
+                add(work, lambda: group_into_series(files_in(path, root)))
 
 
 def is_due(count: int) -> bool:

@@ -71,7 +71,7 @@ def test_predict_keeps_the_order_and_names_what_is_bad(tmp_path, capsys):
             expected = reader.read(read_scan(SAMPLES[number % len(SAMPLES)].file).gray)
             assert record["label"] == expected.prediction.label
             assert record["probabilities"] == pytest.approx(expected.prediction.by_class(), abs=1e-4)
-            assert record["gate_score"] == pytest.approx(expected.verdict.score, abs=2e-3)
+            assert record["gate_score"] == pytest.approx(expected.ood.score, abs=2e-3)
 
 
 def test_predict_reads_only_a_little_ahead(monkeypatch):

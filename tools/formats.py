@@ -17,7 +17,7 @@ from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
 
-from brat.io.intake import File, Item, load, other_volume, sort_out
+from brat.io.intake import File, Item, group_into_series, load, other_volume
 from brat.io.nifti import is_nifti
 from brat.io.scan import Scan, UnreadableScan, is_dicom, reading
 from brat.io.series import ACQUIRED, Series
@@ -127,9 +127,9 @@ def _tried(root: Path, within: str = "") -> list[Trial]:
         files = [File(path.name, path) for path in members]
         place = folder.relative_to(root).as_posix()
         for file in files:
-            items = sort_out([file])
+            items = group_into_series([file])
             trials.extend(_trial(place, item.name, _what(item, file), item) for item in items)
-        for item in sort_out(files):
+        for item in group_into_series(files):
             if len(item.files) > 1:
                 name = f"{item.files[0].name} … {item.files[-1].name}"
                 trials.append(_trial(place, name, f"{len(item.files)} files, given together", item))

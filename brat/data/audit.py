@@ -53,7 +53,7 @@ class Name:
         collection: see the module.
         split: one of `SPLITS`, or empty.
         label: one of `CLASSES`, empty for a tumour of unknown class, None where nothing is said.
-        fold, near: as in `brat.data.index.Slice`; None and empty in a folder.
+        fold, near: as in `brat.data.index.IndexedSlice`; None and empty in a folder.
     """
 
     name: str

@@ -8,13 +8,13 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from brat.data.index import Slice, deal_folds, read_index, write_index
+from brat.data.index import IndexedSlice, deal_folds, read_index, write_index
 from brat.io.scan import read_scan
 
 _FIGSHARE_LABELS = {1: "meningioma", 2: "glioma", 3: "pituitary"}
 
 
-def index_folder(folder: str | Path, out: str | Path) -> list[Slice]:
+def index_folder(folder: str | Path, out: str | Path) -> list[IndexedSlice]:
     """Write an index of a folder with one sub-folder a class, near-duplicates grouped and dealt to folds.
 
     Returns:
@@ -30,7 +30,7 @@ def index_folder(folder: str | Path, out: str | Path) -> list[Slice]:
     return read_index(out)
 
 
-def index_figshare(folder: str | Path, out: str | Path) -> list[Slice]:
+def index_figshare(folder: str | Path, out: str | Path) -> list[IndexedSlice]:
     """Write an index of the original figshare collection (Cheng, doi 10.6084/m9.figshare.1512427).
 
     Its slices (`1.mat`, `2.mat`, ..., in any sub-folders) become 8-bit PNG files beside the index,
@@ -64,7 +64,7 @@ def index_figshare(folder: str | Path, out: str | Path) -> list[Slice]:
         read.append((path, label, f"figshare-patient-{patient}", _boxes(mask)))
     folds = deal_folds([group for _, _, group, _ in read], [label for _, label, _, _ in read])
     slices = [
-        Slice(
+        IndexedSlice(
             path=path,
             file=path.relative_to(out.parent).as_posix(),
             source="figshare",

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from brat.classes import CLASSES
-from brat.data.near_duplicates import has_twin, near_duplicate_groups, thumbnails
+from brat.data.near_duplicates import has_near_duplicate, near_duplicate_groups, thumbnails
 from brat.io.scan import SUFFIXES
 
 FOLDS = 5
@@ -44,7 +44,7 @@ class LeakError(ValueError):
 
 
 @dataclass(frozen=True)
-class Slice:
+class IndexedSlice:
     """One stored image.
 
     Attributes:
@@ -94,12 +94,12 @@ class Slice:
 class Split:
     """Slices to train on, to choose the best epoch by, and to test on."""
 
-    train: list[Slice]
-    validation: list[Slice]
-    test: list[Slice]
+    train: list[IndexedSlice]
+    validation: list[IndexedSlice]
+    test: list[IndexedSlice]
 
 
-def read_index(path: str | Path) -> list[Slice]:
+def read_index(path: str | Path) -> list[IndexedSlice]:
     """Read an index file, or make one of a folder with one sub-folder a class.
 
     An image that several names share is returned once: with the label of the collection that owns it
@@ -149,7 +149,7 @@ def _parse_boxes(text: str) -> tuple[tuple[float, float, float, float], ...]:
     return tuple(boxes)
 
 
-def _read_csv(path: Path) -> list[Slice]:
+def _read_csv(path: Path) -> list[IndexedSlice]:
     by_file: dict[str, list[dict[str, str]]] = {}
     for row in read_rows(path):
         by_file.setdefault(row["file"], []).append(row)
@@ -161,9 +161,9 @@ def _read_csv(path: Path) -> list[Slice]:
     return slices
 
 
-def slice_of(row: Mapping[str, str], folder: Path) -> Slice:
+def slice_of(row: Mapping[str, str], folder: Path) -> IndexedSlice:
     """A row of `read_rows`, from an index in `folder`, by itself."""
-    return Slice(
+    return IndexedSlice(
         path=folder / row["file"],
         file=row["file"],
         source=row["source"],
@@ -177,7 +177,7 @@ def slice_of(row: Mapping[str, str], folder: Path) -> Slice:
     )
 
 
-def write_index(slices: Sequence[Slice], path: str | Path) -> None:
+def write_index(slices: Sequence[IndexedSlice], path: str | Path) -> None:
     """Write slices as an index file that `read_index` reads back.
 
     Each file is written relative to the index, so the two may be moved together; where that makes
@@ -220,7 +220,7 @@ def folder_label(parts: Sequence[str]) -> str | None:
     return None
 
 
-def _read_folder(folder: Path) -> list[Slice]:
+def _read_folder(folder: Path) -> list[IndexedSlice]:
     found = []
     for path in image_files(folder):
         label = folder_label(path.relative_to(folder).parts[:-1])
@@ -233,7 +233,7 @@ def _read_folder(folder: Path) -> list[Slice]:
     groups = near_duplicate_groups([path for path, _ in found])
     folds = deal_folds(groups, [label for _, label in found])
     return [
-        Slice(
+        IndexedSlice(
             path=path,
             file=path.relative_to(folder).as_posix(),
             source=folder.resolve().name,
@@ -264,7 +264,7 @@ def deal_folds(groups: Sequence[Hashable], labels: Sequence[str]) -> list[int]:
     return folds
 
 
-def split(slices: Sequence[Slice], test_fold: int | None, validation_fold: int | None) -> Split:
+def split(slices: Sequence[IndexedSlice], test_fold: int | None, validation_fold: int | None) -> Split:
     """Hold out a test fold and a validation fold, either of which may be None, with all that lies near them.
 
     Training slices lie in neither fold nor near either; validation slices do not lie near the test fold.
@@ -291,7 +291,7 @@ def split(slices: Sequence[Slice], test_fold: int | None, validation_fold: int |
     return result
 
 
-def without_twins(parts: Split) -> Split:
+def without_near_duplicates(parts: Split) -> Split:
     """Take from training what looks like a slice of another side, and from validation what does of the test.
 
     An index's groups may have been made with another measure than `brat.data.near_duplicates`, and then
@@ -300,8 +300,8 @@ def without_twins(parts: Split) -> Split:
     train, validation, test = (
         thumbnails([s.path for s in side]) for side in (parts.train, parts.validation, parts.test)
     )
-    seen = has_twin(train, np.concatenate([validation, test]))
-    looked_at = has_twin(validation, test)
+    seen = has_near_duplicate(train, np.concatenate([validation, test]))
+    looked_at = has_near_duplicate(validation, test)
     return Split(
         [s for s, twin in zip(parts.train, seen, strict=True) if not twin],
         [s for s, twin in zip(parts.validation, looked_at, strict=True) if not twin],
@@ -309,7 +309,7 @@ def without_twins(parts: Split) -> Split:
     )
 
 
-def refuse_leaks(seen: Sequence[Slice], unseen: Sequence[Slice]) -> None:
+def refuse_leaks(seen: Sequence[IndexedSlice], unseen: Sequence[IndexedSlice]) -> None:
     """Raise `LeakError` where a file, a group or a near fold stands on both sides."""
     for what, of in (("file", lambda s: s.file), ("group", lambda s: s.group)):
         if both := {of(s) for s in seen} & {of(s) for s in unseen}:
@@ -325,7 +325,7 @@ def refuse_leaks(seen: Sequence[Slice], unseen: Sequence[Slice]) -> None:
         )
 
 
-def fingerprint(slices: Sequence[Slice]) -> str:
+def fingerprint(slices: Sequence[IndexedSlice]) -> str:
     """SHA-256 over every slice's file name, content, label, group and fold: what a model was trained on."""
     total = hashlib.sha256()
     for s in sorted(slices, key=lambda s: s.file):
@@ -334,7 +334,7 @@ def fingerprint(slices: Sequence[Slice]) -> str:
     return total.hexdigest()
 
 
-def count_classes(slices: Sequence[Slice]) -> dict[str, int]:
+def count_classes(slices: Sequence[IndexedSlice]) -> dict[str, int]:
     """Slices a class; `tumor_of_unknown_class` counts those that only say that there is a tumour."""
     counts = Counter(s.label or "tumor_of_unknown_class" for s in slices)
     return {name: counts[name] for name in (*CLASSES, "tumor_of_unknown_class")}

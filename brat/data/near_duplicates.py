@@ -74,15 +74,15 @@ def nearest(thumbs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(index), np.concatenate(similarity)
 
 
-def has_twin(thumbs: np.ndarray, others: np.ndarray) -> np.ndarray:
+def has_near_duplicate(thumbs: np.ndarray, others: np.ndarray) -> np.ndarray:
     """bool (n,): which rows of `thumbs` (n, 1024) correlate above `NEAR_DUPLICATE` with a row of `others`."""
     blocks = _correlations(thumbs, others)
     return np.concatenate([np.zeros(0, bool), *((block > NEAR_DUPLICATE).any(axis=1) for _, block in blocks)])
 
 
-def twin_share(test_paths: Sequence[Path], train_paths: Sequence[Path]) -> float:
+def near_duplicate_share(test_paths: Sequence[Path], train_paths: Sequence[Path]) -> float:
     """Share of the test images, 0 to 1, that have a near-duplicate among the training images."""
-    return float(has_twin(thumbnails(test_paths), thumbnails(train_paths)).mean())
+    return float(has_near_duplicate(thumbnails(test_paths), thumbnails(train_paths)).mean())
 
 
 def near_duplicate_groups(paths: Sequence[Path]) -> np.ndarray:

@@ -16,14 +16,14 @@ import numpy as np
 from brat.classes import CLASSES
 from brat.data.index import (
     FOLDS,
-    Slice,
+    IndexedSlice,
     Split,
     fingerprint,
     read_index,
     read_rows,
     slice_of,
     split,
-    without_twins,
+    without_near_duplicates,
 )
 from brat.evaluation.metrics import softmax
 from brat.evaluation.readings import Readings, read_slices
@@ -61,7 +61,7 @@ def crossval(
             train(data, backbone, run, fold, None, recipe, resume=True)
         _ask(run, [s for s in slices if s.fold == fold], "readings.npz")
         if not (run / "train_readings.npz").exists():
-            _ask(run, without_twins(split(slices, fold, None)).train, "train_readings.npz")
+            _ask(run, without_near_duplicates(split(slices, fold, None)).train, "train_readings.npz")
     if all((out / f"fold-{fold}" / "readings.npz").exists() for fold in range(FOLDS)):
         write_out_of_fold(pooled(out, slices), out / "out_of_fold.csv")
 
@@ -100,7 +100,7 @@ def deal_at_random(index: Path, seed: int) -> Split:
     return Split(*([named[row] for row in side] for side in (train, validation, test)))
 
 
-def pooled(out: str | Path, slices: Sequence[Slice], folds: Sequence[int] = range(FOLDS)) -> Readings:
+def pooled(out: str | Path, slices: Sequence[IndexedSlice], folds: Sequence[int] = range(FOLDS)) -> Readings:
     """The out-of-fold readings of `crossval`, of all the folds together.
 
     Raises:
@@ -120,6 +120,6 @@ def write_out_of_fold(readings: Readings, path: Path) -> None:
             writer.writerow([s.file, s.fold, s.label, int(s.tumor), *(f"{p:.6f}" for p in row)])
 
 
-def _ask(run: Path, slices: Sequence[Slice], name: str) -> None:
+def _ask(run: Path, slices: Sequence[IndexedSlice], name: str) -> None:
     if not (run / name).exists():
         read_slices(Classifier(run), slices).save(run / name)

@@ -10,7 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from brat.classes import CLASSES
-from brat.data.index import Slice
+from brat.data.index import IndexedSlice
 from brat.evaluation.metrics import NO_TUMOR
 from brat.evaluation.readings import Readings
 from brat.io.scan import read_scan
@@ -132,7 +132,7 @@ def _at_larger_input(folder: Path) -> Callable[[np.ndarray, int], np.ndarray]:
     return cam
 
 
-def mapped_class(s: Slice, maps: np.ndarray) -> int:
+def mapped_class(s: IndexedSlice, maps: np.ndarray) -> int:
     """Whose map is judged: the slice's class, or its likeliest tumour where only that is known."""
     return CLASSES.index(s.label) if s.label else int(maps.mean(axis=(0, 1))[:NO_TUMOR].argmax())
 

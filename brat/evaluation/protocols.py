@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from brat.classes import CLASSES
-from brat.data.index import Slice, fingerprint, read_index
+from brat.data.index import IndexedSlice, fingerprint, read_index
 from brat.evaluation.localisation import localisation
 from brat.evaluation.metrics import NO_TUMOR, classification, detection, mean, softmax, with_intervals
 from brat.evaluation.readings import Readings, read_slices
@@ -160,7 +160,7 @@ def protocols(readings: Readings, probabilities: np.ndarray) -> dict[str, dict]:
     }
 
 
-def four_classes(slices: Sequence[Slice], probabilities: np.ndarray) -> dict:
+def four_classes(slices: Sequence[IndexedSlice], probabilities: np.ndarray) -> dict:
     """The reading of the classes, also by source: `by_site` holds each site's sensitivity for each class."""
     labels = np.array([CLASSES.index(s.label) for s in slices])
     read = probabilities.argmax(axis=1)
@@ -174,30 +174,30 @@ def four_classes(slices: Sequence[Slice], probabilities: np.ndarray) -> dict:
     return {**overall, "by_site": by_site}
 
 
-def same_source(slices: Sequence[Slice], probabilities: np.ndarray) -> dict:
+def same_source(slices: Sequence[IndexedSlice], probabilities: np.ndarray) -> dict:
     """Tumour against none."""
     tumor = np.array([s.tumor for s in slices], bool)
     return _entry(slices, lambda weights: detection(tumor, probabilities, weights))
 
 
-def three_tumors(slices: Sequence[Slice], probabilities: np.ndarray) -> dict:
+def three_tumors(slices: Sequence[IndexedSlice], probabilities: np.ndarray) -> dict:
     """The reading of the tumour's class where it is given that there is one."""
     labels = np.array([TUMORS.index(s.label) for s in slices])
     given = among_tumors(probabilities)
     return _entry(slices, lambda weights: classification(labels, given, weights, TUMORS))
 
 
-def same_source_rows(slices: Sequence[Slice]) -> np.ndarray:
+def same_source_rows(slices: Sequence[IndexedSlice]) -> np.ndarray:
     """int (k,): which slices the protocol of tumour against none is about."""
     return _rows(slices, lambda s: s.source == SAME_SOURCE)
 
 
-def three_tumors_rows(slices: Sequence[Slice]) -> np.ndarray:
+def three_tumors_rows(slices: Sequence[IndexedSlice]) -> np.ndarray:
     """int (k,): which slices the protocol of the three tumours is about."""
     return _rows(slices, lambda s: s.source == THREE_TUMORS and s.label in TUMORS)
 
 
-def _rows(slices: Sequence[Slice], wanted: Callable[[Slice], bool]) -> np.ndarray:
+def _rows(slices: Sequence[IndexedSlice], wanted: Callable[[IndexedSlice], bool]) -> np.ndarray:
     return np.array([row for row, s in enumerate(slices) if wanted(s)], int)
 
 
@@ -215,7 +215,7 @@ def map_in_box(readings: Readings) -> dict:
     )
 
 
-def _entry(slices: Sequence[Slice], metric: Callable[[np.ndarray], dict[str, float]]) -> dict:
+def _entry(slices: Sequence[IndexedSlice], metric: Callable[[np.ndarray], dict[str, float]]) -> dict:
     clusters = [s.cluster for s in slices]
     return {
         "slices": len(slices),

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from brat.data.index import Slice
+from brat.data.index import IndexedSlice
 from brat.io.scan import read_scan
 from brat.model.classifier import Classifier
 from brat.model.preprocess import frame, to_input
@@ -29,7 +29,7 @@ class Readings:
             pixels of the model's input.
     """
 
-    slices: list[Slice]
+    slices: list[IndexedSlice]
     maps: np.ndarray
     features: np.ndarray
     heads: np.ndarray
@@ -75,7 +75,7 @@ class Readings:
         )
 
     @classmethod
-    def load(cls, path: Path, slices: Sequence[Slice]) -> Readings:
+    def load(cls, path: Path, slices: Sequence[IndexedSlice]) -> Readings:
         """Read what `save` wrote; `slices` holds at least the slices that were read.
 
         Raises:
@@ -88,7 +88,7 @@ class Readings:
             return cls(found, stored["maps"], stored["features"], stored["heads"], boxes)
 
 
-def read_slices(classifier: Classifier, slices: Sequence[Slice]) -> Readings:
+def read_slices(classifier: Classifier, slices: Sequence[IndexedSlice]) -> Readings:
     """Ask a model about every slice, with a progress bar."""
     maps, features, heads, boxes = [], [], [], []
     for s in tqdm(slices, desc="reading", unit="slice"):

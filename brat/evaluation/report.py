@@ -16,8 +16,16 @@ from tqdm import tqdm
 
 from brat.classes import CLASSES
 from brat.data.audit import audit
-from brat.data.index import FOLDS, Slice, Split, fingerprint, read_index, split, without_twins
-from brat.data.near_duplicates import twin_share
+from brat.data.index import (
+    FOLDS,
+    IndexedSlice,
+    Split,
+    fingerprint,
+    read_index,
+    split,
+    without_near_duplicates,
+)
+from brat.data.near_duplicates import near_duplicate_share
 from brat.evaluation import robustness
 from brat.evaluation.crossval import deal_at_random, pooled, write_out_of_fold
 from brat.evaluation.localisation import compare_methods
@@ -37,7 +45,13 @@ from brat.evaluation.readings import Readings, read_slices
 from brat.io.scan import read_scan
 from brat.model import calibration
 from brat.model.classifier import Classifier
-from brat.model.gate import Gate, choose_limit, describe_copies, image_facts, out_of_fold_scores
+from brat.model.out_of_distribution import (
+    OodDetector,
+    choose_limit,
+    describe_copies,
+    image_facts,
+    out_of_fold_scores,
+)
 from brat.model.preprocess import frame, to_input
 
 CURVE_POINTS = 100
@@ -55,7 +69,8 @@ _NOT_FOR_THE_PAGE = ("source", "examples", "label_conflicts")
 
 
 def report(data: str | Path, runs: str | Path, weights: str | Path) -> dict:
-    """Write `metrics.json`, `calibration.json`, `gate.npz` and `out_of_fold.csv` beside the weights.
+    """Write `metrics.json`, `calibration.json`, `out_of_distribution.npz` and `out_of_fold.csv` beside the
+    weights.
 
     Args:
         data: the index file that `runs` was made with.
@@ -108,7 +123,7 @@ def report(data: str | Path, runs: str | Path, weights: str | Path) -> dict:
         made["random_split"] = {"epochs": epochs, **_random(parts, dealt, readings, probabilities)}
         kinds = np.array([CLASSES.index(s.label) for s in dealt.slices])
         result["curves_random_split"] = curves(kinds, softmax(dealt.logits))
-    made_with = ("calibration.json", "gate.npz", "out_of_fold.csv")
+    made_with = ("calibration.json", "out_of_distribution.npz", "out_of_fold.csv")
     result["files"] = {name: hashlib.sha256((weights / name).read_bytes()).hexdigest() for name in made_with}
     write_json(result, weights / "metrics.json")
     return result
@@ -132,7 +147,7 @@ def _random(parts: Split, dealt: Readings, unseen: Readings, unseen_probabilitie
     return {
         "title": "As in the original work: a random split",
         "what": "A random tenth of the sartaj names, whatever their patients; the rest is trained on.",
-        "twins": twin_share([s.path for s in parts.test], seen),
+        "twins": near_duplicate_share([s.path for s in parts.test], seen),
         **four_classes(parts.test, softmax(dealt.logits)),
         "same_slices_leak_free": four_classes(parts.test, same),
     }
@@ -145,7 +160,7 @@ def curves(
     return {name: _curves(labels == k, probabilities[:, k]) for k, name in enumerate(classes) if k in labels}
 
 
-def _more_curves(slices: Sequence[Slice], probabilities: np.ndarray, made: dict) -> dict[str, dict]:
+def _more_curves(slices: Sequence[IndexedSlice], probabilities: np.ndarray, made: dict) -> dict[str, dict]:
     """The same of tumour against none, with the point at which the app answers, and of the three tumours."""
     result = {}
     if "same_source" in made:
@@ -183,7 +198,7 @@ def _thin(x: np.ndarray, y: np.ndarray) -> dict[str, list[float]]:
     return {"x": x[rows].round(5).tolist(), "y": y[rows].round(5).tolist()}
 
 
-def _gate(runs: Path, slices: Sequence[Slice], weights: Path) -> dict:
+def _gate(runs: Path, slices: Sequence[IndexedSlice], weights: Path) -> dict:
     """Fit the gate of the model that ships, and measure it: each fold by the limit of the others."""
     facts = {
         s.file: image_facts(frame(read_scan(s.path).gray)[0])
@@ -213,13 +228,13 @@ def _gate(runs: Path, slices: Sequence[Slice], weights: Path) -> dict:
 
     classifier = Classifier(weights)
     known = read_slices(classifier, trained_on(weights, slices))
-    gate = Gate.fit(*learned_from(weights, known), choose_limit(pooled_distances))
-    gate.save(weights / "gate.npz")
+    gate = OodDetector.fit(*learned_from(weights, known), choose_limit(pooled_distances))
+    gate.save(weights / "out_of_distribution.npz")
     kinds: dict[str, list[bool]] = {}
     for _, kind, gray in other_images():
         framed, _ = frame(gray)
-        verdict = gate.judge(classifier.predict(to_input(framed)).features, framed)
-        kinds.setdefault(kind, []).append(not verdict.known)
+        result = gate.judge(classifier.predict(to_input(framed)).features, framed)
+        kinds.setdefault(kind, []).append(not result.in_distribution)
     return {
         "limit": gate.limit,
         "slices": len(refused),
@@ -228,7 +243,9 @@ def _gate(runs: Path, slices: Sequence[Slice], weights: Path) -> dict:
     }
 
 
-def _copies(runs: Path, classifier: Classifier, slices: Sequence[Slice]) -> tuple[np.ndarray, np.ndarray]:
+def _copies(
+    runs: Path, classifier: Classifier, slices: Sequence[IndexedSlice]
+) -> tuple[np.ndarray, np.ndarray]:
     """`describe_copies` of what a model learned from, kept by the model's hash."""
     path = runs / f"copies-{classifier.digest[:16]}.npz"
     if not path.exists():
@@ -238,13 +255,13 @@ def _copies(runs: Path, classifier: Classifier, slices: Sequence[Slice]) -> tupl
         return kept["features"], kept["facts"]
 
 
-def trained_on(weights: Path, slices: Sequence[Slice]) -> list[Slice]:
+def trained_on(weights: Path, slices: Sequence[IndexedSlice]) -> list[IndexedSlice]:
     """The slices that a model was trained on, by its card."""
     card = json.loads((weights / "model_card.json").read_text())
-    return without_twins(split(slices, card["test_fold"], card["validation_fold"])).train
+    return without_near_duplicates(split(slices, card["test_fold"], card["validation_fold"])).train
 
 
-def _robustness(runs: Path, slices: Sequence[Slice]) -> dict:
+def _robustness(runs: Path, slices: Sequence[IndexedSlice]) -> dict:
     draw = np.random.default_rng(0)
     models = []
     for fold in range(FOLDS):
@@ -254,7 +271,7 @@ def _robustness(runs: Path, slices: Sequence[Slice]) -> dict:
     return {"slices": sum(len(chosen) for _, chosen in models), "changes": robustness.measure(models)}
 
 
-def _maps(runs: Path, slices: Sequence[Slice]) -> dict:
+def _maps(runs: Path, slices: Sequence[IndexedSlice]) -> dict:
     """Pointing game and energy of every method on the same slices, correctly read and with a box."""
     draw = np.random.default_rng(0)
     models = []

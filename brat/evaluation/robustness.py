@@ -13,7 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from brat.classes import CLASSES
-from brat.data.index import Slice
+from brat.data.index import IndexedSlice
 from brat.evaluation.metrics import mean, with_intervals
 from brat.io.scan import read_scan
 from brat.model.classifier import Classifier
@@ -73,7 +73,7 @@ CHANGES: dict[str, tuple[str, Callable[[np.ndarray, float], np.ndarray], tuple[f
 """What is changed: its unit, how (uint8 (height, width) and a level -> uint8 image), and the levels."""
 
 
-def measure(models: Sequence[tuple[Path, Sequence[Slice]]]) -> dict[str, dict]:
+def measure(models: Sequence[tuple[Path, Sequence[IndexedSlice]]]) -> dict[str, dict]:
     """Accuracy over the four classes at every level of every change.
 
     Args:

@@ -117,7 +117,7 @@ class _Header(NamedTuple):
     frames: int
 
 
-def sort_out(files: Iterable[File]) -> list[Item]:
+def group_into_series(files: Iterable[File]) -> list[Item]:
     """What the files hold, in the order in which they came; those of one series are one item.
 
     Args:

@@ -113,6 +113,7 @@ class Scan:
         modality: the DICOM modality code ("MR", "CT", ...), empty where the file does not say.
         digest: SHA-256, hexadecimal, of the file's bytes; of one slice of a file of many, or of another
             window, of its file's digest and that choice. The key of every cache.
+        base_digest: the digest under the window that was shown at first; empty where that window is shown.
         spacing: millimetres from one row to the next and from one column to the next (DICOM Pixel
             Spacing, which names them in this order); None where the file does not say.
         window: what `gray` shows of `pixels`; None where another window makes no sense, as in colour.
@@ -130,6 +131,12 @@ class Scan:
     window: Window | None = None
     presets: tuple[Window, ...] = ()
     inverted: bool = False
+    base_digest: str = ""
+
+    @property
+    def slice_digest(self) -> str:
+        """SHA-256, hexadecimal, of the slice, the same under every window."""
+        return self.base_digest or self.digest
 
     def windowed(self, window: Window) -> Scan:
         """The scan as another window shows it.
@@ -146,6 +153,7 @@ class Scan:
             gray=255 - gray if self.inverted else gray,
             window=window,
             digest=part_digest(self.digest, choice),
+            base_digest=self.slice_digest,
         )
 
     @property

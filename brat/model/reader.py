@@ -10,7 +10,7 @@ import numpy as np
 from brat.environment import WEIGHTS
 from brat.model.calibration import Calibration
 from brat.model.classifier import Classifier, Prediction
-from brat.model.gate import Gate, Verdict
+from brat.model.out_of_distribution import OodDetector, OodResult
 from brat.model.preprocess import Geometry, frame, to_input
 
 REFER_FROM = 3
@@ -25,14 +25,14 @@ class Reading:
         prediction: the model's answer, its probabilities calibrated.
         sets: level -> the classes that the scan may be, the likeliest first (see `brat.model.calibration`);
             empty where the model has no calibration.
-        verdict: whether the scan is one that the model may be asked about; None where it has no gate.
-        model_input: float32 (224, 224, 1) in [-1, 1].
+        ood: whether the scan is one that the model may be asked about; None where it has no
+        gate. model_input: float32 (224, 224, 1) in [-1, 1].
         geometry: where the input lies on the scan.
     """
 
     prediction: Prediction
     sets: dict[float, tuple[str, ...]]
-    verdict: Verdict | None
+    ood: OodResult | None
     model_input: np.ndarray
     geometry: Geometry
 
@@ -42,7 +42,7 @@ class Reader:
 
     Example:
         >>> reading = Reader().read(read_scan("slice.png").gray)
-        >>> reading.prediction.label, reading.sets[0.95], reading.verdict.known
+        >>> reading.prediction.label, reading.sets[0.95], reading.ood.in_distribution
         ('no_tumor', ('no_tumor',), True)
     """
 
@@ -59,9 +59,9 @@ class Reader:
         weights = Path(weights)
         self.classifier = Classifier(weights, threads)
         # A model fresh from training has neither: both are fitted to slices that it has not seen.
-        calibration, gate = weights / "calibration.json", weights / "gate.npz"
+        calibration, detector = weights / "calibration.json", weights / "out_of_distribution.npz"
         self.calibration = Calibration.load(calibration) if calibration.exists() else None
-        self.gate = Gate.load(gate) if gate.exists() else None
+        self.detector = OodDetector.load(detector) if detector.exists() else None
 
     def read(self, gray: np.ndarray) -> Reading:
         """Read one scan, uint8 (height, width)."""
@@ -76,5 +76,5 @@ class Reader:
                 level: self.calibration.prediction_set(probabilities, level)
                 for level in self.calibration.thresholds
             }
-        verdict = self.gate.judge(prediction.features, framed) if self.gate else None
-        return Reading(prediction, sets, verdict, model_input, geometry)
+        ood = self.detector.judge(prediction.features, framed) if self.detector else None
+        return Reading(prediction, sets, ood, model_input, geometry)

@@ -19,7 +19,7 @@ from brat.classes import CLASSES
 from brat.io.scan import Scan, UnreadableScan
 from brat.io.series import Stack
 from brat.model.classifier import Prediction
-from brat.model.gate import Verdict
+from brat.model.out_of_distribution import OodResult
 from brat.model.pool import Readers, in_order
 from brat.model.preprocess import Geometry
 from brat.model.reader import Reading
@@ -32,25 +32,25 @@ class SliceReading:
     """What is known of one slice.
 
     Attributes:
-        prediction, sets, verdict, geometry: as of a `brat.model.reader.Reading`; None where it was not read.
-        problem: why it was not read; empty where it was.
+        prediction, sets, ood, geometry: as of a `brat.model.reader.Reading`; None where it
+        was not read. problem: why it was not read; empty where it was.
     """
 
     prediction: Prediction | None = None
     sets: dict[float, tuple[str, ...]] | None = None
-    verdict: Verdict | None = None
+    ood: OodResult | None = None
     geometry: Geometry | None = None
     problem: str = ""
 
     @property
     def is_known(self) -> bool:
         """Whether it was read and the gate lets it through."""
-        return self.prediction is not None and (self.verdict is None or self.verdict.known)
+        return self.prediction is not None and (self.ood is None or self.ood.in_distribution)
 
     @classmethod
     def of(cls, reading: Reading) -> SliceReading:
         """All of a reading but the model's input, of which a series holds 30 MB."""
-        return cls(reading.prediction, reading.sets, reading.verdict, reading.geometry)
+        return cls(reading.prediction, reading.sets, reading.ood, reading.geometry)
 
 
 @dataclass(frozen=True)

@@ -122,7 +122,7 @@ class Worklist:
 
     Example:
         >>> work = Worklist(Readers(), ThreadPoolExecutor(CORES))
-        >>> work.add(lambda: sort_out(files))
+        >>> work.add(lambda: group_into_series(files))
         >>> work.wait()
         >>> sorted(work.rows(), key=suspicion)[0].label
         'glioma'
@@ -308,16 +308,16 @@ class Worklist:
 
 
 def _with_reading(row: Row, scan: Scan, reading: SliceReading) -> Row:
-    prediction, verdict = reading.prediction, reading.verdict
+    prediction, ood = reading.prediction, reading.ood
     return replace(
         row,
         slice_digest=scan.digest,
         label=prediction.label,
         shares=tuple(map(float, prediction.probabilities)),
         sets=reading.sets or {},
-        known=verdict and bool(verdict.known),
-        score=verdict and float(verdict.score),
-        reason=verdict.reason if verdict and not verdict.known else "",
+        known=ood and bool(ood.in_distribution),
+        score=ood and float(ood.score),
+        reason=ood.reason if ood and not ood.in_distribution else "",
         thumbnail=_thumbnail(scan.gray),
     )
 

@@ -149,10 +149,10 @@ def structured_report(data: bytes, reading: Reading, digest: str, identified: bo
     evaluations = [_evaluation("READING", "Reading of the slice", prediction.label)]
     for name in reading.sets.get(LEVEL, ()):
         evaluations.append(_evaluation("SET95", "In the 95 % prediction set", name))
-    if reading.verdict is not None:
+    if reading.ood is not None:
         known = ("KNOWN", "Like the slices that the model knows")
         unknown = ("UNKNOWN", "Not like the slices that the model knows")
-        verdict = _code(*(known if reading.verdict.known else unknown))
+        verdict = _code(*(known if reading.ood.in_distribution else unknown))
         evaluations.append(sr.QualitativeEvaluation(_code("GATE", "Kind of image"), verdict))
     group = sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=sr.TrackingIdentifier(uid=generate_uid(prefix=None), identifier="Reading"),

@@ -227,8 +227,12 @@ def _shrunk(picture: np.ndarray) -> Image.Image:
 
 def _answer(page: _Page, reading: Reading) -> None:
     pdf, prediction = page.pdf, reading.prediction
-    if reading.verdict is not None and not reading.verdict.known:
-        page.write(f"Not a slice like those that the model knows. {reading.verdict.reason}", 11, bold=True)
+    if reading.ood is not None and not reading.ood.in_distribution:
+        page.write(
+            f"Not a slice like those that the model knows. {reading.ood.reason}",
+            11,
+            bold=True,
+        )
         page.write("The model can only give one of its four answers, whatever the picture shows.")
         pdf.ln(1)
     top = pdf.get_y()
@@ -255,8 +259,8 @@ def _answer(page: _Page, reading: Reading) -> None:
             f"{percent(LEVEL)} set: {said}."
             + (" Too uncertain to name a class: refer this scan to a specialist." if refer else "")
         )
-    if reading.verdict is not None:
-        page.write(f"Distance to the slices that the model knows: {reading.verdict.score:.2f}, limit 1.")
+    if reading.ood is not None:
+        page.write(f"Distance to the slices that the model knows: {reading.ood.score:.2f}, limit 1.")
     pdf.ln(2)
 
 

@@ -223,8 +223,8 @@ def keep(
         "label": reading.prediction.label,
         **reading.prediction.by_class(),
         "sets": {f"{level:g}": list(classes) for level, classes in reading.sets.items()},
-        "gate_score": reading.verdict and float(reading.verdict.score),
-        "gate_known": reading.verdict and bool(reading.verdict.known),
+        "gate_score": reading.ood and float(reading.ood.score),
+        "gate_known": reading.ood and bool(reading.ood.in_distribution),
         "seen": seen,
         # PostgreSQL takes no text with a NUL in it.
         "note": note.replace("\0", "").strip(),

@@ -19,7 +19,15 @@ import numpy as np
 from tqdm import tqdm
 
 from brat.classes import CLASSES
-from brat.data.index import Slice, Split, count_classes, fingerprint, read_index, split, without_twins
+from brat.data.index import (
+    IndexedSlice,
+    Split,
+    count_classes,
+    fingerprint,
+    read_index,
+    split,
+    without_near_duplicates,
+)
 from brat.io.scan import read_scan
 from brat.model.preprocess import SIZE, frame, to_input
 from brat.perturb.enhance import augmentation
@@ -59,7 +67,7 @@ class Slices(keras.utils.PyDataset):
     `site_balance`; every batch settled by the seed, its epoch and its number. Without: all slices once.
     """
 
-    def __init__(self, slices: Sequence[Slice], recipe: Recipe | None = None, first_epoch: int = 0):
+    def __init__(self, slices: Sequence[IndexedSlice], recipe: Recipe | None = None, first_epoch: int = 0):
         super().__init__()
         self._recipe = recipe
         self._epoch = first_epoch
@@ -95,7 +103,7 @@ class Slices(keras.utils.PyDataset):
         self._epoch += 1
 
 
-def draw_chances(slices: Sequence[Slice], site_balance: float) -> np.ndarray:
+def draw_chances(slices: Sequence[IndexedSlice], site_balance: float) -> np.ndarray:
     """How likely each slice is to be drawn, float (n,), summing to 1.
 
     A class that comes mostly from one scanner would otherwise be told by the scanner.
@@ -158,7 +166,7 @@ def train(
         ValueError: the run in `out` was made with other data, folds or recipe.
     """
     slices = read_index(data)
-    parts = without_twins(split(slices, test_fold, validation_fold))
+    parts = without_near_duplicates(split(slices, test_fold, validation_fold))
     about = {
         "data_fingerprint": fingerprint(slices),
         "test_fold": test_fold,

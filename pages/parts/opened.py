@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from brat.io.intake import File, Item, load, sort_out
+from brat.io.intake import File, Item, group_into_series, load
 from brat.io.samples import Sample
 from brat.io.scan import Scan, UnreadableScan, read_scan
 from brat.io.series import Series, Stack
@@ -57,7 +57,7 @@ def take_upload(key: str) -> None:
         return
     st.session_state.uploads += 1
     st.session_state.problem = None
-    items = sort_out(files)
+    items = group_into_series(files)
     if len(items) == 1:
         open_item(items[0])
     else:

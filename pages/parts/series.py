@@ -16,7 +16,7 @@ from brat.model.preprocess import Geometry
 from brat.model.series_reading import SeriesReading, SliceReading, read_stack
 from pages.parts.kept import keep, start_at
 from pages.parts.windows import choose_window
-from pages.viewer import Slice, stack_viewer
+from pages.viewer import ViewerSlice, stack_viewer
 from pages.words import series as words
 
 LEVEL = 0.95
@@ -130,15 +130,15 @@ def read(stack: Stack) -> dict:
     return {"reading": SeriesReading(tuple(readings), stack.positions), "slices": slices}
 
 
-def shown(scan: Scan | None, read: SliceReading, size: tuple[int, int] = (256, 256)) -> Slice:
+def shown(scan: Scan | None, read: SliceReading, size: tuple[int, int] = (256, 256)) -> ViewerSlice:
     """A slice as the viewer shows it; black, of that height and width, where it is damaged."""
     if read.prediction is None:
         gray = scan.gray if scan else np.zeros(size, np.uint8)
         height, width = gray.shape
         nowhere = Geometry(0, 0, max(height, width), width, height)
         name = scan.name if scan else ""
-        return Slice(as_png(gray), nowhere, {}, "", name, words.NOT_READ, read.problem, mark="unread")
-    prediction, verdict = read.prediction, read.verdict
+        return ViewerSlice(as_png(gray), nowhere, {}, "", name, words.NOT_READ, read.problem, mark="unread")
+    prediction, ood = read.prediction, read.ood
     facts = {
         "picture": as_png(scan.gray),
         "geometry": read.geometry,
@@ -146,14 +146,14 @@ def shown(scan: Scan | None, read: SliceReading, size: tuple[int, int] = (256, 2
         "shares": prediction.probabilities,
     }
     if not read.is_known:
-        doubt = verdict.reason
-        return Slice(**facts, maps={}, label="", answer=words.UNLIKE, doubt=doubt, mark="refused")
-    return Slice(
+        doubt = ood.reason
+        return ViewerSlice(**facts, maps={}, label="", answer=words.UNLIKE, doubt=doubt, mark="refused")
+    return ViewerSlice(
         **facts,
         maps={label: grad_cam(prediction, label) for label in CLASSES},
         label=prediction.label,
         answer=words.answer(prediction.label, prediction.confidence),
-        doubt=words.doubt(LEVEL, (read.sets or {}).get(LEVEL), verdict and verdict.score),
+        doubt=words.doubt(LEVEL, (read.sets or {}).get(LEVEL), ood and ood.score),
     )
 
 
@@ -182,7 +182,7 @@ def show_numbers(read: SeriesReading) -> None:
             "read": one.prediction.label if one.prediction else None,
             **{name: read.shares[number - 1, place] for place, name in enumerate(CLASSES)},
             "known": one.is_known,
-            "distance": one.verdict.score if one.verdict else None,
+            "distance": one.ood.score if one.ood else None,
             "problem": one.problem,
         }
         for number, one in enumerate(read.slices, 1)

@@ -32,7 +32,7 @@ _mount = st.components.v2.component(
 
 
 @dataclass(frozen=True, eq=False)
-class Slice:
+class ViewerSlice:
     """One slice as the viewer shows it.
 
     Attributes:
@@ -88,11 +88,11 @@ def viewer(
         raise ValueError("There is no map to show.")
     if gray.shape != (geometry.height, geometry.width):
         raise ValueError(f"The scan is {gray.shape}, its geometry {(geometry.height, geometry.width)}.")
-    _show([Slice(as_png(gray), geometry, maps, label, name)], 0, "", method, key)
+    _show([ViewerSlice(as_png(gray), geometry, maps, label, name)], 0, "", method, key)
 
 
 def stack_viewer(
-    slices: Sequence[Slice],
+    slices: Sequence[ViewerSlice],
     start: int,
     *,
     of: str,
@@ -137,7 +137,7 @@ def _show(slices, start: int, of: str, method: str, key: str, more=(), **callbac
     _mount(key=key, data=[data], **callbacks)
 
 
-def _as_data(one: Slice) -> dict:
+def _as_data(one: ViewerSlice) -> dict:
     return {
         "scan": "data:image/png;base64," + _base64(one.picture),
         "maps": {

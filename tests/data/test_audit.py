@@ -16,12 +16,12 @@ from brat.data.audit import Name, _threshold_examples, audit, describe, write_au
 from brat.data.index import COLUMNS
 from brat.data.near_duplicates import (
     NEAR_DUPLICATE,
-    has_twin,
+    has_near_duplicate,
     near_duplicate_groups,
+    near_duplicate_share,
     nearest,
     similar_pairs,
     thumbnails,
-    twin_share,
 )
 from brat.figures.audit import draw_audit
 from brat.io.scan import read_scan
@@ -250,9 +250,11 @@ def test_twins_groups_and_shares(folder):
     train = [folder / f"one/Training/glioma_tumor/{seed}.png" for seed in range(4)]
     test = sorted((folder / "one/Testing").rglob("*.*"))
     thumbs = thumbnails(train), thumbnails(test)
-    twins = {path.name for path, twin in zip(test, has_twin(thumbs[1], thumbs[0]), strict=True) if twin}
+    twins = {
+        path.name for path, twin in zip(test, has_near_duplicate(thumbs[1], thumbs[0]), strict=True) if twin
+    }
     assert twins == {"same.bmp", "recut.jpg"}
-    assert twin_share(test, train) == 0.5
+    assert near_duplicate_share(test, train) == 0.5
     groups = near_duplicate_groups([*train, *test])
     assert len(set(groups)) == 6
     assert groups[1] == groups[4 + [path.name for path in test].index("recut.jpg")]
@@ -270,7 +272,7 @@ def test_blocks_of_any_size_find_the_same(folder, monkeypatch, rows):
     assert similarity == pytest.approx(correlation[left, right], abs=1e-5)
     np.fill_diagonal(correlation, -1)
     assert nearest(thumbs)[1] == pytest.approx(correlation.max(axis=1), abs=1e-5)
-    assert has_twin(thumbs, thumbs).all()
+    assert has_near_duplicate(thumbs, thumbs).all()
 
 
 def test_an_unreadable_file_is_named(folder):

@@ -10,8 +10,8 @@ from PIL import Image
 from brat.classes import CLASSES
 from brat.data.index import (
     FOLDS,
+    IndexedSlice,
     LeakError,
-    Slice,
     count_classes,
     fingerprint,
     read_index,
@@ -41,10 +41,12 @@ def index(tmp_path, make_head):
     return path
 
 
-def one(number: int, fold: int, near: tuple[int, ...] = (), group: str = "", label: str = "glioma") -> Slice:
+def one(
+    number: int, fold: int, near: tuple[int, ...] = (), group: str = "", label: str = "glioma"
+) -> IndexedSlice:
     name = f"{number}.png"
     group = group or f"g{number}"
-    return Slice(None, name, "made", label, label != "no_tumor", group, group, fold, frozenset(near))
+    return IndexedSlice(None, name, "made", label, label != "no_tumor", group, group, fold, frozenset(near))
 
 
 def rows_of(index) -> list[str]:
@@ -60,7 +62,7 @@ class TestReadIndex:
 
     def test_label_is_the_owners_and_boxes_are_whoevers(self, index):
         first = next(s for s in read_index(str(index)) if s.file == "a/0.png")
-        assert first == Slice(
+        assert first == IndexedSlice(
             path=index.parent / "a/0.png",
             file="a/0.png",
             source="a",

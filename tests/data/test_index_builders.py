@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from brat.data.builders import index_figshare, index_folder
-from brat.data.index import LeakError, Slice, fingerprint, read_index, split, write_index
+from brat.data.index import IndexedSlice, LeakError, fingerprint, read_index, split, write_index
 
 
 def slice_pixels(seed: int) -> np.ndarray:
@@ -201,7 +201,7 @@ def test_only_a_folder_is_indexed(tmp_path):
 
 
 def test_every_column_survives_the_round_trip(tmp_path):
-    plain = Slice(tmp_path / "a, b.png", "a, b.png", "mine", "glioma", True, "g-1", "c-1", 3)
+    plain = IndexedSlice(tmp_path / "a, b.png", "a, b.png", "mine", "glioma", True, "g-1", "c-1", 3)
     slices = [
         plain,
         replace(plain, path=tmp_path / "x/c.png", file="x/c.png", near=frozenset({4, 0})),
@@ -229,7 +229,7 @@ def test_the_row_that_owns_a_file_gives_its_label_and_any_row_its_boxes(tmp_path
 
 
 def test_a_spreadsheets_byte_order_mark_is_read_over(tmp_path):
-    slices = [Slice(tmp_path / "a.png", "a.png", "mine", "glioma", True, "g", "c", 3)]
+    slices = [IndexedSlice(tmp_path / "a.png", "a.png", "mine", "glioma", True, "g", "c", 3)]
     write_index(slices, tmp_path / "index.csv")
     text = (tmp_path / "index.csv").read_bytes()
     (tmp_path / "index.csv").write_bytes(b"\xef\xbb\xbf" + text)
@@ -252,7 +252,7 @@ def test_a_spreadsheets_byte_order_mark_is_read_over(tmp_path):
     ],
 )
 def test_a_wrong_index_says_what_is_wrong(tmp_path, old, new, complaint):
-    good = Slice(
+    good = IndexedSlice(
         tmp_path / "a.png",
         "a.png",
         "mine",

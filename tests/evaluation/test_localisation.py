@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from brat.classes import CLASSES
-from brat.data.index import Slice
+from brat.data.index import IndexedSlice
 from brat.environment import WEIGHTS
 from brat.evaluation.localisation import (
     _EARLIER,
@@ -69,7 +69,9 @@ def made(labels, kinds):
     maps = np.full((len(labels), 14, 14, 4), -1.0, np.float32)
     for row, kind in enumerate(kinds):
         maps[row, 2, 1, CLASSES.index(kind)] = 3
-    slices = [Slice(Path("x"), str(k), "made", label, True, "g", "c", 0) for k, label in enumerate(labels)]
+    slices = [
+        IndexedSlice(Path("x"), str(k), "made", label, True, "g", "c", 0) for k, label in enumerate(labels)
+    ]
     count = len(labels)
     return Readings(slices, maps, np.zeros((count, 1280)), np.full(count, 0.5, np.float32), [BOX] * count)
 

@@ -76,7 +76,7 @@ def made(collection, tmp_path_factory):
 def test_writes_what_it_returns_and_names_its_files(made):
     result, _, weights = made
     assert json.loads((weights / "metrics.json").read_text()) == json.loads(json.dumps(result))
-    assert set(result["files"]) == {"calibration.json", "gate.npz", "out_of_fold.csv"}
+    assert set(result["files"]) == {"calibration.json", "out_of_distribution.npz", "out_of_fold.csv"}
     for name, digest in result["files"].items():
         assert hashlib.sha256((weights / name).read_bytes()).hexdigest() == digest
     assert result["folds"] == list(range(FOLDS))
@@ -131,7 +131,7 @@ def test_gate_and_calibration_are_read_by_the_app(made, collection):
 
     _, _, weights = made
     reading = Reader(weights).read(read_scan(collection.parent / "0-0.png").gray)
-    assert reading.verdict.score < 1
+    assert reading.ood.score < 1
     assert set(reading.sets) == {0.9, 0.95, 0.99}
 
 

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from brat.classes import CLASSES
-from brat.data.index import Slice
+from brat.data.index import IndexedSlice
 from brat.environment import WEIGHTS
 from brat.evaluation.robustness import CHANGES, measure
 from brat.model.classifier import Classifier
@@ -41,7 +41,7 @@ def test_measure_counts_what_the_model_reads(make_head, tmp_path):
     read = Classifier().predict(prepare(gray)[0]).label
     other = next(name for name in CLASSES if name != read)
     slices = [
-        Slice(path, f"{label}", "made", label, label != "no_tumor", label, label, 0)
+        IndexedSlice(path, f"{label}", "made", label, label != "no_tumor", label, label, 0)
         for label in (read, other)
     ]
     found = measure([(WEIGHTS, slices)])

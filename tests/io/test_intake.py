@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
 from brat.io import intake
-from brat.io.intake import File, load, sort_out
+from brat.io.intake import File, group_into_series, load
 from brat.io.samples import load_samples
 from brat.io.scan import Scan, UnreadableScan, Window
 from brat.io.series import Series
@@ -83,7 +83,7 @@ def numbers(series: Series) -> list[int]:
 )
 def test_slices_are_put_in_order(changes):
     files = shuffled([File(f"IM{n * 7919 % 100:03}", slice_of(n, **changes(n))) for n in range(12)])
-    (item,) = sort_out(files)
+    (item,) = group_into_series(files)
     assert item.is_series
     series = load(item)
     assert numbers(series) == list(range(12))
@@ -92,9 +92,9 @@ def test_slices_are_put_in_order(changes):
 
 
 def test_positions_are_in_millimetres_from_the_first_slice():
-    (item,) = sort_out([File(str(n), slice_of(n)) for n in (4, 2, 3)])
+    (item,) = group_into_series([File(str(n), slice_of(n)) for n in (4, 2, 3)])
     assert load(item).stack().positions == (0, 2.5, 5)
-    (item,) = sort_out([File(str(n), slice_of(n, ImagePositionPatient=None)) for n in (1, 2)])
+    (item,) = group_into_series([File(str(n), slice_of(n, ImagePositionPatient=None)) for n in (1, 2)])
     assert load(item).stack().positions is None
 
 
@@ -108,7 +108,7 @@ def test_series_pictures_and_what_is_neither_are_kept_apart():
         File("a/scout.dcm", slice_of(9, ImageOrientationPatient=[0, 1, 0, 0, 0, -1])),
         File("notes.txt", b"not a scan"),
     ]
-    items = sort_out(files)
+    items = group_into_series(files)
     assert [(item.name, item.is_series) for item in items] == [
         ("a", True),
         (sample.name, False),
@@ -125,7 +125,7 @@ def test_series_pictures_and_what_is_neither_are_kept_apart():
 def test_a_damaged_slice_spoils_nothing():
     broken = slice_of(1)
     files = [File("0", slice_of(0)), File("1", broken[: len(broken) - 4000]), File("2", slice_of(2))]
-    (item,) = sort_out(files)
+    (item,) = group_into_series(files)
     stack = load(item).stack()
     assert [stack[0].pixels[0, 0], stack[2].pixels[0, 0]] == [0, 2]
     with pytest.raises(UnreadableScan, match="damaged"):
@@ -134,7 +134,7 @@ def test_a_damaged_slice_spoils_nothing():
 
 def test_an_empty_slice_is_a_slice():
     empty = slice_of(0, PixelData=bytes(2 * 80 * 70))
-    (item,) = sort_out([File("0", empty), File("1", slice_of(1))])
+    (item,) = group_into_series([File("0", empty), File("1", slice_of(1))])
     assert load(item).stack()[0].gray.max() == 0
 
 
@@ -149,7 +149,7 @@ def test_an_archive_is_unpacked_and_what_systems_leave_in_it_passed_over():
             f"pictures/{sample.name}": sample.read_bytes(),
         }
     )
-    items = sort_out([File("patient.zip", archive)])
+    items = group_into_series([File("patient.zip", archive)])
     assert [item.name for item in items] == [
         "patient.zip/study/series",
         f"patient.zip/pictures/{sample.name}",
@@ -160,15 +160,15 @@ def test_an_archive_is_unpacked_and_what_systems_leave_in_it_passed_over():
 def test_archives_and_scans_may_lie_on_disk(tmp_path):
     (tmp_path / "one.zip").write_bytes(zipped({"a": slice_of(0), "b": slice_of(1)}))
     (tmp_path / "two").write_bytes(slice_of(2))
-    (item,) = sort_out([File(name, tmp_path / name) for name in ("one.zip", "two")])
+    (item,) = group_into_series([File(name, tmp_path / name) for name in ("one.zip", "two")])
     assert numbers(load(item)) == [0, 1, 2]
-    (gone,) = sort_out([File("gone.png", tmp_path / "gone.png")])
+    (gone,) = group_into_series([File("gone.png", tmp_path / "gone.png")])
     with pytest.raises(UnreadableScan, match="could not be opened"):
         load(gone)
 
 
 def problem(data: bytes) -> str:
-    *_, item = sort_out([File("a.zip", data)])
+    *_, item = group_into_series([File("a.zip", data)])
     with pytest.raises(UnreadableScan) as caught:
         load(item)
     assert str(caught.value) == item.problem
@@ -199,7 +199,7 @@ def test_bad_archives_are_refused_with_a_sentence(monkeypatch):
 
 
 def test_an_archive_that_breaks_off_leaves_the_other_files():
-    items = sort_out([File("a.zip", b"PK\x03\x04 and no more"), File("1", slice_of(1))])
+    items = group_into_series([File("a.zip", b"PK\x03\x04 and no more"), File("1", slice_of(1))])
     assert [bool(item.problem) for item in items] == [True, False]
 
 
@@ -208,25 +208,25 @@ def packed(data: bytes) -> bytes:
 
 
 def test_dicom_in_gzip_is_read_by_itself_and_as_a_series_and_in_an_archive():
-    (item,) = sort_out([File("zipMR.gz", Path(get_testdata_file("zipMR.gz")))])
+    (item,) = group_into_series([File("zipMR.gz", Path(get_testdata_file("zipMR.gz")))])
     assert load(item).kind == "DICOM MR, 16-bit"
     files = {f"{n}.dcm.gz": packed(slice_of(n)) for n in range(3)}
     for given in ([File(*file) for file in files.items()], [File("a.zip", zipped(files))]):
-        (item,) = sort_out(given)
+        (item,) = group_into_series(given)
         assert numbers(load(item)) == [0, 1, 2]
 
 
 def test_bad_gzip_is_refused_with_a_sentence_and_leaves_the_other_files(monkeypatch):
     good = packed(slice_of(0))
     for bad in (good[:-20], good[:100], b"\x1f\x8b" + bytes(40)):
-        items = sort_out([File("a.zip", zipped({"bad.gz": bad, "good.gz": good}))])
+        items = group_into_series([File("a.zip", zipped({"bad.gz": bad, "good.gz": good}))])
         assert [bool(item.problem) for item in items] == [True, False]
         with pytest.raises(UnreadableScan, match="damaged or breaks off"):
             load(items[0])
     monkeypatch.setattr(intake, "MAX_UNPACKED", 2_000_000)
     # Of an archive, all that comes out counts together.
     files = [File("a.zip", zipped({name: packed(bytes(1_200_000)) for name in "ab"}))]
-    assert ["over 2 MB" in item.problem for item in sort_out(files)] == [False, True]
+    assert ["over 2 MB" in item.problem for item in group_into_series(files)] == [False, True]
 
 
 VOLUMES = {
@@ -249,14 +249,14 @@ VOLUMES = {
 @pytest.mark.parametrize("name", VOLUMES)
 def test_volumes_of_other_programs_are_refused_with_what_to_do(name):
     data, what = VOLUMES[name]
-    (item,) = sort_out([File(name, data)])
+    (item,) = group_into_series([File(name, data)])
     with pytest.raises(UnreadableScan, match=rf"{what}.*Convert it to NIfTI"):
         load(item)
 
 
 def test_other_archives_are_named():
     for data, what in ((b"7z\xbc\xaf'\x1c", "7z"), (b"Rar!\x1a\7", "RAR"), (bytes(257) + b"ustar", "TAR")):
-        (item,) = sort_out([File("a", packed(data))])
+        (item,) = group_into_series([File("a", packed(data))])
         with pytest.raises(UnreadableScan, match=f"a {what} archive"):
             load(item)
 
@@ -264,11 +264,11 @@ def test_other_archives_are_named():
 def test_a_picture_is_read_whatever_its_name():
     sample = load_samples()[0].file.read_bytes()
     for name in ("a.rec", "a.img", "a.hdr"):
-        assert isinstance(load(sort_out([File(name, sample)])[0]), Scan)
+        assert isinstance(load(group_into_series([File(name, sample)])[0]), Scan)
 
 
 def test_windows_come_from_the_header_and_nobodys_name_with_them():
-    (item,) = sort_out([File(str(n), slice_of(n)) for n in range(2)])
+    (item,) = group_into_series([File(str(n), slice_of(n)) for n in range(2)])
     series = load(item)
     assert series.presets == (Window(500, 1000, "brain", "LINEAR"), Window(300, 200, "", "LINEAR"))
     assert series.window == series.presets[0]
@@ -283,7 +283,7 @@ def test_windows_come_from_the_header_and_nobodys_name_with_them():
 
 
 def test_a_scan_without_a_window_says_so():
-    scan = load(sort_out([File("a.png", load_samples()[1].file.read_bytes())])[0])
+    scan = load(group_into_series([File("a.png", load_samples()[1].file.read_bytes())])[0])
     assert scan.window is None
     with pytest.raises(ValueError, match="no window"):
         scan.windowed(Window(1, 2))
@@ -297,7 +297,7 @@ def multi_frame(**changes) -> bytes:
 
 
 def test_frames_are_a_series():
-    (item,) = sort_out([File("cine.dcm", multi_frame())])
+    (item,) = group_into_series([File("cine.dcm", multi_frame())])
     series = load(item)
     assert numbers(series) == [0, 1, 2, 3, 4]
     assert series.kind == "DICOM MR, 12-bit, 5 frames"
@@ -324,7 +324,7 @@ def test_frames_of_an_enhanced_file_lie_in_order_each_with_its_own_scale_and_win
         WindowWidth=None,
         PerFrameFunctionalGroupsSequence=[group(place, 2, 100 + place) for place in places],
     )
-    (item,) = sort_out([File("enhanced.dcm", data)])
+    (item,) = group_into_series([File("enhanced.dcm", data)])
     stack = load(item).stack()
     # Frame 2 lies first, and its first value is 2.
     assert [scan.pixels[0, 0] for scan in stack] == [2 * frame + 10 for frame in (2, 4, 1, 3, 0)]
@@ -334,7 +334,7 @@ def test_frames_of_an_enhanced_file_lie_in_order_each_with_its_own_scale_and_win
 
 def test_colour_and_palettes_of_many_frames():
     for name in ("SC_rgb_rle_2frame.dcm", "examples_ybr_color.dcm"):
-        (item,) = sort_out([File(name, Path(get_testdata_file(name)))])
+        (item,) = group_into_series([File(name, Path(get_testdata_file(name)))])
         series = load(item)
         assert series.window is None
         assert series.stack()[1].gray.dtype == np.uint8
@@ -343,7 +343,7 @@ def test_colour_and_palettes_of_many_frames():
 def test_slices_of_a_series_may_be_read_by_several_threads():
     from brat.model.pool import in_order
 
-    (item,) = sort_out([File("cine.dcm", multi_frame())])
+    (item,) = group_into_series([File("cine.dcm", multi_frame())])
     stack = load(item).stack()
     assert list(in_order(lambda i: int(stack[i].pixels[0, 0]), [n % 5 for n in range(200)], 4)) == [
         n % 5 for n in range(200)
@@ -352,7 +352,7 @@ def test_slices_of_a_series_may_be_read_by_several_threads():
 
 def test_a_plan_or_a_report_is_no_slice_of_a_series():
     plan = File("plan.dcm", Path(get_testdata_file("rtplan.dcm")))
-    items = sort_out([plan, File("0", slice_of(0)), File("1", slice_of(1))])
+    items = group_into_series([plan, File("0", slice_of(0)), File("1", slice_of(1))])
     assert [item.is_series for item in items] == [False, True]
     with pytest.raises(UnreadableScan, match="no picture"):
         load(items[0])
@@ -361,7 +361,9 @@ def test_a_plan_or_a_report_is_no_slice_of_a_series():
 def test_slices_whose_planes_differ_by_a_rounding_error_are_one_stack():
     # On both sides of where two decimals are rounded.
     planes = [[1, 0, 0, 0, 0.994999, 0.1], [1, 0, 0, 0, 0.995001, 0.1], [1, 0, 0, 0, 0.994, 0.1]]
-    items = sort_out([File(str(n), slice_of(n, ImageOrientationPatient=planes[n])) for n in range(3)])
+    items = group_into_series(
+        [File(str(n), slice_of(n, ImageOrientationPatient=planes[n])) for n in range(3)]
+    )
     assert [len(item.files) for item in items] == [3]
 
 
@@ -370,14 +372,14 @@ def test_one_slice_without_a_position_does_not_mix_up_the_others():
     def changes(n: int) -> dict:
         return {"InstanceNumber": n, **({"ImagePositionPatient": None} if n == 3 else {})}
 
-    (item,) = sort_out(shuffled([File(str(n), slice_of(n, **changes(n))) for n in range(6)]))
+    (item,) = group_into_series(shuffled([File(str(n), slice_of(n, **changes(n))) for n in range(6)]))
     assert numbers(load(item)) == list(range(6))
     assert load(item).stack().positions is None
 
 
 def test_slices_that_say_nothing_of_their_place_are_in_order_of_their_names():
     nowhere = {"ImagePositionPatient": None, "InstanceNumber": None}
-    (item,) = sort_out(shuffled([File(f"IM{n}", slice_of(n, **nowhere)) for n in range(12)]))
+    (item,) = group_into_series(shuffled([File(f"IM{n}", slice_of(n, **nowhere)) for n in range(12)]))
     assert [file.name for file in item.files] == [f"IM{n}" for n in range(12)]
 
 
@@ -389,13 +391,13 @@ def test_a_header_with_anything_in_it_is_no_crash():
         odd.SliceLocation = ""
         written = io.BytesIO()
         odd.save_as(written)
-    items = sort_out([File("odd", written.getvalue()), File("0", slice_of(0))])
+    items = group_into_series([File("odd", written.getvalue()), File("0", slice_of(0))])
     assert len(items) == 2
     assert isinstance(load(items[0]), Scan)
 
 
 def test_more_frames_than_could_be_are_refused():
-    (item,) = sort_out([File("many", slice_of(0, NumberOfFrames=2_000_000_000))])
+    (item,) = group_into_series([File("many", slice_of(0, NumberOfFrames=2_000_000_000))])
     with pytest.raises(UnreadableScan, match="2,000,000,000 frames"):
         load(item)
 
@@ -410,7 +412,7 @@ def test_frames_that_are_not_parallel_stay_as_they_are_stored():
     axial, sagittal = [1, 0, 0, 0, 1, 0], [0, 1, 0, 0, 0, -1]
     groups = [group([0, 0, 9], axial), *(group([-n, 0, 0], sagittal) for n in (1, 4, 3, 2))]
     data = multi_frame(PerFrameFunctionalGroupsSequence=groups)
-    stack = load(sort_out([File("localiser.dcm", data)])[0]).stack()
+    stack = load(group_into_series([File("localiser.dcm", data)])[0]).stack()
     assert [int(scan.pixels[0, 0]) for scan in stack] == [0, 1, 2, 3, 4]
     assert stack.positions is None
 
@@ -422,7 +424,7 @@ def test_slices_acquired_twice_in_the_same_places_are_two_volumes(is_interleaved
         place, volume = (n // 2, n % 2) if is_interleaved else (n % 6, n // 6)
         data = slice_of(n, InstanceNumber=n, ImagePositionPatient=[0, 0, 3 * place], SeriesNumber=volume)
         files.append(File(f"{n}", data))
-    series = load(sort_out(shuffled(files))[0])
+    series = load(group_into_series(shuffled(files))[0])
     assert (series.volumes, series.kind) == (2, "DICOM MR, 12-bit, 6 slices, 2 volumes")
     first, second = series.stack(), series.stack(volume=1)
     assert first.positions == second.positions == (0, 3, 6, 9, 12, 15)
@@ -434,7 +436,7 @@ def test_slices_acquired_twice_in_the_same_places_are_two_volumes(is_interleaved
 
 def test_a_slice_too_many_makes_no_volume():
     files = [File(str(n), slice_of(n, ImagePositionPatient=[0, 0, n % 3])) for n in range(7)]
-    series = load(sort_out(files)[0])
+    series = load(group_into_series(files)[0])
     assert series.volumes == 1
     assert len(series.stack()) == 7
     assert series.stack().positions == (0, 0, 0, 1, 1, 2, 2)
@@ -442,7 +444,7 @@ def test_a_slice_too_many_makes_no_volume():
 
 def test_slices_of_one_place_are_in_order_of_their_numbers():
     files = [File(str(n), slice_of(n, ImagePositionPatient=[0, 0, 1], InstanceNumber=n)) for n in range(5)]
-    series = load(sort_out(shuffled(files))[0])
+    series = load(group_into_series(shuffled(files))[0])
     assert numbers(series) == [0, 1, 2, 3, 4]
     assert series.stack().positions is None
 
@@ -458,7 +460,7 @@ def test_frames_of_the_same_places_are_volumes():
     changes = {"NumberOfFrames": 4, "ImagePositionPatient": None, "PerFrameFunctionalGroupsSequence": groups}
     data = pydicom.dcmread(io.BytesIO(multi_frame()))
     series = load(
-        sort_out([File("a.dcm", slice_of(0, PixelData=data.PixelData[: 8 * 80 * 70], **changes))])[0]
+        group_into_series([File("a.dcm", slice_of(0, PixelData=data.PixelData[: 8 * 80 * 70], **changes))])[0]
     )
     assert (series.volumes, series.kind) == (2, "DICOM MR, 12-bit, 2 frames, 2 volumes")
     assert [[int(scan.pixels[0, 0]) for scan in series.stack(volume=n)] for n in (0, 1)] == [[1, 0], [3, 2]]
@@ -469,7 +471,7 @@ def test_pictures_of_floating_point_numbers():
     values = np.linspace(-1, 1, 80 * 70, dtype=np.float32).reshape(80, 70)
     absent = dict.fromkeys(("PixelData", "BitsStored", "HighBit", "WindowCenter", "WindowWidth"))
     data = slice_of(0, FloatPixelData=values.tobytes(), BitsAllocated=32, **absent)
-    scan = load(sort_out([File("map.dcm", data)])[0])
+    scan = load(group_into_series([File("map.dcm", data)])[0])
     np.testing.assert_array_equal(scan.pixels, values)
     assert scan.kind == "DICOM MR, 32-bit"
 
@@ -478,7 +480,7 @@ def test_a_window_that_is_written_twice_is_one():
     data = slice_of(
         0, WindowCenter=[40, 40, 50], WindowWidth=[100, 100, 90], WindowCenterWidthExplanation=None
     )
-    assert [window.center for window in load(sort_out([File("0", data)])[0]).presets] == [40, 50]
+    assert [window.center for window in load(group_into_series([File("0", data)])[0]).presets] == [40, 50]
 
 
 PLANTED = "PLANTED"
@@ -517,7 +519,7 @@ def test_no_name_in_a_header_gets_further(count, capfd, caplog):
         File("many.dcm", multi),
     ]
     said = []
-    for item in sort_out([*good, *bad, File("a.zip", zipped({"a": planted(9)}))]):
+    for item in group_into_series([*good, *bad, File("a.zip", zipped({"a": planted(9)}))]):
         said += [item.name, item.problem]
         try:
             opened = load(item)
@@ -542,7 +544,7 @@ def test_no_name_in_place_of_a_number_gets_further():
             odd.add_new(keyword, "LO", PLANTED)
             written = io.BytesIO()
             odd.save_as(written)
-        (item,) = sort_out([File("odd.dcm", written.getvalue())])
+        (item,) = group_into_series([File("odd.dcm", written.getvalue())])
         try:
             opened = load(item)
             said = (opened.kind, opened.window, opened.presets)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from brat.io import nifti
-from brat.io.intake import File, load, sort_out
+from brat.io.intake import File, group_into_series, load
 from brat.io.nifti import is_nifti, read_nifti
 from brat.io.scan import UnreadableScan
 from brat.io.series import Series
@@ -156,7 +156,7 @@ def test_nifti_2_and_packed():
 
 def test_through_the_door():
     data = gzip.compress(saved(nibabel.Nifti1Image(head(), np.eye(4))))
-    (item,) = sort_out([File("brain.nii.gz", data)])
+    (item,) = group_into_series([File("brain.nii.gz", data)])
     assert item.is_series
     series = load(item)
     assert (series.name, series.kind) == ("brain.nii.gz", "NIfTI, 70 x 80 x 90")
@@ -185,7 +185,7 @@ def test_a_header_and_its_picture_are_one_volume(kind, order, tmp_path):
         *(File("a/brain.img", picture), File("b/brain.hdr", pair_of(values=head() + 8)[0])),
         *(File("b/brain.img.gz", gzip.compress(pair_of(values=head() + 8)[1])), File("a/brain.HDR", header)),
     ]
-    items = sort_out(files)
+    items = group_into_series(files)
     assert [(item.name, item.is_series) for item in items] == [("b/brain.hdr", True), ("a/brain.HDR", True)]
     for item, above in zip(items, (8, 0), strict=True):
         series = load(item)
@@ -194,35 +194,35 @@ def test_a_header_and_its_picture_are_one_volume(kind, order, tmp_path):
             np.testing.assert_allclose(middle(series, plane), middle(single, plane) + above, atol=0.5)
     for name, content in (("x.hdr", header), ("x.img", picture)):
         (tmp_path / name).write_bytes(content)
-    (item,) = sort_out([File(name, tmp_path / name) for name in ("x.hdr", "x.img")])
+    (item,) = group_into_series([File(name, tmp_path / name) for name in ("x.hdr", "x.img")])
     assert load(item).kind == "NIfTI, 70 x 80 x 90"
 
 
 def test_the_picture_of_a_pair_may_begin_later():
     header, picture = pair_of()
     header = header[:108] + np.array([160], "<f4").tobytes() + header[112:]
-    (item,) = sort_out([File("a.hdr", header), File("a.img", bytes(160) + picture)])
+    (item,) = group_into_series([File("a.hdr", header), File("a.img", bytes(160) + picture)])
     assert middle(load(item), "axial")[40, 5] == middle(opened(nifti.joined(*pair_of())), "axial")[40, 5]
 
 
 def test_half_a_pair_and_a_broken_one_are_refused_with_a_sentence():
     header, picture = pair_of()
-    (lone,) = sort_out([File("a.hdr", header)])
+    (lone,) = group_into_series([File("a.hdr", header)])
     with pytest.raises(UnreadableScan, match="Give both files together"):
         load(lone)
-    _, lone = sort_out([File("b.hdr", header), File("a.img", picture)])
+    _, lone = group_into_series([File("b.hdr", header), File("a.img", picture)])
     with pytest.raises(UnreadableScan, match=r"Give its \.hdr file"):
         load(lone)
     for place in (1e6, -4, np.nan):
         beyond = header[:108] + np.array([place], "<f4").tobytes() + header[112:]
-        (item,) = sort_out([File("a.hdr", beyond), File("a.img", picture)])
+        (item,) = group_into_series([File("a.hdr", beyond), File("a.img", picture)])
         with pytest.raises(UnreadableScan, match="damaged"):
             load(item)
-    (item,) = sort_out([File("a.hdr", header), File("a.img", picture[:-100])])
+    (item,) = group_into_series([File("a.hdr", header), File("a.img", picture[:-100])])
     with pytest.raises(UnreadableScan, match="damaged"):
         load(item)
     # Analyze does not say which side is left.
-    analyze = sort_out([File("a.hdr", header[:344] + bytes(4)), File("a.img", picture)])
+    analyze = group_into_series([File("a.hdr", header[:344] + bytes(4)), File("a.img", picture)])
     with pytest.raises(UnreadableScan, match=r"Analyze.*Convert it"):
         load(analyze[0])
     with pytest.raises(UnreadableScan, match="NIfTI header"):

@@ -80,7 +80,7 @@ def test_reference_methods_give_maps(inputs, method):
 
 
 def test_samples_read_as_pinned(classifier, inputs):
-    """Catches a change of preprocessing or weights; `python tests/test_model.py` writes the pins anew."""
+    """Catches a change of preprocessing or weights; running this file writes the pins anew."""
     pinned = json.loads(PINNED.read_text())
     assert pinned["model_sha256"] == classifier.digest
     assert set(pinned["probabilities"]) == set(inputs)
@@ -107,14 +107,25 @@ def test_shipped_files_belong_together():
         assert hashlib.sha256((WEIGHTS / name).read_bytes()).hexdigest() == digest
 
 
+def kept_readings():
+    """What was read of each slice out of fold: file -> row of the table that ships."""
+    with (WEIGHTS / "out_of_fold.csv").open(newline="") as handle:
+        return {row["path"]: row for row in csv.DictReader(handle)}
+
+
 def read_fold(data_index, classifier, fold):
-    """A fold's slices of known class, their labels, and what a model says of them."""
+    """The slices that the kept readings name as a fold, their labels there, and what a model says of them.
+
+    The collection's own folds have been made anew since, so the kept ones say what a model has not seen.
+    """
     from brat.data.index import read_index
     from brat.evaluation.metrics import softmax
     from brat.evaluation.readings import read_slices
 
-    slices = [s for s in read_index(data_index) if s.fold == fold and s.label]
-    labels = np.array([CLASSES.index(s.label) for s in slices])
+    rows = {file: row for file, row in kept_readings().items() if row["fold"] == str(fold) and row["label"]}
+    slices = [s for s in read_index(data_index) if s.file in rows]
+    assert len(slices) == len(rows)
+    labels = np.array([CLASSES.index(rows[s.file]["label"]) for s in slices])
     return slices, labels, softmax(read_slices(classifier, slices).logits)
 
 
@@ -123,8 +134,7 @@ def test_held_out_slices_read_as_reported(data_index):
     from brat.evaluation.metrics import classification
 
     slices, labels, probabilities = read_fold(data_index, Classifier(HELD_OUT), 0)
-    with (WEIGHTS / "out_of_fold.csv").open(newline="") as handle:
-        kept = {row["path"]: [float(row[name]) for name in CLASSES] for row in csv.DictReader(handle)}
+    kept = {file: [float(row[name]) for name in CLASSES] for file, row in kept_readings().items()}
     # It is kept with half the digits.
     np.testing.assert_allclose(probabilities, [kept[s.file] for s in slices], atol=0.03)
     measured = classification(labels, probabilities, np.ones(len(labels)))
@@ -145,8 +155,7 @@ def test_shipped_weights_read_what_they_were_trained_on(data_index, classifier):
 def test_reported_accuracy_is_that_of_the_kept_readings():
     """The page's figure follows from the out-of-fold readings that ship beside it."""
     metrics = json.loads((WEIGHTS / "metrics.json").read_text())
-    with (WEIGHTS / "out_of_fold.csv").open(newline="") as handle:
-        known = [row for row in csv.DictReader(handle) if row["label"]]
+    known = [row for row in kept_readings().values() if row["label"]]
     right = [max(CLASSES, key=lambda name: float(row[name])) == row["label"] for row in known]
     assert sorted({int(row["fold"]) for row in known}) == metrics["folds"]
     four = metrics["protocols"]["four_classes"]
@@ -186,6 +195,6 @@ if __name__ == "__main__":
         for s in load_samples()
     }
     PINNED.write_text(json.dumps({"model_sha256": served.digest, "probabilities": pins}, indent=1) + "\n")
-    # python tests/test_model.py RUNS/fold-0
+    # python tests/model/test_model.py RUNS/fold-0
     for run in sys.argv[1:]:
         keep_held_out(Path(run))

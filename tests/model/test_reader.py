@@ -25,7 +25,7 @@ def test_a_model_fresh_from_training_is_read_as_it_is(bare):
     raw = Reader(bare).classifier.predict(reading.model_input)
     np.testing.assert_array_equal(reading.prediction.probabilities, raw.probabilities)
     assert reading.sets == {}
-    assert reading.verdict is None
+    assert reading.ood is None
 
 
 def test_calibration_is_applied_to_the_logits(bare):
@@ -44,7 +44,7 @@ def test_the_shipped_model_has_everything():
     assert set(reading.sets) == {0.9, 0.95, 0.99}
     for classes in reading.sets.values():
         assert classes[0] == reading.prediction.label
-    assert reading.verdict.score > 0
+    assert reading.ood.score > 0
 
 
 def test_without_a_model_it_says_so(tmp_path):

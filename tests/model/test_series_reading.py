@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from brat.classes import CLASSES
-from brat.io.intake import File, load, sort_out
+from brat.io.intake import File, group_into_series, load
 from brat.io.samples import load_samples
 from brat.io.scan import Scan, UnreadableScan, read_scan
 from brat.io.series import Stack
 from brat.model.classifier import Prediction
-from brat.model.gate import Verdict
+from brat.model.out_of_distribution import OodResult
 from brat.model.pool import Readers
 from brat.model.reader import Reader
 from brat.model.series_reading import NOTHING, Run, SeriesReading, SliceReading, read_stack, spans
@@ -23,7 +23,7 @@ def slice_of(label: str, share: float = 0.9, known: bool = True) -> SliceReading
     probabilities = np.full(4, (1 - share) / 3, np.float32)
     probabilities[CLASSES.index(label)] = share
     prediction = Prediction(probabilities, np.zeros((14, 14, 4), np.float32), np.zeros(1280, np.float32))
-    return SliceReading(prediction, {}, Verdict(0.5 if known else 2, known, ""))
+    return SliceReading(prediction, {}, OodResult(0.5 if known else 2, known, ""))
 
 
 UNREAD = SliceReading(problem="damaged")
@@ -121,7 +121,7 @@ def test_each_slice_is_read_as_it_would_be_alone():
             found[number].prediction.probabilities, alone.prediction.probabilities, atol=1e-5
         )
         assert found[number].sets == alone.sets
-        assert found[number].verdict.known == alone.verdict.known
+        assert found[number].ood.in_distribution == alone.ood.in_distribution
         assert found[number].geometry == alone.geometry
 
 
@@ -143,7 +143,7 @@ def head_with_a_ball(radius: float) -> bytes:
 
 
 def read_head(data: bytes, plane: str) -> SeriesReading:
-    (item,) = sort_out([File("head.nii", data)])
+    (item,) = group_into_series([File("head.nii", data)])
     stack = load(item).stack(plane)
     return SeriesReading(tuple(one for _, one in read_stack(stack, Readers())), stack.positions)
 

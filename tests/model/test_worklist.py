@@ -18,7 +18,7 @@ from test_cases import reading_of
 from test_intake import slice_of, zipped
 
 from brat.classes import CLASSES
-from brat.io.intake import File, Item, sort_out
+from brat.io.intake import File, Item, group_into_series
 from brat.io.samples import load_samples
 from brat.io.scan import UnreadableScan, read_scan
 from brat.model.pool import Readers
@@ -71,7 +71,7 @@ def pool():
 
 def listed(files: list[File], readers, pool) -> Worklist:
     work = Worklist(readers, pool)
-    work.add(lambda: sort_out(files))
+    work.add(lambda: group_into_series(files))
     assert work.wait(60)
     return work
 
@@ -105,7 +105,10 @@ def test_rows_hold_what_the_reader_says_and_a_small_picture(pool):
         assert row.label == reading.prediction.label
         np.testing.assert_allclose(row.shares, reading.prediction.probabilities)
         assert row.sets == reading.sets
-        assert (row.known, row.score) == (reading.verdict.known, pytest.approx(reading.verdict.score))
+        assert (row.known, row.score) == (
+            reading.ood.in_distribution,
+            pytest.approx(reading.ood.score),
+        )
         assert row.tumour == pytest.approx(1 - reading.prediction.by_class()["no_tumor"])
         small = cv2.imdecode(np.frombuffer(row.thumbnail, np.uint8), cv2.IMREAD_GRAYSCALE)
         assert max(small.shape) == THUMBNAIL
@@ -148,7 +151,7 @@ def test_order_of_suspicion(pool):
 def test_stop_and_go_on(pool):
     readers = Stub(is_held=True)
     work = Worklist(readers, pool, workers=2)
-    work.add(lambda: sort_out(pictures(12)))
+    work.add(lambda: group_into_series(pictures(12)))
     readers.go.release(3)
     until(lambda: work.progress().done == 3)
     work.stop()
@@ -174,7 +177,7 @@ def test_stopped_before_its_turn_comes_it_begins_nothing(pool):
     work = listed([], readers, pool)
     others = threading.Event()
     busy = [pool.submit(others.wait, 20) for _ in range(2)]
-    items = sort_out(pictures(4))
+    items = group_into_series(pictures(4))
     work.add(lambda: items)
     work.stop()
     others.set()
@@ -189,7 +192,7 @@ def test_stopped_before_its_turn_comes_it_begins_nothing(pool):
 def test_stopped_while_it_is_stopped_nothing_added_is_read(pool):
     work = listed(pictures(2), Stub(), pool)
     work.stop()
-    work.add(lambda: sort_out(pictures(3)))
+    work.add(lambda: group_into_series(pictures(3)))
     assert work.wait(5)
     assert work.progress().done == 2
     work.go_on()
@@ -200,7 +203,7 @@ def test_stopped_while_it_is_stopped_nothing_added_is_read(pool):
 def test_closed_it_forgets_everything_and_nothing_runs_on(pool):
     readers = Stub(is_held=True)
     work = Worklist(readers, pool, workers=2)
-    items = sort_out(pictures(20))
+    items = group_into_series(pictures(20))
     held = weakref.ref(items[10])
     work.add(partial(iter, items))
     readers.go.release(2)
@@ -217,7 +220,7 @@ def test_closed_it_forgets_everything_and_nothing_runs_on(pool):
     gc.collect()
     assert held() is None
     # And it can be filled anew.
-    work.add(lambda: sort_out(pictures(2)))
+    work.add(lambda: group_into_series(pictures(2)))
     assert work.wait(20)
     assert [row.number for row in work.rows()] == [1, 2]
     assert readers.asked == asked + 2
@@ -238,7 +241,7 @@ def test_closed_before_its_turn_comes_it_begins_nothing(pool):
 def test_left_it_waits_and_is_forgotten_unless_one_comes_back(pool):
     readers = Stub(is_held=True)
     work = Worklist(readers, pool)
-    work.add(lambda: sort_out(pictures(8)))
+    work.add(lambda: group_into_series(pictures(8)))
     readers.go.release(2)
     until(lambda: work.progress().done == 2)
     work.leave(60)
@@ -264,7 +267,7 @@ def test_left_it_waits_and_is_forgotten_unless_one_comes_back(pool):
     assert work.progress().total == 0
     assert work.row(8) is None
     work.come_back()
-    work.add(lambda: sort_out(pictures(1)))
+    work.add(lambda: group_into_series(pictures(1)))
     assert work.wait(20)
     assert len(work.rows()) == 1
 
@@ -272,9 +275,9 @@ def test_left_it_waits_and_is_forgotten_unless_one_comes_back(pool):
 def test_lists_of_the_same_pool_take_turns(pool):
     readers = Stub()
     long, short = Worklist(readers, pool), Worklist(readers, pool)
-    long.add(lambda: sort_out(pictures(200)))
+    long.add(lambda: group_into_series(pictures(200)))
     until(lambda: long.progress().done)
-    short.add(lambda: sort_out(pictures(2)))
+    short.add(lambda: group_into_series(pictures(2)))
     assert short.wait(20)
     assert long.progress().done < 200
     assert long.wait(60)
@@ -287,7 +290,7 @@ def test_a_source_that_fails_says_why_and_the_rest_goes_on(pool):
 
     work = Worklist(Stub(), pool)
     work.add(fails)
-    work.add(lambda: sort_out(pictures(1)))
+    work.add(lambda: group_into_series(pictures(1)))
     assert work.wait(20)
     assert work.problems() == ["There is no such folder."]
     assert len(work.rows()) == 1
@@ -309,7 +312,7 @@ def test_a_long_series_stops_between_two_slices_and_goes_on_there(pool):
     readers = Stub(is_held=True)
     files = [File(f"{n}.dcm", slice_of(n)) for n in range(10)]
     work = Worklist(readers, pool)
-    work.add(lambda: sort_out(files))
+    work.add(lambda: group_into_series(files))
     readers.go.release(4)
     until(lambda: work.progress().share == 0.4)
     work.stop()

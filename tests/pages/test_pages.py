@@ -180,7 +180,7 @@ def model_page(monkeypatch, tmp_path):
             offered[file_name] = data
             return offer(label, data, file_name, *args, **kwargs)
 
-        monkeypatch.setattr("brat.WEIGHTS", folder)
+        monkeypatch.setattr("brat.environment.WEIGHTS", folder)
         monkeypatch.setattr(st, "download_button", kept)
         # There is no model in the folder to make examples with.
         monkeypatch.setattr("pages.parts.trust.examples", lambda weights: None)

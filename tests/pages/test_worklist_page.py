@@ -96,7 +96,7 @@ def test_rows_in_order_of_suspicion_with_a_bad_file_among_them(readings):
     page = drop(worklist(), BAD, *FILES)
     shown = table(page)
     assert len(shown) == len(FILES) + 1
-    known = [name for name, reading in readings.items() if reading.verdict.known]
+    known = [name for name, reading in readings.items() if reading.ood.in_distribution]
     known.sort(key=lambda name: readings[name].prediction.by_class()["no_tumor"])
     assert names(page)[: len(known)] == known
     assert names(page)[-1] == BAD[0]
@@ -108,7 +108,7 @@ def test_rows_in_order_of_suspicion_with_a_bad_file_among_them(readings):
             continue
         reading = readings[row[words.FILE]]
         assert row[words.PICTURE].startswith("data:image/jpeg;base64,")
-        if reading.verdict.known:
+        if reading.ood.in_distribution:
             label = CLASS_NAMES[reading.prediction.label]
             assert row[words.READING] == f"{label} {percent(reading.prediction.confidence)}"
             tumour = 100 * (1 - reading.prediction.by_class()["no_tumor"])
@@ -119,7 +119,7 @@ def test_rows_in_order_of_suspicion_with_a_bad_file_among_them(readings):
             assert row[words.READING] == words.WITHHELD
             assert row[[words.TUMOUR]].isna().all()
             assert row[words.SET] == words.NOT_SAID
-            assert row[words.REMARK] == reading.verdict.reason
+            assert row[words.REMARK] == reading.ood.reason
     # The sentence stands there in full, for those who cannot read the table.
     assert any("notes.png was not read. This is not an image" in text.value for text in page.text)
 
@@ -134,9 +134,9 @@ def test_what_is_dropped_later_is_added_and_all_can_be_emptied():
 
 
 def test_several_dropped_in_review_come_here():
-    from brat.io.intake import File, sort_out
+    from brat.io.intake import File, group_into_series
 
-    items = sort_out([File(name, data) for name, data, _ in FILES[:3]])
+    items = group_into_series([File(name, data) for name, data, _ in FILES[:3]])
     page = read_through(worklist(handed_over=items))
     assert len(table(page)) == 3
     # Once.
@@ -156,12 +156,12 @@ def test_search_filter_and_order(readings):
     page.multiselect(key="worklist-states").set_value(["unread"]).run()
     assert names(page) == [BAD[0]]
     page.multiselect(key="worklist-states").set_value(["refused"]).run()
-    refused = {name for name, reading in readings.items() if not reading.verdict.known}
+    refused = {name for name, reading in readings.items() if not reading.ood.in_distribution}
     assert set(names(page)) == refused
     page.multiselect(key="worklist-states").set_value([]).run()
 
     page.multiselect(key="worklist-labels").set_value(["no_tumor"]).run()
-    clear = {n for n, r in readings.items() if r.verdict.known and r.prediction.label == "no_tumor"}
+    clear = {n for n, r in readings.items() if r.ood.in_distribution and r.prediction.label == "no_tumor"}
     assert set(names(page)) == clear
     page.multiselect(key="worklist-labels").set_value([]).run()
 

@@ -9,7 +9,7 @@ from pydicom.data import get_testdata_file
 
 from brat.io.scan import read_scan
 from brat.model.classifier import Prediction
-from brat.model.gate import Verdict
+from brat.model.out_of_distribution import OodResult
 from brat.model.preprocess import prepare
 from brat.model.reader import Reading
 
@@ -61,7 +61,7 @@ def reading(scan):
     shares = np.array([0.05, 0.91, 0.03, 0.01], np.float32)
     prediction = Prediction(shares, maps, np.zeros(1280, np.float32))
     sets = {0.95: ("meningioma", "glioma")}
-    return Reading(prediction, sets, Verdict(0.63, True, ""), model_input, geometry)
+    return Reading(prediction, sets, OodResult(0.63, True, ""), model_input, geometry)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 from brat.classes import CLASS_NAMES
 from brat.io.scan import Scan
 from brat.model.classifier import Prediction
-from brat.model.gate import Verdict
+from brat.model.out_of_distribution import OodResult
 from brat.model.preprocess import prepare
 from brat.model.reader import Reading
 from brat.reports import pdf
@@ -52,7 +52,7 @@ def reading(scan):
     shares = np.array([0.05, 0.91, 0.03, 0.01], np.float32)
     prediction = Prediction(shares, maps, np.zeros(1280, np.float32))
     sets = {0.95: ("meningioma",)}
-    return Reading(prediction, sets, Verdict(0.63, True, ""), model_input, geometry)
+    return Reading(prediction, sets, OodResult(0.63, True, ""), model_input, geometry)
 
 
 def printed(made: bytes) -> str:
@@ -95,7 +95,7 @@ def test_doubt_is_said(scan, reading):
     doubtful = replace(
         reading,
         sets={0.95: ("meningioma", "glioma", "pituitary")},
-        verdict=Verdict(1.8, False, "It does not have the outline of a head."),
+        ood=OodResult(1.8, False, "It does not have the outline of a head."),
     )
     says = printed(pdf.report(scan, doubtful, "0", None))
     assert "Not a slice like those that the model knows. It does not have the outline of a head." in says

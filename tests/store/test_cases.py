@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from brat.classes import CLASSES
 from brat.io.scan import Scan, read_scan
 from brat.model.classifier import Prediction
-from brat.model.gate import Verdict
+from brat.model.out_of_distribution import OodResult
 from brat.model.preprocess import frame, to_input
 from brat.model.reader import Reading
 from brat.store import cases
@@ -53,7 +53,7 @@ def reading_of(label: str = "glioma", known: bool = True) -> Reading:
     probabilities[CLASSES.index(label)] = 0.7
     prediction = Prediction(probabilities, np.zeros((14, 14, 4), np.float32), np.zeros(1280, np.float32))
     framed, geometry = frame(scan_of().gray)
-    verdict = Verdict(0.5 if known else 1.5, known, "" if known else "Unlike.")
+    verdict = OodResult(0.5 if known else 1.5, known, "" if known else "Unlike.")
     return Reading(prediction, {0.95: (label,)}, verdict, to_input(framed), geometry)
 
 
@@ -337,7 +337,7 @@ def test_a_deleted_case_leaves_nothing_in_postgresqls_table(postgresql_engine, p
 
 WRITER = """
 import sys
-sys.path.insert(0, {root!r} + "/tests")
+sys.path.insert(0, {root!r} + "/tests/store")
 from test_cases import *
 engine = create_engine({url!r})
 prepare(engine)
@@ -388,7 +388,7 @@ def test_an_older_store_is_brought_forward_without_loss(engine, tmp_path, monkey
     (before,) = find(engine)
     picture = picture_of(engine, before.id)
     # The next version of the app has one revision more.
-    shutil.copytree(ROOT / "brat" / "migrations", tmp_path / "migrations")
+    shutil.copytree(ROOT / "brat" / "store" / "migrations", tmp_path / "migrations")
     (tmp_path / "migrations" / "versions" / "next.py").write_text(
         "import sqlalchemy as sa\nfrom alembic import op\n"
         "revision, down_revision = 'next', '0001'\n"
@@ -426,7 +426,7 @@ def test_an_empty_version_table_is_brought_to_the_newest_revision(tmp_path):
 
 def test_a_failed_upgrade_leaves_the_store_as_it_was(engine, tmp_path, monkeypatch):
     keep(engine, scan_of(1), READING, MODEL, seen=None)
-    shutil.copytree(ROOT / "brat" / "migrations", tmp_path / "migrations")
+    shutil.copytree(ROOT / "brat" / "store" / "migrations", tmp_path / "migrations")
     (tmp_path / "migrations" / "versions" / "next.py").write_text(
         "import sqlalchemy as sa\nfrom alembic import op\n"
         "revision, down_revision = 'next', '0001'\n"

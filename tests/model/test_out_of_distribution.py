@@ -10,7 +10,12 @@ from brat.environment import WEIGHTS
 from brat.io.samples import load_samples
 from brat.io.scan import read_scan
 from brat.model.classifier import Classifier
-from brat.model.gate import Gate, choose_limit, image_facts, out_of_fold_scores
+from brat.model.out_of_distribution import (
+    OodDetector,
+    choose_limit,
+    image_facts,
+    out_of_fold_scores,
+)
 from brat.model.preprocess import frame, to_input
 
 
@@ -25,30 +30,36 @@ def slices(make_head):
 
 def test_known_slices_pass_and_strange_features_do_not(slices):
     features, facts, framed = slices
-    gate = Gate.fit(features, facts, limit=1.0)
-    assert gate.judge(features[3], framed[3]).known
+    gate = OodDetector.fit(features, facts, limit=1.0)
+    assert gate.judge(features[3], framed[3]).in_distribution
     assert gate.judge(features[3], framed[3]).score == pytest.approx(0, abs=1e-2)
     strange = gate.judge(features[3] + 30, framed[3])
-    assert not strange.known
+    assert not strange.in_distribution
     assert strange.score > 1
     assert "unlike every slice" in strange.reason
 
 
 def test_a_strange_picture_is_told_by_its_facts(slices):
     features, facts, _ = slices
-    gate = Gate.fit(features, facts, limit=1.0)
+    gate = OodDetector.fit(features, facts, limit=1.0)
     noise = np.random.default_rng(1).integers(0, 256, (224, 224), dtype=np.uint8)
-    verdict = gate.judge(features[3], noise)
-    assert not verdict.known
-    assert verdict.reason
-    assert "unlike every slice" not in verdict.reason
+    result = gate.judge(features[3], noise)
+    assert not result.in_distribution
+    assert result.reason
+    assert "unlike every slice" not in result.reason
 
 
 def test_one_is_the_limit(slices):
     features, facts, framed = slices
-    far = Gate.fit(features, facts, limit=1.0).judge(features[0] + 5, framed[0]).score
-    assert Gate.fit(features, facts, limit=far * 1.01).judge(features[0] + 5, framed[0]).known
-    assert not Gate.fit(features, facts, limit=far * 0.99).judge(features[0] + 5, framed[0]).known
+    far = OodDetector.fit(features, facts, limit=1.0).judge(features[0] + 5, framed[0]).score
+    assert (
+        OodDetector.fit(features, facts, limit=far * 1.01).judge(features[0] + 5, framed[0]).in_distribution
+    )
+    assert (
+        not OodDetector.fit(features, facts, limit=far * 0.99)
+        .judge(features[0] + 5, framed[0])
+        .in_distribution
+    )
 
 
 def test_limit_refuses_the_share_that_was_asked_for():
@@ -67,18 +78,18 @@ def test_out_of_fold_scores_are_larger_for_what_was_not_fitted(slices):
 
 def test_survives_saving(slices, tmp_path):
     features, facts, framed = slices
-    gate = Gate.fit(features, facts, limit=1.5)
-    gate.save(tmp_path / "gate.npz")
-    loaded = Gate.load(tmp_path / "gate.npz")
+    gate = OodDetector.fit(features, facts, limit=1.5)
+    gate.save(tmp_path / "out_of_distribution.npz")
+    loaded = OodDetector.load(tmp_path / "out_of_distribution.npz")
     assert loaded.judge(features[1] + 1, framed[2]) == gate.judge(features[1] + 1, framed[2])
 
 
 def test_refuses_what_does_not_belong_together(slices):
     features, facts, _ = slices
     with pytest.raises(ValueError, match="same slices"):
-        Gate.fit(features[:5], facts, limit=1.0)
+        OodDetector.fit(features[:5], facts, limit=1.0)
     with pytest.raises(ValueError, match="features"):
-        Gate.fit(features, facts, limit=1.0).distances(features[:, :100], facts)
+        OodDetector.fit(features, facts, limit=1.0).distances(features[:, :100], facts)
 
 
 @pytest.mark.parametrize("picture", ["head", "noise", "pieces", "black"])
@@ -131,8 +142,8 @@ def test_facts_are_what_they_are_called(picture, make_head):
 
 
 @cache
-def shipped() -> tuple[Classifier, Gate]:
-    return Classifier(), Gate.load(WEIGHTS / "gate.npz")
+def shipped() -> tuple[Classifier, OodDetector]:
+    return Classifier(), OodDetector.load(WEIGHTS / "out_of_distribution.npz")
 
 
 def score(gray: np.ndarray) -> float:
@@ -142,7 +153,7 @@ def score(gray: np.ndarray) -> float:
 
 
 def test_shipped_gate_is_small():
-    assert (WEIGHTS / "gate.npz").stat().st_size <= 1e6
+    assert (WEIGHTS / "out_of_distribution.npz").stat().st_size <= 1e6
 
 
 def test_shipped_gate_refuses_other_pictures():

@@ -16,7 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from brat.data.index import Slice
+from brat.data.index import IndexedSlice
 from brat.io.scan import read_scan
 from brat.model.classifier import Classifier
 from brat.model.preprocess import frame, to_input
@@ -69,22 +69,22 @@ _TILE = np.kron(
 
 
 @dataclass(frozen=True)
-class Verdict:
+class OodResult:
     """What the gate says of one image.
 
     Attributes:
         score: 0 and up; 1 is the limit, 2 is twice as far from every known slice.
-        known: whether the score is at most 1.
-        reason: a sentence for the clinician where it is not known, else empty.
+        in_distribution: whether the score is at most 1.
+        reason: a sentence for the clinician where it is not, else empty.
     """
 
     score: float
-    known: bool
+    in_distribution: bool
     reason: str
 
 
 @dataclass(frozen=True, eq=False)
-class Gate:
+class OodDetector:
     """The slices that a model learned from, thinned out, in the space where distances are taken.
 
     Attributes:
@@ -95,8 +95,8 @@ class Gate:
         limit: distance up to which an image is known.
 
     Example:
-        >>> gate = Gate.load(WEIGHTS / "gate.npz")
-        >>> gate.judge(classifier.predict(to_input(framed)).features, framed).known
+        >>> gate = OodDetector.load(WEIGHTS / "out_of_distribution.npz")
+        >>> gate.judge(classifier.predict(to_input(framed)).features, framed).in_distribution
         True
     """
 
@@ -107,7 +107,7 @@ class Gate:
     limit: float
 
     @classmethod
-    def fit(cls, features: np.ndarray, facts: np.ndarray, limit: float) -> Gate:
+    def fit(cls, features: np.ndarray, facts: np.ndarray, limit: float) -> OodDetector:
         """Remember the slices that a model learned from.
 
         With `describe_copies` of them beside them, slices in other light, at other angles or cut closer are
@@ -155,7 +155,7 @@ class Gate:
         """
         return np.sqrt(self._squares(features, facts).sum(axis=1))
 
-    def judge(self, features: np.ndarray, framed: np.ndarray) -> Verdict:
+    def judge(self, features: np.ndarray, framed: np.ndarray) -> OodResult:
         """Judge one image.
 
         Args:
@@ -169,12 +169,12 @@ class Gate:
         by_part = self._squares(features[np.newaxis], facts[np.newaxis])[0]
         score = float(np.sqrt(by_part.sum())) / self.limit
         if score <= 1:
-            return Verdict(score, True, "")
+            return OodResult(score, True, "")
         part = int(by_part.argmax())
         if part > 0:
-            return Verdict(score, False, (_EDGES, _UNLIKE)[part - 1])
+            return OodResult(score, False, (_EDGES, _UNLIKE)[part - 1])
         strangeness = np.abs((facts[: len(_SENTENCES)] - self.means[0]) / self.scales[0])
-        return Verdict(score, False, _SENTENCES[int(strangeness.argmax())])
+        return OodResult(score, False, _SENTENCES[int(strangeness.argmax())])
 
     def save(self, path: str | Path) -> None:
         """Write the gate as a NumPy archive, below 1 MB."""
@@ -186,7 +186,7 @@ class Gate:
         np.savez_compressed(path, references=self.references, limit=self.limit, **parts)
 
     @classmethod
-    def load(cls, path: str | Path) -> Gate:
+    def load(cls, path: str | Path) -> OodDetector:
         """Read what `save` wrote.
 
         Raises:
@@ -236,10 +236,10 @@ def out_of_fold_scores(
     may be pooled, and the limit chosen from them holds for the model that ships.
 
     Args:
-        fit_features, fit_facts: what `Gate.fit` takes, of the fold's model.
+        fit_features, fit_facts: what `OodDetector.fit` takes, of the fold's model.
         test_features, test_facts: of the fold, by the same model.
     """
-    return Gate.fit(fit_features, fit_facts, limit=np.inf).distances(test_features, test_facts)
+    return OodDetector.fit(fit_features, fit_facts, limit=np.inf).distances(test_features, test_facts)
 
 
 def choose_limit(distances: np.ndarray, refused: float = REFUSED) -> float:
@@ -247,8 +247,9 @@ def choose_limit(distances: np.ndarray, refused: float = REFUSED) -> float:
     return float(np.quantile(distances, 1 - refused, method="higher"))
 
 
-def describe_copies(classifier: Classifier, slices: Sequence[Slice]) -> tuple[np.ndarray, np.ndarray]:
-    """What `Gate.fit` takes, of a copy of each slice changed as another scanner or export might have.
+def describe_copies(classifier: Classifier, slices: Sequence[IndexedSlice]) -> tuple[np.ndarray, np.ndarray]:
+    """What `OodDetector.fit` takes, of a copy of each slice changed as another scanner or
+    export might have.
 
     Each copy has one change: in light, sharpness, compression, pose or framing
     (`brat.evaluation.robustness.CHANGES`, the strongest levels left out).
