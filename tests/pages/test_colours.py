@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import tomllib
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,8 +12,8 @@ from brat.classes import CLASS_COLOURS, CLASSES, OTHER_COLOURS, QUIET_COLOUR
 from brat.figures import charts as figures
 from brat.figures.stability import stability
 from brat.perturb.stability import LEVELS, Stability, Step
+from tests.factories.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 SOURCES = [
     file
     for folder in ("brat", "pages", "benchmarks")

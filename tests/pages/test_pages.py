@@ -5,7 +5,6 @@ import io
 import json
 import shutil
 from html import escape
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,18 +20,10 @@ from brat.io.scan import read_scan
 from brat.model.classifier import Classifier
 from brat.model.preprocess import prepare
 from brat.model.reader import Reader
+from tests.factories.paths import ROOT
+from tests.factories.samples import KNOWN
 
-ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = load_samples()
-# One that the gate lets through: the averaged heads lie near its limit, on either side.
-KNOWN = next(s for s in SAMPLES if s.name == "head-axial-ring")
-
-
-@pytest.fixture(autouse=True)
-def _at_root(monkeypatch):
-    """Pages are started from the root of the project, as `streamlit run app.py` does."""
-    monkeypatch.chdir(ROOT)
-    monkeypatch.syspath_prepend(str(ROOT))
 
 
 @pytest.fixture

@@ -19,9 +19,6 @@ from sqlalchemy.orm import Session
 
 from brat.classes import CLASSES
 from brat.io.scan import Scan, read_scan
-from brat.model.classifier import Prediction
-from brat.model.out_of_distribution import OodResult
-from brat.model.preprocess import frame, to_input
 from brat.model.reader import Reading
 from brat.store import cases
 from brat.store.cases import (
@@ -36,28 +33,11 @@ from brat.store.cases import (
     remove,
     to_csv,
 )
+from tests.factories.paths import ROOT
+from tests.factories.readings import MODEL, NEXT_MODEL, READING, reading_of, scan_of
 
-ROOT = Path(__file__).resolve().parents[2]
-MODEL, NEXT_MODEL = "a" * 64, "b" * 64
 # Long enough to be found nowhere by accident, short enough to lie in one piece.
 NOTE = "qx-planted-note-7391-zw"
-
-
-def scan_of(number: int = 0, gray: np.ndarray | None = None) -> Scan:
-    gray = np.full((80, 64), 7, np.uint8) if gray is None else gray
-    return Scan(gray, gray, "JANE_DOE.png", "PNG, 8-bit gray", "", f"{number:064x}")
-
-
-def reading_of(label: str = "glioma", known: bool = True) -> Reading:
-    probabilities = np.full(4, 0.1, np.float32)
-    probabilities[CLASSES.index(label)] = 0.7
-    prediction = Prediction(probabilities, np.zeros((14, 14, 4), np.float32), np.zeros(1280, np.float32))
-    framed, geometry = frame(scan_of().gray)
-    verdict = OodResult(0.5 if known else 1.5, known, "" if known else "Unlike.")
-    return Reading(prediction, {0.95: (label,)}, verdict, to_input(framed), geometry)
-
-
-READING = reading_of()
 
 
 def files_of(engine) -> list[Path]:
@@ -336,9 +316,9 @@ def test_a_deleted_case_leaves_nothing_in_postgresqls_table(postgresql_engine, p
 
 
 WRITER = """
-import sys
-sys.path.insert(0, {root!r} + "/tests/store")
-from test_cases import *
+from sqlalchemy import create_engine
+from brat.store.cases import keep, prepare
+from tests.factories.readings import MODEL, READING, scan_of
 engine = create_engine({url!r})
 prepare(engine)
 number = 0
@@ -353,7 +333,7 @@ def test_sqlite_survives_being_killed_in_the_middle_of_a_write(tmp_path):
     url = f"sqlite:///{tmp_path / 'cases.db'}"
     committed = -1
     for kill_after in (3, 17):
-        code = WRITER.format(root=str(ROOT), url=url)
+        code = WRITER.format(url=url)
         with subprocess.Popen(
             [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=ROOT
         ) as writer:
