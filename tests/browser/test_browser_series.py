@@ -111,35 +111,37 @@ def test_through_a_stack_without_a_trip_to_the_server(page):
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
-def test_slices_pass_by_without_waiting_and_nothing_moves(page):
+def test_slices_pass_by_without_a_trip_to_the_server_and_nothing_moves(page):
     is_at(page, 3)
-    passed = page.locator(".viewer").evaluate(
+    page.wait_for_timeout(500)
+    sent = len(page.sent)
+    tops = page.locator(".viewer").evaluate(
         """async viewer => {
             const [slider, canvas, ...places] =
                 ["[data-ui=slice]", "canvas.layer", ".stage", ".strip", "[data-ui=flip]", "[data-ui=save]"]
-                .map(one => viewer.querySelector(one));
+                .map(selector => viewer.querySelector(selector));
             const top = viewer.getBoundingClientRect().top;
-            const took = [], tops = [];
-            for (let round = 0; round < 3; round++) {
+            const tops = new Set();
+            // Once more, when every slice has been unpacked.
+            for (let round = 0; round < 2; round++) {
                 for (let index = 0; index <= Number(slider.max); index++) {
                     const start = performance.now();
                     slider.value = index;
                     slider.dispatchEvent(new Event("input"));
                     // Its name changes once it is painted.
                     while (!canvas.ariaLabel.includes(`axial ${index + 1} of`)) {
-                        if (performance.now() - start > 5000) throw new Error(canvas.ariaLabel);
+                        if (performance.now() - start > 30_000) throw new Error(canvas.ariaLabel);
                         await new Promise(resolve => setTimeout(resolve));
                     }
-                    took.push(performance.now() - start);
-                    tops.push(places.map(one => one.getBoundingClientRect().top - top).join(" "));
+                    tops.add(places.map(place => place.getBoundingClientRect().top - top).join(" "));
                 }
             }
-            return {took, tops: [...new Set(tops)]};
+            return [...tops];
         }"""
     )
-    assert len(passed["tops"]) == 1
-    # Milliseconds, on a busy machine; on a quiet one it takes about 10.
-    assert sorted(passed["took"])[len(passed["took"]) // 2] < 50
+    assert len(tops) == 1
+    page.wait_for_timeout(500)
+    assert len(page.sent) == sent
 
 
 def test_a_finger_on_the_strip_turns_slices(page):
