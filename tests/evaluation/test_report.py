@@ -21,8 +21,7 @@ pytest.importorskip("keras", reason="needs the full installation")
 from brat.data.index import FOLDS, fingerprint, read_index
 from brat.evaluation import report as reporting
 from brat.evaluation.crossval import crossval, random_split
-
-HEADER = "name,file,source,label,tumor,group,cluster,fold,near_fold,boxes\n"
+from tests.factories.indexes import HEADER
 
 
 @pytest.fixture(scope="module")
