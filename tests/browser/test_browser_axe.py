@@ -3,6 +3,7 @@
 import pytest
 
 from brat.io.samples import load_samples
+from tests.browser.settling import settle
 from tests.factories.files import volume
 from tests.factories.samples import KNOWN
 
@@ -117,7 +118,7 @@ def fully_open(page, show):
     empty(page)
     show(page)
     page.evaluate("document.querySelectorAll('details:not([open]) > summary').forEach(one => one.click())")
-    page.wait_for_timeout(1500)  # until what fades in is there
+    settle(page)
     return page
 
 
@@ -155,7 +156,7 @@ def test_it_holds_at_twice_the_size(open_page, address, name, how):
     page = fully_open(open_page(address, width, 900 // scale, device_scale_factor=scale), PAGES[name])
     if how == "text":
         page.add_style_tag(content="html {font-size: 200% !important}")
-        page.wait_for_timeout(1000)
+        settle(page)
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     main = page.get_by_test_id("stMain")
     assert main.evaluate("node => node.scrollWidth <= node.clientWidth")

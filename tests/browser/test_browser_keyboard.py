@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.browser.settling import settle
 from tests.factories.samples import KNOWN
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -33,7 +34,7 @@ def test_every_control_is_reached_in_the_order_of_reading_and_seen(open_page, ad
     page.locator("input[type=file]").first.set_input_files(KNOWN.file)
     playwright.expect(page.locator(".answer h2")).to_be_visible()
     playwright.expect(page.locator("canvas.layer")).to_be_visible()
-    page.wait_for_timeout(1500)
+    settle(page)
     reached, unseen = [], []
     for _ in range(60):
         page.keyboard.press("Tab")
@@ -44,14 +45,14 @@ def test_every_control_is_reached_in_the_order_of_reading_and_seen(open_page, ad
         # The help that a mark offers, and the page itself, which can be scrolled.
         if "Help for" in focused["names"] or focused["clip"]["height"] > 2000:
             continue
-        page.wait_for_timeout(300)  # until what fades in is there
+        settle(page, quiet=100)
         clip = {**focused["clip"], "x": max(focused["clip"]["x"], 0), "y": max(focused["clip"]["y"], 0)}
         with_focus = page.screenshot(clip=clip)
         held = page.evaluate_handle(
             "() => {let n = document.activeElement;"
             "while (n.shadowRoot?.activeElement) n = n.shadowRoot.activeElement; n.blur(); return n}"
         )
-        page.wait_for_timeout(300)
+        settle(page, quiet=100)
         if page.screenshot(clip=clip) == with_focus:
             unseen.append(focused["names"])
         # Back to where it was, as by the keyboard.
