@@ -31,7 +31,7 @@ def in_short(metrics: dict) -> None:
         values = (found["after"]["ece"], middle["coverage"], middle["share/1"])
         says = words.calibration(*(entry["value"] for entry in values))
         said.append((words.PROBABILITIES, "calibration", says))
-    if found := metrics.get("gate"):
+    if found := metrics.get("out_of_distribution"):
         images, refused = trust.gate_totals(found)
         says = words.gate(refused / images, images, found["refused"]["value"])
         said.append((words.GATE, "gate", says))
@@ -74,9 +74,9 @@ if "calibration" in metrics:
     st.header(words.DOES_80_MEAN_80, anchor="calibration")
     trust.calibration(metrics["calibration"])
 
-if "gate" in metrics:
+if "out_of_distribution" in metrics:
     st.header(words.DOES_IT_KNOW, anchor="gate")
-    trust.gate(metrics["gate"])
+    trust.gate(metrics["out_of_distribution"])
 
 if "localisation" in made:
     st.header(words.DOES_THE_MAP_POINT, anchor="maps")

@@ -25,8 +25,8 @@ from brat.data.index import (
     split,
     without_near_duplicates,
 )
-from brat.evaluation.metrics import softmax
 from brat.evaluation.readings import Readings, read_slices
+from brat.model.calibration import softmax
 from brat.model.classifier import Classifier
 from brat.training.fit import Recipe, fit, train
 

@@ -112,7 +112,7 @@ def reliability(before: Mapping[str, Sequence], after: Mapping[str, Sequence]) -
     """Reliability diagram: how often readings of a given confidence are right.
 
     Args:
-        before, after: `confidence`, `accuracy` and `count` a bin, see `brat.model.calibration.reliability`;
+        before, after: `confidence`, `accuracy` and `count` a bin, see `brat.evaluation.reliability`;
             None where a bin is empty.
     """
     figure = go.Figure()
@@ -153,7 +153,7 @@ def reliability(before: Mapping[str, Sequence], after: Mapping[str, Sequence]) -
 
 
 def roc(curves: Mapping[str, Mapping], operating_point: tuple[float, float] | None = None) -> go.Figure:
-    """ROC curves, each class against the rest, from `brat.evaluation.report.curves`.
+    """ROC curves, each class against the rest, from `brat.evaluation.results.curves`.
 
     Args:
         curves: class, of `brat.CLASSES` or "tumor" -> its curves.
@@ -174,7 +174,7 @@ def roc(curves: Mapping[str, Mapping], operating_point: tuple[float, float] | No
 def precision_recall(
     curves: Mapping[str, Mapping], operating_point: tuple[float, float] | None = None
 ) -> go.Figure:
-    """Precision-recall curves, each class against the rest, from `brat.evaluation.report.curves`.
+    """Precision-recall curves, each class against the rest, from `brat.evaluation.results.curves`.
 
     Args:
         curves: class, of `brat.CLASSES` or "tumor" -> its curves.
@@ -212,7 +212,8 @@ def coverage(sets: Mapping[str, Mapping[str, Mapping]]) -> go.Figure:
     """How often prediction sets hold the truth, by class, beside what their level promises.
 
     Args:
-        sets: level, such as "0.95" -> `coverage/CLASS` -> an estimate, see `brat.model.calibration.report`.
+        sets: level, such as "0.95" -> `coverage/CLASS` -> an estimate, see
+            `brat.evaluation.reliability.measure_calibration`.
             A class that was not measured is left out.
     """
     figure = go.Figure()

@@ -119,8 +119,8 @@ def read_fold(data_index, classifier, fold):
     The collection's own folds have been made anew since, so the kept ones say what a model has not seen.
     """
     from brat.data.index import read_index
-    from brat.evaluation.metrics import softmax
     from brat.evaluation.readings import read_slices
+    from brat.model.calibration import softmax
 
     rows = {file: row for file, row in kept_readings().items() if row["fold"] == str(fold) and row["label"]}
     slices = [s for s in read_index(data_index) if s.file in rows]
