@@ -5,8 +5,8 @@ import json
 import streamlit as st
 
 from brat.environment import WEIGHTS
-from brat.figures.charts import percent
 from brat.io.samples import load_samples
+from brat.wording import percent
 from pages.parts.configuration import identified
 from pages.words import about as words
 

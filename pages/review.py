@@ -7,12 +7,12 @@ import numpy as np
 import streamlit as st
 
 from brat.classes import CLASS_COLOURS, CLASS_NAMES, CLASSES
-from brat.figures.charts import percent
 from brat.io.samples import load_samples
 from brat.io.scan import Scan, Window, read_scan
 from brat.model.explain import METHODS, MissingPackage, as_png, grad_cam, reference_cam
 from brat.model.reader import REFER_FROM, Reader, Reading
 from brat.perturb.enhance import brightness, clahe
+from brat.wording import percent
 from pages.parts import opened
 from pages.parts.next_scan import show_next
 from pages.parts.opened import back_to_series, open_slice, take_sample, take_upload

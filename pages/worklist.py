@@ -14,11 +14,11 @@ import streamlit as st
 
 from brat.classes import CLASS_NAMES, CLASSES
 from brat.environment import CORES, WEIGHTS
-from brat.figures.charts import percent
 from brat.io.intake import Item, group_into_series
 from brat.model.pool import Readers
 from brat.model.worklist import STATES, Row, Worklist, files_in, records, suspicion
 from brat.reports.spreadsheet import as_csv, as_xlsx
+from brat.wording import percent
 from pages.parts.configuration import setting
 from pages.parts.next_scan import open_row
 from pages.parts.opened import dropped

@@ -9,6 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from brat.classes import CLASS_COLOURS, CLASS_NAMES, CLASSES, OTHER_COLOURS, QUIET_COLOUR
+from brat.wording import percent
 
 NAMES = {**CLASS_NAMES, "tumor": "Tumour"}
 """The classes, and a tumour of whichever class, as they are written for people."""
@@ -97,15 +98,6 @@ def curves(history: Sequence[Mapping[str, float]], quantity: str) -> go.Figure:
         showlegend=True,
     )
     return figure
-
-
-def percent(share: float) -> str:
-    """0.914 -> "91 %"; what would round to all or nothing is said as more or less than that."""
-    if 0.995 <= share < 1:
-        return "> 99 %"
-    if 0 < share < 0.005:
-        return "< 1 %"
-    return f"{share:.0%}".replace("%", " %")
 
 
 def reliability(before: Mapping[str, Sequence], after: Mapping[str, Sequence]) -> go.Figure:

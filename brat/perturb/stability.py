@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from brat.classes import CLASS_NAMES
-from brat.figures.charts import percent
 from brat.model.reader import Reader
 from brat.perturb.changes import CHANGES
+from brat.wording import percent
 
 LEVELS: dict[str, tuple[float, ...]] = {
     "CLAHE": (1, 2, 4),

@@ -23,10 +23,10 @@ import numpy as np
 from PIL import Image
 
 from brat.classes import CLASS_COLOURS, CLASS_NAMES
-from brat.figures.charts import percent
 from brat.io.scan import Scan
 from brat.model.explain import blend, colourise, grad_cam, onto_scan
 from brat.model.reader import REFER_FROM, Reading
+from brat.wording import percent
 
 LEVEL = 0.95
 """Of the prediction set that is printed."""
