@@ -336,7 +336,7 @@ def _augment(options: argparse.Namespace) -> int:
 
     from brat.io.scan import read_scan
     from brat.model.preprocess import frame
-    from brat.perturb.enhance import augmentation_sheet
+    from brat.training.augmentation import augmentation_sheet
 
     framed, _ = frame(read_scan(options.image).gray)
     Image.fromarray(augmentation_sheet(framed, seed=options.seed)).save(options.out)

@@ -114,8 +114,6 @@ class Stability:
 def measure(reader: Reader, gray: np.ndarray) -> Stability:
     """Read a scan as it is and after every change, the usual way.
 
-    The first call imports albumentations, which takes over a second.
-
     Args:
         gray: uint8 (height, width), as in `brat.io.scan.Scan`.
     """
