@@ -16,19 +16,14 @@ import numpy as np
 
 from brat.classes import CLASSES
 from brat.data.index import IndexedSlice, fingerprint, read_index
+from brat.data.sources import source_for
 from brat.evaluation.localisation import localisation
 from brat.evaluation.metrics import NO_TUMOR, classification, detection, mean, with_intervals
 from brat.evaluation.readings import Readings, read_slices
 from brat.model.calibration import softmax
 from brat.model.classifier import Classifier
 
-SAME_SOURCE = "br35h"
-"""The source that has slices with and without a tumour, so that recognising the source does not help."""
-
 TUMORS = CLASSES[:NO_TUMOR]
-
-THREE_TUMORS = "figshare"
-"""The source of the three tumours only, on which most published figures with a split by patient are given."""
 
 
 def evaluate(data: str | Path, weights: str | Path, fold: int) -> dict:
@@ -137,13 +132,14 @@ def protocols(readings: Readings, probabilities: np.ndarray) -> dict[str, dict]:
         ),
         "same_source": (
             "Tumour or none, one source",
-            f"Slices of {SAME_SOURCE} with and without a tumour: recognising the scanner does not help here.",
+            f"Slices of {source_for('same_source')} with and without a tumour: "
+            "recognising the scanner does not help here.",
             lambda: same_source([slices[row] for row in one_source], probabilities[one_source]),
             len({slices[row].tumor for row in one_source}) == 2,
         ),
         "three_tumors": (
             "Three tumours, one source",
-            f"Slices of {THREE_TUMORS}, the answer taken among the three tumours only.",
+            f"Slices of {source_for('three_tumors')}, the answer taken among the three tumours only.",
             lambda: three_tumors([slices[row] for row in tumors], probabilities[tumors]),
             len(tumors) > 0,
         ),
@@ -190,12 +186,14 @@ def three_tumors(slices: Sequence[IndexedSlice], probabilities: np.ndarray) -> d
 
 def same_source_rows(slices: Sequence[IndexedSlice]) -> np.ndarray:
     """int (k,): which slices the protocol of tumour against none is about."""
-    return _rows(slices, lambda s: s.source == SAME_SOURCE)
+    source = source_for("same_source")
+    return _rows(slices, lambda s: s.source == source)
 
 
 def three_tumors_rows(slices: Sequence[IndexedSlice]) -> np.ndarray:
     """int (k,): which slices the protocol of the three tumours is about."""
-    return _rows(slices, lambda s: s.source == THREE_TUMORS and s.label in TUMORS)
+    source = source_for("three_tumors")
+    return _rows(slices, lambda s: s.source == source and s.label in TUMORS)
 
 
 def _rows(slices: Sequence[IndexedSlice], wanted: Callable[[IndexedSlice], bool]) -> np.ndarray:

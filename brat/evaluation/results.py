@@ -27,6 +27,7 @@ from brat.data.index import (
     without_near_duplicates,
 )
 from brat.data.near_duplicates import near_duplicate_share
+from brat.data.sources import source_for
 from brat.evaluation import robustness
 from brat.evaluation.crossval import deal_at_random, pooled, write_out_of_fold
 from brat.evaluation.fit_calibration import fit_calibration, fit_temperature
@@ -151,7 +152,8 @@ def _random_split(parts: Split, dealt: Readings, unseen: Readings, unseen_probab
     seen = [s.path for s in (*parts.train, *parts.validation)]
     return {
         "title": "As in the original work: a random split",
-        "what": "A random tenth of the sartaj names, whatever their patients; the rest is trained on.",
+        "what": f"A random tenth of the {source_for('random_split')} names, whatever their patients; "
+        "the rest is trained on.",
         "twins": near_duplicate_share([s.path for s in parts.test], seen),
         **four_classes(parts.test, softmax(dealt.logits)),
         "same_slices_leak_free": four_classes(parts.test, leak_free),
