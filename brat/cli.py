@@ -15,9 +15,6 @@ from pathlib import Path
 from brat.classes import CLASS_NAMES, CLASSES
 from brat.environment import WEIGHTS
 
-SET_LEVEL = 0.95
-"""Share of slices whose prediction set, as printed, is to hold the truth."""
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status: 0, 1 where something could not be read, 2 for misuse."""
@@ -253,6 +250,8 @@ def _read_slices(reader, path: str, overlays: Path | None) -> Iterator[dict]:
 
 def _record(reader, scan, path: str, overlays: Path | None, begun: float) -> dict:
     """Args: begun: by `time.perf_counter`, when the scan was about to be decoded."""
+    from brat.model.calibration import DEFAULT_LEVEL
+
     reading = reader.read(scan.gray)
     seconds = time.perf_counter() - begun
     if overlays:
@@ -261,7 +260,7 @@ def _record(reader, scan, path: str, overlays: Path | None, begun: float) -> dic
     return {
         "label": reading.prediction.label,
         "probabilities": reading.prediction.by_class(),
-        "prediction_set": list(reading.sets[SET_LEVEL]) if reading.sets else None,
+        "prediction_set": list(reading.sets[DEFAULT_LEVEL]) if reading.sets else None,
         "in_distribution": result.in_distribution if result else None,
         "gate_score": round(result.score, 3) if result else None,
         "seconds": round(seconds, 4),

@@ -6,6 +6,7 @@ from pathlib import Path
 import streamlit as st
 
 from brat.environment import WEIGHTS
+from brat.model.calibration import DEFAULT_LEVEL
 from pages.parts import protocols, trust
 from pages.words import model as words
 
@@ -27,7 +28,7 @@ def in_short(metrics: dict) -> None:
         (words.SOURCES, "sources", protocols.uneven_sources(made["four_classes"]["by_site"])),
     ]
     if found := metrics.get("calibration"):
-        middle = found["sets"]["0.95"]
+        middle = found["sets"][str(DEFAULT_LEVEL)]
         values = (found["after"]["ece"], middle["coverage"], middle["share/1"])
         says = words.calibration(*(entry["value"] for entry in values))
         said.append((words.PROBABILITIES, "calibration", says))
