@@ -1,7 +1,7 @@
 """The public collections that this project was trained on and measured with, in one table.
 
-A collection without an entry works too: it counts as one site, and no protocol that is bound to a collection is
-measured on it.
+A collection without an entry works too: it counts as one site, and no protocol that is bound to a collection
+is measured on it.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from pathlib import PurePosixPath
 from typing import Literal
 
 Protocol = Literal["same_source", "three_tumors", "random_split"]
-"""Protocols that are measured on one collection alone: tumour or none within one source; the three tumours; the
-random split of the original work."""
+"""Protocols that are measured on one collection alone: tumour or none within one source; the three tumours;
+the random split of the original work."""
 
 
 @dataclass(frozen=True)
