@@ -2,7 +2,6 @@
 
 import csv
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -161,21 +160,6 @@ def test_reported_accuracy_is_that_of_the_kept_readings():
     four = metrics["protocols"]["four_classes"]
     assert four["slices"] == len(known)
     assert four["metrics"]["accuracy"]["value"] == pytest.approx(np.mean(right), abs=1e-6)
-
-
-def test_serving_does_not_import_tensorflow():
-    """Nor anything else that is slow to import and not needed for a reading."""
-    code = (
-        "import sys; from brat import cli; from brat.io import samples, scan as scans;"
-        "from brat.model import classifier, explain, preprocess;"
-        "s = samples.load_samples()[0];"
-        "classifier.Classifier().predict(preprocess.prepare(scans.read_scan(s.file).gray)[0]);"
-        "print(*sorted({m.split('.')[0] for m in sys.modules}))"
-    )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    loaded = set(result.stdout.split())
-    assert "brat" in loaded
-    assert not loaded & {"tensorflow", "keras", "albumentations", "sklearn", "scipy", "plotly", "streamlit"}
 
 
 def keep_held_out(folder: Path) -> None:
