@@ -5,8 +5,9 @@ import json
 import streamlit as st
 
 from brat.environment import WEIGHTS
-from brat.figures.charts import percent
 from brat.io.samples import load_samples
+from brat.model.calibration import DEFAULT_LEVEL
+from brat.wording import percent
 from pages.parts.configuration import identified
 from pages.words import about as words
 
@@ -24,7 +25,7 @@ def estimate(entry: dict) -> str:
 right = estimate(metrics["protocols"]["four_classes"]["metrics"]["accuracy"])
 covered = ""
 if "calibration" in metrics:
-    covered = words.covered(estimate(metrics["calibration"]["sets"]["0.95"]["coverage"]))
+    covered = words.covered(estimate(metrics["calibration"]["sets"][str(DEFAULT_LEVEL)]["coverage"]))
 
 st.title(words.TITLE, anchor=False)
 st.warning(words.WARNING)

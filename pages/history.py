@@ -9,9 +9,9 @@ from sqlalchemy import Engine
 from brat.classes import CLASS_NAMES, CLASSES
 from brat.figures import charts as figures
 from brat.figures.agreement import over_time
-from brat.figures.charts import percent
 from brat.store.agreement import Agreement, agreement, agreement_by
 from brat.store.cases import Case, StoreError, choices, find, picture_of, remove, to_csv
+from brat.wording import percent
 from pages.parts.exhibits import figure, table
 from pages.parts.store import is_on, store
 from pages.words import history as words

@@ -6,6 +6,7 @@ from pathlib import Path
 import streamlit as st
 
 from brat.environment import WEIGHTS
+from brat.model.calibration import DEFAULT_LEVEL
 from pages.parts import protocols, trust
 from pages.words import model as words
 
@@ -27,11 +28,11 @@ def in_short(metrics: dict) -> None:
         (words.SOURCES, "sources", protocols.uneven_sources(made["four_classes"]["by_site"])),
     ]
     if found := metrics.get("calibration"):
-        middle = found["sets"]["0.95"]
+        middle = found["sets"][str(DEFAULT_LEVEL)]
         values = (found["after"]["ece"], middle["coverage"], middle["share/1"])
         says = words.calibration(*(entry["value"] for entry in values))
         said.append((words.PROBABILITIES, "calibration", says))
-    if found := metrics.get("gate"):
+    if found := metrics.get("out_of_distribution"):
         images, refused = trust.gate_totals(found)
         says = words.gate(refused / images, images, found["refused"]["value"])
         said.append((words.GATE, "gate", says))
@@ -74,9 +75,9 @@ if "calibration" in metrics:
     st.header(words.DOES_80_MEAN_80, anchor="calibration")
     trust.calibration(metrics["calibration"])
 
-if "gate" in metrics:
+if "out_of_distribution" in metrics:
     st.header(words.DOES_IT_KNOW, anchor="gate")
-    trust.gate(metrics["gate"])
+    trust.gate(metrics["out_of_distribution"])
 
 if "localisation" in made:
     st.header(words.DOES_THE_MAP_POINT, anchor="maps")

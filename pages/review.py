@@ -7,12 +7,13 @@ import numpy as np
 import streamlit as st
 
 from brat.classes import CLASS_COLOURS, CLASS_NAMES, CLASSES
-from brat.figures.charts import percent
 from brat.io.samples import load_samples
 from brat.io.scan import Scan, Window, read_scan
+from brat.model.calibration import DEFAULT_LEVEL
 from brat.model.explain import METHODS, MissingPackage, as_png, grad_cam, reference_cam
 from brat.model.reader import REFER_FROM, Reader, Reading
 from brat.perturb.enhance import brightness, clahe
+from brat.wording import percent
 from pages.parts import opened
 from pages.parts.next_scan import show_next
 from pages.parts.opened import back_to_series, open_slice, take_sample, take_upload
@@ -141,7 +142,7 @@ def show_doubt(uploaded: Reading, enhanced: Reading | None) -> None:
         st.segmented_control(
             words.CERTAINTY,
             list(shown.sets),
-            default=0.95,
+            default=DEFAULT_LEVEL,
             required=True,
             format_func=percent,
             key="level",
@@ -173,7 +174,7 @@ def bars(readings: Mapping[str, Mapping[str, float]]) -> str:
 
 def show_set(shown: Reading) -> None:
     """The classes that the scan may be, at a level of the reader's choice."""
-    level = st.session_state.get("level", 0.95)
+    level = st.session_state.get("level", DEFAULT_LEVEL)
     inside = shown.sets[level]
     st.markdown(words.in_set(percent(level), names(inside) if inside else words.NO_CLASS))
     if len(inside) == 0 or len(inside) >= REFER_FROM:

@@ -14,11 +14,12 @@ import streamlit as st
 
 from brat.classes import CLASS_NAMES, CLASSES
 from brat.environment import CORES, WEIGHTS
-from brat.figures.charts import percent
 from brat.io.intake import Item, group_into_series
+from brat.model.calibration import DEFAULT_LEVEL
 from brat.model.pool import Readers
 from brat.model.worklist import STATES, Row, Worklist, files_in, records, suspicion
 from brat.reports.spreadsheet import as_csv, as_xlsx
+from brat.wording import percent
 from pages.parts.configuration import setting
 from pages.parts.next_scan import open_row
 from pages.parts.opened import dropped
@@ -28,9 +29,6 @@ from pages.words.verdict import VERDICTS
 
 if TYPE_CHECKING:
     from brat.store.cases import Case
-
-LEVEL = 0.95
-"""Of the prediction set that is shown."""
 
 HEIGHT = 48
 """Of a row, in pixels."""
@@ -42,7 +40,7 @@ ORDERS: dict[str, Callable[[Row], tuple]] = {
     "suspicion": suspicion,
     "doubt": lambda row: (
         STATES.index(row.state),
-        -len((row.sets or {}).get(LEVEL, ())),
+        -len((row.sets or {}).get(DEFAULT_LEVEL, ())),
         max(row.shares, default=0),
         row.number,
     ),
@@ -242,7 +240,7 @@ def as_table(rows: Sequence[Row], kept: dict[str, Case] | None) -> pd.DataFrame:
 def set_of(row: Row) -> str:
     if row.state != "known" or not row.sets:
         return words.NOT_SAID
-    return ", ".join(CLASS_NAMES[name].lower() for name in row.sets[LEVEL]) or words.NO_CLASS
+    return ", ".join(CLASS_NAMES[name].lower() for name in row.sets[DEFAULT_LEVEL]) or words.NO_CLASS
 
 
 def gate_of(row: Row) -> str:

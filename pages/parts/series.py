@@ -10,6 +10,7 @@ import streamlit as st
 from brat.classes import CLASS_NAMES, CLASSES
 from brat.io.scan import Scan, UnreadableScan
 from brat.io.series import Series, Stack
+from brat.model.calibration import DEFAULT_LEVEL
 from brat.model.explain import as_png, grad_cam
 from brat.model.pool import Readers
 from brat.model.preprocess import Geometry
@@ -18,9 +19,6 @@ from pages.parts.kept import keep, start_at
 from pages.parts.windows import choose_window
 from pages.viewer import ViewerSlice, stack_viewer
 from pages.words import series as words
-
-LEVEL = 0.95
-"""Of the prediction set that is shown."""
 
 STRETCHED = 1.5
 """How many times as wide one way as the other a view's voxels must be for the page to say so."""
@@ -153,7 +151,7 @@ def shown(scan: Scan | None, read: SliceReading, size: tuple[int, int] = (256, 2
         maps={label: grad_cam(prediction, label) for label in CLASSES},
         label=prediction.label,
         answer=words.answer(prediction.label, prediction.confidence),
-        doubt=words.doubt(LEVEL, (read.sets or {}).get(LEVEL), ood and ood.score),
+        doubt=words.doubt(DEFAULT_LEVEL, (read.sets or {}).get(DEFAULT_LEVEL), ood and ood.score),
     )
 
 

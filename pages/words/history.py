@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from brat.classes import CLASS_NAMES
-from brat.figures.charts import percent
+from brat.wording import percent
 from pages.words.exhibits import share
 
 TITLE = "History"

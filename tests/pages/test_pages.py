@@ -14,12 +14,12 @@ from streamlit.testing.v1 import AppTest
 
 from brat.classes import CLASS_COLOURS, CLASS_NAMES
 from brat.environment import WEIGHTS
-from brat.figures.charts import percent
 from brat.io.samples import load_samples
 from brat.io.scan import read_scan
 from brat.model.classifier import Classifier
 from brat.model.preprocess import prepare
 from brat.model.reader import Reader
+from brat.wording import percent
 from tests.factories.paths import ROOT
 from tests.factories.samples import KNOWN
 
@@ -251,7 +251,7 @@ def test_model_page_of_one_fold(model_page):
     """What `brat evaluate` writes has none of the rest."""
 
     def reduce(metrics):
-        for name in ("gate", "curves", "calibration", "robustness", "maps", "audit"):
+        for name in ("out_of_distribution", "curves", "calibration", "robustness", "maps", "audit"):
             metrics.pop(name, None)
         metrics["folds"] = [2]
         metrics["protocols"] = {"four_classes": metrics["protocols"]["four_classes"]}
@@ -327,7 +327,9 @@ def test_model_page_offers_every_number(model_page):
     for file in ("coverage.csv", "prediction-sets.csv"):
         for r in rows.pop(file):
             assert as_estimate(r) == sets[f"{r['level']:g}"][r["measure"]]
-    assert rows.pop("gate.csv") == [{"kind": kind, **o} for kind, o in metrics["gate"]["others"].items()]
+    assert rows.pop("gate.csv") == [
+        {"kind": kind, **o} for kind, o in metrics["out_of_distribution"]["others"].items()
+    ]
     for r in rows.pop("maps.csv"):
         assert as_estimate(r) == metrics["maps"]["methods"][r["method"]][r["measure"]]
     for r in rows.pop("robustness.csv"):
