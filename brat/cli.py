@@ -6,21 +6,32 @@ Each command imports what it needs when it runs, so that `brat predict` starts w
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
+import runpy
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from brat.classes import CLASS_NAMES, CLASSES
-from brat.environment import WEIGHTS
+from brat.environment import ROOT, WEIGHTS, missing_package
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status: 0, 1 where something could not be read, 2 for misuse."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options, further = parser.parse_known_args(arguments)
+    if further and options.run is not _app:
+        parser.error(f"unrecognized arguments: {' '.join(further)}")
+    options.further = further
     try:
         return options.run(options)
+    except ModuleNotFoundError as error:
+        if not (advice := missing_package(error.name or "")):
+            raise
+        print(f"brat: {advice}", file=sys.stderr)
+        return 2
     except (ValueError, OSError, RuntimeError) as error:
         print(f"brat: {error}", file=sys.stderr)
         return 2
@@ -46,6 +57,9 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--json", action="store_true", help="one JSON object a line on standard output")
     predict.add_argument("--cam", metavar="DIR", help="write the overlay of each scan there as PNG")
     predict.add_argument("--weights", default=WEIGHTS, metavar="DIR", help="folder of the model")
+
+    app = commands.add_parser("app", help="start the app; further options are Streamlit's")
+    app.set_defaults(run=_app)
 
     train = commands.add_parser("train", help="train a model")
     train.set_defaults(run=_train)
@@ -291,6 +305,17 @@ def _print_table(rows: list[dict]) -> None:
         shares = "  ".join(f"{share:>15.1%}" for share in row["probabilities"].values())
         note = "" if row["in_distribution"] in (True, None) else "  not like the slices that the model knows"
         print(f"{scan:{width}}  {CLASS_NAMES[row['label']]:16}  {shares}{note}")
+
+
+def _app(options: argparse.Namespace) -> int:
+    """Becomes `streamlit run`, which ends the process itself."""
+    if not importlib.util.find_spec("streamlit"):
+        raise ModuleNotFoundError(name="streamlit")
+    # Streamlit takes the last of several values, so that another address may be given.
+    address = ["--server.address", "127.0.0.1"]
+    sys.argv = ["streamlit", "run", str(ROOT / "app.py"), *address, *options.further]
+    runpy.run_module("streamlit", run_name="__main__")
+    return 0
 
 
 def _train(options: argparse.Namespace) -> int:
