@@ -8,11 +8,10 @@ from brat.environment import WEIGHTS
 from brat.figures.charts import percent
 from brat.io.samples import load_samples
 from pages.parts.configuration import identified
+from pages.parts.navigation import require_entry
 from pages.words import about as words
 
-# The first visitor of a fresh server who comes by this page's own address gets here past app.py.
-if "entered" not in st.session_state:
-    st.switch_page("app.py")
+require_entry()
 
 metrics = json.loads((WEIGHTS / "metrics.json").read_text())
 

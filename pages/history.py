@@ -12,7 +12,8 @@ from brat.figures.agreement import over_time
 from brat.figures.charts import percent
 from brat.store.agreement import Agreement, agreement, agreement_by
 from brat.store.cases import Case, StoreError, choices, find, picture_of, remove, to_csv
-from pages.parts.exhibits import figure, table
+from pages.parts.captioned_figures import figure, table
+from pages.parts.navigation import require_entry
 from pages.parts.store import is_on, store
 from pages.words import history as words
 from pages.words.verdict import VERDICTS
@@ -221,9 +222,7 @@ def show(engine: Engine) -> None:
     show_agreement(cases)
 
 
-# The first visitor of a fresh server who comes by this page's own address gets here past app.py.
-if "entered" not in st.session_state:
-    st.switch_page("app.py")
+require_entry()
 
 st.title(words.TITLE, anchor=False)
 if is_on():

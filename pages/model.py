@@ -7,6 +7,7 @@ import streamlit as st
 
 from brat.environment import WEIGHTS
 from pages.parts import protocols, trust
+from pages.parts.navigation import require_entry
 from pages.words import model as words
 
 
@@ -45,9 +46,7 @@ def in_short(metrics: dict) -> None:
     st.markdown("\n".join(f"- [{title}](#{anchor}): {says}" for title, anchor, says in said))
 
 
-# The first visitor of a fresh server who comes by this page's own address gets here past app.py.
-if "entered" not in st.session_state:
-    st.switch_page("app.py")
+require_entry()
 
 metrics = loaded("metrics.json")
 card = loaded("model_card.json")

@@ -13,9 +13,10 @@ from brat.io.scan import Scan, Window, read_scan
 from brat.model.explain import METHODS, MissingPackage, as_png, grad_cam, reference_cam
 from brat.model.reader import REFER_FROM, Reader, Reading
 from brat.perturb.enhance import brightness, clahe
-from pages.parts import opened
+from pages.parts import open_scan
+from pages.parts.navigation import require_entry
 from pages.parts.next_scan import show_next
-from pages.parts.opened import back_to_series, open_slice, take_sample, take_upload
+from pages.parts.open_scan import back_to_series, open_slice, take_sample, take_upload
 from pages.parts.reports import show_downloads
 from pages.parts.series import show_series
 from pages.parts.stability import show_stability
@@ -275,6 +276,7 @@ def show_preview(scan: Scan, settings: Settings) -> None:
     st.image(as_png(changed(scan.digest, scan.gray, *settings)), width="stretch", alt=alt)
 
 
+require_entry()
 st.html(
     """<style>
     .answer {border-left: .5rem solid; padding: .1rem 0 .1rem 1rem}
@@ -301,7 +303,7 @@ st.html(
     </style>"""
 )
 
-opened.start()
+open_scan.start()
 # Dropped here, more than one: a list's matter.
 if st.session_state.get("handed_over"):
     st.switch_page("pages/worklist.py")
@@ -315,9 +317,9 @@ if is_empty:
 st.file_uploader(
     words.UPLOAD,
     accept_multiple_files=True,
-    key=opened.upload_key(),
+    key=open_scan.upload_key(),
     on_change=take_upload,
-    args=(opened.upload_key(),),
+    args=(open_scan.upload_key(),),
 )
 if st.session_state.problem:
     still = "" if is_empty else words.still_that_of((scan or series).name)

@@ -20,8 +20,9 @@ from brat.model.pool import Readers
 from brat.model.worklist import STATES, Row, Worklist, files_in, records, suspicion
 from brat.reports.spreadsheet import as_csv, as_xlsx
 from pages.parts.configuration import setting
+from pages.parts.navigation import require_entry
 from pages.parts.next_scan import open_row
-from pages.parts.opened import dropped
+from pages.parts.open_scan import dropped
 from pages.parts.store import is_on, store
 from pages.words import worklist as words
 from pages.words.verdict import VERDICTS
@@ -67,7 +68,7 @@ BY_HEADING = {
 
 
 @st.cache_resource(show_spinner=False)
-def crew() -> tuple[Readers, ThreadPoolExecutor]:
+def shared_readers() -> tuple[Readers, ThreadPoolExecutor]:
     """One pool for the lists of all visitors, as there are no more cores for more of them."""
     return Readers(), ThreadPoolExecutor(CORES, thread_name_prefix="worklist")
 
@@ -84,7 +85,7 @@ def present(_work: Worklist) -> Worklist:
 
 @st.cache_data(show_spinner=False)
 def model(modified: float) -> str:
-    return crew()[0]().classifier.digest
+    return shared_readers()[0]().classifier.digest
 
 
 def take_upload(work: Worklist, key: str) -> None:
@@ -395,13 +396,11 @@ def empty(work: Worklist) -> None:
         st.session_state.pop(name, None)
 
 
-# The first visitor of a fresh server who comes by this page's own address gets here past app.py.
-if "entered" not in st.session_state:
-    st.switch_page("app.py")
+require_entry()
 
 state = st.session_state
 if "worklist" not in state:
-    state.worklist = Worklist(*crew())
+    state.worklist = Worklist(*shared_readers())
 work = present(state.worklist)
 # Dropped in Review, more than one.
 if items := state.pop("handed_over", None):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from brat.model.worklist import Row, Worklist
-from pages.parts.opened import open_item
+from pages.parts.open_scan import open_item
 from pages.words import worklist as words
 
 

@@ -14,10 +14,10 @@ import streamlit as st
 from brat.classes import CLASSES
 from brat.figures import charts as figures
 from brat.figures.charts import NAMES
-from pages.parts import tables
-from pages.parts.exhibits import figure, numbers, table
+from pages.parts import metrics_tables
+from pages.parts.captioned_figures import figure, numbers, table
 from pages.words import protocols as words
-from pages.words.exhibits import decimal, estimate, share
+from pages.words.numbers import decimal, estimate, share
 
 PROTOCOLS = {
     "four_classes": CLASSES,
@@ -128,7 +128,7 @@ def side_by_side(protocols: Mapping) -> None:
         f'<div class="room"><table class="protocols"><caption>{words.TABLE}</caption>'
         f"<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
-    numbers("protocols", words.TWIN_IS, tables.protocols(made))
+    numbers("protocols", words.TWIN_IS, metrics_tables.protocols(made))
 
 
 def why_random_is_higher(protocols: Mapping) -> None:
@@ -144,7 +144,7 @@ def why_random_is_higher(protocols: Mapping) -> None:
 
 def worst_confusion(entry: Mapping) -> str:
     """The commonest error, as a share of the slices that it can befall."""
-    rows = tables.confusion(entry["metrics"])
+    rows = metrics_tables.confusion(entry["metrics"])
     totals = rows.groupby("is")["value"].sum()
     wrong = rows[rows["is"] != rows["read_as"]].assign(share=lambda r: r["value"] / r["is"].map(totals))
     worst = wrong.sort_values("share").iloc[-1]
@@ -191,7 +191,7 @@ def show_matrix(name: str, entry: Mapping, classes: Sequence[str]) -> None:
         f"confusion-{name}",
         words.matrix(name),
         f"{words.ROWS_AND_COLUMNS} {worst_confusion(entry)}",
-        tables.confusion(entry["metrics"]),
+        metrics_tables.confusion(entry["metrics"]),
     )
 
 
@@ -204,7 +204,7 @@ def show_measures(name: str, entry: Mapping, classes: Sequence[str]) -> None:
             {title: [write(key, found[key])] for key, title in words.MEASURES.items() if key in found}
         )
         shown.index = [words.IN_THE_APP]
-        table(shown, f"measures-{name}", says, tables.protocols({name: entry}))
+        table(shown, f"measures-{name}", says, metrics_tables.protocols({name: entry}))
         return
     shown = pd.DataFrame(
         {
@@ -213,7 +213,7 @@ def show_measures(name: str, entry: Mapping, classes: Sequence[str]) -> None:
         },
         index=[NAMES[c] for c in classes],
     )
-    table(shown, f"classes-{name}", says, tables.of_classes(found, words.OF_CLASSES))
+    table(shown, f"classes-{name}", says, metrics_tables.of_classes(found, words.OF_CLASSES))
 
 
 def curves_of(metrics: Mapping, name: str) -> tuple[Mapping, Mapping | None]:
@@ -240,7 +240,7 @@ def show_curves(name: str, made: Mapping, operating: Mapping | None, found: Mapp
             f"roc-{name}",
             words.ROC,
             words.area(auc, said[0]),
-            tables.curves(made, "roc", "false_positive_rate", "sensitivity"),
+            metrics_tables.curves(made, "roc", "false_positive_rate", "sensitivity"),
         )
     with right:
         figure(
@@ -248,7 +248,7 @@ def show_curves(name: str, made: Mapping, operating: Mapping | None, found: Mapp
             f"precision-recall-{name}",
             words.PRECISION_RECALL,
             words.average_precision(precision, said[1]),
-            tables.curves(made, "precision_recall", "recall", "precision"),
+            metrics_tables.curves(made, "precision_recall", "recall", "precision"),
         )
 
 
@@ -261,13 +261,13 @@ def by_source(entry: Mapping) -> None:
             "sources",
             words.SOURCES,
             uneven_sources(entry["by_site"]),
-            tables.sites(entry["by_site"]),
+            metrics_tables.sites(entry["by_site"]),
         )
 
 
 def uneven_sources(by_site: Mapping) -> str:
     """How much a class's sensitivity depends on the source; first where a source gives its class away."""
-    rows = tables.sites(by_site)
+    rows = metrics_tables.sites(by_site)
     for site, labels in by_site.items():
         name = next(iter(labels))
         elsewhere = rows[(rows["class"] == name) & (rows["source"] != site)]

@@ -14,7 +14,7 @@ from brat.model.explain import as_png, grad_cam
 from brat.model.pool import Readers
 from brat.model.preprocess import Geometry
 from brat.model.series_reading import SeriesReading, SliceReading, read_stack
-from pages.parts.kept import keep, start_at
+from pages.parts.widget_memory import remember, restore
 from pages.parts.windows import choose_window
 from pages.viewer import ViewerSlice, stack_viewer
 from pages.words import series as words
@@ -92,15 +92,15 @@ def choose_view(series: Series) -> tuple[str, int]:
     """Which plane, and which volume from 0, where there are several."""
     plane, volume = f"plane-{series.digest}", f"volume-{series.digest}"
     if len(series.planes) > 1:
-        start_at(plane, series.planes[0])
+        restore(plane, series.planes[0])
         st.segmented_control(
             words.PLANE, series.planes, required=True, format_func=words.PLANES.get, key=plane
         )
-        keep(plane)
+        remember(plane)
     if series.volumes > 1:
-        start_at(volume, 1)
+        restore(volume, 1)
         st.number_input(words.VOLUME, 1, series.volumes, key=volume, width=160)
-        keep(volume)
+        remember(volume)
     return st.session_state.get(plane, series.planes[0]), st.session_state.get(volume, 1) - 1
 
 
@@ -173,7 +173,7 @@ def show_numbers(read: SeriesReading) -> None:
     # Tables are loaded once somebody wants one.
     import pandas as pd
 
-    from pages.parts.exhibits import numbers
+    from pages.parts.captioned_figures import numbers
 
     rows = pd.DataFrame(
         {

@@ -16,10 +16,10 @@ from brat.io.samples import load_samples
 from brat.io.scan import read_scan
 from brat.model.explain import blend, grad_cam, onto_scan
 from brat.model.reader import Reader
-from pages.parts import tables
-from pages.parts.exhibits import chart, figure, numbers, table
+from pages.parts import metrics_tables
+from pages.parts.captioned_figures import chart, figure, numbers, table
 from pages.words import trust as words
-from pages.words.exhibits import estimate, share
+from pages.words.numbers import estimate, share
 
 MATTERS = 0.03
 """A change that costs less accuracy than this is shown on demand only."""
@@ -38,10 +38,10 @@ def calibration(found: Mapping) -> None:
             "reliability",
             words.RELIABILITY,
             words.surest(bins),
-            tables.reliability(found),
+            metrics_tables.reliability(found),
         )
     with right:
-        rows = tables.prediction_sets(sets)
+        rows = metrics_tables.prediction_sets(sets)
         of_class = rows[rows["measure"].str.startswith("coverage/")].dropna()
         below = of_class.assign(gap=of_class["value"] - of_class["level"]).sort_values("gap").iloc[0]
         figure(
@@ -85,7 +85,7 @@ def gate(found: Mapping) -> None:
         index=[kind[0].upper() + kind[1:] for kind in found["others"]],
     )
     with st.expander(words.all_kinds(len(found["others"]))):
-        table(shown, "gate", words.BY_KIND, tables.gate(found))
+        table(shown, "gate", words.BY_KIND, metrics_tables.gate(found))
 
 
 def gate_totals(found: Mapping) -> tuple[int, int]:
@@ -110,7 +110,7 @@ def map_quality(place: Mapping, maps: Mapping | None) -> None:
     )
     points = {method: entry["pointing"]["value"] for method, entry in methods.items()}
     best = [method for method, value in points.items() if value == max(points.values())]
-    table(shown, "maps", words.best_map(best), tables.maps(maps))
+    table(shown, "maps", words.best_map(best), metrics_tables.maps(maps))
 
 
 @st.cache_data(show_spinner=words.READING_SAMPLES)
@@ -170,18 +170,18 @@ def robustness(found: Mapping) -> None:
         with st.expander(words.cost_little(light)):
             draw(light)
     costs = {name: lost[name] for name in names}
-    numbers("robustness", words.lost(costs), tables.robustness(found))
+    numbers("robustness", words.lost(costs), metrics_tables.robustness(found))
 
 
 def unchanged_accuracy(found: Mapping) -> float:
     """Of the slices as they are: a step of 0 changes nothing, whatever is changed."""
-    rows = tables.robustness(found)
+    rows = metrics_tables.robustness(found)
     return rows.loc[rows["level"] == 0, "value"].iloc[0]
 
 
 def worst_change(found: Mapping) -> str:
     """The change that costs most accuracy."""
-    rows = tables.robustness(found)
+    rows = metrics_tables.robustness(found)
     worst = rows.sort_values("value").iloc[0]
     return words.worst_change(worst["change"], worst["level"], unchanged_accuracy(found) - worst["value"])
 
@@ -190,7 +190,7 @@ def audit(found: Mapping) -> None:
     """How like each other the images are, and what stands on both sides of the usual split."""
     st.markdown(words.audit(found["names"], found["images"], leaks(found)))
     near = found["nearest"]
-    rows = tables.nearest(near)
+    rows = metrics_tables.nearest(near)
     twins = rows.loc[(rows["from"] + rows["to"]) / 2 > near["threshold"], "images"].sum()
     figure(
         figures.nearest_neighbours(near),
@@ -209,7 +209,7 @@ def audit(found: Mapping) -> None:
                 ),
                 f"twins-{title}",
                 words.twins_between(title if title in found["splits"] else None),
-                tables.twins(matrix),
+                metrics_tables.twins(matrix),
             )
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import streamlit as st
 
 from brat.io.scan import Window
-from pages.parts.kept import keep, start_at
+from pages.parts.widget_memory import remember, restore
 from pages.words import windows as words
 
 _OWN = -1
@@ -32,22 +32,22 @@ def choose_window(shown: Window, presets: tuple[Window, ...], key: str) -> Windo
 def _ask(shown: Window, presets: tuple[Window, ...], key: str) -> Window:
     offered = presets if shown in presets else (shown, *presets)
     preset, center, width = f"preset-{key}", f"center-{key}", f"width-{key}"
-    start_at(preset, offered.index(shown))
+    restore(preset, offered.index(shown))
     st.radio(
         words.PRESET,
         [*range(len(offered)), _OWN],
         format_func=lambda number: _name(number, offered, presets),
         key=preset,
     )
-    number = keep(preset)
+    number = remember(preset)
     if number != _OWN:
         return offered[number]
     step = max(round(shown.width / 100, 2), 0.01)
-    start_at(center, shown.center)
-    start_at(width, shown.width)
+    restore(center, shown.center)
+    restore(width, shown.width)
     st.number_input(words.CENTER, step=step, key=center)
     st.number_input(words.WIDTH, min_value=step, step=step, key=width)
-    return replace(shown, center=keep(center), width=keep(width), name="")
+    return replace(shown, center=remember(center), width=remember(width), name="")
 
 
 def _name(number: int, offered: tuple[Window, ...], presets: tuple[Window, ...]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from brat.classes import CLASS_NAMES
 from brat.figures.charts import percent
-from pages.words.exhibits import share
+from pages.words.numbers import share
 
 TITLE = "History"
 OFF = "No store is set up here: verdicts cannot be kept, and a scan is gone when the page is closed."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pages.words.exhibits import share
+from pages.words.numbers import share
 
 TITLE = "How good is the model?"
 SIDE_BY_SIDE = "Protocols side by side"

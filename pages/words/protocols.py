@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from brat.figures.charts import NAMES
-from pages.words.exhibits import decimal, estimate, share
+from pages.words.numbers import decimal, estimate, share
 
 Entry = Mapping[str, float | None]
 """A measure as `metrics.json` has it: value, low, high."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from brat.figures.charts import NAMES, percent
-from pages.words.exhibits import estimate, share
+from pages.words.numbers import estimate, share
 
 Entry = Mapping[str, float | None]
 """A measure as `metrics.json` has it: value, low, high."""

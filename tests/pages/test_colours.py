@@ -121,9 +121,11 @@ def called(tree: ast.AST) -> dict[str, list[ast.Call]]:
 
 
 def without_numbers(file: str, source: str) -> list[tuple[str, str]]:
-    """Charts that do not go through `pages.parts.exhibits`, or are not followed by words and a CSV file."""
+    """Charts that bypass `pages.parts.captioned_figures`, or are followed by neither words nor a CSV file."""
     tree = ast.parse(source)
-    bare = [(file, "plotly_chart") for _ in called(tree).get("plotly_chart", []) if file != "exhibits.py"]
+    bare = [
+        (file, "plotly_chart") for _ in called(tree).get("plotly_chart", []) if file != "captioned_figures.py"
+    ]
     for part in tree.body:
         calls = called(part)
         if "chart" in calls and "numbers" not in calls:

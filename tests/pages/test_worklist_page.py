@@ -187,6 +187,7 @@ def test_opens_from_the_top_and_goes_on_in_the_order_shown(opened, readings):
     assert page.session_state["item"].name == order[0]
 
     review = AppTest.from_file(str(ROOT / "pages" / "review.py"), default_timeout=60)
+    review.session_state["entered"] = True
     for name in ("walk", "item", "scan", "data", "series", "sample", "problem", "worklist_opened"):
         review.session_state[name] = page.session_state.get(name)
     review.run()
