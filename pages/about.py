@@ -25,7 +25,7 @@ covered = ""
 if "calibration" in metrics:
     covered = words.covered(estimate(metrics["calibration"]["sets"]["0.95"]["coverage"]))
 
-st.title(words.TITLE, anchor=False)
+st.title("How to read a reading", anchor=False)
 st.warning(words.WARNING)
 text = st.container(width=820)
 text.markdown(

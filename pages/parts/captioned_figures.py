@@ -52,7 +52,7 @@ def numbers(name: str, says: str, rows: pd.DataFrame) -> None:
     with st.container(horizontal=True, vertical_alignment="center", wrap=False):
         st.caption(says, width="stretch")
         st.download_button(
-            words.CSV,
+            "CSV",
             rows.to_csv(index=False).encode(),
             f"{name}.csv",
             "text/csv",

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from brat.model.reader import Reading
     from brat.store.cases import Case
 
+VERDICTS = {"agree": "Agree", "disagree": "Disagree", "unsure": "Unsure"}
+"""The verdicts of `brat.store.cases`, as they are shown."""
+
 # Where the reader's name outlives the form, for the next scan.
 _NAME = "reader_name"
 
@@ -89,7 +92,11 @@ def _start_from(earlier: list[Case], reading: Reading, of: str) -> None:
 def _ask(reading: Reading, of: str, earlier: list[Case]) -> Opinion:
     label = reading.prediction.label
     verdict = st.segmented_control(
-        words.ASK, list(words.VERDICTS), format_func=words.VERDICTS.get, key=f"verdict-{of}", width="stretch"
+        "Your verdict",
+        list(VERDICTS),
+        format_func=VERDICTS.get,
+        key=f"verdict-{of}",
+        width="stretch",
     )
     seen = label if verdict == "agree" else None
     if verdict == "disagree":
@@ -99,18 +106,18 @@ def _ask(reading: Reading, of: str, earlier: list[Case]) -> Opinion:
         )
     if verdict is None and not earlier:
         return Opinion(None, None, "")
-    note = st.text_area(words.NOTE, key=f"note-{of}", height=68, max_chars=2000, placeholder=words.NOTE_HINT)
+    note = st.text_area("Note", key=f"note-{of}", height=68, max_chars=2000, placeholder=words.NOTE_HINT)
     return Opinion(verdict, seen, note)
 
 
 def _ask_to_keep(opinion: Opinion, of: str, earlier: list[Case]) -> dict | None:
     """Who says it, and whether with the picture; None until the button is pressed."""
-    name = st.text_input(words.NAME, key=f"name-{of}", max_chars=100, placeholder=words.NAME_HINT).strip()
+    name = st.text_input("Your name", key=f"name-{of}", max_chars=100, placeholder="Optional").strip()
     st.session_state[_NAME] = name
     with st.container(horizontal=True, vertical_alignment="center"):
-        picture = st.checkbox(words.PICTURE, key=f"picture-{of}", help=words.PICTURE_HELP)
+        picture = st.checkbox("Keep the picture too", key=f"picture-{of}", help=words.PICTURE_HELP)
         pressed = st.button(
-            words.REPLACE if any(case.reader == name for case in earlier) else words.KEEP,
+            "Replace" if any(case.reader == name for case in earlier) else "Keep",
             key=f"keep-{of}",
             disabled=opinion.verdict is None or (opinion.verdict == "disagree" and opinion.seen is None),
         )

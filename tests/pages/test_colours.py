@@ -140,13 +140,13 @@ def test_every_chart_has_words_and_numbers():
         ("a.py", "draw"),
     ]
     assert not without_numbers("a.py", f"{chart}    numbers(name, says, rows)\n")
-    pages = (ROOT / "pages").glob("*.py")
+    pages = (ROOT / "pages").rglob("*.py")
     assert not [bare for page in pages for bare in without_numbers(page.name, page.read_text("utf-8"))]
 
 
 def test_every_picture_and_table_has_words():
     bare = []
-    for page in (ROOT / "pages").glob("*.py"):
+    for page in (ROOT / "pages").rglob("*.py"):
         calls = called(ast.parse(page.read_text(encoding="utf-8")))
         for kind in ("plotly_chart", "image", "dataframe"):
             for node in calls.get(kind, []):
