@@ -14,7 +14,7 @@ ENTRY = """[connections.cases]
 url = "sqlite:///cases.db"
 # url = "postgresql+psycopg://user:password@server/database\""""
 
-SEARCH_HINT = "Note, reader, start of a scan's hash"
+SEARCH_HINT = "Note, observer, start of a scan's hash"
 
 TABLE = "The kept cases, the latest first"
 
@@ -34,7 +34,14 @@ KAPPA_CAPTION = "Kappa with its 95 % interval."
 MONTHS_FIGURE = "Cohen's kappa, month by month."
 
 
-def gate(known: bool | None, score: float | None) -> str:
+def scan(format: str, width: int, height: int, window: str, digest: str) -> str:
+    """Args: window: center and width, "40/80"; empty where there is none."""
+    shown = f", window {window.replace('/', ' / ')}" if window else ""
+    return f"{format}, {width} x {height}{shown}, {digest}"
+
+
+def likeness(known: bool | None, score: float | None) -> str:
+    """Whether a scan is like those that the model knows."""
     if known is None:
         return "not asked"
     return (
@@ -49,7 +56,7 @@ def wiped(pictured: bool) -> str:
     )
 
 
-def found(cases: int) -> str:
+def count(cases: int) -> str:
     return f"**{cases} case{'s' * (cases > 1)}.** Select one to see all that is kept of it."
 
 
@@ -84,7 +91,7 @@ def sees(name: str) -> str:
 def sets(by_level: Mapping[float, Sequence[str]]) -> str:
     """The prediction set of each level."""
     return ", ".join(
-        f"{percent(level)} set: {' or '.join(CLASS_NAMES[one].lower() for one in classes) or 'no class'}"
+        f"{percent(level)} set: {' or '.join(CLASS_NAMES[name].lower() for name in classes) or 'no class'}"
         for level, classes in by_level.items()
     )
 

@@ -21,11 +21,11 @@ NO_STORE = (
 )
 
 
-def said(by: str, when: str, verdict: str, sees: str, note: str, pictured: bool) -> str:
+def kept(by: str, when: str, verdict: str, sees: str, note: str, pictured: bool) -> str:
     """What was kept: "Kept by AB on 25 Nov 2026, 03:14 UTC: disagrees, sees meningioma. Note: dural tail".
 
     Args:
-        by: the reader; empty where no name was given.
+        by: the observer; empty where no name was given.
         sees: the class that the clinician sees; empty where it goes without saying.
     """
     return (
@@ -35,7 +35,7 @@ def said(by: str, when: str, verdict: str, sees: str, note: str, pictured: bool)
 
 
 def printed(verdict: str | None, sees: str) -> str:
-    """The verdict as a report has it: "disagrees, sees meningioma"."""
+    """The verdict as the report prints it: "disagrees, sees meningioma"."""
     if verdict is None:
         return ""
     return _SAYS[verdict] + (f", sees {sees}" if sees else "")

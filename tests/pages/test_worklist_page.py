@@ -298,7 +298,7 @@ def test_verdicts_are_shown_and_filtered_where_there_is_a_store(tmp_path, monkey
     prepare(engine)
     name, data, _ = FILES[2]
     scan, reader = read_scan(data, name), Reader()
-    keep(engine, scan, reader.read(scan.gray), reader.classifier.digest, seen=None, reader="AB")
+    keep(engine, scan, reader.read(scan.gray), reader.classifier.digest, seen=None, observer="AB")
     page = drop(worklist(), *FILES)
     given = table(page).set_index("File")["Verdict"]
     assert given[name] == "Unsure"
