@@ -28,7 +28,7 @@ SAMPLES = load_samples()
 
 @pytest.fixture
 def review():
-    page = AppTest.from_file(str(ROOT / "pages" / "review.py"), default_timeout=60).run()
+    page = entered("review.py").run()
     assert not page.exception
     return page
 
@@ -411,10 +411,10 @@ def test_another_window_makes_another_reading(review):
 
 def test_a_drop_that_is_told_of_twice_is_taken_once(review, monkeypatch):
     """As Streamlit does where the run after a drop was cut short."""
-    from pages.parts import opened
+    from pages.parts import open_scan
 
     taken = []
-    monkeypatch.setattr(opened, "open_item", lambda item: taken.append(item.name))
+    monkeypatch.setattr(open_scan, "open_item", lambda item: taken.append(item.name))
     first = review.file_uploader[0].upload("one.png", SAMPLES[0].file.read_bytes())
     key = first.key
     review.run()
@@ -428,9 +428,9 @@ def test_a_drop_that_is_told_of_twice_is_taken_once(review, monkeypatch):
             return SAMPLES[0].file.read_bytes()
 
     state = {"old": [Upload()], "uploads": 1}
-    monkeypatch.setattr(opened.st, "session_state", State(state))
-    opened.take_upload("old")
-    opened.take_upload("old")
+    monkeypatch.setattr(open_scan.st, "session_state", State(state))
+    open_scan.take_upload("old")
+    open_scan.take_upload("old")
     assert taken == ["one.png", "one.png"]
     assert state["uploads"] == 2
 
