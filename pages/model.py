@@ -39,10 +39,10 @@ def in_short(metrics: dict) -> None:
         values = (found["after"]["ece"], middle["coverage"], middle["share/1"])
         says = words.calibration(*(entry["value"] for entry in values))
         said.append(("Probabilities", "calibration", says))
-    if found := metrics.get("gate"):
+    if found := metrics.get("out_of_distribution"):
         images, refused = trust.gate_totals(found)
         says = words.gate(refused / images, images, found["refused"]["value"])
-        said.append(("Gate", "gate", says))
+        said.append(("Out-of-distribution check", "out-of-distribution", says))
     if found := made.get("localisation"):
         says = words.maps(found["metrics"]["pointing"]["value"], found["metrics"]["chance"]["value"])
         said.append(("Maps", "maps", says))
@@ -81,7 +81,7 @@ if "calibration" in metrics:
     trust.calibration(metrics["calibration"])
 
 if "out_of_distribution" in metrics:
-    st.header(words.DOES_IT_KNOW, anchor="gate")
+    st.header(words.DOES_IT_KNOW, anchor="out-of-distribution")
     trust.gate(metrics["out_of_distribution"])
 
 if "localisation" in made:

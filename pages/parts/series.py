@@ -20,9 +20,6 @@ from pages.parts.windows import choose_window
 from pages.viewer import ViewerSlice, stack_viewer
 from pages.words import series as words
 
-LEVEL = 0.95
-"""Of the prediction set that is shown."""
-
 PLANES = {"acquired": "As acquired", "axial": "Axial", "coronal": "Coronal", "sagittal": "Sagittal"}
 
 STRETCHED = 1.5

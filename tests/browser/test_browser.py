@@ -9,6 +9,7 @@ from brat.io.samples import load_samples
 from brat.io.scan import read_scan
 from brat.model.classifier import Classifier
 from brat.model.preprocess import prepare
+from tests.factories.paths import ROOT
 from tests.factories.streamlit_server import serving
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

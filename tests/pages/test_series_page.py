@@ -140,7 +140,7 @@ def test_a_series_that_cannot_be_read_leaves_the_scan():
     page = AppTest.from_file(str(ROOT / "pages" / "review.py"), default_timeout=120)
     page.session_state["entered"] = True
     page.run()
-    page.button(key=f"welcome-{SAMPLE.name}").click().run()
+    page.button(key=f"welcome-{KNOWN.name}").click().run()
     page.file_uploader[0].upload("head.nii", volume()[:5000]).run()
     assert not page.exception
     assert "head.nii" in page.error[0].value

@@ -18,9 +18,6 @@ from sqlalchemy.orm import Session
 
 from brat.classes import CLASSES
 from brat.io.scan import Scan, Window, read_scan
-from brat.model.classifier import Prediction
-from brat.model.out_of_distribution import OodResult
-from brat.model.preprocess import frame, to_input
 from brat.model.reader import Reading
 from brat.store import cases
 from brat.store.cases import (
