@@ -19,13 +19,13 @@ from benchmarks.measure import Measured, Row, figure, fresh_process, interleaved
 from benchmarks.slices import KINDS, as_file, fill, make_slice
 from brat.classes import CLASS_NAMES, CLASSES
 from brat.environment import WEIGHTS
-from brat.figures.charts import percent
 from brat.io.intake import File
 from brat.io.scan import read_scan
 from brat.model.classifier import Classifier, Prediction
 from brat.model.pool import Readers
 from brat.model.preprocess import prepare
 from brat.model.reader import Reader
+from brat.wording import percent
 
 MS = partial(Measured, unit="ms")
 

@@ -9,6 +9,7 @@ from brat.io.samples import load_samples
 from brat.io.scan import read_scan
 from brat.model.classifier import Classifier
 from brat.model.preprocess import prepare
+from tests.factories.paths import ROOT
 from tests.factories.streamlit_server import serving
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -73,9 +74,21 @@ def test_other_pages(page, address, path, heading):
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
-def test_first_visitor_may_come_by_the_address_of_a_page(open_page, tmp_path):
+@pytest.mark.parametrize(
+    ("path", "heading"),
+    [("model", "How good is the model?"), ("worklist", "Worklist"), ("history", "History")],
+)
+def test_the_first_visitor_of_a_fresh_server_gets_the_page_of_the_address(open_page, tmp_path, path, heading):
     with serving(tmp_path / "log") as fresh:
-        page = open_page(f"{fresh}/model")
-        # Whichever page it is, it stands in the app, with the way to the others.
+        page = open_page(f"{fresh}/{path}")
+        playwright.expect(page.get_by_role("heading", name=heading, exact=True)).to_be_visible()
+        # It stands in the app, with the way to the other pages.
         playwright.expect(page.get_by_role("link", name="About")).to_be_visible()
         playwright.expect(page.get_by_test_id("stException")).to_have_count(0)
+        assert page.url == f"{fresh}/{path}"
+
+
+def test_only_the_five_pages_can_be_opened_by_address():
+    """Until an app registers its pages, Streamlit makes a page of every file in `pages/`."""
+    files = {file.stem for file in (ROOT / "pages").glob("*.py")}
+    assert files == {"review", "worklist", "history", "model", "about"}

@@ -7,9 +7,9 @@ import pydicom
 import pytest
 
 from brat.classes import CLASS_NAMES, CLASSES
-from brat.figures.charts import percent
 from brat.io.scan import read_scan
 from brat.model.reader import Reader
+from brat.wording import percent
 from tests.factories.samples import KNOWN
 from tests.factories.streamlit_server import serving
 

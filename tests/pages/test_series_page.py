@@ -19,7 +19,9 @@ from tests.factories.samples import KNOWN, known_label
 
 
 def review(name: str, data: bytes) -> AppTest:
-    page = AppTest.from_file(str(ROOT / "pages" / "review.py"), default_timeout=120).run()
+    page = AppTest.from_file(str(ROOT / "pages" / "review.py"), default_timeout=120)
+    page.session_state["entered"] = True
+    page.run()
     page.file_uploader[0].upload(name, data).run()
     assert not page.exception
     return page
@@ -135,7 +137,9 @@ def test_a_series_of_dicom_in_an_archive():
 
 
 def test_a_series_that_cannot_be_read_leaves_the_scan():
-    page = AppTest.from_file(str(ROOT / "pages" / "review.py"), default_timeout=120).run()
+    page = AppTest.from_file(str(ROOT / "pages" / "review.py"), default_timeout=120)
+    page.session_state["entered"] = True
+    page.run()
     page.button(key=f"welcome-{KNOWN.name}").click().run()
     page.file_uploader[0].upload("head.nii", volume()[:5000]).run()
     assert not page.exception
