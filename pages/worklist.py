@@ -41,13 +41,13 @@ ORDERS: dict[str, Callable[[Row], tuple]] = {
     "doubt": lambda row: (
         STATES.index(row.state),
         -len((row.sets or {}).get(DEFAULT_LEVEL, ())),
-        max(row.shares, default=0),
+        max(row.probabilities, default=0),
         row.number,
     ),
     "reading": lambda row: (
         STATES.index(row.state),
         CLASSES.index(row.label) if row.label else 0,
-        -max(row.shares, default=0),
+        -max(row.probabilities, default=0),
         row.number,
     ),
     "name": lambda row: (row.item.name.casefold(), row.number),
@@ -206,7 +206,7 @@ def verdict_of(row: Row, kept: dict[str, Case] | None) -> str:
 def reading_of(row: Row) -> str:
     """The answer, or why there is none: "Glioma 91 %"."""
     if row.state == "known":
-        return f"{CLASS_NAMES[row.label]} {percent(max(row.shares))}"
+        return f"{CLASS_NAMES[row.label]} {percent(max(row.probabilities))}"
     return words.WITHHELD if row.state == "refused" else words.NOT_READ
 
 
@@ -244,9 +244,9 @@ def set_of(row: Row) -> str:
 
 
 def gate_of(row: Row) -> str:
-    if row.known is None:
+    if row.in_distribution is None:
         return words.NOT_SAID
-    return words.KNOWN if row.known else words.REFUSED
+    return words.KNOWN if row.in_distribution else words.REFUSED
 
 
 # Its own order, in a heading's menu, would not be that in which Review goes on.
