@@ -276,7 +276,7 @@ def _record(reader, scan, path: str, overlays: Path | None, begun: float) -> dic
         "probabilities": reading.prediction.by_class(),
         "prediction_set": list(reading.sets[DEFAULT_LEVEL]) if reading.sets else None,
         "in_distribution": result.in_distribution if result else None,
-        "gate_score": round(result.score, 3) if result else None,
+        "ood_score": round(result.score, 3) if result else None,
         "seconds": round(seconds, 4),
     }
 

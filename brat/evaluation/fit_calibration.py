@@ -17,17 +17,25 @@ from brat.model.calibration import LEVELS, Calibration, softmax
 
 
 def fit_calibration(logits: np.ndarray, labels: np.ndarray, source: str) -> Calibration:
-    """Fit both to the same slices, which one number hardly overfits; otherwise as `fit_temperature`."""
+    """Fit temperature and thresholds to the same slices; a single number hardly overfits.
+
+    Args:
+        logits, labels: as for `fit_temperature`.
+        source: the data that it is fitted to, such as their fingerprint.
+
+    Raises:
+        ValueError: as `fit_temperature`.
+    """
     fitted = datetime.now(UTC).isoformat(timespec="seconds")
     scaled = Calibration(fit_temperature(logits, labels), {}, len(labels), source, fitted)
     return replace(scaled, thresholds=fit_conformal(scaled.apply(logits), labels))
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The temperature of least negative log likelihood, from 0.05 (where every slice is read rightly) to 20.
+    """The temperature with the lowest negative log likelihood, 0.05 (all slices read correctly) to 20.
 
-    Every slice counts alike, whatever its class: calibration is measured on the slices as they come, and
-    nobody knows the mix that a reader will bring.
+    All slices count alike, whatever their class: calibration is measured on the slices as they come, and
+    nobody knows the mix of classes in later use.
 
     Args:
         logits: float (n, 4).
@@ -52,23 +60,24 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 def fit_conformal(
     probabilities: np.ndarray, labels: np.ndarray, levels: Sequence[float] = LEVELS
 ) -> dict[float, tuple[float, ...]]:
-    """For each level the least probability with which each class enters the prediction set.
+    """For each level the least probability at which each class enters the prediction set.
 
-    Each class has its own threshold (Vovk 2012, arXiv 1209.2673: label-conditional), so that the level is
-    meant for each class by itself and does not hang on the mix of classes. Adaptive sets (APS, RAPS) were
-    as large or larger on held-out slices and covered no better.
+    Each class has its own threshold (label-conditional: Vovk 2012, arXiv 1209.2673), so that the level holds
+    for each class by itself and does not depend on the mix of classes. Adaptive sets (APS, RAPS) were as
+    large or larger on held-out slices and covered no better.
 
     Args:
         probabilities, labels: float (n, 4), from `Calibration.apply`; int (n,), positions in `brat.CLASSES`.
         levels: between 0 and 1.
 
     Returns:
-        Four thresholds a level; 0, which always lets a class in, where it has too few slices to tell.
+        Four thresholds for each level. A class with too few slices gets 0, which always lets it in.
     """
-    # The slice that is yet to come counts as one more, of probability 0 until it is known.
+    # The next slice counts as one more; its probability is unknown and taken as 0.
     by_class = [np.sort(np.append(probabilities[labels == k, k], 0.0)) for k in range(len(CLASSES))]
     return {
-        # As many as the level lets go, rounded down; the small number is against errors of floats.
+        # The number of slices that the level may miss, rounded down; 1e-9 guards against floating-point
+        # errors.
         level: tuple(float(true[math.floor(len(true) * (1 - level) + 1e-9)]) for true in by_class)
         for level in levels
     }

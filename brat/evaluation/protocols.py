@@ -1,7 +1,7 @@
-"""Protocols: which slices a model is asked about, and what is reported of them -> metrics.json.
+"""Protocols: sets of slices, and the metrics that are measured on each -> metrics.json.
 
-A protocol's entry holds its title, what it measures in a sentence, how many slices and clusters it
-counts, and its metrics with their intervals (see `brat.evaluation.metrics`).
+The entry of a protocol holds its title, a sentence on what it measures, its numbers of slices and clusters,
+and its metrics with their intervals (see `brat.evaluation.metrics`).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def evaluate(data: str | Path, weights: str | Path, fold: int) -> dict:
         fold: the fold to test on.
 
     Returns:
-        What was written.
+        The content of `metrics.json`.
 
     Raises:
         ValueError: the model's card says that it was trained on this fold, or on other data.
@@ -104,7 +104,7 @@ def summary(results: dict) -> str:
 
 
 def read_history(folder: Path) -> list[dict[str, float]]:
-    """The training run's curves: one record an epoch, of what `history.csv` knows of it."""
+    """The curves of a training run: one record for each epoch, from `history.csv`."""
     with (folder / "history.csv").open(newline="") as handle:
         rows = list(csv.DictReader(handle))
     return [{k: float(v) for k, v in row.items() if v not in ("", "NA")} for row in rows]
@@ -158,7 +158,7 @@ def protocols(readings: Readings, probabilities: np.ndarray) -> dict[str, dict]:
 
 
 def four_classes(slices: Sequence[IndexedSlice], probabilities: np.ndarray) -> dict:
-    """The reading of the classes, also by source: `by_site` holds each site's sensitivity for each class."""
+    """Metrics of the four classes; `by_site` holds the sensitivity for each class at each site."""
     labels = np.array([CLASSES.index(s.label) for s in slices])
     read = probabilities.argmax(axis=1)
     by_site: dict[str, dict] = {}
@@ -172,26 +172,26 @@ def four_classes(slices: Sequence[IndexedSlice], probabilities: np.ndarray) -> d
 
 
 def same_source(slices: Sequence[IndexedSlice], probabilities: np.ndarray) -> dict:
-    """Tumour against none."""
+    """Metrics of tumour against none."""
     tumor = np.array([s.tumor for s in slices], bool)
     return _entry(slices, lambda weights: detection(tumor, probabilities, weights))
 
 
 def three_tumors(slices: Sequence[IndexedSlice], probabilities: np.ndarray) -> dict:
-    """The reading of the tumour's class where it is given that there is one."""
+    """Metrics of the three tumour classes, given that there is a tumour."""
     labels = np.array([TUMORS.index(s.label) for s in slices])
     given = among_tumors(probabilities)
     return _entry(slices, lambda weights: classification(labels, given, weights, TUMORS))
 
 
 def same_source_rows(slices: Sequence[IndexedSlice]) -> np.ndarray:
-    """int (k,): which slices the protocol of tumour against none is about."""
+    """int (k,): rows of the slices on which tumour against none is measured."""
     source = source_for("same_source")
     return _rows(slices, lambda s: s.source == source)
 
 
 def three_tumors_rows(slices: Sequence[IndexedSlice]) -> np.ndarray:
-    """int (k,): which slices the protocol of the three tumours is about."""
+    """int (k,): rows of the slices on which the three tumours are measured."""
     source = source_for("three_tumors")
     return _rows(slices, lambda s: s.source == source and s.label in TUMORS)
 
@@ -201,7 +201,7 @@ def _rows(slices: Sequence[IndexedSlice], wanted: Callable[[IndexedSlice], bool]
 
 
 def among_tumors(probabilities: np.ndarray) -> np.ndarray:
-    """float (n, 4) -> (n, 3): the probabilities of the tumours where it is given that there is one."""
+    """float (n, 4) -> (n, 3): the probabilities of the tumours, given that there is a tumour."""
     tumors = probabilities[:, :NO_TUMOR]
     return tumors / tumors.sum(axis=1, keepdims=True)
 

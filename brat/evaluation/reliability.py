@@ -33,14 +33,14 @@ def cross_fitted(logits: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> n
 def reliability(
     labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | None = None, bins: int = 15
 ) -> dict[str, np.ndarray]:
-    """A reliability diagram: the likeliest class in bins of equal width over the probabilities 0 to 1.
+    """Bins of a reliability diagram, of equal width over the probability of the likeliest class.
 
     Args:
         labels, probabilities: int (n,), float (n, 4).
-        weights: float (n,), how often each slice counts; once by default.
+        weights: float (n,), how often each slice counts; by default once.
 
     Returns:
-        `count`, mean `confidence` and `accuracy`, each float (bins,); NaN for what an empty bin lacks.
+        `count`, mean `confidence` and `accuracy`, each float (bins,); NaN in an empty bin.
     """
     confidence = probabilities.max(axis=1)
     weights = np.ones(len(labels)) if weights is None else weights
@@ -58,9 +58,9 @@ def expected_calibration_error(
 ) -> float:
     """The mean gap, 0 to 1, between confidence and accuracy over the bins of `reliability`.
 
-    After Naeini, Cooper and Hauskrecht 2015 (AAAI, Bayesian binning). Chance alone opens gaps in sparse
-    bins, so it is above 0 even for perfect probabilities, and a resample's is above the sample's. NaN where
-    no weight is left.
+    From Naeini, Cooper and Hauskrecht 2015 (AAAI, Bayesian binning). Chance alone opens gaps in sparse bins.
+    So the error is above 0 even for perfect probabilities, and higher for a resample than for the sample. NaN
+    where all weights are 0.
     """
     bars = reliability(labels, probabilities, weights, bins)
     return mean(np.nan_to_num(np.abs(bars["confidence"] - bars["accuracy"])), bars["count"])
@@ -73,7 +73,7 @@ def measure_calibration(
 
     Args:
         logits, labels, folds: as for `cross_fitted`.
-        clusters: n names, to resample.
+        clusters: n names; slices that share one are resampled together.
 
     Returns:
         `slices`, `clusters`, `temperature` (of all); `before` and `after`, each with `ece`, `nll` (negative
@@ -88,7 +88,7 @@ def measure_calibration(
     result = {"slices": len(labels), "clusters": len(set(clusters)), "sets": {}}
     result["temperature"] = fit_temperature(logits, labels)
     for name, p in (("before", softmax(np.asarray(logits, float))), ("after", after)):
-        # A probability that float32 rounded to 0 must not make the mean infinite.
+        # A probability that rounds to 0 in float32 must not make the mean infinite.
         surprise = -np.log(np.maximum(p[own], 1e-12))
 
         def quality(weights, p=p, surprise=surprise):

@@ -116,7 +116,7 @@ def write_results(data: str | Path, runs: str | Path, weights: str | Path) -> di
         "calibration": measure_calibration(logits[known], labels, folds[known], clusters),
         "robustness": _cached(runs / "robustness.json", lambda: _robustness(runs, slices)),
         "maps": _cached(runs / "maps.json", lambda: _maps(runs, slices)),
-        "audit": {k: v for k, v in audit(data).report.items() if k not in _NOT_FOR_THE_PAGE},
+        "audit": {k: v for k, v in audit(data).findings.items() if k not in _NOT_FOR_THE_PAGE},
         "history": read_history(weights),
     }
     if (runs / "random" / "readings.npz").exists():

@@ -33,15 +33,15 @@ def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What turns a model's logits into the probabilities and sets that are shown.
+    """Turns a model's logits into the probabilities and prediction sets that are shown.
 
     Attributes:
-        temperature: what the logits are divided by.
-        thresholds: for each level the least probability, 0 to 1, with which each class enters the set, in
-            the order of `brat.CLASSES`.
-        slices: how many it was fitted to.
-        source: what it was fitted to, such as the data's fingerprint.
-        fitted: when, ISO 8601.
+        temperature: divides the logits.
+        thresholds: for each level the least probability, 0 to 1, at which each class enters the set, in the
+            order of `brat.CLASSES`.
+        slices: number of slices that it was fitted to.
+        source: the data that it was fitted to, such as their fingerprint.
+        fitted: time of fitting, ISO 8601.
     """
 
     temperature: float
@@ -55,7 +55,7 @@ class Calibration:
         return softmax(np.asarray(logits, float), self.temperature).astype(np.float32)
 
     def prediction_set(self, probabilities: np.ndarray, level: float = DEFAULT_LEVEL) -> tuple[str, ...]:
-        """The classes that one slice may be, the likeliest first; none where none is convincing.
+        """The classes that a slice may be, the likeliest first; empty where no class reaches its threshold.
 
         Args:
             probabilities: float (4,), from `apply`.
@@ -86,8 +86,8 @@ class Calibration:
 def membership(probabilities: np.ndarray, least: Sequence[float]) -> np.ndarray:
     """Which classes are in the prediction set, bool (..., 4): none where no class reaches its threshold.
 
-    What is likelier than a class in the set is in it too, although thresholds differ from class to class: a
-    reader could not follow a set that skips a class.
+    Thresholds differ from class to class. Still, a class that is likelier than a member of the set is in the
+    set too: a clinician could not follow a set that skips a class.
     """
     reached = np.where(probabilities >= np.array(least), probabilities, np.inf)
     return probabilities >= reached.min(axis=-1, keepdims=True)

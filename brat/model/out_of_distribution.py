@@ -35,23 +35,23 @@ _BRIGHT = 31
 `brat.model.preprocess.find_head`."""
 
 _BLACK = 9
-"""Grey level below which it is as good as black."""
+"""Grey level below which a pixel counts as black."""
 
 _HALF = 112
-"""Pixels a side of the coarser picture on which the outline is traced and edges are counted."""
+"""Side in pixels of the coarser image on which the outline is traced and edges are counted."""
 
 _CORNER = 12
-"""Pixels a side of a corner of that picture."""
+"""Side in pixels of a corner of that image."""
 
 _TILES = 4
 _DIRECTIONS = 8
-"""Edges are counted by direction, in eighths of half a turn, in each of 4 x 4 tiles."""
+"""Edges are counted in each of 4 x 4 tiles, by direction in steps of 22.5 degrees."""
 
 _TILE = np.kron(
     np.arange(0, _TILES**2 * _DIRECTIONS, _DIRECTIONS, dtype=np.int32).reshape(_TILES, _TILES),
     np.ones((_HALF // _TILES, _HALF // _TILES), np.int32),
 )
-"""(112, 112): where in the counts those of a pixel's tile begin."""
+"""int32 (112, 112): index of the first count of each pixel's tile."""
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,7 @@ def image_facts(framed: np.ndarray) -> np.ndarray:
 
     Returns:
         float32 (145,): 17 facts, shares as log odds and amounts as logarithms, which spreads them evenly;
-        then how much of all edges runs in each tile and direction.
+        then 128 shares of the edges, by tile and direction.
     """
     half = cv2.resize(framed, (_HALF, _HALF), interpolation=cv2.INTER_AREA)
     bright = (half >= _BRIGHT).astype(np.uint8)
@@ -231,15 +231,15 @@ def _background(half: np.ndarray, counts: np.ndarray) -> list[float]:
 
 def _grey_levels(half: np.ndarray, bright: np.ndarray, counts: np.ndarray) -> list[float]:
     """Of the bright: mean, spread, the commonest level's share, that of white, and that of flat places."""
-    shares = counts[_BRIGHT:] / max(counts[_BRIGHT:].sum(), 1)
+    frequencies = counts[_BRIGHT:] / max(counts[_BRIGHT:].sum(), 1)
     levels = np.arange(_BRIGHT, 256) / 255
-    mean = shares @ levels
+    mean = frequencies @ levels
     steps = cv2.morphologyEx(half, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
     return [
         mean,
-        np.sqrt(shares @ (levels - mean) ** 2),
-        np.log(shares.max() + 1e-4),
-        np.log(shares[-6:].sum() + 1e-4),
+        np.sqrt(frequencies @ (levels - mean) ** 2),
+        np.log(frequencies.max() + 1e-4),
+        np.log(frequencies[-6:].sum() + 1e-4),
         _log_odds(np.mean(steps[bright > 0] <= 2)),
     ]
 

@@ -178,7 +178,7 @@ def show_numbers(read: SeriesReading) -> None:
             "slice": number,
             "mm": None if read.positions is None else read.positions[number - 1],
             "read": one.prediction.label if one.prediction else None,
-            **{name: read.shares[number - 1, place] for place, name in enumerate(CLASSES)},
+            **{name: read.probabilities[number - 1, place] for place, name in enumerate(CLASSES)},
             "known": one.is_known,
             "distance": one.ood.score if one.ood else None,
             "problem": one.problem,

@@ -27,7 +27,7 @@ ABSENT = "–"
 
 
 def _most_probable(row: Row) -> float:
-    return max(row.shares, default=0.0)
+    return max(row.probabilities, default=0.0)
 
 
 ORDERS: dict[str, Callable[[Row], tuple[Any, ...]]] = {

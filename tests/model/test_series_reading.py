@@ -22,7 +22,7 @@ def test_the_slice_to_look_at_first_is_in_the_longest_run():
     alone, strongest = slice_reading("glioma", 0.99), slice_reading("meningioma", 0.85)
     reading = SeriesReading((NONE, alone, NONE, NONE, MENINGIOMA, MENINGIOMA, strongest, NONE))
     assert reading.most_suspicious == 6
-    # What the gate refuses is in no run.
+    # A slice out of distribution is in no run.
     assert SeriesReading((REFUSED, REFUSED, REFUSED, NONE, alone, NONE)).most_suspicious == 4
 
 
@@ -78,9 +78,9 @@ def test_the_tumour_with_the_longest_run_leads():
 
 
 def test_shares_of_what_was_not_read_are_no_numbers():
-    shares = SeriesReading((GLIOMA, UNREAD)).shares
-    assert shares[0].sum() == pytest.approx(1)
-    assert np.isnan(shares[1]).all()
+    probabilities = SeriesReading((GLIOMA, UNREAD)).probabilities
+    assert probabilities[0].sum() == pytest.approx(1)
+    assert np.isnan(probabilities[1]).all()
 
 
 def test_each_slice_is_read_as_it_would_be_alone():
@@ -145,7 +145,7 @@ def test_it_opens_in_the_lesion_though_single_slices_elsewhere_are_called_likeli
     for plane, centre in (("axial", BALL[2]), ("coronal", BALL[1])):
         reading = read_head(volume, plane)
         assert abs(reading.most_suspicious - centre) <= 18
-        tumour = 1 - reading.shares[list(reading.known), CLASSES.index("no_tumor")]
+        tumour = 1 - reading.probabilities[list(reading.known), CLASSES.index("no_tumor")]
         assert abs(reading.known[int(tumour.argmax())] - centre) > 18
 
 
