@@ -1,8 +1,8 @@
-"""Part of Review: the reading as a file, to keep or to send back beside its scan; made when asked for."""
+"""Part of Review: the reading as a file, to keep or to send back beside its scan. It is made on demand."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 
 import streamlit as st
 
@@ -10,6 +10,7 @@ from brat.environment import WEIGHTS
 from brat.io.scan import Scan
 from brat.model.reader import Reading
 from pages.parts.configuration import identified
+from pages.parts.weights_files import load
 from pages.words import reports as words
 
 
@@ -28,14 +29,13 @@ def show_downloads(
     stem = f"reading-{scan.digest[:12]}"
     is_dicom = data is not None and scan.kind.startswith("DICOM")
 
-    # Each import below costs time that only who asks for the file is to pay.
+    # The imports below take time, which only a visitor who asks for the file pays.
     def pdf() -> bytes:
         from brat.reports.dicom import patient
         from brat.reports.pdf import report
 
-        path = WEIGHTS / "metrics.json"
-        metrics = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
         name = patient(data) if named and is_dicom else ""
+        metrics = load(WEIGHTS, "metrics.json")
         return report(scan, reading, model, metrics, name=name, verdict=verdict, note=note)
 
     def overlay() -> bytes:
@@ -70,9 +70,9 @@ def show_downloads(
         st.caption(words.UNNAMED)
 
 
-def _button(label: str, says: str, make, file: str, mime: str, icon: str) -> None:
+def _button(label: str, explanation: str, make: Callable[[], bytes], file: str, mime: str, icon: str) -> None:
     st.download_button(
-        label, make, file, mime, key=f"download-{file}", help=says, icon=icon, on_click="ignore"
+        label, make, file, mime, key=f"download-{file}", help=explanation, icon=icon, on_click="ignore"
     )
 
 

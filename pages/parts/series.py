@@ -118,11 +118,11 @@ def read(stack: Stack) -> dict:
     count = len(stack)
     bar = st.progress(0.0, words.reading(0, count))
     readings, slices, size = [], [], (256, 256)
-    for number, (scan, one) in enumerate(read_stack(stack, readers()), 1):
+    for number, (scan, reading) in enumerate(read_stack(stack, readers()), 1):
         # A damaged slice is as large as its neighbour, so that nothing moves when it passes by.
         size = scan.gray.shape if scan else size
-        readings.append(one)
-        slices.append(shown(scan, one, size))
+        readings.append(reading)
+        slices.append(shown(scan, reading, size))
         # Each message costs the page a moment.
         if number % 8 == 0:
             bar.progress(number / count, words.reading(number, count))
@@ -179,13 +179,13 @@ def show_numbers(read: SeriesReading) -> None:
         {
             "slice": number,
             "mm": None if read.positions is None else read.positions[number - 1],
-            "read": one.prediction.label if one.prediction else None,
+            "read": slice_reading.prediction.label if slice_reading.prediction else None,
             **{name: read.shares[number - 1, place] for place, name in enumerate(CLASSES)},
-            "known": one.is_known,
-            "distance": one.ood.score if one.ood else None,
-            "problem": one.problem,
+            "known": slice_reading.is_known,
+            "distance": slice_reading.ood.score if slice_reading.ood else None,
+            "problem": slice_reading.problem,
         }
-        for number, one in enumerate(read.slices, 1)
+        for number, slice_reading in enumerate(read.slices, 1)
     )
     rounded = {name: st.column_config.NumberColumn(CLASS_NAMES[name], format="percent") for name in CLASSES}
     st.dataframe(
