@@ -27,7 +27,7 @@ if metrics:
 if "calibration" in metrics:
     covered = words.covered(estimate(metrics["calibration"]["sets"]["0.95"]["coverage"]))
 
-st.title(words.TITLE, anchor=False)
+st.title("How to read a reading", anchor=False)
 st.warning(words.WARNING)
 text = st.container(width=820)
 for sentence in missing(WEIGHTS):

@@ -98,7 +98,7 @@ def overlay(data: bytes, scan: Scan, reading: Reading, identified: bool = False)
         patient_orientation=_orientation(source) or _UNKNOWN_ORIENTATION,
     )
     if not _orientation(source):
-        capture.PatientOrientation = None
+        capture["PatientOrientation"].value = None
     # A body part that is not paired: without one, the standard would ask for its laterality.
     capture.BodyPartExamined = "BRAIN"
     if "BurnedInAnnotation" in source:

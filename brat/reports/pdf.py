@@ -149,11 +149,14 @@ class _Page:
         return "".join("?" if c in lacking else c for c in text), sum(c in lacking for c in text)
 
     def _has(self, character: str) -> bool:
+        from fpdf.fonts import TTFFont
+
         if character.isspace() or unicodedata.category(character) == "Cf":
             return True
         if self.font != "text":
             return ord(character) < 256
-        return any(ord(character) in self.pdf.fonts[family].cmap for family in ("text", *self._others))
+        fonts = (self.pdf.fonts[family] for family in ("text", *self._others))
+        return any(ord(character) in font.cmap for font in fonts if isinstance(font, TTFFont))
 
     def style(self, size: float, bold: bool = False, shade: int = 0) -> None:
         """Points; 0 is black, 255 is white."""
@@ -174,7 +177,7 @@ class _Page:
 @lru_cache(maxsize=1)
 def _installed() -> dict[str, Path]:
     """File name -> path of the fonts of this computer."""
-    fonts = {}
+    fonts: dict[str, Path] = {}
     for folder in _FOLDERS:
         for place, _, files in os.walk(os.path.expanduser(folder)):
             fonts |= {file: Path(place) / file for file in files if file.lower().endswith((".ttf", ".ttc"))}
@@ -309,7 +312,9 @@ def _opinion(page: _Page, verdict: str, note: str) -> None:
 
 
 def _lines(pdf: FPDF, text: str) -> int:
-    return len(pdf.multi_cell(_WIDTH, _LINE, text, align="L", dry_run=True, output="LINES"))
+    lines = pdf.multi_cell(_WIDTH, _LINE, text, align="L", dry_run=True, output="LINES")
+    assert isinstance(lines, list)
+    return len(lines)
 
 
 def _first_direction(text: str) -> str:

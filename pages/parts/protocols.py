@@ -12,7 +12,7 @@ import pandas as pd
 import streamlit as st
 
 from brat.classes import CLASSES
-from brat.figures import charts
+from brat.figures import classification
 from brat.figures.charts import NAMES
 from pages.parts import metrics_tables
 from pages.parts.captioned_figures import figure, numbers, table
@@ -212,7 +212,7 @@ def show_matrix(name: str, entry: Mapping, classes: Sequence[str]) -> None:
     )
     matrix = [[entry["metrics"][f"confusion/{t}/{r}"]["value"] for r in classes] for t in classes]
     figure(
-        charts.confusion(matrix, style != "Counts", classes),
+        classification.confusion(matrix, style != "Counts", classes),
         f"confusion-{name}",
         words.matrix(TITLES[name]),
         f"{words.ROWS_AND_COLUMNS} {worst_confusion(entry)}",
@@ -263,7 +263,7 @@ def show_curves(name: str, by_class: Mapping, operating: Mapping | None, measure
     left, right = st.columns(2, gap="large")
     with left:
         figure(
-            charts.roc(by_class, on_roc),
+            classification.roc(by_class, on_roc),
             f"roc-{name}",
             "ROC curves",
             words.area(auc, in_app[0]),
@@ -271,7 +271,7 @@ def show_curves(name: str, by_class: Mapping, operating: Mapping | None, measure
         )
     with right:
         figure(
-            charts.precision_recall(by_class, on_precision),
+            classification.precision_recall(by_class, on_precision),
             f"precision-recall-{name}",
             "Precision-recall curves",
             words.average_precision(precision, in_app[1]),
@@ -284,7 +284,7 @@ def by_source(entry: Mapping) -> None:
     st.markdown(words.BY_SOURCE)
     with st.container(width=900):
         figure(
-            charts.sites(entry["by_site"]),
+            classification.sites(entry["by_site"]),
             "sources",
             words.SOURCES,
             uneven_sources(entry["by_site"]),

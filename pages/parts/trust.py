@@ -11,7 +11,9 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from brat.figures import charts
+from brat.figures import reliability as reliability_charts
+from brat.figures import training as training_charts
+from brat.figures.maps import place_in_words
 from brat.io.samples import load_samples
 from brat.io.scan import read_scan
 from brat.model.explain import blend, grad_cam, onto_scan
@@ -43,7 +45,7 @@ def calibration(measured: Mapping) -> None:
         # The last bin holds most slices, and says how far the surest readings can be trusted.
         bins = measured["after"]["bins"]
         figure(
-            charts.reliability(measured["before"]["bins"], measured["after"]["bins"]),
+            reliability_charts.reliability(measured["before"]["bins"], measured["after"]["bins"]),
             "reliability",
             "Reliability diagram",
             words.surest(bins),
@@ -54,7 +56,7 @@ def calibration(measured: Mapping) -> None:
         of_class = rows[rows["measure"].str.startswith("coverage/")].dropna()
         below = of_class.assign(gap=of_class["value"] - of_class["level"]).sort_values("gap").iloc[0]
         figure(
-            charts.coverage(sets),
+            reliability_charts.coverage(sets),
             "coverage",
             words.COVERAGE,
             words.furthest_below(below["measure"].split("/")[1], below["level"], below["value"])
@@ -137,7 +139,7 @@ def read_examples(weights: Path, modified: float) -> list[tuple]:
         reading = reader.read(gray)
         answer = reading.prediction
         cam = onto_scan(grad_cam(answer, sample.intended), reading.geometry)
-        where = charts.place_in_words(cam)
+        where = place_in_words(cam)
         says = words.example(sample.title, sample.intended, answer.label, answer.confidence, where)
         examples.append((sample.name, gray, blend(gray, cam, 0.6), says))
     return examples
@@ -176,7 +178,7 @@ def robustness(measured: Mapping) -> None:
         for start in range(0, len(names), 3):
             for column, name in zip(st.columns(3), names[start : start + 3], strict=False):
                 with column:
-                    drawn = charts.robustness(measured["changes"][name], name, unchanged)
+                    drawn = reliability_charts.robustness(measured["changes"][name], name, unchanged)
                     chart(drawn, f"robustness-{name}", words.against(name, lost[name]))
 
     draw(heavy)
@@ -207,7 +209,7 @@ def audit(measured: Mapping) -> None:
     rows = metrics_tables.nearest(near)
     duplicates = rows.loc[(rows["from"] + rows["to"]) / 2 > near["threshold"], "images"].sum()
     figure(
-        charts.nearest_neighbours(near),
+        training_charts.nearest_neighbours(near),
         "nearest-images",
         words.NEAREST,
         words.duplicates(duplicates, rows["images"].sum(), near["threshold"]),
@@ -244,7 +246,7 @@ def training(history: Sequence[Mapping]) -> None:
         first, last = (f"{rows[quantity].iloc[place]:.2f}" for place in (0, -1))
         with column:
             figure(
-                charts.curves(history, quantity),
+                training_charts.curves(history, quantity),
                 f"training-{quantity}",
                 words.curve(quantity),
                 words.goes(quantity, first, last, len(rows)),
