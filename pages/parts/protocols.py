@@ -191,10 +191,11 @@ def by_protocol(metrics: Mapping) -> None:
         able,
         default=able[0],
         required=True,
-        format_func=TITLES.get,
+        format_func=TITLES.__getitem__,
         key="protocol",
         wrap=True,
     )
+    assert name is not None  # required
     entry, classes = protocols[name], PROTOCOLS[name]
     left, right = st.columns(2, gap="large")
     with left:

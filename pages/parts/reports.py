@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import streamlit as st
 
@@ -27,46 +28,53 @@ def show_downloads(
     """
     named = identified()
     stem = f"reading-{scan.digest[:12]}"
-    is_dicom = data is not None and scan.kind.startswith("DICOM")
+    source = data if scan.kind.startswith("DICOM") else None
+    can_refer = source is not None and _has_reference(source)
 
     # The imports below take time, which only a visitor who asks for the file pays.
     def pdf() -> bytes:
         from brat.reports.dicom import patient
         from brat.reports.pdf import report
 
-        name = patient(data) if named and is_dicom else ""
+        name = patient(source) if named and source else ""
         metrics = load(WEIGHTS, "metrics.json")
         return report(scan, reading, model, metrics, name=name, verdict=verdict, note=note)
 
-    def overlay() -> bytes:
+    def overlay(source: bytes) -> bytes:
         from brat.reports.dicom import overlay
 
-        return overlay(data, scan, reading, named)
+        return overlay(source, scan, reading, named)
 
-    def structured() -> bytes:
+    def structured_report(source: bytes) -> bytes:
         from brat.reports.dicom import structured_report
 
-        return structured_report(data, reading, model, named)
+        return structured_report(source, reading, model, named)
 
-    can_refer = is_dicom and _has_reference(data)
     with st.container(horizontal=True):
         _button(
             "Report (PDF)", words.PDF_HELP, pdf, f"{stem}.pdf", "application/pdf", ":material/picture_as_pdf:"
         )
-        if can_refer:
+        if source and can_refer:
             dicom = "application/dicom"
-            _button("Map (DICOM)", words.MAP_HELP, overlay, f"{stem}-map.dcm", dicom, ":material/image:")
+            _button(
+                "Map (DICOM)",
+                words.MAP_HELP,
+                partial(overlay, source),
+                f"{stem}-map.dcm",
+                dicom,
+                ":material/image:",
+            )
             _button(
                 "Report (DICOM SR)",
                 words.SR_HELP,
-                structured,
+                partial(structured_report, source),
                 f"{stem}-sr.dcm",
                 dicom,
                 ":material/description:",
             )
-    if is_dicom and not can_refer:
+    if source and not can_refer:
         st.caption(words.NO_REFERENCE)
-    elif is_dicom and not named:
+    elif source and not named:
         st.caption(words.UNNAMED)
 
 

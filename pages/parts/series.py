@@ -50,7 +50,7 @@ def show_series(series: Series, on_open: Callable[[Stack, int], None]) -> None:
         window = series.window
         if window:
             window = choose_window(window, series.presets, series.digest)
-    if window != series.window:
+    if window and window != series.window:
         series = series.windowed(window)
     try:
         stack = series.stack(plane, volume)
@@ -95,7 +95,7 @@ def choose_view(series: Series) -> tuple[str, int]:
     plane, volume = f"plane-{series.digest}", f"volume-{series.digest}"
     if len(series.planes) > 1:
         restore(plane, series.planes[0])
-        st.segmented_control("View", series.planes, required=True, format_func=PLANES.get, key=plane)
+        st.segmented_control("View", series.planes, required=True, format_func=PLANES.__getitem__, key=plane)
         remember(plane)
     if series.volumes > 1:
         restore(volume, 1)
@@ -138,22 +138,32 @@ def shown(scan: Scan | None, read: SliceReading, size: tuple[int, int] = (256, 2
         nowhere = Geometry(0, 0, max(height, width), width, height)
         name = scan.name if scan else ""
         return ViewerSlice(as_png(gray), nowhere, {}, "", name, "Not read", read.problem, mark="unread")
+    assert scan is not None
+    assert read.geometry is not None
     prediction, ood = read.prediction, read.ood
-    facts = {
-        "picture": as_png(scan.gray),
-        "geometry": read.geometry,
-        "name": scan.name,
-        "shares": prediction.probabilities,
-    }
-    if not read.is_known:
-        doubt = ood.reason
-        return ViewerSlice(**facts, maps={}, label="", answer=words.UNLIKE, doubt=doubt, mark="refused")
+    picture, probabilities = as_png(scan.gray), prediction.probabilities
+    if ood and not ood.in_distribution:
+        # The answer is withheld, and with it the maps.
+        return ViewerSlice(
+            picture,
+            read.geometry,
+            maps={},
+            label="",
+            name=scan.name,
+            answer=words.UNLIKE,
+            doubt=ood.reason,
+            probabilities=probabilities,
+            mark="refused",
+        )
     return ViewerSlice(
-        **facts,
+        picture,
+        read.geometry,
         maps={label: grad_cam(prediction, label) for label in CLASSES},
         label=prediction.label,
+        name=scan.name,
         answer=words.answer(prediction.label, prediction.confidence),
-        doubt=words.doubt(LEVEL, (read.sets or {}).get(LEVEL), ood and ood.score),
+        doubt=words.doubt(LEVEL, (read.sets or {}).get(LEVEL), ood.score if ood else None),
+        probabilities=probabilities,
     )
 
 

@@ -49,7 +49,7 @@ def table(result: Stability) -> pd.DataFrame:
     """Every number drawn, one reading a row; the scan as it is comes first."""
     import pandas as pd
 
-    rows = [("none", 0, result.label, result.probabilities)]
+    rows = [("none", 0.0, result.label, result.probabilities)]
     rows += [(step.change, step.level, step.label, step.probabilities) for step in result.steps]
     return pd.DataFrame(
         {

@@ -151,7 +151,7 @@ class Viewer {
       }
       if (slice.mark !== "known") return;
       classes.forEach(({ colour }, row) => {
-        const tall = Math.round(slice.shares[row] * (lane - 2 * density));
+        const tall = Math.round(slice.probabilities[row] * (lane - 2 * density));
         context.fillStyle = colour;
         context.fillRect(left, Math.round((row + 1) * lane) - tall, Math.max(right - left - (step > 4 ? 1 : 0), 1), tall);
       });

@@ -76,7 +76,10 @@ def _listed(numbers: Sequence[int]) -> str:
 
 def _of_class(read: SeriesReading, label: str) -> str:
     run, count = read.longest(label), read.count(label)
-    probability = _percent(float(read.slices[run.strongest].prediction.by_class()[label]))
+    assert run is not None  # it is some slice's answer
+    strongest = read.slices[run.strongest].prediction
+    assert strongest is not None
+    probability = _percent(float(strongest.by_class()[label]))
     start = f"**{CLASS_NAMES[label]}**: {_slices(count)}, "
     if count == 1:
         return f"**{CLASS_NAMES[label]}**: slice {run.first + 1} alone, with {probability}."
