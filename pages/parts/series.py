@@ -43,7 +43,7 @@ def show_series(series: Series, on_open: Callable[[Stack, int], None]) -> None:
     """Read a series and show it.
 
     Args:
-        on_open: called with a stack and the number of a slice that the reader wants to see by itself.
+        on_open: called with a stack and the number of a slice that the visitor wants to see by itself.
     """
     with st.container(horizontal=True, vertical_alignment="bottom"):
         plane, volume = choose_view(series)

@@ -1,4 +1,4 @@
-"""The picture of the Review page: a scan, or a stack of slices, with its map, and what a reader does with it.
+"""The picture of the Review page: a scan, or a stack of slices, with its map, and what a visitor does with it.
 
 A Streamlit component (API v2). The scans, the small maps and the colour tables go to the browser once; slice,
 class, opacity, threshold, colours, zoom and wipe then need no trip to the server.
@@ -70,7 +70,7 @@ def viewer(
 ) -> None:
     """Show a scan with its map.
 
-    What the reader chose stays when the script runs again with the same key. A new scan starts at its own
+    What the visitor chose stays when the script runs again with the same key. A new scan starts at its own
     label, unzoomed and with the map on; only opacity and colours are kept from the scan before.
 
     Args:
@@ -112,7 +112,7 @@ def stack_viewer(
         strip: what the strip shows, in words.
         aim: the number of the slice to which a button leads, and which the strip marks.
         aim_name: what the button says; without it there is neither.
-        on_open: called with the number of a slice that the reader wants to see by itself.
+        on_open: called with the number of a slice that the visitor wants to see by itself.
     """
 
     def opened() -> None:

@@ -11,7 +11,7 @@ const ALL_LEVELS = [...Array(256).keys()];
 const ARROWS = { ArrowLeft: [0.1, 0], ArrowRight: [-0.1, 0], ArrowUp: [0, 0.1], ArrowDown: [0, -0.1] };
 const THROUGH_STACK = { ArrowUp: -1, ArrowDown: 1, PageUp: -PAGE, PageDown: PAGE, Home: -Infinity, End: Infinity };
 
-// The reader's taste outlives a scan; everything else starts afresh with the next one.
+// The visitor's taste outlives a scan; everything else starts afresh with the next one.
 const taste = { opacity: 0.6, colours: undefined };
 
 const viewers = new WeakMap();
@@ -73,7 +73,7 @@ class Viewer {
     this.turn(false);
   }
 
-  // One slice is decoded at a time; where the reader is faster, those between are passed over.
+  // One slice is decoded at a time; where the visitor is faster, those between are passed over.
   async turn(isNew) {
     this.isNew ||= isNew;
     this.say();
@@ -250,7 +250,7 @@ class Viewer {
       : `${slice.name} without its map`;
   }
 
-  // ---- What the reader does ----
+  // ---- What the visitor does ----
 
   listen() {
     const { ui } = this;
