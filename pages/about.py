@@ -5,8 +5,9 @@ from collections.abc import Mapping
 import streamlit as st
 
 from brat.environment import WEIGHTS
-from brat.figures.charts import percent
 from brat.io.samples import load_samples
+from brat.model.calibration import DEFAULT_LEVEL
+from brat.wording import percent
 from pages.parts.configuration import identified
 from pages.parts.navigation import require_entry
 from pages.parts.weights_files import load, missing
@@ -25,7 +26,7 @@ right = covered = ""
 if metrics:
     right = words.right(estimate(metrics["protocols"]["four_classes"]["metrics"]["accuracy"]))
 if "calibration" in metrics:
-    covered = words.covered(estimate(metrics["calibration"]["sets"]["0.95"]["coverage"]))
+    covered = words.covered(estimate(metrics["calibration"]["sets"][str(DEFAULT_LEVEL)]["coverage"]))
 
 st.title("How to read a reading", anchor=False)
 st.warning(words.WARNING)

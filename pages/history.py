@@ -7,8 +7,8 @@ import streamlit as st
 from sqlalchemy import Engine
 
 from brat.classes import CLASS_NAMES, CLASSES
-from brat.figures.charts import percent
 from brat.store.cases import Case, StoreError, choices, find, picture_of, remove, to_csv
+from brat.wording import percent
 from pages.parts.agreement import show_agreement
 from pages.parts.navigation import require_entry
 from pages.parts.store import is_on, store

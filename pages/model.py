@@ -6,6 +6,7 @@ from typing import Any
 import streamlit as st
 
 from brat.environment import WEIGHTS
+from brat.model.calibration import DEFAULT_LEVEL
 from pages.parts import protocols, trust
 from pages.parts.navigation import require_entry
 from pages.parts.weights_files import load, missing
@@ -27,12 +28,12 @@ def in_short(metrics: Mapping[str, Any]) -> None:
         ("Sources", "sources", protocols.uneven_sources(four_classes["by_site"])),
     ]
     if calibration := metrics.get("calibration"):
-        sets = calibration["sets"]["0.95"]
+        sets = calibration["sets"][str(DEFAULT_LEVEL)]
         values = (calibration["after"]["ece"], sets["coverage"], sets["share/1"])
         lines.append(
             ("Probabilities", "calibration", words.calibration(*(entry["value"] for entry in values)))
         )
-    if check := metrics.get("gate"):
+    if check := metrics.get("out_of_distribution"):
         images, refused = trust.refused_totals(check)
         sentence = words.out_of_distribution(refused / images, images, check["refused"]["value"])
         lines.append(("Unknown pictures", "unknown", sentence))
@@ -69,9 +70,9 @@ def show_measured(metrics: Mapping[str, Any], card: Mapping[str, Any] | None) ->
         st.header(words.DOES_80_MEAN_80, anchor="calibration")
         trust.calibration(metrics["calibration"])
 
-    if "gate" in metrics:
+    if "out_of_distribution" in metrics:
         st.header(words.DOES_IT_KNOW, anchor="unknown")
-        trust.out_of_distribution(metrics["gate"])
+        trust.out_of_distribution(metrics["out_of_distribution"])
 
     if "localisation" in measured:
         st.header(words.DOES_THE_MAP_POINT, anchor="maps")

@@ -47,7 +47,7 @@ STATE_NAMES = {"known": "Yes", "refused": "No, reading withheld", "unread": "Cou
 
 
 def is_due(count: int) -> bool:
-    """Whether the table is to be drawn again: not at every new row, lest it moves under the visitor's hand."""
+    """Whether to draw the table again: not at every new row, lest it moves under the visitor's hand."""
     drawn, when = st.session_state.worklist_drawn
     return count > drawn and (count >= 1.5 * drawn or time.monotonic() - when > 5)
 

@@ -29,15 +29,6 @@ MARGIN = {"l": 0, "r": 0, "t": 8, "b": 0}
 CONFIG = {"displayModeBar": False, "staticPlot": False, "scrollZoom": False, "responsive": True}
 
 
-def percent(share: float) -> str:
-    """0.914 -> "91 %"; what would round to all or nothing is said as more or less than that."""
-    if 0.995 <= share < 1:
-        return "> 99 %"
-    if 0 < share < 0.005:
-        return "< 1 %"
-    return f"{share:.0%}".replace("%", " %")
-
-
 def error_bars(estimates: Sequence[Mapping[str, float]], colour: str) -> dict[str, Any]:
     """Error bars from estimates with `value`, `low` and `high`."""
     return {

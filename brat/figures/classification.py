@@ -8,7 +8,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from brat.classes import CLASS_COLOURS, CLASS_NAMES, CLASSES, OTHER_COLOURS, QUIET_COLOUR
-from brat.figures.charts import COLOURS, DASHES, NAMES, SYMBOLS, error_bars, layout, percent
+from brat.figures.charts import COLOURS, DASHES, NAMES, SYMBOLS, error_bars, layout
+from brat.wording import percent
 
 
 def confusion(
@@ -58,7 +59,7 @@ def confusion(
 
 
 def roc(curves: Mapping[str, Mapping], operating_point: tuple[float, float] | None = None) -> go.Figure:
-    """ROC curves, each class against the rest, from `brat.evaluation.report.curves`.
+    """ROC curves, each class against the rest, from `brat.evaluation.results.curves`.
 
     Args:
         curves: class, of `brat.CLASSES` or "tumor" -> its curves.
@@ -79,7 +80,7 @@ def roc(curves: Mapping[str, Mapping], operating_point: tuple[float, float] | No
 def precision_recall(
     curves: Mapping[str, Mapping], operating_point: tuple[float, float] | None = None
 ) -> go.Figure:
-    """Precision-recall curves, each class against the rest, from `brat.evaluation.report.curves`.
+    """Precision-recall curves, each class against the rest, from `brat.evaluation.results.curves`.
 
     Args:
         curves: class, of `brat.CLASSES` or "tumor" -> its curves.

@@ -8,7 +8,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from brat.classes import CLASS_COLOURS, CLASS_NAMES, CLASSES, OTHER_COLOURS, QUIET_COLOUR
-from brat.figures.charts import SYMBOLS, error_bars, layout, percent
+from brat.figures.charts import SYMBOLS, error_bars, layout
+from brat.wording import percent
 
 # A bin of fewer slices says too little to be joined to its neighbours.
 _FULL_BIN = 20
@@ -18,7 +19,7 @@ def reliability(before: Mapping[str, Sequence], after: Mapping[str, Sequence]) -
     """Reliability diagram: how often readings of a given confidence are right.
 
     Args:
-        before, after: `confidence`, `accuracy` and `count` a bin, see `brat.model.calibration.reliability`;
+        before, after: `confidence`, `accuracy` and `count` a bin, see `brat.evaluation.reliability`;
             None where a bin is empty.
     """
     figure = go.Figure()
@@ -62,8 +63,8 @@ def coverage(sets: Mapping[str, Mapping[str, Mapping]]) -> go.Figure:
     """How often prediction sets hold the truth, by class, beside what their level promises.
 
     Args:
-        sets: level, such as "0.95" -> `coverage/CLASS` -> an estimate, see `brat.model.calibration.report`.
-            A class that was not measured is left out.
+        sets: level, such as "0.95" -> `coverage/CLASS` -> an estimate, see
+            `brat.evaluation.reliability.measure_calibration`. A class that was not measured is left out.
     """
     figure = go.Figure()
     levels = [percent(float(level)) for level in sets]

@@ -24,16 +24,14 @@ import numpy as np
 from PIL import Image
 
 from brat.classes import CLASS_COLOURS, CLASS_NAMES
-from brat.figures.charts import percent
 from brat.io.scan import Scan
+from brat.model.calibration import DEFAULT_LEVEL
 from brat.model.explain import blend, colourise, grad_cam, onto_scan
 from brat.model.reader import REFER_FROM, Reading
+from brat.wording import percent
 
 if TYPE_CHECKING:
     from fpdf import FPDF
-
-LEVEL = 0.95
-"""Of the prediction set that is printed."""
 
 _FOLDERS = (
     "/usr/share/fonts",
@@ -258,12 +256,12 @@ def _answer(page: _Page, reading: Reading) -> None:
         pdf.set_xy(_LEFT + 160, top)
         pdf.cell(20, 6, percent(probability), align="R", new_x="LMARGIN", new_y="NEXT")
     pdf.ln(1)
-    if LEVEL in reading.sets:
-        classes = reading.sets[LEVEL]
+    if DEFAULT_LEVEL in reading.sets:
+        classes = reading.sets[DEFAULT_LEVEL]
         names = " or ".join(CLASS_NAMES[name].lower() for name in classes) or "no class"
         refer = not classes or len(classes) >= REFER_FROM
         page.write(
-            f"{percent(LEVEL)} set: {names}."
+            f"{percent(DEFAULT_LEVEL)} set: {names}."
             + (" Too uncertain to name a class: refer this scan to a specialist." if refer else "")
         )
     else:

@@ -8,15 +8,13 @@ from html import escape
 import streamlit as st
 
 from brat.classes import CLASS_COLOURS, CLASS_NAMES, CLASSES
-from brat.figures.charts import percent
+from brat.model.calibration import DEFAULT_LEVEL
 from brat.model.reader import REFER_FROM, Reading
+from brat.wording import percent
 from pages.words import review as words
 
 UNSURE = 0.7
 """Below this probability the page calls a reading unsure."""
-
-LEVEL = 0.95
-"""Of the prediction set that is shown at first."""
 
 
 def show_answer(uploaded: Reading, enhanced: Reading | None, digest: str) -> bool:
@@ -75,7 +73,7 @@ def _show_doubt(uploaded: Reading, enhanced: Reading | None) -> None:
         st.segmented_control(
             "Certainty of the set",
             list(shown.sets),
-            default=LEVEL,
+            default=DEFAULT_LEVEL,
             required=True,
             format_func=percent,
             key="level",
@@ -86,7 +84,7 @@ def _show_doubt(uploaded: Reading, enhanced: Reading | None) -> None:
 
 def _show_set(shown: Reading) -> None:
     """The prediction set, at the level that was chosen."""
-    level = st.session_state.get("level", LEVEL)
+    level = st.session_state.get("level", DEFAULT_LEVEL)
     classes = shown.sets[level]
     st.markdown(words.in_set(percent(level), _names(classes) if classes else "no class"))
     if len(classes) == 0 or len(classes) >= REFER_FROM:

@@ -10,6 +10,7 @@ import streamlit as st
 from brat.classes import CLASS_NAMES, CLASSES
 from brat.io.scan import Scan, UnreadableScan
 from brat.io.series import Series, Stack
+from brat.model.calibration import DEFAULT_LEVEL
 from brat.model.explain import as_png, grad_cam
 from brat.model.pool import Readers
 from brat.model.preprocess import Geometry
@@ -18,9 +19,6 @@ from pages.parts.widget_memory import remember, restore
 from pages.parts.windows import choose_window
 from pages.viewer import ViewerSlice, stack_viewer
 from pages.words import series as words
-
-LEVEL = 0.95
-"""Of the prediction set that is shown."""
 
 PLANES = {"acquired": "As acquired", "axial": "Axial", "coronal": "Coronal", "sagittal": "Sagittal"}
 
@@ -162,7 +160,7 @@ def shown(scan: Scan | None, read: SliceReading, size: tuple[int, int] = (256, 2
         label=prediction.label,
         name=scan.name,
         answer=words.answer(prediction.label, prediction.confidence),
-        doubt=words.doubt(LEVEL, (read.sets or {}).get(LEVEL), ood.score if ood else None),
+        doubt=words.doubt(DEFAULT_LEVEL, (read.sets or {}).get(DEFAULT_LEVEL), ood.score if ood else None),
         probabilities=probabilities,
     )
 

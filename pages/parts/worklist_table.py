@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from brat.classes import CLASS_NAMES, CLASSES
-from brat.figures.charts import percent
+from brat.model.calibration import DEFAULT_LEVEL
 from brat.model.worklist import STATES, Row, suspicion
+from brat.wording import percent
 from pages.parts.verdict import VERDICTS
 from pages.words import worklist as words
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 Verdicts = Mapping[str, "Case"]
 """`Row.slice_digest` -> the case that was kept of it last."""
 
-LEVEL = 0.95
-"""Of the prediction set that is shown."""
 
 ABSENT = "–"
 """Stands in a cell that has nothing to say."""
@@ -35,7 +34,7 @@ ORDERS: dict[str, Callable[[Row], tuple[Any, ...]]] = {
     "suspicion": suspicion,
     "doubt": lambda row: (
         STATES.index(row.state),
-        -len((row.sets or {}).get(LEVEL, ())),
+        -len((row.sets or {}).get(DEFAULT_LEVEL, ())),
         _most_probable(row),
         row.number,
     ),
@@ -143,7 +142,7 @@ def _thumbnail(row: Row) -> str | None:
 def _set_in_words(row: Row) -> str:
     if row.state != "known" or not row.sets:
         return ABSENT
-    return ", ".join(CLASS_NAMES[name].lower() for name in row.sets[LEVEL]) or "no class"
+    return ", ".join(CLASS_NAMES[name].lower() for name in row.sets[DEFAULT_LEVEL]) or "no class"
 
 
 def _known_in_words(row: Row) -> str:

@@ -1,4 +1,4 @@
-"""The picture of the Review page: a scan, or a stack of slices, with its map, and what a visitor does with it.
+"""The picture of the Review page: a scan, or a stack of slices, with its map, and its controls.
 
 A Streamlit component (API v2). The scans, the small maps and the colour tables go to the browser once; slice,
 class, opacity, threshold, colours, zoom and wipe then need no trip to the server.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from brat.classes import CLASS_NAMES
-from brat.figures.charts import percent
+from brat.wording import percent
 from pages.words.numbers import share
 
 OFF = "No store is set up here: verdicts cannot be kept, and a scan is gone when the page is closed."

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from brat.classes import CLASS_NAMES
-from brat.figures.charts import percent
 from brat.model.series_reading import SeriesReading, spans
+from brat.wording import percent
 
 UNLIKE = "Not a slice the model knows"
 TABLE = "Every slice: its answer, its probabilities, and whether it is like those the model knows."

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from brat.figures.charts import NAMES, percent
+from brat.figures.charts import NAMES
+from brat.wording import percent
 from pages.words.numbers import estimate, share
 
 Entry = Mapping[str, float | None]

@@ -1,15 +1,6 @@
 """The app as a person meets it: a real server, a real browser."""
 
-import os
 import re
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
@@ -18,73 +9,15 @@ from brat.io.samples import load_samples
 from brat.io.scan import read_scan
 from brat.model.classifier import Classifier
 from brat.model.preprocess import prepare
-
-ROOT = Path(__file__).resolve().parents[2]
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+from tests.factories.paths import ROOT
+from tests.factories.streamlit_server import serving
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
-
-
-@contextmanager
-def serving(log: Path | None = None):
-    """The app's address, while it runs; what it prints goes to `log`."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with (log or Path(os.devnull)).open("ab") as printed:
-        server = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "streamlit", "run", "app.py"),
-                *("--server.headless=true", f"--server.port={port}"),
-            ],
-            cwd=ROOT,
-            stdout=printed,
-            stderr=printed,
-        )
-    url = f"http://127.0.0.1:{port}"
-    for _ in range(240):
-        try:
-            urllib.request.urlopen(f"{url}/_stcore/health", timeout=1).close()
-            break
-        except OSError:
-            time.sleep(0.25)
-    else:
-        server.kill()
-        pytest.fail("the app did not start within a minute")
-    try:
-        yield url
-    finally:
-        server.terminate()
-        server.wait(10)
-
-
-@pytest.fixture(scope="module")
-def address():
-    with serving() as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def browser():
-    # The first page of a fresh server is slow on a busy machine.
-    playwright.expect.set_options(timeout=30_000)
-    with playwright.sync_playwright() as started:
-        chromium = started.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"],
-        )
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(params=[1440, 390], ids=["desk", "phone"])
-def page(browser, address, request):
-    opened = browser.new_page(viewport={"width": request.param, "height": 900})
-    opened.set_default_timeout(30_000)
-    opened.goto(address)
-    yield opened
-    opened.close()
+def page(open_page, address, request):
+    return open_page(address, request.param)
 
 
 def canvas_pixels(page) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import tomllib
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,8 +15,8 @@ from brat.figures.stability import stability
 from brat.figures.training import curves as training_curves
 from brat.figures.training import nearest_neighbours
 from brat.perturb.stability import LEVELS, Stability, Step
+from tests.factories.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 SOURCES = [
     file
     for folder in ("brat", "pages", "benchmarks")

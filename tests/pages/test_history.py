@@ -2,28 +2,18 @@
 
 import csv
 import io
-from pathlib import Path
 
 import pytest
 import streamlit as st
 from sqlalchemy import create_engine, text
 from streamlit.runtime.secrets import secrets_singleton
 from streamlit.testing.v1 import AppTest
-from test_cases import MODEL, NEXT_MODEL, READING, reading_of, scan_of
 
 from brat.store.cases import find, keep, prepare
+from tests.factories.paths import ROOT
+from tests.factories.readings import MODEL, NEXT_MODEL, READING, reading_of, scan_of
 
-ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(autouse=True)
-def _at_root(monkeypatch):
-    monkeypatch.chdir(ROOT)
-    monkeypatch.syspath_prepend(str(ROOT))
-    monkeypatch.setattr(secrets_singleton, "_secrets", {})
-    st.cache_resource.clear()
-    yield
-    st.cache_resource.clear()
+pytestmark = pytest.mark.usefixtures("fresh_caches")
 
 
 @pytest.fixture
@@ -52,9 +42,9 @@ def history() -> AppTest:
 def review() -> None:
     """Stands for the Review page."""
     import streamlit
-    from test_cases import MODEL, reading_of, scan_of
 
     from pages.parts.verdict import verdict_form
+    from tests.factories.readings import MODEL, reading_of, scan_of
 
     streamlit.header("The reading")
     streamlit.json(list(verdict_form(scan_of(5), reading_of("glioma"), MODEL)))

@@ -5,7 +5,6 @@ import io
 import json
 import shutil
 from html import escape
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,24 +14,16 @@ from streamlit.testing.v1 import AppTest
 
 from brat.classes import CLASS_COLOURS, CLASS_NAMES
 from brat.environment import WEIGHTS
-from brat.figures.charts import percent
 from brat.io.samples import load_samples
 from brat.io.scan import read_scan
 from brat.model.classifier import Classifier
 from brat.model.preprocess import prepare
 from brat.model.reader import Reader
+from brat.wording import percent
+from tests.factories.paths import ROOT
+from tests.factories.samples import KNOWN
 
-ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = load_samples()
-# One that the gate lets through: the averaged heads lie near its limit, on either side.
-KNOWN = next(s for s in SAMPLES if s.name == "head-axial-ring")
-
-
-@pytest.fixture(autouse=True)
-def _at_root(monkeypatch):
-    """Pages are started from the root of the project, as `streamlit run app.py` does."""
-    monkeypatch.chdir(ROOT)
-    monkeypatch.syspath_prepend(str(ROOT))
 
 
 @pytest.fixture
@@ -260,7 +251,7 @@ def test_model_page_of_one_fold(model_page):
     """What `brat evaluate` writes has none of the rest."""
 
     def reduce(metrics):
-        for name in ("gate", "curves", "calibration", "robustness", "maps", "audit"):
+        for name in ("out_of_distribution", "curves", "calibration", "robustness", "maps", "audit"):
             metrics.pop(name, None)
         metrics["folds"] = [2]
         metrics["protocols"] = {"four_classes": metrics["protocols"]["four_classes"]}
@@ -337,7 +328,7 @@ def test_model_page_offers_every_number(model_page):
         for r in rows.pop(file):
             assert as_estimate(r) == sets[f"{r['level']:g}"][r["measure"]]
     assert rows.pop("out-of-distribution.csv") == [
-        {"kind": kind, **o} for kind, o in metrics["gate"]["others"].items()
+        {"kind": kind, **o} for kind, o in metrics["out_of_distribution"]["others"].items()
     ]
     for r in rows.pop("maps.csv"):
         assert as_estimate(r) == metrics["maps"]["methods"][r["method"]][r["measure"]]

@@ -1,7 +1,6 @@
 """The worklist's page and the way through it in Review, through Streamlit's own test harness."""
 
 import io
-from pathlib import Path
 
 import pytest
 import streamlit as st
@@ -11,28 +10,20 @@ from streamlit.runtime.secrets import secrets_singleton
 from streamlit.testing.v1 import AppTest
 
 from brat.classes import CLASS_NAMES
-from brat.figures.charts import percent
 from brat.io.samples import load_samples
 from brat.io.scan import read_scan
 from brat.model.reader import Reader
 from brat.model.worklist import suspicion
 from brat.store.cases import keep, prepare
+from brat.wording import percent
 from pages.words import worklist as words
+from tests.factories.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.usefixtures("fresh_caches")
+
 SAMPLES = load_samples()
 FILES = [(s.file.name, s.file.read_bytes(), "") for s in SAMPLES]
 BAD = ("notes.png", b"these are notes, not a scan", "image/png")
-
-
-@pytest.fixture(autouse=True)
-def _at_root(monkeypatch):
-    monkeypatch.chdir(ROOT)
-    monkeypatch.syspath_prepend(str(ROOT))
-    monkeypatch.setattr(secrets_singleton, "_secrets", {})
-    st.cache_resource.clear()
-    yield
-    st.cache_resource.clear()
 
 
 @pytest.fixture

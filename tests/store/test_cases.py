@@ -2,7 +2,6 @@
 
 import csv
 import io
-import os
 import shutil
 import signal
 import sqlite3
@@ -19,9 +18,6 @@ from sqlalchemy.orm import Session
 
 from brat.classes import CLASSES
 from brat.io.scan import Scan, Window, read_scan
-from brat.model.classifier import Prediction
-from brat.model.out_of_distribution import OodResult
-from brat.model.preprocess import frame, to_input
 from brat.model.reader import Reading
 from brat.store import cases
 from brat.store.cases import (
@@ -37,101 +33,17 @@ from brat.store.cases import (
     remove,
     to_csv,
 )
+from tests.factories.paths import ROOT
+from tests.factories.readings import MODEL, NEXT_MODEL, READING, reading_of, scan_of
 
-ROOT = Path(__file__).resolve().parents[2]
-MODEL, NEXT_MODEL = "a" * 64, "b" * 64
 # Long enough to be found nowhere by accident, short enough to lie in one piece.
 NOTE = "qx-planted-note-7391-zw"
-
-
-def scan_of(number: int = 0, gray: np.ndarray | None = None) -> Scan:
-    gray = np.full((80, 64), 7, np.uint8) if gray is None else gray
-    return Scan(gray, gray, "JANE_DOE.png", "PNG, 8-bit gray", "", f"{number:064x}")
-
-
-def reading_of(label: str = "glioma", known: bool = True) -> Reading:
-    probabilities = np.full(4, 0.1, np.float32)
-    probabilities[CLASSES.index(label)] = 0.7
-    prediction = Prediction(probabilities, np.zeros((14, 14, 4), np.float32), np.zeros(1280, np.float32))
-    framed, geometry = frame(scan_of().gray)
-    verdict = OodResult(0.5 if known else 1.5, known, "" if known else "Unlike.")
-    return Reading(prediction, {0.95: (label,)}, verdict, to_input(framed), geometry)
-
-
-READING = reading_of()
 
 
 def files_of(engine) -> list[Path]:
     """SQLite's file and those beside it."""
     database = Path(engine.url.database)
     return sorted(database.parent.glob(f"{database.name}*"))
-
-
-@pytest.fixture
-def sqlite_engine(tmp_path):
-    engine = create_engine(f"sqlite:///{tmp_path / 'cases.db'}")
-    prepare(engine)
-    yield engine
-    engine.dispose()
-
-
-def server_programs() -> Path | None:
-    """The folder of Debian's PostgreSQL programs."""
-    on_path = shutil.which("initdb")
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    if found:
-        return found[-1].parent
-    return Path(on_path).resolve().parent if on_path else None
-
-
-@pytest.fixture(scope="module")
-def postgresql_server(tmp_path_factory):
-    """The address of a fresh PostgreSQL server on a socket of its own, and its folder."""
-    pytest.importorskip("psycopg", reason="psycopg, the driver of PostgreSQL, is not installed")
-    programs = server_programs()
-    if programs is None:
-        pytest.skip("no PostgreSQL server is installed (apt install postgresql)")
-    home = tmp_path_factory.mktemp("postgresql")
-    prefix = []
-    if os.geteuid() == 0:
-        # The server refuses to run as root.
-        if shutil.which("setpriv") is None:
-            pytest.skip("PostgreSQL does not run as root, and there is no setpriv to become somebody else")
-        prefix = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
-        # pytest's folders are open to their owner alone.
-        home = Path(subprocess.check_output(["mktemp", "-d"], text=True).strip())
-        os.chown(home, 65534, 65534)
-    data = home / "data"
-
-    def run(*arguments: str | Path) -> None:
-        # Not to pipes: the server would hold them open.
-        with (home / "log.txt").open("ab") as log:
-            subprocess.run([*prefix, *arguments], check=True, stdout=log, stderr=log, cwd=home, timeout=600)
-
-    run(programs / "initdb", "-D", data, "-U", "tester", "--auth=trust", "--no-sync", "--encoding=UTF8")
-    options = f"-c listen_addresses='' -c unix_socket_directories={home} -c fsync=off -c max_connections=20"
-    run(programs / "pg_ctl", "-D", data, "-w", "-o", options, "start")
-    try:
-        yield f"postgresql+psycopg://tester@/postgres?host={home}", data
-    finally:
-        run(programs / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
-        if prefix:
-            shutil.rmtree(home)
-
-
-@pytest.fixture
-def postgresql_engine(postgresql_server):
-    engine = create_engine(postgresql_server[0])
-    prepare(engine)
-    yield engine
-    with engine.begin() as connection:
-        connection.execute(text("DROP TABLE cases, alembic_version"))
-    engine.dispose()
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def engine(request):
-    return request.getfixturevalue(f"{request.param}_engine")
 
 
 def test_a_case_comes_back_as_it_was_kept(engine):
@@ -337,9 +249,9 @@ def test_a_deleted_case_leaves_nothing_in_postgresqls_table(postgresql_engine, p
 
 
 WRITER = """
-import sys
-sys.path.insert(0, {root!r} + "/tests/store")
-from test_cases import *
+from sqlalchemy import create_engine
+from brat.store.cases import keep, prepare
+from tests.factories.readings import MODEL, READING, scan_of
 engine = create_engine({url!r})
 prepare(engine)
 number = 0
@@ -354,7 +266,7 @@ def test_sqlite_survives_being_killed_in_the_middle_of_a_write(tmp_path):
     url = f"sqlite:///{tmp_path / 'cases.db'}"
     committed = -1
     for kill_after in (3, 17):
-        code = WRITER.format(root=str(ROOT), url=url)
+        code = WRITER.format(url=url)
         with subprocess.Popen(
             [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=ROOT
         ) as writer:
