@@ -224,13 +224,13 @@ def show_matrix(name: str, entry: Mapping, classes: Sequence[str]) -> None:
 def show_measures(name: str, entry: Mapping, classes: Sequence[str]) -> None:
     """Class by class where there are several; else the three measures of finding a tumour."""
     measures = entry["metrics"]
-    says = words.of_slices(entry["what"], entry["slices"])
+    caption = words.of_slices(entry["what"], entry["slices"])
     if "sensitivity" in measures:
         shown = pd.DataFrame(
             {title: [write(key, measures[key])] for key, title in MEASURES.items() if key in measures}
         )
         shown.index = ["In\u00a0the\u00a0app"]
-        table(shown, f"measures-{name}", says, metrics_tables.protocols({name: entry}))
+        table(shown, f"measures-{name}", caption, metrics_tables.protocols({name: entry}))
         return
     shown = pd.DataFrame(
         {
@@ -239,7 +239,7 @@ def show_measures(name: str, entry: Mapping, classes: Sequence[str]) -> None:
         },
         index=[NAMES[c] for c in classes],
     )
-    table(shown, f"classes-{name}", says, metrics_tables.of_classes(measures, tuple(CLASS_MEASURES)))
+    table(shown, f"classes-{name}", caption, metrics_tables.of_classes(measures, tuple(CLASS_MEASURES)))
 
 
 def curves_of(metrics: Mapping, name: str) -> tuple[Mapping, Mapping | None]:

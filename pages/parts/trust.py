@@ -140,8 +140,8 @@ def read_examples(weights: Path, modified: float) -> list[tuple]:
         answer = reading.prediction
         cam = onto_scan(grad_cam(answer, sample.intended), reading.geometry)
         where = place_in_words(cam)
-        says = words.example(sample.title, sample.intended, answer.label, answer.confidence, where)
-        examples.append((sample.name, gray, blend(gray, cam, 0.6), says))
+        caption = words.example(sample.title, sample.intended, answer.label, answer.confidence, where)
+        examples.append((sample.name, gray, blend(gray, cam, 0.6), caption))
     return examples
 
 
@@ -152,12 +152,12 @@ def examples(weights: Path) -> None:
     st.subheader("Examples", anchor=False)
     st.markdown(words.EXAMPLES_ARE)
     samples = read_examples(weights, max(file.stat().st_mtime for file in weights.iterdir()))
-    for column, (name, scan, mapped, says) in zip(st.columns(len(samples)), samples, strict=True):
+    for column, (name, scan, mapped, caption) in zip(st.columns(len(samples)), samples, strict=True):
         with column, st.container(key=f"example-{name}"):
             with st.container(horizontal=True, gap="xsmall", wrap=False):
                 st.image(scan, width="stretch", alt="The scan")
                 st.image(mapped, width="stretch", alt="The scan with its map")
-            st.caption(says)
+            st.caption(caption)
 
 
 def robustness(measured: Mapping) -> None:
