@@ -561,13 +561,13 @@ function enlarge(values, { x, y, side, width, height }) {
 
 // Along one axis, for each scan pixel in the square: the two cells it lies between and the second one's share.
 function taps(n, side, start, length) {
-  const found = [];
+  const pairs = [];
   for (let at = Math.max(start, 0); at < Math.min(start + side, length); at++) {
     const position = clamp(((at - start + 0.5) * n) / side - 0.5, 0, n - 1);
     const first = Math.floor(position);
-    found.push({ at, first, second: Math.min(first + 1, n - 1), share: position - first });
+    pairs.push({ at, first, second: Math.min(first + 1, n - 1), share: position - first });
   }
-  return found;
+  return pairs;
 }
 
 // RGB of 256 levels -> their RGBA.

@@ -131,7 +131,8 @@ def review_of_windows() -> None:
     scan = Scan(window.apply(pixels), pixels, "a.dcm", "DICOM MR", "MR", "f" * 64, window=window)
     if streamlit.toggle("Narrow", key="narrow"):
         scan = scan.windowed(Window(40, 80))
-    verdict_form(scan, reading_of("glioma"), MODEL)
+    label = streamlit.selectbox("Read", ["glioma", "meningioma"], key="label")
+    verdict_form(scan, reading_of(label), MODEL)
 
 
 def test_a_verdict_is_the_scans_under_every_window(engine):
@@ -142,9 +143,14 @@ def test_a_verdict_is_the_scans_under_every_window(engine):
     assert not page.exception
     (case,) = find(engine)
     assert (case.scan, case.window) == ("f" * 64, "40/80")
+    assert "under the window" not in page.caption[0].value
     page.toggle(key="narrow").set_value(False).run()
-    assert "agrees" in page.caption[0].value
+    assert "under the window 40 / 80: agrees." in page.caption[0].value
     assert control(page, "verdict-").value == "agree"
+    # Where the model answers something else under this window, what was seen is another verdict.
+    page.selectbox(key="label").set_value("meningioma").run()
+    assert control(page, "verdict-").value == "disagree"
+    assert control(page, "seen-").value == "glioma"
     assert control(page, "keep-").label == "Replace"
     # The history says which window was shown.
     page = history()
