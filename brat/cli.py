@@ -204,7 +204,7 @@ def _read_all(paths: Sequence[str], weights: str, overlays: Path | None) -> Iter
 
 def _scans_at(path: str) -> Iterator[str]:
     """The path itself, or every scan in the folder; spelled as given."""
-    from brat.io.scan import SUFFIXES
+    from brat.io.sniff import SUFFIXES
 
     if not Path(path).is_dir():
         yield path
@@ -217,7 +217,7 @@ def _scans_at(path: str) -> Iterator[str]:
 
 
 def _read(reader, path: str, overlays: Path | None) -> dict:
-    from brat.io.scan import read_scan
+    from brat.io.read import read_scan
 
     begun = time.perf_counter()
     return {"path": path, **_record(reader, read_scan(path), path, overlays, begun)}
@@ -334,7 +334,7 @@ def _export(options: argparse.Namespace) -> int:
 def _augment(options: argparse.Namespace) -> int:
     from PIL import Image
 
-    from brat.io.scan import read_scan
+    from brat.io.read import read_scan
     from brat.model.preprocess import frame
     from brat.perturb.enhance import augmentation_sheet
 

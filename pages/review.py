@@ -8,8 +8,9 @@ import streamlit as st
 
 from brat.classes import CLASS_COLOURS, CLASS_NAMES, CLASSES
 from brat.figures.charts import percent
+from brat.io.read import read_scan
 from brat.io.samples import load_samples
-from brat.io.scan import Scan, Window, read_scan
+from brat.io.scan import Scan, Window
 from brat.model.explain import METHODS, MissingPackage, as_png, grad_cam, reference_cam
 from brat.model.reader import REFER_FROM, Reader, Reading
 from brat.perturb.enhance import brightness, clahe
@@ -330,14 +331,14 @@ if is_empty:
     st.stop()
 
 if scan is None:
-    st.markdown(f"**{series.name}** · {series.kind}")
+    st.markdown(f"**{series.name}** · {series.format}")
     show_series(series, open_slice)
     st.stop()
 
 with st.container(horizontal=True, vertical_alignment="center"):
     if series:
         st.button(words.BACK, on_click=back_to_series, icon=":material/arrow_back:")
-    st.markdown(f"**{scan.name}** · {scan.width} x {scan.height} · {scan.kind}")
+    st.markdown(f"**{scan.name}** · {scan.width} x {scan.height} · {scan.format}")
     window = scan.window and choose_window(scan.window, scan.presets, scan.digest)
     # Seven pictures that most readers never look at are not sent with every answer.
     samples = st.popover(words.SAMPLES, key="samples-open", on_change="rerun")

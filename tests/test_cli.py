@@ -13,8 +13,8 @@ from brat import cli
 from brat.classes import CLASSES
 from brat.cli import main
 from brat.environment import CORES, WEIGHTS
+from brat.io.read import read_scan
 from brat.io.samples import load_samples
-from brat.io.scan import read_scan
 from brat.model.reader import Reader
 
 SAMPLES = load_samples()

@@ -17,10 +17,10 @@ from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
 
-from brat.io.intake import File, Item, group_into_series, load, other_volume
-from brat.io.nifti import is_nifti
-from brat.io.scan import Scan, UnreadableScan, is_dicom, reading
+from brat.io.intake import File, Item, group_into_series, load
+from brat.io.scan import Scan, UnreadableScan, decoding
 from brat.io.series import ACQUIRED, Series
+from brat.io.sniff import HEAD, is_dicom, is_nifti, other_volume
 
 PACKAGES = ("pydicom", "nibabel", "nilearn")
 """Of each, every file in a folder called data is tried, except for its own Python."""
@@ -146,14 +146,14 @@ def _trial(folder: str, name: str, what: str, item: Item) -> Trial:
 def _facts(opened: Scan | Series) -> str:
     """Its kind, slices, size and window."""
     if isinstance(opened, Scan):
-        return f"{opened.kind}, {opened.width} x {opened.height}, {_window(opened)}"
+        return f"{opened.format}, {opened.width} x {opened.height}, {_window(opened)}"
     stack = opened.stack()
     first = stack[len(stack) // 2]
     # Of a volume, slices of each plane; how many slices or frames otherwise, its kind says.
     slices = f"{first.width} x {first.height}"
     if stack.plane != ACQUIRED:
         slices = ", ".join(f"{len(opened.stack(plane))} {plane}" for plane in opened.planes)
-    return f"{opened.kind}, {slices}, {_window(first)}"
+    return f"{opened.format}, {slices}, {_window(first)}"
 
 
 def _window(scan: Scan) -> str:
@@ -165,10 +165,11 @@ def _window(scan: Scan) -> str:
 def _what(item: Item, given: File) -> str:
     """Args: given: the file that the item came in, as packed as it was."""
     file = item.files[0]
-    head = file.read(65536)
+    head = file.read(HEAD)
     if is_nifti(head):
         return "NIfTI"
-    packed = "" if file.source is given.source else ", packed"
+    is_packed = file.is_packed or file.source is not given.source
+    packed = ", packed" if is_packed else ""
     if is_dicom(head):
         return _syntax(file) + packed
     suffix = Path(file.name.removesuffix(".gz")).suffix
@@ -180,7 +181,7 @@ def _syntax(file: File) -> str:
     import pydicom
 
     try:
-        with reading("DICOM"):
+        with decoding("DICOM"):
             found = pydicom.dcmread(io.BytesIO(file.read()), force=True, stop_before_pixels=True)
             syntax = found.file_meta.get("TransferSyntaxUID")
             return f"DICOM, {syntax.name}" if syntax else "DICOM, no transfer syntax given"

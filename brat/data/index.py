@@ -19,7 +19,7 @@ import numpy as np
 
 from brat.classes import CLASSES
 from brat.data.near_duplicates import has_near_duplicate, near_duplicate_groups, thumbnails
-from brat.io.scan import SUFFIXES
+from brat.io.sniff import SUFFIXES
 
 FOLDS = 5
 

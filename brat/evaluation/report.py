@@ -42,7 +42,7 @@ from brat.evaluation.protocols import (
     write_json,
 )
 from brat.evaluation.readings import Readings, read_slices
-from brat.io.scan import read_scan
+from brat.io.read import read_scan
 from brat.model import calibration
 from brat.model.classifier import Classifier
 from brat.model.out_of_distribution import (

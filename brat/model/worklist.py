@@ -20,9 +20,11 @@ import numpy as np
 
 from brat.classes import CLASSES
 from brat.environment import CORES
-from brat.io.intake import MAX_FILES, OPENED, File, Item, load
-from brat.io.scan import Scan, UnreadableScan, is_dicom
+from brat.io.archives import MAX_FILES
+from brat.io.intake import File, Item, load
+from brat.io.scan import Scan, UnreadableScan
 from brat.io.series import Series
+from brat.io.sniff import OPENED, is_dicom
 from brat.model.pool import Readers
 from brat.model.series_reading import SeriesReading, SliceReading, read_slice
 
@@ -44,7 +46,7 @@ class Row:
         number: its place among those that were given, from 1.
         item: where it came from, and how it is opened.
         problem: why it was not read; the rest but `digest` is empty then.
-        kind: `Scan.kind` or `Series.kind`.
+        format: `Scan.format` or `Series.format`.
         digest: `Scan.digest` or `Series.digest`.
         slice, slices: of a series, the slice that is spoken of, from 1, and how many it has.
         slice_digest: `Scan.digest` of what the reading is of: the scan, or that slice.
@@ -58,7 +60,7 @@ class Row:
     number: int
     item: Item
     problem: str = ""
-    kind: str = ""
+    format: str = ""
     digest: str = ""
     slice: int | None = None
     slices: int | None = None
@@ -275,7 +277,7 @@ class Worklist:
         row = Row(number, item)
         try:
             opened = load(item)
-            row = replace(row, kind=opened.kind, digest=opened.digest)
+            row = replace(row, format=opened.format, digest=opened.digest)
             if isinstance(opened, Series):
                 row = yield from self._read_series(row, opened)
             else:
@@ -405,7 +407,7 @@ def records(
         shares = row.shares or (None,) * len(CLASSES)
         record |= {
             "scan": row.digest,
-            "kind": row.kind,
+            "format": row.format,
             "slice": row.slice,
             "slices": row.slices,
             "read": row.label,

@@ -81,7 +81,7 @@ class Case(Base):
         scan: SHA-256 of the scan's file, `Scan.digest`.
         model: SHA-256 of the model's file, `Classifier.digest`.
         reader: who gave the verdict; empty where that was not said.
-        kind: what kind of file it was, `Scan.kind`.
+        kind: what kind of file it was, `Scan.format`.
         width, height: of the scan, pixels.
         label: the class that the model read.
         glioma, meningioma, pituitary, no_tumor: calibrated probabilities, 0 to 1.
@@ -217,7 +217,7 @@ def keep(
     key = {"scan": scan.digest, "model": model, "reader": reader.strip()[:100]}
     values = {
         "time": datetime.now(UTC),
-        "kind": scan.kind[:100],
+        "kind": scan.format[:100],
         "width": scan.width,
         "height": scan.height,
         "label": reading.prediction.label,

@@ -26,7 +26,7 @@ def show_downloads(
     """
     named = identified()
     stem = f"reading-{scan.digest[:12]}"
-    is_dicom = data is not None and scan.kind.startswith("DICOM")
+    is_dicom = data is not None and scan.format.startswith("DICOM")
 
     # Each import below costs time that only who asks for the file is to pay.
     def pdf() -> bytes:

@@ -12,8 +12,8 @@ import pandas as pd
 import streamlit as st
 
 from brat.figures import charts as figures
+from brat.io.read import read_scan
 from brat.io.samples import load_samples
-from brat.io.scan import read_scan
 from brat.model.explain import blend, grad_cam, onto_scan
 from brat.model.reader import Reader
 from pages.parts import tables

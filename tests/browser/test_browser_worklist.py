@@ -10,8 +10,8 @@ import openpyxl  # noqa: E402
 from test_browser import CHROMIUM, playwright, serving  # noqa: E402
 
 from brat.classes import CLASS_NAMES, CLASSES  # noqa: E402
+from brat.io.read import read_scan  # noqa: E402
 from brat.io.samples import load_samples  # noqa: E402
-from brat.io.scan import read_scan  # noqa: E402
 from brat.model.reader import Reader  # noqa: E402
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")

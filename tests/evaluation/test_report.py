@@ -126,7 +126,7 @@ def test_random_split_stands_beside_the_same_slices_read_leak_free(made):
 
 
 def test_gate_and_calibration_are_read_by_the_app(made, collection):
-    from brat.io.scan import read_scan
+    from brat.io.read import read_scan
     from brat.model.reader import Reader
 
     _, _, weights = made

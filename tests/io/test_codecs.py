@@ -14,7 +14,8 @@ from pydicom.data import get_testdata_file
 
 from brat.io import codecs
 from brat.io.codecs import Undecodable, decode
-from brat.io.scan import UnreadableScan, decode_scan
+from brat.io.read import decode_scan
+from brat.io.scan import UnreadableScan
 from brat.model.pool import in_order
 
 ONE_MR = {

@@ -11,8 +11,8 @@ import pytest
 
 from brat.classes import CLASSES
 from brat.environment import WEIGHTS
+from brat.io.read import read_scan
 from brat.io.samples import load_samples
-from brat.io.scan import read_scan
 from brat.model.classifier import Classifier
 from brat.model.explain import grad_cam, reference_cam
 from brat.model.preprocess import prepare
@@ -166,10 +166,10 @@ def test_reported_accuracy_is_that_of_the_kept_readings():
 def test_serving_does_not_import_tensorflow():
     """Nor anything else that is slow to import and not needed for a reading."""
     code = (
-        "import sys; from brat import cli; from brat.io import samples, scan as scans;"
+        "import sys; from brat import cli; from brat.io import read, samples;"
         "from brat.model import classifier, explain, preprocess;"
         "s = samples.load_samples()[0];"
-        "classifier.Classifier().predict(preprocess.prepare(scans.read_scan(s.file).gray)[0]);"
+        "classifier.Classifier().predict(preprocess.prepare(read.read_scan(s.file).gray)[0]);"
         "print(*sorted({m.split('.')[0] for m in sys.modules}))"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

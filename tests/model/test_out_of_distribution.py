@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from brat.environment import WEIGHTS
+from brat.io.read import read_scan
 from brat.io.samples import load_samples
-from brat.io.scan import read_scan
 from brat.model.classifier import Classifier
 from brat.model.out_of_distribution import (
     OodDetector,

@@ -7,8 +7,9 @@ import pytest
 
 from brat.classes import CLASSES
 from brat.io.intake import File, group_into_series, load
+from brat.io.read import read_scan
 from brat.io.samples import load_samples
-from brat.io.scan import Scan, UnreadableScan, read_scan
+from brat.io.scan import Scan, UnreadableScan
 from brat.io.series import Stack
 from brat.model.classifier import Prediction
 from brat.model.out_of_distribution import OodResult

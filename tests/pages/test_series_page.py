@@ -12,8 +12,8 @@ from streamlit.testing.v1 import AppTest
 from test_intake import slice_of, zipped
 from test_series_reading import GLIOMA, MENINGIOMA, NONE, REFUSED, UNREAD
 
+from brat.io.read import read_scan
 from brat.io.samples import load_samples
-from brat.io.scan import read_scan
 from brat.model.classifier import Classifier
 from brat.model.reader import Reader
 from brat.model.series_reading import SeriesReading

@@ -12,8 +12,8 @@ from streamlit.testing.v1 import AppTest
 
 from brat.classes import CLASS_NAMES
 from brat.figures.charts import percent
+from brat.io.read import read_scan
 from brat.io.samples import load_samples
-from brat.io.scan import read_scan
 from brat.model.reader import Reader
 from brat.model.worklist import suspicion
 from brat.store.cases import keep, prepare

@@ -9,8 +9,8 @@ from streamlit.testing.v1 import AppTest
 from brat.classes import CLASS_COLOURS, CLASS_NAMES, CLASSES
 from brat.evaluation.robustness import CHANGES
 from brat.figures.stability import stability
+from brat.io.read import read_scan
 from brat.io.samples import load_samples
-from brat.io.scan import read_scan
 from brat.model.reader import Reader
 from brat.perturb.stability import LEVELS, Stability, Step, measure
 from pages.parts.stability import table
@@ -134,8 +134,8 @@ def test_albumentations_waits_until_it_is_asked_for():
 
 
 def _page():
+    from brat.io.read import read_scan
     from brat.io.samples import load_samples
-    from brat.io.scan import read_scan
     from brat.model.reader import Reader
     from pages.parts.stability import show_stability
 

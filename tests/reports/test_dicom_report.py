@@ -7,7 +7,7 @@ import pydicom
 import pytest
 from pydicom.data import get_testdata_file
 
-from brat.io.scan import read_scan
+from brat.io.read import read_scan
 from brat.model.classifier import Prediction
 from brat.model.out_of_distribution import OodResult
 from brat.model.preprocess import prepare

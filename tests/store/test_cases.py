@@ -18,7 +18,8 @@ from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.orm import Session
 
 from brat.classes import CLASSES
-from brat.io.scan import Scan, read_scan
+from brat.io.read import read_scan
+from brat.io.scan import Scan
 from brat.model.classifier import Prediction
 from brat.model.out_of_distribution import OodResult
 from brat.model.preprocess import frame, to_input
