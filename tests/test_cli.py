@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from brat import cli
+from brat import predict
 from brat.classes import CLASSES
 from brat.cli import main
 from brat.environment import CORES, WEIGHTS
+from brat.io.intake import File, Item
 from brat.io.read import read_scan
 from brat.io.samples import load_samples
 from brat.model.reader import Reader
@@ -77,10 +78,15 @@ def test_predict_keeps_the_order_and_names_what_is_bad(tmp_path, capsys):
 def test_predict_reads_only_a_little_ahead(monkeypatch):
     """What was read and waits to be printed would fill the memory otherwise."""
     started = []
-    monkeypatch.setattr(cli, "_read", lambda reader, path, overlays: started.append(path) or {"path": path})
-    records = cli._read_all([str(number) for number in range(1000)], WEIGHTS, None)
-    for number, record in enumerate(records):
-        assert record == [{"path": str(number)}]
+
+    def read(reader, job, overlays):
+        started.append(job.place["path"])
+        return {"label": "glioma"}
+
+    monkeypatch.setattr(predict, "_read", read)
+    items = [Item(str(number), (File(str(number), Path("nowhere")),)) for number in range(1000)]
+    for number, record in enumerate(predict.read_entries(items, WEIGHTS)):
+        assert record == (number + 1, {"path": str(number), "label": "glioma"})
         assert len(started) <= number + 1 + 4 * CORES
     assert len(started) == 1000
 

@@ -1,14 +1,16 @@
 """Which formats are read, found by trying: the files that pydicom, nibabel and nilearn ship, or a folder's.
 
-The page that it writes is docs/formats.md.
+The page that it writes is docs/formats.md: `python -m tools.formats --out docs/formats.md`.
 """
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import io
 import json
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -28,9 +30,9 @@ PACKAGES = ("pydicom", "nibabel", "nilearn")
 _INTRODUCTION = """\
 # Formats
 
-This page is written by `brat formats --out docs/formats.md`, which gives the files that three packages
-carry for their own tests to the same code that reads what is dropped on the app. Nothing is downloaded
-for it.
+This page is written by `python -m tools.formats --out docs/formats.md`, which gives the files that three
+packages carry for their own tests to the same code that reads what is dropped on the app. Nothing is
+downloaded for it.
 
 What a file is, its content decides, and not its name.
 
@@ -77,6 +79,28 @@ class Trial:
     files: int = 1
 
 
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the page; returns the exit status, 2 where a folder is missing."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.formats", description="Try which files are read, and write it down."
+    )
+    parser.add_argument(
+        "folders",
+        nargs="*",
+        metavar="DIR",
+        help="default: the test files that pydicom, nibabel and nilearn carry",
+    )
+    parser.add_argument("--out", default="formats.md", metavar="FILE.md", help="default: formats.md")
+    options = parser.parse_args(arguments)
+    try:
+        files, read = write_formats(options.out, options.folders)
+    except (ValueError, OSError) as error:
+        print(f"formats: {error}", file=sys.stderr)
+        return 2
+    print(f"Wrote {options.out}: {read} of {files} files are read.")
+    return 0
+
+
 def write_formats(out: str | Path, folders: Sequence[str] = ()) -> tuple[int, int]:
     """Write the page; returns how many files it names, and how many of these are read.
 
@@ -105,8 +129,9 @@ def write_formats(out: str | Path, folders: Sequence[str] = ()) -> tuple[int, in
 
 def _installed() -> Iterator[tuple[str, Path]]:
     for name in PACKAGES:
-        if found := importlib.util.find_spec(name):
-            yield name, Path(found.origin).parent
+        spec = importlib.util.find_spec(name)
+        if spec and spec.origin:
+            yield name, Path(spec.origin).parent
 
 
 def _tried(root: Path, within: str = "") -> list[Trial]:
@@ -182,8 +207,8 @@ def _syntax(file: File) -> str:
 
     try:
         with decoding("DICOM"):
-            found = pydicom.dcmread(io.BytesIO(file.read()), force=True, stop_before_pixels=True)
-            syntax = found.file_meta.get("TransferSyntaxUID")
+            header = pydicom.dcmread(io.BytesIO(file.read()), force=True, stop_before_pixels=True)
+            syntax = header.file_meta.get("TransferSyntaxUID")
             return f"DICOM, {syntax.name}" if syntax else "DICOM, no transfer syntax given"
     except UnreadableScan:
         return "DICOM"
@@ -263,3 +288,7 @@ def _not_shipped() -> str:
     here = {path.name for path in data.rglob("*")}
     names = ", ".join(f"`{name}`" for name in sorted(set(named) - here))
     return f"\n## Not tried\n\npydicom does not carry these files, but downloads them: {names}.\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -19,7 +19,7 @@ from brat.io import archives, sniff
 from brat.io import files as limits
 from brat.io.files import File
 from brat.io.read import read_scan
-from brat.io.scan import Scan, UnreadableScan
+from brat.io.scan import Scan, SeveralScans, UnreadableScan
 from brat.io.series import Series
 
 if TYPE_CHECKING:
@@ -126,6 +126,20 @@ def load(item: Item) -> Scan | Series:
                 "with it, or convert both to a single .nii file."
             ) from error
         raise
+
+
+def load_scan(path: str | Path) -> Scan:
+    """Open the one scan in a file.
+
+    Raises:
+        SeveralScans: there are several.
+        UnreadableScan: it cannot be read.
+    """
+    items = group_into_series([File(str(path), Path(path))])
+    opened = load(items[0]) if len(items) == 1 else None
+    if not isinstance(opened, Scan):
+        raise SeveralScans("This file holds several slices, and one is wanted here. Export it by itself.")
+    return opened
 
 
 def _of_pair(item: Item) -> Series:

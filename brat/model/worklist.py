@@ -6,7 +6,6 @@ they came, until the list is emptied; what lies on disk is read from there.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,10 +20,10 @@ import numpy as np
 from brat.classes import CLASSES
 from brat.environment import CORES
 from brat.io.archives import MAX_FILES
+from brat.io.folders import Skipped, scans_in
 from brat.io.intake import File, Item, load
 from brat.io.scan import Scan, UnreadableScan
 from brat.io.series import Series
-from brat.io.sniff import OPENED, is_dicom
 from brat.model.pool import Readers
 from brat.model.series_reading import SeriesReading, SliceReading, read_slice
 
@@ -355,36 +354,16 @@ def files_in(folder: str, root: str | Path) -> list[File]:
         if isinstance(error, UnreadableScan):
             raise
         raise UnreadableScan(_NO_FOLDER) from error
-    found = []
-    for path in _below(top):
-        if not path.resolve().is_relative_to(within) or not _is_scan(path):
+    files: list[File] = []
+    for entry in scans_in(top, within):
+        if isinstance(entry, Skipped):
             continue
-        found.append(File(str(path.relative_to(top.parent).as_posix()), path))
-        if len(found) > MAX_FILES:
+        if len(files) == MAX_FILES:
             raise UnreadableScan(f"The folder holds more than {MAX_FILES:,} scans. Choose a part of it.")
-    if not found:
+        files.append(entry._replace(name=Path(entry.name).relative_to(top.parent).as_posix()))
+    if not files:
         raise UnreadableScan("There is no scan in this folder, nor below it.")
-    return found
-
-
-def _below(folder: Path) -> Iterator[Path]:
-    for place, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(place, name) for name in sorted(names) if not name.startswith("."))
-
-
-def _is_scan(path: Path) -> bool:
-    """By its name, or, as DICOM often has a name without an ending, by its first bytes."""
-    try:
-        # A pipe would be waited for without end.
-        if not path.is_file():
-            return False
-        if path.suffix.lower() in OPENED:
-            return True
-        with path.open("rb") as opened:
-            return is_dicom(opened.read(140))
-    except OSError:
-        return False
+    return files
 
 
 def records(
