@@ -131,7 +131,8 @@ def _slices_of(item: Item, entry: int) -> Iterator[_Slice]:
         assert isinstance(series, Series)
         stack = series.stack()
     except UnreadableScan as error:
-        yield _Slice(entry, {"path": item.name}, partial(_refuse, str(error)))
+        for name in [file.name for file in item.files] if item.positions else [item.name]:
+            yield _Slice(entry, {"path": name}, partial(_refuse, str(error)))
         return
     for number in range(len(stack)):
         place: Record = {"path": stack.files[number].name if stack.files else item.name}

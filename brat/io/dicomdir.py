@@ -37,4 +37,4 @@ def listed(index: File) -> list[tuple[str, ...]]:
         places = [record.get("ReferencedFileID") for record in records]
         parts = [tuple(place if isinstance(place, MultiValue) else [place]) for place in places if place]
         # Two records may stand for one file.
-        return list(dict.fromkeys(tuple(map(str, place)) for place in parts))
+        return list(dict.fromkeys(tuple(str(part).replace("\0", "") for part in place) for place in parts))

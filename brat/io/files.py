@@ -17,7 +17,7 @@ MAX_UNPACKED = 500_000_000
 memory."""
 
 # A DICOM header is parsed in many small reads; a larger buffer would read more of the disk than the header.
-_BUFFER = 8192
+_BUFFER = 4096
 
 
 class File(NamedTuple):

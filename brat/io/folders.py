@@ -114,16 +114,17 @@ def _listed(path: Path) -> Iterator[File | Skipped]:
     except UnreadableScan as error:
         yield Skipped(str(path), str(error))
         return
+    if not entries:
+        yield Skipped(str(path), "it lists no files")
     for parts in entries:
         named = folder.joinpath(*parts)
         # Discs are often copied, or mounted, with names in lower case.
-        places = [named, folder.joinpath(*map(str.lower, parts))]
-        place = next((place for place in places if place.is_file()), None)
-        if not named.resolve().is_relative_to(folder.resolve()):
-            yield Skipped(str(named), f"{path} lists it, but it is outside of its folder")
-        elif place is None:
+        places = (named, folder.joinpath(*map(str.lower, parts)))
+        inside = [place for place in places if place.resolve().is_relative_to(folder.resolve())]
+        present = [place for place in inside if place.is_file()]
+        if present:
+            yield File(str(present[0]), present[0])
+        elif inside:
             yield Skipped(str(named), f"{path} lists it, but it is not there")
-        elif not place.resolve().is_relative_to(folder.resolve()):
-            yield Skipped(str(place), "it is a link out of the folder")
         else:
-            yield File(str(place), place)
+            yield Skipped(str(named), f"{path} lists it, but it is outside of its folder")

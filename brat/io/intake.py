@@ -164,8 +164,9 @@ def _unpacked(files: Iterable[File]) -> Iterator[File | Item]:
     for file in files:
         left = limits.MAX_UNPACKED
         try:
-            for member in archives.members(file) if sniff.is_zip(file.read(4)) else (file,):
-                head = member.read(sniff.HEAD)
+            head = file.read(sniff.HEAD)
+            for member in archives.members(file) if sniff.is_zip(head) else (file,):
+                head = head if member is file else member.read(sniff.HEAD)
                 if not sniff.is_gzip(head) or sniff.is_nifti(head):
                     yield member
                 elif isinstance(member.source, Path):
