@@ -17,8 +17,10 @@ import numpy as np
 from brat import notebook
 from brat.classes import CLASS_NAMES, CLASSES
 from brat.environment import WEIGHTS
-from brat.io.intake import File, Item, group_into_series, load
-from brat.io.scan import Scan, SeveralScans, UnreadableScan, checked, finite, refuse_bomb, to_display
+from brat.io.display import finite, to_display
+from brat.io.files import File
+from brat.io.intake import Item, group_into_series, load
+from brat.io.scan import Scan, SeveralScans, UnreadableScan, checked, refuse_bomb
 from brat.io.series import Series, Stack
 from brat.model import series_reading
 from brat.model.classifier import Prediction
@@ -156,7 +158,7 @@ class SeriesReading:
 
     Attributes:
         name: of the series.
-        kind: for people: "DICOM MR, 12-bit, 160 slices".
+        format: for people: "DICOM MR, 12-bit, 160 slices".
         plane: "acquired", "axial", "coronal" or "sagittal".
         slices: a reading for each slice in the order in which they lie; None for one that was not read.
         problems: number of a slice that was not read -> why.
@@ -166,7 +168,7 @@ class SeriesReading:
     def __init__(self, series: Series, stack: Stack, results: Iterable[SliceReading]):
         """Args: stack: a view of the series; results: of its slices."""
         results = tuple(results)
-        self.name, self.kind, self.plane = series.name, series.kind, stack.plane
+        self.name, self.format, self.plane = series.name, series.format, stack.plane
         self.positions = stack.positions
         self.slices = tuple(_of_slice(stack, number, result) for number, result in enumerate(results))
         self.problems = {number: result.problem for number, result in enumerate(results) if result.problem}
@@ -345,7 +347,7 @@ def _only_scan(source: str | os.PathLike[str] | bytes) -> Scan:
         opened = checked(stack[0])
     if isinstance(opened, Scan):
         return opened
-    content = opened.kind if opened else f"{len(items)} files"
+    content = opened.format if opened else f"{len(items)} files"
     raise SeveralScans(f"This holds more than one slice ({content}). Read it with brat.read_series.")
 
 
