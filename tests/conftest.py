@@ -13,7 +13,7 @@ from tests.factories.heads import synthetic_head
 from tests.factories.paths import ROOT
 
 # Begun last, one of these would keep a worker busy when the other has nothing left to do.
-LONGEST = ("tests/browser/", "tests/training/")
+LONGEST = ("tests/browser/", "tests/test_wheel.py", "tests/training/")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -23,8 +23,8 @@ import brat
 from brat.environment import WEIGHTS
 from brat.io.samples import load_samples
 from brat.model.reader import Reader as ArrayReader
+from tests.factories.paths import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 SAMPLES = {sample.name: sample.file for sample in load_samples()}
 HEALTHY = SAMPLES["head-axial"]
 UNLIKE = SAMPLES["head-sagittal"]

@@ -22,8 +22,8 @@ import pytest
 
 from brat.environment import WEIGHTS
 from brat.io.samples import load_samples
+from tests.factories.paths import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 BUILT_FROM = ("pyproject.toml", "setup.py", "README.md", "LICENSE", "app.py", "brat", "pages", "weights")
 SAMPLE = next(sample.file for sample in load_samples() if sample.name == "head-axial")
 
