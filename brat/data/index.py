@@ -224,7 +224,7 @@ def _read_folder(folder: Path) -> list[IndexedSlice]:
         raise ValueError(
             f"{folder} has no images in sub-folders named after the classes ({', '.join(CLASSES)})."
         )
-    groups = near_duplicate_groups([path for path, _ in labelled])
+    groups = near_duplicate_groups([path for path, _ in labelled]).tolist()
     folds = deal_folds(groups, [label for _, label in labelled])
     return [
         IndexedSlice(
@@ -244,7 +244,7 @@ def _read_folder(folder: Path) -> list[IndexedSlice]:
 def deal_folds(groups: Sequence[Hashable], labels: Sequence[str]) -> list[int]:
     """Deal whole groups to the folds, the largest first, each to the fold poorest in its commonest class."""
     folds = [0] * len(groups)
-    filled = [Counter() for _ in range(FOLDS)]
+    filled: list[Counter[str]] = [Counter() for _ in range(FOLDS)]
     members: dict[Hashable, list[int]] = {}
     for position, group in enumerate(groups):
         members.setdefault(group, []).append(position)

@@ -8,6 +8,7 @@ clusters.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -85,7 +86,7 @@ def measure_calibration(
     """
     after, sets = _cross_fitted(logits, labels, folds)
     own = np.arange(len(labels)), labels
-    result = {"slices": len(labels), "clusters": len(set(clusters)), "sets": {}}
+    result: dict[str, Any] = {"slices": len(labels), "clusters": len(set(clusters)), "sets": {}}
     result["temperature"] = fit_temperature(logits, labels)
     for name, p in (("before", softmax(np.asarray(logits, float))), ("after", after)):
         # A probability that rounds to 0 in float32 must not make the mean infinite.
