@@ -10,10 +10,15 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from brat.classes import CLASS_NAMES, CLASSES
 from brat.environment import WEIGHTS
+
+if TYPE_CHECKING:
+    from brat.training.fit import Recipe
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -313,13 +318,11 @@ def _train(options: argparse.Namespace) -> int:
     return 0
 
 
-def _recipe(options: argparse.Namespace):
+def _recipe(options: argparse.Namespace) -> Recipe:
     from brat.training.fit import Recipe
 
-    chosen = {"seed": options.seed}
-    if options.epochs:
-        chosen["epochs"] = options.epochs
-    return Recipe(**chosen)
+    recipe = Recipe(seed=options.seed)
+    return replace(recipe, epochs=options.epochs) if options.epochs else recipe
 
 
 def _export(options: argparse.Namespace) -> int:

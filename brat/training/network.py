@@ -8,6 +8,7 @@ head Grad-CAM (Selvaraju et al. 2017) *is* the map, clipped at zero.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import keras
 from keras import ops
@@ -98,7 +99,7 @@ class MapLoss(keras.losses.Loss):
         super().__init__(name="map_loss")
         self.locate, self.confine = locate, confine
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Any, y_pred: Any) -> Any:
         count = len(CLASSES)
         allowed, tumor = y_true[:, :count], y_true[:, count:]
         forbidden = (allowed - 1) * 1e9
@@ -119,7 +120,7 @@ class MapLoss(keras.losses.Loss):
         return classify + boxed * (self.locate * locate + self.confine * confine)
 
 
-def accuracy(y_true, y_pred):
+def accuracy(y_true: Any, y_pred: Any) -> Any:
     """Share of slices whose likeliest class is allowed; arguments as for `MapLoss`."""
     best = ops.argmax(ops.mean(y_pred, axis=(1, 2)), axis=-1)
     allowed = ops.convert_to_tensor(y_true)[:, : len(CLASSES)]
