@@ -146,9 +146,9 @@ def test_history_holds_the_means_of_an_epoch(tmp_path):
     log = keras.callbacks.CSVLogger(str(tmp_path / "history.csv"))
     training._run_epochs(model, Batches([batch(4), batch(2)]), Batches([batch(3), batch(1)]), range(1), [log])
     header, row = (tmp_path / "history.csv").read_text().splitlines()
-    found = dict(zip(header.split(","), map(float, row.split(",")), strict=True))
+    epoch = dict(zip(header.split(","), map(float, row.split(",")), strict=True))
     # The first loss goes to the batch that only builds the metrics.
-    assert found == {"epoch": 0, "loss": (1 * 4 + 4 * 2) / 6, "val_loss": (7 * 3 + 9 * 1) / 4}
+    assert epoch == {"epoch": 0, "loss": (1 * 4 + 4 * 2) / 6, "val_loss": (7 * 3 + 9 * 1) / 4}
 
 
 def test_trains_on_every_fold_where_none_is_held_out(index, backbone, tmp_path):
