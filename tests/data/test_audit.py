@@ -24,7 +24,7 @@ from brat.data.near_duplicates import (
     thumbnails,
 )
 from brat.figures.audit import draw_audit
-from brat.io.scan import read_scan
+from brat.io.read import read_scan
 from brat.model.preprocess import frame
 
 DATA = Path(os.environ.get("BRAT_DATA", Path(__file__).parents[3] / "shared" / "data" / "index.csv"))
@@ -54,7 +54,7 @@ def recut(gray: np.ndarray) -> np.ndarray:
 
 def write_rows(path: Path, rows: list[dict]) -> Path:
     with path.open("w", newline="") as handle:
-        writer = csv.DictWriter(handle, COLUMNS)
+        writer = csv.DictWriter(handle, COLUMNS, extrasaction="ignore")
         writer.writeheader()
         writer.writerows({"near_fold": "", "boxes": "", "group": "g", "cluster": "g"} | row for row in rows)
     return path

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from calibration_cases import honest
 
 from brat.evaluation.fit_calibration import fit_calibration, fit_conformal, fit_temperature
 from brat.model.calibration import LEVELS, membership, softmax
+from tests.factories.calibration import honest
 
 
 @pytest.mark.parametrize("scale", [1 / 3, 1, 3])

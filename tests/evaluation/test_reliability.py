@@ -2,7 +2,6 @@ import json
 
 import numpy as np
 import pytest
-from calibration_cases import honest
 
 from brat.classes import CLASSES
 from brat.evaluation.fit_calibration import fit_temperature
@@ -14,6 +13,7 @@ from brat.evaluation.reliability import (
     reliability,
 )
 from brat.model.calibration import LEVELS, softmax
+from tests.factories.calibration import honest
 
 
 def test_reliability_by_hand():

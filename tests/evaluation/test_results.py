@@ -21,8 +21,7 @@ pytest.importorskip("keras", reason="needs the full installation")
 from brat.data.index import FOLDS, fingerprint, read_index
 from brat.evaluation import results as results_module
 from brat.evaluation.crossval import crossval, random_split
-
-HEADER = "name,file,source,label,tumor,group,cluster,fold,near_fold,boxes\n"
+from tests.factories.indexes import HEADER
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +125,7 @@ def test_random_split_stands_beside_the_same_slices_read_leak_free(written):
 
 
 def test_detector_and_calibration_are_read_by_the_app(written, collection):
-    from brat.io.scan import read_scan
+    from brat.io.read import read_scan
     from brat.model.reader import Reader
 
     _, _, weights = written

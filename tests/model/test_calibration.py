@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
-from calibration_cases import honest
 
 from brat.classes import CLASSES
 from brat.evaluation.fit_calibration import fit_calibration
 from brat.model.calibration import DEFAULT_LEVEL, LEVELS, Calibration, membership, softmax
+from tests.factories.calibration import honest
 
 UNEVEN = {0.9: (0.3, 0.2, 0.5, 0.6), 0.95: (0.1, 0.1, 0.2, 0.5), 0.99: (0.0, 0.0, 0.0, 0.1)}
 CALIBRATION = Calibration(1.7, UNEVEN, 12, "abc", "2026-01-02T03:04:05+00:00")

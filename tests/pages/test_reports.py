@@ -16,7 +16,7 @@ PLANTED = "PLANTED^NAME"
 def _page(file: str):
     from pathlib import Path
 
-    from brat.io.scan import read_scan
+    from brat.io.read import read_scan
     from brat.model.reader import Reader
     from pages.parts.reports import show_downloads
 
@@ -42,11 +42,6 @@ def show(monkeypatch):
         return [c.value for c in page.caption], made
 
     return shown
-
-
-@pytest.fixture(autouse=True)
-def _not_configured(monkeypatch):
-    monkeypatch.setattr(secrets_singleton, "_secrets", {})
 
 
 def sample(suffix: str):

@@ -1,4 +1,4 @@
-"""Logits with known calibration, for the tests of fitting and measuring it."""
+"""Logits whose calibration is known."""
 
 import numpy as np
 
