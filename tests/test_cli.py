@@ -12,7 +12,6 @@ import pytest
 from PIL import Image
 from pydicom.data import get_testdata_file
 from pydicom.uid import generate_uid
-from test_intake import slice_of
 
 from brat import predict
 from brat.classes import CLASSES
@@ -24,6 +23,7 @@ from brat.io.intake import Item
 from brat.io.read import read_scan
 from brat.io.samples import load_samples
 from brat.model.reader import Reader
+from tests.factories.files import slice_of
 
 SAMPLES = load_samples()
 
