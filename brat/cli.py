@@ -17,9 +17,6 @@ from pathlib import Path
 from brat.classes import CLASS_NAMES, CLASSES
 from brat.environment import ROOT, WEIGHTS, missing_package
 
-SET_LEVEL = 0.95
-"""Share of slices whose prediction set, as printed, is to hold the truth."""
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status: 0, 1 where something could not be read, 2 for misuse."""
@@ -108,11 +105,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     crossval.add_argument("--random", action="store_true", help="the random split of the original work, too")
 
-    report = commands.add_parser("report", help="write all that crossval found beside the weights that ship")
-    report.set_defaults(run=_report)
-    report.add_argument("--data", required=True, metavar="INDEX.csv")
-    report.add_argument("--runs", required=True, metavar="DIR", help="what crossval wrote to")
-    report.add_argument("--weights", default=WEIGHTS, metavar="DIR", help="folder of the model")
+    results = commands.add_parser("results", help="measure the runs of crossval, for the weights that ship")
+    results.set_defaults(run=_results)
+    results.add_argument("--data", required=True, metavar="INDEX.csv")
+    results.add_argument("--runs", required=True, metavar="DIR", help="the folder that crossval wrote")
+    results.add_argument("--weights", default=WEIGHTS, metavar="DIR", help="folder of the model")
 
     audit = commands.add_parser(
         "audit", help="find duplicates, leaks between splits and labels that disagree"
@@ -267,6 +264,8 @@ def _read_slices(reader, path: str, overlays: Path | None) -> Iterator[dict]:
 
 def _record(reader, scan, path: str, overlays: Path | None, begun: float) -> dict:
     """Args: begun: by `time.perf_counter`, when the scan was about to be decoded."""
+    from brat.model.calibration import DEFAULT_LEVEL
+
     reading = reader.read(scan.gray)
     seconds = time.perf_counter() - begun
     if overlays:
@@ -275,9 +274,9 @@ def _record(reader, scan, path: str, overlays: Path | None, begun: float) -> dic
     return {
         "label": reading.prediction.label,
         "probabilities": reading.prediction.by_class(),
-        "prediction_set": list(reading.sets[SET_LEVEL]) if reading.sets else None,
+        "prediction_set": list(reading.sets[DEFAULT_LEVEL]) if reading.sets else None,
         "in_distribution": result.in_distribution if result else None,
-        "gate_score": round(result.score, 3) if result else None,
+        "ood_score": round(result.score, 3) if result else None,
         "seconds": round(seconds, 4),
     }
 
@@ -361,7 +360,7 @@ def _augment(options: argparse.Namespace) -> int:
 
     from brat.io.scan import read_scan
     from brat.model.preprocess import frame
-    from brat.perturb.enhance import augmentation_sheet
+    from brat.training.augmentation import augmentation_sheet
 
     framed, _ = frame(read_scan(options.image).gray)
     Image.fromarray(augmentation_sheet(framed, seed=options.seed)).save(options.out)
@@ -372,7 +371,7 @@ def _augment(options: argparse.Namespace) -> int:
 def _evaluate(options: argparse.Namespace) -> int:
     from brat.evaluation.protocols import evaluate
 
-    _print_report(evaluate(options.data, options.weights, options.fold), options.weights)
+    _print_results(evaluate(options.data, options.weights, options.fold), options.weights)
     return 0
 
 
@@ -401,10 +400,10 @@ def _formats(options: argparse.Namespace) -> int:
     return 0
 
 
-def _print_report(report: dict, weights: str | Path) -> None:
+def _print_results(results: dict, weights: str | Path) -> None:
     from brat.evaluation.protocols import summary
 
-    for protocol in report["protocols"].values():
+    for protocol in results["protocols"].values():
         print(f"\n{protocol['title']}: {protocol['slices']} slices in {protocol['clusters']} clusters")
         print(protocol["what"])
         for name, estimate in protocol["metrics"].items():
@@ -412,7 +411,7 @@ def _print_report(report: dict, weights: str | Path) -> None:
                 print(
                     f"  {name:28} {estimate['value']:.3f}  ({estimate['low']:.3f} to {estimate['high']:.3f})"
                 )
-    print(f"\n{summary(report)}")
+    print(f"\n{summary(results)}")
     print(f"\nWrote {Path(weights) / 'metrics.json'}.")
 
 
@@ -424,12 +423,12 @@ def _crossval(options: argparse.Namespace) -> int:
     crossval(options.data, options.backbone, options.out, folds, _recipe(options))
     if options.random:
         random_split(options.data, options.backbone, options.out, _recipe(options))
-    print(f"Wrote {options.out}. `brat report` makes figures of it once all folds are done.")
+    print(f"Wrote {options.out}. Run `brat results` once all folds are done.")
     return 0
 
 
-def _report(options: argparse.Namespace) -> int:
-    from brat.evaluation.report import report
+def _results(options: argparse.Namespace) -> int:
+    from brat.evaluation.results import write_results
 
-    _print_report(report(options.data, options.runs, options.weights), options.weights)
+    _print_results(write_results(options.data, options.runs, options.weights), options.weights)
     return 0

@@ -16,27 +16,30 @@ _COLUMNS = 4
 _INK, _PAPER, _QUIET, _MARK = "#1a1a1a", "#ffffff", "#767676", OTHER_COLOURS[1]
 
 
-def draw_audit(report: dict, paths: dict[str, Path]) -> Image.Image:
-    """Draw the threshold, twins across splits, and twins whose labels disagree.
+def draw_audit(findings: dict, paths: dict[str, Path]) -> Image.Image:
+    """Draw the threshold, duplicates across splits, and duplicates whose labels disagree.
 
     A histogram of every image's similarity to its nearest neighbour, then pairs of framed heads with
     their correlation. It shows images of the collections, whose licences go with the picture.
 
     Args:
-        report, paths: of a `brat.data.audit.Audit`.
+        findings, paths: of a `brat.data.audit.Audit`.
 
     Returns:
         RGB, 1240 pixels wide.
     """
-    threshold, examples = report["threshold"], report["examples"]
+    threshold, examples = findings["threshold"], findings["examples"]
     sections = [
-        (f"Near-duplicates: above {threshold}", [e for e in examples["threshold"] if e["twins"]]),
-        (f"Not near-duplicates: {threshold} and below", [e for e in examples["threshold"] if not e["twins"]]),
-        ("Twins in two splits of one collection", examples["across_splits"]),
-        ("Twins whose labels disagree", examples["labels"]),
+        (f"Near-duplicates: above {threshold}", [e for e in examples["threshold"] if e["near_duplicates"]]),
+        (
+            f"Not near-duplicates: {threshold} and below",
+            [e for e in examples["threshold"] if not e["near_duplicates"]],
+        ),
+        ("Duplicates in two splits of one collection", examples["across_splits"]),
+        ("Duplicates whose labels disagree", examples["labels"]),
     ]
     width = _COLUMNS * (_TILE[0] + 10)
-    parts = [_draw_histogram(report["nearest"], width)]
+    parts = [_draw_histogram(findings["nearest"], width)]
     parts += [_draw_pairs(title, pairs, paths, width) for title, pairs in sections if pairs]
     picture = Image.new("RGB", (width, sum(part.height for part in parts)), _PAPER)
     top = 0

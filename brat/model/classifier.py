@@ -56,7 +56,7 @@ class Classifier:
 
         Args:
             weights: the folder.
-            threads: of one prediction; as many as there are `CORES`, up to four, by default.
+            threads: number of threads for one prediction; by default `CORES`, four at most.
 
         Raises:
             FileNotFoundError: there is no model in the folder.
@@ -75,7 +75,7 @@ class Classifier:
         """
         with self._lock:
             outputs = self._run(image=model_input[np.newaxis])
-            # The runner hands out copies, so the next session's call cannot change this one's answer.
+            # The runner returns copies, so the next call cannot change this answer.
             return Prediction(
                 probabilities=outputs["probabilities"][0],
                 maps=outputs["maps"][0],
