@@ -78,8 +78,8 @@ def show_case(engine: Engine, case: Case) -> None:
     """All that is kept of one case."""
     with st.container(border=True, key="case"):
         text, picture = st.columns([3, 1]) if case.pictured else (st.container(), None)
-        if picture:
-            picture.image(picture_of(engine, case.id), width="stretch", alt="The scan")
+        if picture and (png := picture_of(engine, case.id)):
+            picture.image(png, width="stretch", alt="The scan")
         sets = words.sets({float(level): classes for level, classes in sorted(case.sets.items())})
         facts = {
             "Read": ", ".join(

@@ -47,7 +47,7 @@ STATE_NAMES = {"known": "Yes", "refused": "No, reading withheld", "unread": "Cou
 
 
 def is_due(count: int) -> bool:
-    """Whether the table is to be drawn again: not at every new row, lest it moves under the reader's hand."""
+    """Whether to draw the table again: not at every new row, lest it moves under the visitor's hand."""
     drawn, when = st.session_state.worklist_drawn
     return count > drawn and (count >= 1.5 * drawn or time.monotonic() - when > 5)
 
@@ -83,33 +83,42 @@ def verdicts_on(rows: Sequence[Row], digest: str) -> Verdicts | None:
 def show_choices(rows: Sequence[Row], verdicts: Verdicts | None) -> list[Row]:
     """Search, order and filter. Returns the rows that are left, as they are to be shown."""
     # What is set here is still set when one comes back from Review.
-    lasting = {"persist_state": "session"}
     left, middle, right = st.columns([4, 3, 1.5], vertical_alignment="bottom")
-    search = left.text_input("Search", placeholder="Part of a file's name", key="worklist-search", **lasting)
+    search = left.text_input(
+        "Search", placeholder="Part of a file's name", key="worklist-search", persist_state="session"
+    )
     order = middle.selectbox(
         "Order",
         list(ORDERS),
         format_func=ORDER_NAMES.__getitem__,
         key="worklist-order",
         help=words.ORDER_HELP,
-        **lasting,
+        persist_state="session",
     )
     with right.popover("Filter", width="stretch"):
         labels = st.multiselect(
-            "Reading", CLASSES, format_func=CLASS_NAMES.__getitem__, key="worklist-labels", **lasting
+            "Reading",
+            CLASSES,
+            format_func=CLASS_NAMES.__getitem__,
+            key="worklist-labels",
+            persist_state="session",
         )
         states = st.multiselect(
             "Like known scans",
             STATES,
             format_func=STATE_NAMES.__getitem__,
             key="worklist-states",
-            **lasting,
+            persist_state="session",
         )
         wanted_verdicts = []
         if verdicts is not None:
             names = {**VERDICTS, "": "None yet"}
             wanted_verdicts = st.multiselect(
-                "Verdict", list(names), format_func=names.__getitem__, key="worklist-verdicts", **lasting
+                "Verdict",
+                list(names),
+                format_func=names.__getitem__,
+                key="worklist-verdicts",
+                persist_state="session",
             )
     return select_rows(
         rows,
@@ -192,11 +201,14 @@ def show_ways(rows: list[Row], chosen: Row | None) -> None:
     """Into Review: from the top or from the chosen row, and by name."""
     first = chosen or next((row for row in rows if not row.problem), None)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        if st.button(
-            words.open_from(chosen and chosen.number),
-            icon=":material/play_arrow:",
-            disabled=first is None or bool(first.problem),
-            key="worklist-first",
+        if (
+            st.button(
+                words.open_from(chosen.number if chosen else None),
+                icon=":material/play_arrow:",
+                disabled=first is None or bool(first.problem),
+                key="worklist-first",
+            )
+            and first
         ):
             go_to(first, rows)
         # Their numbers, because the widget gives back a copy of what is chosen.

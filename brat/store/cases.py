@@ -36,7 +36,7 @@ from brat.classes import CLASSES
 from brat.reports.spreadsheet import as_csv
 
 if TYPE_CHECKING:
-    from brat.io.scan import Scan
+    from brat.io.scan import Scan, Window
     from brat.model.reader import Reading
 
 VERDICTS = ("agree", "disagree", "unsure")
@@ -221,7 +221,7 @@ def keep(
     key = {"scan": scan.slice_digest, "model": model, "observer": observer.strip()[:100]}
     values = {
         "time": datetime.now(UTC),
-        "window": f"{scan.window.center:g}/{scan.window.width:g}" if scan.window else "",
+        "window": window_text(scan.window),
         "format": scan.kind[:100],
         "width": scan.width,
         "height": scan.height,
@@ -241,6 +241,11 @@ def keep(
     with _session(engine) as session:
         session.execute(statement.on_conflict_do_update(index_elements=list(key), set_=new))
         return session.scalars(select(Case).filter_by(**key)).one()
+
+
+def window_text(window: Window | None) -> str:
+    """A window as a case has it, center and width: "40/80"; empty where there is none."""
+    return f"{window.center:g}/{window.width:g}" if window else ""
 
 
 def _png(gray: np.ndarray) -> bytes:

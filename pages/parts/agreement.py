@@ -8,8 +8,8 @@ import pandas as pd
 import streamlit as st
 
 from brat.classes import CLASSES
-from brat.figures import charts
 from brat.figures.agreement import over_time
+from brat.figures.classification import confusion
 from brat.store.agreement import Agreement, agreement, agreement_by
 from brat.store.cases import Case
 from pages.parts.captioned_figures import figure, table
@@ -29,11 +29,11 @@ def show_agreement(cases: Sequence[Case], version: Callable[[Case], str]) -> Non
         return
     matrix, numbers = st.columns([3, 2], gap="large")
     with matrix:
-        drawn = charts.confusion(overall.matrix, normalised=False)
-        drawn.update_yaxes(title_text="clinician sees")
-        drawn.update_traces(hovertemplate="seen: %{y}, read: %{x}: %{text}<extra></extra>")
+        matrix_chart = confusion(overall.matrix, normalised=False)
+        matrix_chart.update_yaxes(title_text="clinician sees")
+        matrix_chart.update_traces(hovertemplate="seen: %{y}, read: %{x}: %{text}<extra></extra>")
         figure(
-            drawn,
+            matrix_chart,
             "agreement",
             words.MATRIX,
             words.matrix(overall.agreed, _apart(overall)),
@@ -47,10 +47,8 @@ def show_agreement(cases: Sequence[Case], version: Callable[[Case], str]) -> Non
         st.metric("Agreed", words.agreed(overall.agreed, overall.cases, with_share=False), border=True)
         st.metric(
             "Cohen's kappa",
-            "undefined" if overall.kappa is None else f"{overall.kappa:.2f}",
-            None
-            if overall.low is None or overall.high is None
-            else words.interval(overall.low, overall.high),
+            f"{overall.kappa.value:.2f}" if overall.kappa else "undefined",
+            words.interval(overall.kappa.low, overall.kappa.high) if overall.kappa else None,
             delta_color="off",
             delta_arrow="off",
             border=True,
@@ -98,9 +96,9 @@ def _numbers_of(column: str, groups: Mapping[str, Agreement]) -> pd.DataFrame:
             "cases": group.cases,
             "agreed": group.agreed,
             "unsure": group.unsure,
-            "kappa": group.kappa,
-            "low": group.low,
-            "high": group.high,
+            "kappa": group.kappa and group.kappa.value,
+            "low": group.kappa and group.kappa.low,
+            "high": group.kappa and group.kappa.high,
         }
         for name, group in groups.items()
     )
@@ -108,6 +106,4 @@ def _numbers_of(column: str, groups: Mapping[str, Agreement]) -> pd.DataFrame:
 
 def _kappa(group: Agreement) -> str:
     """0.84 (0.71 to 0.93)."""
-    if group.kappa is None or group.low is None or group.high is None:
-        return "undefined"
-    return words.kappa(group.kappa, group.low, group.high)
+    return words.kappa(*group.kappa) if group.kappa else "undefined"

@@ -54,7 +54,11 @@ def _show_doubt(uploaded: Reading, enhanced: Reading | None) -> None:
     shown = enhanced or uploaded
     if shown.sets:
         _show_set(shown)
-    if shown.ood is not None and shown.ood.in_distribution:
+    else:
+        st.caption(words.NOT_CALIBRATED)
+    if shown.ood is None:
+        st.caption(words.NOT_CHECKED)
+    elif shown.ood.in_distribution:
         st.caption(words.like(shown.ood.score))
     readings = {"as uploaded": uploaded.prediction.by_class()}
     if enhanced:

@@ -31,7 +31,7 @@ class Walk:
 
 def open_row(row: Row, shown: Sequence[Row], work: Worklist) -> None:
     """Open a row in Review, and remember the others that go before and after it."""
-    numbers = [one.number for one in shown if not one.problem]
+    numbers = [other.number for other in shown if not other.problem]
     st.session_state.walk = Walk(work, numbers, numbers.index(row.number))
     _open()
 

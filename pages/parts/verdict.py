@@ -53,12 +53,13 @@ def verdict_form(scan: Scan, reading: Reading, model: str) -> Opinion:
         reading: of the scan as uploaded.
         model: `Classifier.digest` of the model that read it.
     """
-    of = f"{scan.slice_digest}-{model}"
+    # Under another window the model may give another answer, and to agree then means something else.
+    of = f"{scan.slice_digest}-{model}-{reading.prediction.label}"
     if not is_on():
         opinion = _ask(reading, of, [])
         st.caption(words.OFF)
         return opinion
-    from brat.store.cases import StoreError, cases_of, keep
+    from brat.store.cases import StoreError, cases_of, keep, window_text
 
     opinion = Opinion(None, None, "")
     try:
@@ -79,7 +80,7 @@ def verdict_form(scan: Scan, reading: Reading, model: str) -> Opinion:
             st.toast(words.KEPT, icon=":material/check:")
             earlier = cases_of(store(), scan.slice_digest, model)
         for case in earlier:
-            st.caption(_in_words(case))
+            st.caption(_in_words(case, window_text(scan.window)))
     except StoreError as error:
         st.warning(str(error))
     return opinion
@@ -93,8 +94,9 @@ def _start_from(earlier: list[Case], reading: Reading, of: str) -> None:
     name = state.get(_NAME, "")
     own = next((case for case in earlier if case.observer == name), None)
     if own:
-        state[f"verdict-{of}"] = own.verdict
-        state[f"seen-{of}"] = own.seen if own.seen != reading.prediction.label else None
+        agrees = own.seen == reading.prediction.label
+        state[f"verdict-{of}"] = "unsure" if own.seen is None else "agree" if agrees else "disagree"
+        state[f"seen-{of}"] = None if agrees else own.seen
         state[f"note-{of}"] = own.note
     state[f"name-{of}"] = name
     state[f"picture-{of}"] = bool(own and own.pictured)
@@ -142,10 +144,12 @@ def _ask_to_keep(opinion: Opinion, of: str, earlier: list[Case]) -> _Request | N
     return _Request(name, picture) if pressed else None
 
 
-def _in_words(case: Case) -> str:
+def _in_words(case: Case, shown: str) -> str:
+    """Args: shown: the window that is shown now."""
     return words.kept(
         by=_plain(case.observer),
         when=f"{case.time:%d %b %Y, %H:%M} UTC",
+        window=case.window if case.window != shown else "",
         verdict=case.verdict,
         sees=CLASS_NAMES[case.seen].lower() if case.seen and case.verdict == "disagree" else "",
         note=_plain(" ".join(case.note.split())),

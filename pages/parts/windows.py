@@ -17,7 +17,7 @@ def choose_window(shown: Window, presets: tuple[Window, ...], key: str) -> Windo
     """Ask for a window, and say where it is not the scan's own.
 
     Args:
-        shown: what is shown where the reader chooses nothing.
+        shown: what is shown where the visitor chooses nothing.
         presets: what else the file suggests.
         key: of the scan; its choice is kept with it.
     """

@@ -11,7 +11,7 @@ const ALL_LEVELS = [...Array(256).keys()];
 const ARROWS = { ArrowLeft: [0.1, 0], ArrowRight: [-0.1, 0], ArrowUp: [0, 0.1], ArrowDown: [0, -0.1] };
 const THROUGH_STACK = { ArrowUp: -1, ArrowDown: 1, PageUp: -PAGE, PageDown: PAGE, Home: -Infinity, End: Infinity };
 
-// The reader's taste outlives a scan; everything else starts afresh with the next one.
+// The visitor's taste outlives a scan; everything else starts afresh with the next one.
 const taste = { opacity: 0.6, colours: undefined };
 
 const viewers = new WeakMap();
@@ -73,7 +73,7 @@ class Viewer {
     this.turn(false);
   }
 
-  // One slice is decoded at a time; where the reader is faster, those between are passed over.
+  // One slice is decoded at a time; where the visitor is faster, those between are passed over.
   async turn(isNew) {
     this.isNew ||= isNew;
     this.say();
@@ -151,7 +151,7 @@ class Viewer {
       }
       if (slice.mark !== "known") return;
       classes.forEach(({ colour }, row) => {
-        const tall = Math.round(slice.shares[row] * (lane - 2 * density));
+        const tall = Math.round(slice.probabilities[row] * (lane - 2 * density));
         context.fillStyle = colour;
         context.fillRect(left, Math.round((row + 1) * lane) - tall, Math.max(right - left - (step > 4 ? 1 : 0), 1), tall);
       });
@@ -250,7 +250,7 @@ class Viewer {
       : `${slice.name} without its map`;
   }
 
-  // ---- What the reader does ----
+  // ---- What the visitor does ----
 
   listen() {
     const { ui } = this;
@@ -561,13 +561,13 @@ function enlarge(values, { x, y, side, width, height }) {
 
 // Along one axis, for each scan pixel in the square: the two cells it lies between and the second one's share.
 function taps(n, side, start, length) {
-  const found = [];
+  const pairs = [];
   for (let at = Math.max(start, 0); at < Math.min(start + side, length); at++) {
     const position = clamp(((at - start + 0.5) * n) / side - 0.5, 0, n - 1);
     const first = Math.floor(position);
-    found.push({ at, first, second: Math.min(first + 1, n - 1), share: position - first });
+    pairs.push({ at, first, second: Math.min(first + 1, n - 1), share: position - first });
   }
-  return found;
+  return pairs;
 }
 
 // RGB of 256 levels -> their RGBA.

@@ -19,7 +19,7 @@ def calibration(off: float, held: float, single: float) -> str:
     )
 
 
-def gate(others: float, images: int, real: float) -> str:
+def out_of_distribution(others: float, images: int, real: float) -> str:
     return (
         f"{share(others)} of {images:,} pictures that are no brain MRI slice are refused, and {share(real)} "
         "of real slices."

@@ -17,10 +17,11 @@ def share(value: float) -> str:
 
 
 def estimate(entry: Mapping[str, float | None]) -> str:
-    """A share and its interval: "91.4 % (88.0 to 94.0)"."""
-    if entry["value"] is None:
+    """A proportion and its interval: "91.4 % (88.0 to 94.0)"."""
+    value, low, high = (entry[key] for key in ("value", "low", "high"))
+    if value is None or low is None or high is None:
         return _NOT_MEASURED
-    return f"{share(entry['value'])} ({100 * entry['low']:.1f}{_TO}{100 * entry['high']:.1f})"
+    return f"{share(value)} ({100 * low:.1f}{_TO}{100 * high:.1f})"
 
 
 def decimal(entry: Mapping[str, float | None]) -> str:

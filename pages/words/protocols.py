@@ -24,7 +24,9 @@ SHIPS_ALL_FOLDS = (
 SHIPS_AS_MEASURED = "The model measured is the one that ships."
 
 TABLE = "The protocols and what was measured by each"
-TWIN_IS = "Twin in training: share of the test slices that have a near-duplicate among the slices trained on."
+NEAR_DUPLICATE_IS = (
+    "Near-duplicate in training: share of the test slices that have one among the slices trained on."
+)
 
 WHY_HIGHER = "Why the usual number is higher"
 
@@ -65,11 +67,12 @@ def ships_one_of(fold: int) -> str:
     )
 
 
-def random_split(epochs: int, accuracy: Entry, macro: Entry, twins: float, leak_free: str) -> str:
+def random_split(epochs: int, accuracy: Entry, macro: Entry, duplicates: float, leak_free: str) -> str:
     return (
         f"Most published figures come from a random split. So split, {epochs} epochs of the same recipe "
-        f"score an accuracy of {estimate(accuracy)} and a macro F1 of {decimal(macro)}. But **{share(twins)} "
-        "of those test slices have a twin among the slices trained on**: the score measures memory as well. "
+        f"score an accuracy of {estimate(accuracy)} and a macro F1 of {decimal(macro)}. But "
+        f"**{share(duplicates)} of those test slices have a near-duplicate among the slices trained on**: "
+        "the score measures memory as well. "
         f"{leak_free}On a scan of tomorrow's patient expect the first row of the table, not the second."
     )
 
@@ -92,8 +95,8 @@ def matrix(protocol: str) -> str:
     return f"Confusion matrix: {protocol.lower()}"
 
 
-def of_slices(what: str, slices: int) -> str:
-    return f"{what} {slices:,} slices."
+def of_slices(question: str, slices: int) -> str:
+    return f"{question} {slices:,} slices."
 
 
 def operating(sensitivity: float, specificity: float, precision: float) -> list[str]:
@@ -115,11 +118,11 @@ def _listed(values: Mapping[str, float]) -> str:
     return ", ".join(f"{NAMES[name].lower()} {value:.3f}" for name, value in values.items())
 
 
-def given_away(site: str, label: str, found: float, elsewhere: Mapping[str, float]) -> str:
+def given_away(site: str, label: str, here: float, elsewhere: Mapping[str, float]) -> str:
     others = ", ".join(f"{share(value)} ({source})" for source, value in elsewhere.items())
     return (
         f"Every slice of {site} shows {NAMES[label].lower()}, so the hospital alone would tell: "
-        f"{share(found)} are found there, elsewhere {others}."
+        f"{share(here)} are found there, elsewhere {others}."
     )
 
 

@@ -22,6 +22,11 @@ CERTAINTY_HELP = (
     "makes larger sets."
 )
 REFER = "**Too uncertain to name a class. Refer this scan to a specialist.**"
+NOT_CALIBRATED = (
+    "The probabilities of this model are not calibrated, and it has no prediction sets: do not take 80 % for "
+    "80 of 100."
+)
+NOT_CHECKED = "Whether the model knows scans like this one was not checked: this model cannot."
 NOT_APART = "The model cannot tell these apart here. Do not rely on the first alone."
 CAVEAT = "Probability of each class by the model. Not a medical device, not for diagnosis."
 

@@ -49,24 +49,24 @@ def heading(read: SeriesReading) -> str:
 
 def findings(read: SeriesReading) -> list[str]:
     """A sentence for each tumour that is some slice's answer, and for what was left out."""
-    said = [_of_class(read, label) for label in read.tumours]
+    sentences = [_of_class(read, label) for label in read.tumours]
     if read.refused:
         few = f" {_FEW}" if 0 < len(read.known) < len(read.refused) else ""
-        said.append(
+        sentences.append(
             f"{_slices(len(read.refused))} refused as unlike those that the model knows: "
             f"{_listed(read.refused)}.{few}"
         )
     if read.unread:
-        said.append(f"Not read, damaged or empty: {spans(read.unread)}.")
+        sentences.append(f"Not read, damaged or empty: {spans(read.unread)}.")
     if len(read.slices) == 1:
-        said.append(_ONE_SLICE)
+        sentences.append(_ONE_SLICE)
     elif read.positions is None:
-        said.append(_NO_PLACES)
+        sentences.append(_NO_PLACES)
     elif len(set(read.positions)) < len(read.positions):
-        said.append(_SAME_PLACE)
+        sentences.append(_SAME_PLACE)
     elif read.gaps:
-        said.append(f"Slices may be missing after {spans(read.gaps)}: the next one lies farther off.")
-    return said
+        sentences.append(f"Slices may be missing after {spans(read.gaps)}: the next one lies farther off.")
+    return sentences
 
 
 def _listed(numbers: Sequence[int]) -> str:
@@ -76,16 +76,19 @@ def _listed(numbers: Sequence[int]) -> str:
 
 def _of_class(read: SeriesReading, label: str) -> str:
     run, count = read.longest(label), read.count(label)
-    share = _percent(float(read.slices[run.strongest].prediction.by_class()[label]))
-    said = f"**{CLASS_NAMES[label]}**: {_slices(count)}, "
+    assert run is not None  # it is some slice's answer
+    strongest = read.slices[run.strongest].prediction
+    assert strongest is not None
+    probability = _percent(float(strongest.by_class()[label]))
+    start = f"**{CLASS_NAMES[label]}**: {_slices(count)}, "
     if count == 1:
-        return f"**{CLASS_NAMES[label]}**: slice {run.first + 1} alone, with {share}."
+        return f"**{CLASS_NAMES[label]}**: slice {run.first + 1} alone, with {probability}."
     if len(run) == 1:
-        return f"{said}no two side by side; the strongest is slice {run.strongest + 1} with {share}."
+        return f"{start}no two side by side; the strongest is slice {run.strongest + 1} with {probability}."
     length = read.length(run)
     where = f"from {run.first + 1} to {run.last + 1}" + (f" ({length:.0f} mm)" if length else "")
     alone = "in one run" if count == len(run) else "the longest run"
-    return f"{said}{alone} {where}; the strongest in it is slice {run.strongest + 1} with {share}."
+    return f"{start}{alone} {where}; the strongest in it is slice {run.strongest + 1} with {probability}."
 
 
 def _slices(count: int) -> str:
@@ -96,8 +99,8 @@ def _all(count: int) -> str:
     return "the 1 slice" if count == 1 else f"all {count} slices"
 
 
-def _percent(share: float) -> str:
-    return percent(share).replace(" ", "\u00a0")
+def _percent(value: float) -> str:
+    return percent(value).replace(" ", "\u00a0")
 
 
 def stretched(apart: float, times: float) -> str:
@@ -126,10 +129,10 @@ def answer(label: str, confidence: float) -> str:
 
 def doubt(level: float, inside: tuple[str, ...] | None, score: float | None) -> str:
     """The prediction set of a slice, and how far it is from those the model knows, in one line."""
-    said = []
+    sentences = []
     if inside is not None:
         names = " or ".join(CLASS_NAMES[name].lower() for name in inside) or "no class"
-        said.append(f"{_percent(level)} set: {names}.")
+        sentences.append(f"{_percent(level)} set: {names}.")
     if score is not None:
-        said.append(f"Like the slices that the model knows: distance {score:.2f}, limit 1.")
-    return " ".join(said)
+        sentences.append(f"Like the slices that the model knows: distance {score:.2f}, limit 1.")
+    return " ".join(sentences)

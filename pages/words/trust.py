@@ -67,13 +67,15 @@ def let_through(kind: str, count: int, of: int) -> str:
     return f"{kind} ({count} of {of})"
 
 
-def gate(slices: int, refused: Entry, images: int, others: float, through: Sequence[str]) -> str:
+def out_of_distribution(
+    slices: int, refused: Entry, images: int, others: float, through: Sequence[str]
+) -> str:
     return (
         "Before the answer the app asks whether a picture is like the slices that the model learned from. Of "
         f"{slices:,} slices it had not seen it refused {estimate(refused)}; of {images:,} other pictures "
         f"**{share(others)}**. "
         + (f"Let through: {', '.join(through)}. " if through else "None was let through. ")
-        + "The gate was tuned on these pictures, so expect a little less of others."
+        + "The check was tuned on these pictures, so expect a little less of others."
     )
 
 
@@ -139,22 +141,23 @@ def audit(names: int, images: int, leaks: str | None) -> str:
     )
 
 
-def twins(count: int, of: int, threshold: float) -> str:
+def duplicates(count: int, of: int, threshold: float) -> str:
     return (
         f"{count:,} of {of:,} images have another that correlates with them above {threshold} (dashed) and "
         "counts as a near-duplicate; by framed thumbnails."
     )
 
 
-def twins_between(split: str | None) -> str:
+def duplicates_between(split: str | None) -> str:
     """Args: split: the collection whose published split it is; None between collections."""
-    said = "Share of the row's names with a near-duplicate in the column"
-    return f"{said}, in the published split of {split}." if split else f"{said}."
+    sentence = "Share of the row's names with a near-duplicate in the column"
+    return f"{sentence}, in the published split of {split}." if split else f"{sentence}."
 
 
 def leak(collection: str, part: float) -> str:
     return (
-        f"In the published split of {collection}, {share(part)} of the test images have a twin in training."
+        f"In the published split of {collection}, {share(part)} of the test images have a near-duplicate in "
+        "training."
     )
 
 

@@ -2,18 +2,10 @@ import numpy as np
 import pytest
 
 from brat.classes import CLASS_COLOURS, CLASS_NAMES, CLASSES
-from brat.figures.charts import (
-    confusion,
-    coverage,
-    curves,
-    nearest_neighbours,
-    place_in_words,
-    precision_recall,
-    reliability,
-    robustness,
-    roc,
-    sites,
-)
+from brat.figures.classification import confusion, precision_recall, roc, sites
+from brat.figures.maps import place_in_words
+from brat.figures.reliability import coverage, reliability, robustness
+from brat.figures.training import curves, nearest_neighbours
 
 
 def estimated(value: float) -> dict[str, float]:

@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 
 from brat.classes import CLASS_COLOURS, CLASSES, OTHER_COLOURS, QUIET_COLOUR
-from brat.figures import charts as figures
+from brat.figures.classification import precision_recall, roc, sites
+from brat.figures.reliability import coverage, reliability
 from brat.figures.stability import stability
+from brat.figures.training import curves as training_curves
+from brat.figures.training import nearest_neighbours
 from brat.perturb.stability import LEVELS, Stability, Step
 from tests.factories.paths import ROOT
 
@@ -61,12 +64,12 @@ def estimate(value: float) -> dict:
 
 def drawn():
     """Every figure that shows classes, by name."""
-    yield "roc", figures.roc(curves())
-    yield "precision-recall", figures.precision_recall(curves())
+    yield "roc", roc(curves())
+    yield "precision-recall", precision_recall(curves())
     held = {f"coverage/{name}": estimate(0.9) for name in CLASSES}
-    yield "coverage", figures.coverage({"0.9": held, "0.95": held})
+    yield "coverage", coverage({"0.9": held, "0.95": held})
     cell = {"slices": 10, "clusters": 5, "metrics": {"sensitivity": estimate(0.8)}}
-    yield "sites", figures.sites({"one": dict.fromkeys(CLASSES, cell)})
+    yield "sites", sites({"one": dict.fromkeys(CLASSES, cell)})
     shares = np.array([0.7, 0.1, 0.1, 0.1], np.float32)
     steps = tuple(Step(change, level, shares, "glioma") for change in LEVELS for level in LEVELS[change])
     yield "stability", stability(Stability(shares, "glioma", steps))
@@ -88,10 +91,10 @@ def test_no_class_is_told_by_its_colour_alone(name, figure):
 def others():
     """Every figure that tells apart by colour what is of no class, by name."""
     bins = {"confidence": [0.5, 0.9], "accuracy": [0.4, 0.9], "count": [30, 40]}
-    yield "reliability", figures.reliability(bins, bins)
-    yield "training", figures.curves([{"epoch": 0, "loss": 1, "val_loss": 2}], "loss")
+    yield "reliability", reliability(bins, bins)
+    yield "training", training_curves([{"epoch": 0, "loss": 1, "val_loss": 2}], "loss")
     nearest = {"edges": [0, 0.5, 0.9, 1], "counts": [3, 2, 1], "threshold": 0.8}
-    yield "nearest-images", figures.nearest_neighbours(nearest)
+    yield "nearest-images", nearest_neighbours(nearest)
 
 
 @pytest.mark.parametrize(("name", "figure"), [*others()], ids=[name for name, _ in others()])

@@ -117,6 +117,47 @@ def test_a_verdict_is_kept_shown_and_changed(engine):
     assert "agrees" in page.caption[0].value
 
 
+def review_of_windows() -> None:
+    """Stands for the Review page of a scan whose window can be changed."""
+    import numpy
+    import streamlit
+
+    from brat.io.scan import Scan, Window
+    from pages.parts.verdict import verdict_form
+    from tests.factories.readings import MODEL, reading_of
+
+    pixels = numpy.arange(80 * 64).reshape(80, 64)
+    window = Window(2560, 5120)
+    scan = Scan(window.apply(pixels), pixels, "a.dcm", "DICOM MR", "MR", "f" * 64, window=window)
+    if streamlit.toggle("Narrow", key="narrow"):
+        scan = scan.windowed(Window(40, 80))
+    label = streamlit.selectbox("Read", ["glioma", "meningioma"], key="label")
+    verdict_form(scan, reading_of(label), MODEL)
+
+
+def test_a_verdict_is_the_scans_under_every_window(engine):
+    page = AppTest.from_function(review_of_windows, default_timeout=120).run()
+    page.toggle(key="narrow").set_value(True).run()
+    control(page, "verdict-").set_value("agree").run()
+    control(page, "keep-").click().run()
+    assert not page.exception
+    (case,) = find(engine)
+    assert (case.scan, case.window) == ("f" * 64, "40/80")
+    assert "under the window" not in page.caption[0].value
+    page.toggle(key="narrow").set_value(False).run()
+    assert "under the window 40 / 80: agrees." in page.caption[0].value
+    assert control(page, "verdict-").value == "agree"
+    # Where the model answers something else under this window, what was seen is another verdict.
+    page.selectbox(key="label").set_value("meningioma").run()
+    assert control(page, "verdict-").value == "disagree"
+    assert control(page, "seen-").value == "glioma"
+    assert control(page, "keep-").label == "Replace"
+    # The history says which window was shown.
+    page = history()
+    select(page, 0)
+    assert any("window 40 / 80" in block.value for block in page.markdown)
+
+
 def test_who_gives_no_name_finds_the_verdict_that_has_none(engine):
     keep(engine, scan_of(5), READING, MODEL, seen="meningioma", note="dural tail")
     page = form()

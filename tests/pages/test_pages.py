@@ -327,7 +327,7 @@ def test_model_page_offers_every_number(model_page):
     for file in ("coverage.csv", "prediction-sets.csv"):
         for r in rows.pop(file):
             assert as_estimate(r) == sets[f"{r['level']:g}"][r["measure"]]
-    assert rows.pop("gate.csv") == [
+    assert rows.pop("out-of-distribution.csv") == [
         {"kind": kind, **o} for kind, o in metrics["out_of_distribution"]["others"].items()
     ]
     for r in rows.pop("maps.csv"):
@@ -341,8 +341,8 @@ def test_model_page_offers_every_number(model_page):
         "collections": metrics["audit"]["collections"],
         **metrics["audit"]["splits"],
     }.items():
-        for r in rows.pop(f"twins-{title}.csv"):
-            i, j = matrix["of"].index(r["of"]), matrix["of"].index(r["with_twin_in"])
+        for r in rows.pop(f"near-duplicates-{title}.csv"):
+            i, j = matrix["of"].index(r["of"]), matrix["of"].index(r["with_near_duplicate_in"])
             assert (r["exact"], r["near"]) == (matrix["exact"][i][j], matrix["near"][i][j])
     for quantity in ("loss", "accuracy"):
         of_epochs = rows.pop(f"training-{quantity}.csv")
@@ -351,6 +351,52 @@ def test_model_page_offers_every_number(model_page):
     assert not rows
     assert json.loads(offered["metrics.json"]) == metrics
     assert offered["out_of_fold.csv"] == (WEIGHTS / "out_of_fold.csv").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("gone", "says"),
+    [
+        ("metrics.json", "How good this model is was not measured"),
+        ("model_card.json", "What this model learned from is not said"),
+        ("calibration.json", "there are no prediction sets"),
+        ("out_of_distribution.npz", "It reads every picture"),
+        ("out_of_fold.csv", "cannot be downloaded"),
+    ],
+)
+def test_model_and_about_say_which_file_is_missing_and_show_the_rest(monkeypatch, tmp_path, gone, says):
+    folder = tmp_path / "weights"
+    shutil.copytree(WEIGHTS, folder, ignore=shutil.ignore_patterns("*.keras"))
+    monkeypatch.setattr("brat.environment.WEIGHTS", folder)
+    for name in ("model.py", "about.py"):
+        assert not entered(name).run().info
+    (folder / gone).unlink()
+    model, about = entered("model.py").run(), entered("about.py").run()
+    for page in (model, about):
+        assert not page.exception
+        assert [says in info.value for info in page.info] == [True]
+        assert gone in page.info[0].value
+    assert ("Model card" in [header.value for header in model.header]) == (gone != "model_card.json")
+    assert bool(model.metric) == (gone != "metrics.json")
+    # The samples are read all the same.
+    assert model.get("image")
+    assert any("### The map" in block.value for block in about.markdown)
+
+
+@pytest.mark.parametrize("gone", ["calibration.json", "out_of_distribution.npz"])
+def test_review_says_what_the_model_lacks(monkeypatch, tmp_path, gone):
+    folder = tmp_path / "weights"
+    shutil.copytree(WEIGHTS, folder, ignore=shutil.ignore_patterns("*.keras"))
+    (folder / gone).unlink()
+    bare = Reader(folder)
+    monkeypatch.setattr("pages.parts.readings.reader", lambda: bare)
+    st.cache_resource.clear()
+    page = entered("review.py").run()
+    page.button(key=f"welcome-{KNOWN.name}").click().run()
+    assert not page.exception
+    captions = " ".join(caption.value for caption in page.caption)
+    assert ("not calibrated" in captions) == (gone == "calibration.json")
+    assert ("was not checked" in captions) == (gone == "out_of_distribution.npz")
+    st.cache_resource.clear()
 
 
 def test_about_page_says_what_it_is_not():
