@@ -15,14 +15,12 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from brat.classes import CLASS_COLOURS, CLASS_NAMES, CLASSES
+from brat.model.calibration import DEFAULT_LEVEL
 
 if TYPE_CHECKING:
-    from brat.api import Reading, SeriesReading
+    from brat.api.readings import Reading, SeriesReading
 
 UNLIKE = "Not a slice like those that the model learned from."
-LEVEL = 0.95
-"""The share of slices whose prediction set is to hold the truth, where none is asked for."""
-
 CAVEAT = "Not a medical device, not for diagnosis."
 
 _SIDE = 288
@@ -116,9 +114,11 @@ def _answer(reading: Reading) -> str:
         for label, probability in reading.probabilities.items()
     )
     sets = ""
-    if LEVEL in reading.levels:
-        names = " or ".join(CLASS_NAMES[label] for label in reading.prediction_set(LEVEL)) or "no class"
-        sets = f"<br>{LEVEL:.0%} set: {names}"
+    if DEFAULT_LEVEL in reading.levels:
+        names = (
+            " or ".join(CLASS_NAMES[label] for label in reading.prediction_set(DEFAULT_LEVEL)) or "no class"
+        )
+        sets = f"<br>{DEFAULT_LEVEL:.0%} set: {names}"
     label = reading.label
     return (
         f"<p><strong>{CLASS_NAMES[label]}, {reading.probabilities[label]:.1%}</strong>{sets}</p>"
