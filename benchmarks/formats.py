@@ -24,7 +24,7 @@ from benchmarks import ROOT
 from benchmarks.measure import Measured, Row, installed, interleaved, stopwatch
 from brat.classes import CLASSES
 from brat.data.index import FOLDS, IndexedSlice, read_index, split, without_near_duplicates
-from brat.io.scan import read_scan
+from brat.io.read import read_scan
 from brat.model.classifier import Classifier, Prediction
 from brat.model.explain import grad_cam
 from brat.model.preprocess import prepare

@@ -18,7 +18,7 @@ from benchmarks.measure import Row, interleaved, stopwatch
 from benchmarks.slices import as_file, make_slice
 from brat.classes import CLASSES
 from brat.environment import CORES, WEIGHTS
-from brat.io.scan import read_scan
+from brat.io.read import read_scan
 from brat.model.explain import blend, grad_cam, onto_scan
 from brat.model.preprocess import frame, prepare, to_input
 from brat.model.reader import Reader

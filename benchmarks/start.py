@@ -11,7 +11,7 @@ from benchmarks.slices import as_file
 
 _SCAN = """
 import sys
-from brat.io.scan import read_scan
+from brat.io.read import read_scan
 gray = read_scan(sys.argv[1]).gray
 """
 _OURS = """

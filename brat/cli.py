@@ -10,12 +10,15 @@ import importlib.util
 import json
 import runpy
 import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from brat.classes import CLASS_NAMES, CLASSES
 from brat.environment import ROOT, WEIGHTS, missing_package
+
+if TYPE_CHECKING:
+    from brat.training.fit import Recipe
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,7 +55,8 @@ def _parser() -> argparse.ArgumentParser:
         "paths",
         nargs="+",
         metavar="PATH",
-        help="a file, each slice of which is read, or a folder to search for scans",
+        help="a file, each slice of which is read; a folder, searched for scans by name and content, hidden "
+        "files left out; or a DICOMDIR. DICOM files of one series are read in their order",
     )
     predict.add_argument("--json", action="store_true", help="one JSON object a line on standard output")
     predict.add_argument("--cam", metavar="DIR", help="write the overlay of each scan there as PNG")
@@ -131,16 +135,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     datasets.add_argument("folder", metavar="DIR")
     datasets.add_argument("--out", required=True, metavar="INDEX.csv")
-
-    formats = commands.add_parser("formats", help="try which files are read, and write it down")
-    formats.set_defaults(run=_formats)
-    formats.add_argument(
-        "folders",
-        nargs="*",
-        metavar="DIR",
-        help="default: the test files that pydicom, nibabel and nilearn carry",
-    )
-    formats.add_argument("--out", default="formats.md", metavar="FILE.md", help="default: formats.md")
     return parser
 
 
@@ -173,19 +167,26 @@ def _predict(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from brat.model.series_reading import NOTHING
+    from brat.predict import find_files, read_entries, sort_files
 
     overlays = Path(options.cam) if options.cam else None
     if overlays:
         overlays.mkdir(parents=True, exist_ok=True)
-    paths = [found for path in options.paths for found in _scans_at(path)]
-    records = _read_all(paths, options.weights, overlays)
+    files, skipped = find_files(options.paths)
+    for entry in skipped:
+        print(f"brat: skipped {entry.path}: {entry.reason}", file=sys.stderr)
+    entries = sort_files(files)
     failed = False
     rows = []
     # A bar on a terminal only, and on standard error, so that standard output holds nothing but answers.
-    for of_file in tqdm(records, total=len(paths), unit="file", disable=not sys.stderr.isatty()):
-        for record in of_file:
+    with tqdm(total=len(entries), unit="item", disable=not sys.stderr.isatty()) as bar:
+        for number, record in read_entries(entries, options.weights, overlays):
+            bar.update(number - bar.n)
             # An empty slice at the end of a volume is no failure.
             failed |= record.get("error", NOTHING) != NOTHING
+            if record.get("volumes", 1) > 1 and record.get("slice", 1) == 1:
+                volumes = f"holds {record['volumes']} volumes; the first is read"
+                bar.write(f"brat: {record.get('series', record['path'])} {volumes}", file=sys.stderr)
             if options.json:
                 print(json.dumps(record), flush=True)
             else:
@@ -193,104 +194,6 @@ def _predict(options: argparse.Namespace) -> int:
     if not options.json:
         _print_table(rows)
     return int(failed)
-
-
-def _read_all(paths: Sequence[str], weights: str, overlays: Path | None) -> Iterator[list[dict]]:
-    """The records of each path, in their order: one, or one for each slice in it."""
-    from brat.io.scan import SeveralScans, UnreadableScan
-    from brat.model.pool import Readers, in_order
-
-    readers = Readers(weights)
-
-    def read(path: str) -> list[dict]:
-        try:
-            return [_read(readers(), path, overlays)]
-        except SeveralScans:
-            return list(_read_slices(readers(), path, overlays))
-        except UnreadableScan as error:
-            return [{"path": path, "error": str(error)}]
-
-    return in_order(read, paths)
-
-
-def _scans_at(path: str) -> Iterator[str]:
-    """The path itself, or every scan in the folder; spelled as given."""
-    from brat.io.scan import SUFFIXES
-
-    if not Path(path).is_dir():
-        yield path
-        return
-    endings = (*SUFFIXES, ".nii", ".nii.gz", ".zip")
-    found = sorted(p for p in Path(path).rglob("*") if p.name.lower().endswith(endings) and p.is_file())
-    if not found:
-        raise ValueError(f"There are no scans in {path}. Looked for {', '.join(endings)}.")
-    yield from map(str, found)
-
-
-def _read(reader, path: str, overlays: Path | None) -> dict:
-    from brat.io.scan import read_scan
-
-    begun = time.perf_counter()
-    return {"path": path, **_record(reader, read_scan(path), path, overlays, begun)}
-
-
-def _read_slices(reader, path: str, overlays: Path | None) -> Iterator[dict]:
-    """A record for each slice of what is in a file: of a volume, of the first view of its first volume."""
-    from brat.io.intake import File, group_into_series, load
-    from brat.io.scan import UnreadableScan
-    from brat.io.series import Series
-    from brat.model.series_reading import NOTHING
-
-    for item in group_into_series([File(path, Path(path))]):
-        try:
-            opened = load(item)
-            stack = opened.stack() if isinstance(opened, Series) else [opened]
-        except UnreadableScan as error:
-            yield {"path": item.name, "error": str(error)}
-            continue
-        for number in range(len(stack)):
-            place = {"path": item.name, **({"slice": number + 1} if len(stack) > 1 else {})}
-            begun = time.perf_counter()
-            try:
-                scan = stack[number]
-            except UnreadableScan as error:
-                yield {**place, "error": str(error)}
-                continue
-            if scan.gray.min() == scan.gray.max():
-                yield {**place, "error": NOTHING}
-            else:
-                yield {**place, **_record(reader, scan, path, overlays, begun)}
-
-
-def _record(reader, scan, path: str, overlays: Path | None, begun: float) -> dict:
-    """Args: begun: by `time.perf_counter`, when the scan was about to be decoded."""
-    from brat.model.calibration import DEFAULT_LEVEL
-
-    reading = reader.read(scan.gray)
-    seconds = time.perf_counter() - begun
-    if overlays:
-        _write_overlay(overlays, path, scan, reading)
-    result = reading.ood
-    return {
-        "label": reading.prediction.label,
-        "probabilities": reading.prediction.by_class(),
-        "prediction_set": list(reading.sets[DEFAULT_LEVEL]) if reading.sets else None,
-        "in_distribution": result.in_distribution if result else None,
-        "ood_score": round(result.score, 3) if result else None,
-        "seconds": round(seconds, 4),
-    }
-
-
-def _write_overlay(folder: Path, path: str, scan, reading) -> None:
-    from PIL import Image
-
-    from brat.model.explain import blend, grad_cam, onto_scan
-
-    label = reading.prediction.label
-    cam = onto_scan(grad_cam(reading.prediction, label), reading.geometry)
-    # The digest keeps apart scans of the same name from different folders.
-    target = folder / f"{Path(path).stem}-{scan.digest[:8]}-{label}.png"
-    Image.fromarray(blend(scan.gray, cam, opacity=0.6)).save(target)
 
 
 def _print_table(rows: list[dict]) -> None:
@@ -338,7 +241,7 @@ def _train(options: argparse.Namespace) -> int:
     return 0
 
 
-def _recipe(options: argparse.Namespace):
+def _recipe(options: argparse.Namespace) -> Recipe:
     from brat.training.fit import Recipe
 
     chosen = {"seed": options.seed}
@@ -358,11 +261,11 @@ def _export(options: argparse.Namespace) -> int:
 def _augment(options: argparse.Namespace) -> int:
     from PIL import Image
 
-    from brat.io.scan import read_scan
+    from brat.io.intake import load_scan
     from brat.model.preprocess import frame
     from brat.training.augmentation import augmentation_sheet
 
-    framed, _ = frame(read_scan(options.image).gray)
+    framed, _ = frame(load_scan(options.image).gray)
     Image.fromarray(augmentation_sheet(framed, seed=options.seed)).save(options.out)
     print(f"Wrote {options.out}: the slice as the model gets it, then what training makes of it.")
     return 0
@@ -389,14 +292,6 @@ def _datasets(options: argparse.Namespace) -> int:
     slices = build(options.folder, options.out)
     groups = len({s.group for s in slices})
     print(f"Wrote {options.out}: {len(slices):,} slices in {groups:,} groups.")
-    return 0
-
-
-def _formats(options: argparse.Namespace) -> int:
-    from tools.formats import write_formats
-
-    files, read = write_formats(options.out, options.folders)
-    print(f"Wrote {options.out}: {read} of {files} files are read.")
     return 0
 
 

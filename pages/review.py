@@ -84,14 +84,14 @@ if is_empty:
     st.stop()
 
 if scan is None:
-    st.markdown(f"**{series.name}** · {series.kind}")
+    st.markdown(f"**{series.name}** · {series.format}")
     show_series(series, open_scan.open_slice)
     st.stop()
 
 with st.container(horizontal=True, vertical_alignment="center"):
     if series:
         st.button("Back to the series", on_click=open_scan.back_to_series, icon=":material/arrow_back:")
-    st.markdown(f"**{scan.name}** · {scan.width} x {scan.height} · {scan.kind}")
+    st.markdown(f"**{scan.name}** · {scan.width} x {scan.height} · {scan.format}")
     window = scan.window and choose_window(scan.window, scan.presets, scan.digest)
     # Seven pictures that few visitors look at are not sent with every answer.
     samples = st.popover("Samples", key="samples-open", on_change="rerun")

@@ -236,7 +236,7 @@ def test_one_way_in_for_what_holds_one_slice_or_many(files):
         brat.read("series")
     with pytest.raises(ValueError, match=r"brat\.read\b"):
         brat.read_series("scan.png")
-    with pytest.raises(brat.UnreadableScan, match="no files"):
+    with pytest.raises(brat.UnreadableScan, match="no scans"):
         brat.read_series("empty")
     with pytest.raises(brat.UnreadableScan, match="opened"):
         brat.read_series("missing")

@@ -28,7 +28,8 @@ ROOMS: dict[str, set[str]] = {
     "data": BASE | {"io", "model", "figures"},
     "training": BASE | {"io", "model", "perturb", "data"},
     "evaluation": BASE | {"io", "model", "perturb", "data", "training"},
-    "cli": BASE | {"io", "model", "perturb", "reports", "store", "data", "training", "evaluation"},
+    "predict": BASE | {"io", "model"},
+    "cli": BASE | {"io", "model", "perturb", "reports", "store", "predict", "data", "training", "evaluation"},
 }
 """Each room (a package, or a module beside the packages), and the rooms that it may import."""
 
@@ -179,7 +180,7 @@ def test_reading_a_scan_loads_no_research_and_nothing_slow():
     sample = str(load_samples()[0].file)
     assert_lean(
         loaded(
-            "from brat.io.scan import read_scan\n"
+            "from brat.io.read import read_scan\n"
             "from brat.model.explain import blend, grad_cam, onto_scan\n"
             "from brat.model.reader import Reader\n"
             f"scan = read_scan({sample!r})\n"

@@ -19,8 +19,8 @@ from benchmarks.measure import Measured, Row, figure, fresh_process, interleaved
 from benchmarks.slices import KINDS, as_file, fill, make_slice
 from brat.classes import CLASS_NAMES, CLASSES
 from brat.environment import WEIGHTS
-from brat.io.intake import File
-from brat.io.scan import read_scan
+from brat.io.files import File
+from brat.io.read import read_scan
 from brat.model.classifier import Classifier, Prediction
 from brat.model.pool import Readers
 from brat.model.preprocess import prepare
@@ -112,7 +112,7 @@ def test_fresh_process_passes_on_what_went_wrong():
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_file_shows_the_slice(kind):
     scan = read_scan(as_file(4, kind))
-    assert scan.kind.startswith(kind)
+    assert scan.format.startswith(kind)
     assert scan.gray.shape == (512, 512)
     assert np.abs(scan.gray.astype(int) - make_slice(4)).max() <= (16 if kind == "JPEG" else 0)
     # Four is the sample that is a DICOM file, eleven the same sample with other noise.
@@ -125,7 +125,7 @@ def test_fill(tmp_path):
     assert [sum(file.suffix == suffix for file in files) for suffix in KINDS.values()] == [20, 20, 20]
     assert len({file.read_bytes() for file in files}) == 24
     assert len({file.stat().st_ino for file in files}) == 24
-    assert all(read_scan(file).kind.startswith(kind) for file, kind in zip(files[57:], KINDS, strict=True))
+    assert all(read_scan(file).format.startswith(kind) for file, kind in zip(files[57:], KINDS, strict=True))
 
 
 def test_overlay_is_the_same_from_every_lossless_file():

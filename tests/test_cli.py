@@ -1,4 +1,6 @@
+import gzip
 import json
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -8,13 +10,19 @@ import nibabel
 import numpy as np
 import pytest
 from PIL import Image
+from pydicom.data import get_testdata_file
+from pydicom.uid import generate_uid
+from test_intake import slice_of
 
-from brat import cli
+from brat import predict
 from brat.classes import CLASSES
 from brat.cli import main
 from brat.environment import CORES, WEIGHTS
+from brat.io import archives
+from brat.io.files import File
+from brat.io.intake import Item
+from brat.io.read import read_scan
 from brat.io.samples import load_samples
-from brat.io.scan import read_scan
 from brat.model.reader import Reader
 
 SAMPLES = load_samples()
@@ -77,10 +85,15 @@ def test_predict_keeps_the_order_and_names_what_is_bad(tmp_path, capsys):
 def test_predict_reads_only_a_little_ahead(monkeypatch):
     """What was read and waits to be printed would fill the memory otherwise."""
     started = []
-    monkeypatch.setattr(cli, "_read", lambda reader, path, overlays: started.append(path) or {"path": path})
-    records = cli._read_all([str(number) for number in range(1000)], WEIGHTS, None)
-    for number, record in enumerate(records):
-        assert record == [{"path": str(number)}]
+
+    def read(reader, job, overlays):
+        started.append(job.place["path"])
+        return {"label": "glioma"}
+
+    monkeypatch.setattr(predict, "_read", read)
+    items = [Item(str(number), (File(str(number), Path("nowhere")),)) for number in range(1000)]
+    for number, record in enumerate(predict.read_entries(items, WEIGHTS)):
+        assert record == (number + 1, {"path": str(number), "label": "glioma"})
         assert len(started) <= number + 1 + 4 * CORES
     assert len(started) == 1000
 
@@ -110,6 +123,100 @@ def test_predict_reads_every_slice_of_what_holds_several(tmp_path, capsys):
     # A slice of nothing is none that failed.
     assert main(["predict", volume]) == 0
     assert f"{volume}, slice 3" in capsys.readouterr().out
+
+
+def test_predict_reads_series_in_order_from_files_of_any_name(tmp_path, capsys):
+    """DICOM without endings, plain and packed; the path of each slice is that of its file."""
+    study = tmp_path / "study"
+    study.mkdir()
+    series, other = generate_uid(), generate_uid()
+    places = {"IM2": 0, "IM10": 1, "A": 2, "B.v3": 3}
+    for name, place in places.items():
+        (study / name).write_bytes(slice_of(place, series=series))
+    (study / "C.gz").write_bytes(gzip.compress(slice_of(4, series=series)))
+    for place in range(2):
+        (study / f"Z{place}").write_bytes(slice_of(place, series=other))
+    (study / "scan.png.gz").write_bytes(gzip.compress(SAMPLES[0].file.read_bytes()))
+    (study / "notes.txt").write_text("words")
+    assert main(["predict", str(tmp_path), "--json"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == f"brat: skipped {study / 'notes.txt'}: it is no scan by its name or its content\n"
+    records = [json.loads(line) for line in captured.out.splitlines()]
+    assert all("label" in record for record in records)
+    # As the first file of each stands in the folder.
+    expected = [
+        *((str(study / name), f"{study}, series 1", n) for n, name in enumerate([*places, "C.gz"], 1)),
+        *((str(study / f"Z{n - 1}"), f"{study}, series 2", n) for n in (1, 2)),
+        (str(study / "scan.png.gz"), None, None),
+    ]
+    assert [(r["path"], r.get("series"), r.get("slice")) for r in records] == expected
+    expected_reading = Reader().read(read_scan(SAMPLES[0].file).gray).prediction.by_class()
+    assert records[-1]["probabilities"] == pytest.approx(expected_reading, abs=1e-4)
+
+
+def test_predict_names_a_damaged_slice_by_its_file(tmp_path, capsys):
+    (tmp_path / "1").write_bytes(slice_of(1))
+    (tmp_path / "2").write_bytes(slice_of(2)[:-4000])
+    (tmp_path / "3").write_bytes(slice_of(3, PixelData=bytes(2 * 80 * 70)))
+    assert main(["predict", *(str(tmp_path / name) for name in "321"), "--json"]) == 1
+    good, bad, empty = lines(capsys)
+    assert "label" in good
+    assert (bad["path"], bad["slice"]) == (str(tmp_path / "2"), 2)
+    assert "damaged" in bad["error"]
+    assert (empty["path"], empty["slice"]) == (str(tmp_path / "3"), 3)
+    assert "nothing in this slice" in empty["error"]
+
+
+def test_predict_says_which_volume_it_reads(tmp_path, capsys):
+    head = read_scan(SAMPLES[0].file).gray
+    volumes = np.stack([np.stack([head, head[::-1]], axis=-1)] * 3, axis=-1)
+    image = nibabel.Nifti1Pair(volumes, np.eye(4))
+    nibabel.save(image, tmp_path / "film.img")
+    assert main(["predict", str(tmp_path), "--json"]) == 0
+    captured = capsys.readouterr()
+    path = str(tmp_path / "film.hdr")
+    assert captured.err == f"brat: {path} holds 3 volumes; the first is read\n"
+    records = [json.loads(line) for line in captured.out.splitlines()]
+    assert [(r["path"], r["slice"], r["volume"], r["volumes"]) for r in records] == [
+        (path, 1, 1, 3),
+        (path, 2, 1, 3),
+    ]
+
+
+def test_predict_follows_a_dicomdir_and_says_what_is_missing(tmp_path, capsys):
+    disc = tmp_path / "disc"
+    shutil.copytree(Path(get_testdata_file("dicomdirtests/DICOMDIR")).parent / "77654033", disc / "77654033")
+    shutil.copy(get_testdata_file("dicomdirtests/DICOMDIR"), disc)
+    assert main(["predict", str(disc / "DICOMDIR"), "--json"]) in (0, 1)
+    captured = capsys.readouterr()
+    records = [json.loads(line) for line in captured.out.splitlines()]
+    on_disc = {str(path) for path in (disc / "77654033").rglob("*") if path.is_file()}
+    assert {record["path"] for record in records} == on_disc
+    assert "98892003" in captured.err
+    assert all("is not there" in line for line in captured.err.splitlines())
+
+
+def test_predict_reads_each_file_once(tmp_path, capsys):
+    scan = tmp_path / "scan.png"
+    scan.write_bytes(SAMPLES[0].file.read_bytes())
+    assert main(["predict", str(scan), str(tmp_path), str(scan), "--json"]) == 0
+    assert len(lines(capsys)) == 1
+
+
+def test_predict_opens_an_archive_when_its_turn_comes(tmp_path, monkeypatch):
+    """Archives are unpacked into memory, and must not all be there at once."""
+    for number in range(3):
+        with zipfile.ZipFile(tmp_path / f"{number}.zip", "w") as archive:
+            archive.write(SAMPLES[0].file, "scan.png")
+    opened = []
+    members = archives.members
+    monkeypatch.setattr(archives, "members", lambda file: opened.append(file.name) or members(file))
+    files, _ = predict.find_files([str(tmp_path)])
+    entries = predict.sort_files(files)
+    assert opened == []
+    slices = predict._slices(entries)
+    assert next(slices).place == {"path": f"{tmp_path / '0.zip'}/scan.png"}
+    assert opened == [str(tmp_path / "0.zip")]
 
 
 def test_predict_table(tmp_path, capsys):

@@ -1,14 +1,16 @@
 """Which formats are read, found by trying: the files that pydicom, nibabel and nilearn ship, or a folder's.
 
-The page that it writes is docs/formats.md.
+The page that it writes is docs/formats.md: `python -m tools.formats --out docs/formats.md`.
 """
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import io
 import json
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,10 +19,11 @@ from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
 
-from brat.io.intake import File, Item, group_into_series, load, other_volume
-from brat.io.nifti import is_nifti
-from brat.io.scan import Scan, UnreadableScan, is_dicom, reading
+from brat.io.files import File
+from brat.io.intake import Item, group_into_series, load
+from brat.io.scan import Scan, UnreadableScan, decoding
 from brat.io.series import ACQUIRED, Series
+from brat.io.sniff import HEAD, is_dicom, is_nifti, other_volume
 
 PACKAGES = ("pydicom", "nibabel", "nilearn")
 """Of each, every file in a folder called data is tried, except for its own Python."""
@@ -28,9 +31,9 @@ PACKAGES = ("pydicom", "nibabel", "nilearn")
 _INTRODUCTION = """\
 # Formats
 
-This page is written by `brat formats --out docs/formats.md`, which gives the files that three packages
-carry for their own tests to the same code that reads what is dropped on the app. Nothing is downloaded
-for it.
+This page is written by `python -m tools.formats --out docs/formats.md`, which gives the files that three
+packages carry for their own tests to the same code that reads what is dropped on the app. Nothing is
+downloaded for it.
 
 What a file is, its content decides, and not its name.
 
@@ -77,6 +80,28 @@ class Trial:
     files: int = 1
 
 
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the page; returns the exit status, 2 where a folder is missing."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.formats", description="Try which files are read, and write it down."
+    )
+    parser.add_argument(
+        "folders",
+        nargs="*",
+        metavar="DIR",
+        help="default: the test files that pydicom, nibabel and nilearn carry",
+    )
+    parser.add_argument("--out", default="formats.md", metavar="FILE.md", help="default: formats.md")
+    options = parser.parse_args(arguments)
+    try:
+        files, read = write_formats(options.out, options.folders)
+    except (ValueError, OSError) as error:
+        print(f"formats: {error}", file=sys.stderr)
+        return 2
+    print(f"Wrote {options.out}: {read} of {files} files are read.")
+    return 0
+
+
 def write_formats(out: str | Path, folders: Sequence[str] = ()) -> tuple[int, int]:
     """Write the page; returns how many files it names, and how many of these are read.
 
@@ -105,8 +130,9 @@ def write_formats(out: str | Path, folders: Sequence[str] = ()) -> tuple[int, in
 
 def _installed() -> Iterator[tuple[str, Path]]:
     for name in PACKAGES:
-        if found := importlib.util.find_spec(name):
-            yield name, Path(found.origin).parent
+        spec = importlib.util.find_spec(name)
+        if spec and spec.origin:
+            yield name, Path(spec.origin).parent
 
 
 def _tried(root: Path, within: str = "") -> list[Trial]:
@@ -146,14 +172,14 @@ def _trial(folder: str, name: str, what: str, item: Item) -> Trial:
 def _facts(opened: Scan | Series) -> str:
     """Its kind, slices, size and window."""
     if isinstance(opened, Scan):
-        return f"{opened.kind}, {opened.width} x {opened.height}, {_window(opened)}"
+        return f"{opened.format}, {opened.width} x {opened.height}, {_window(opened)}"
     stack = opened.stack()
     first = stack[len(stack) // 2]
     # Of a volume, slices of each plane; how many slices or frames otherwise, its kind says.
     slices = f"{first.width} x {first.height}"
     if stack.plane != ACQUIRED:
         slices = ", ".join(f"{len(opened.stack(plane))} {plane}" for plane in opened.planes)
-    return f"{opened.kind}, {slices}, {_window(first)}"
+    return f"{opened.format}, {slices}, {_window(first)}"
 
 
 def _window(scan: Scan) -> str:
@@ -165,10 +191,11 @@ def _window(scan: Scan) -> str:
 def _what(item: Item, given: File) -> str:
     """Args: given: the file that the item came in, as packed as it was."""
     file = item.files[0]
-    head = file.read(65536)
+    head = file.read(HEAD)
     if is_nifti(head):
         return "NIfTI"
-    packed = "" if file.source is given.source else ", packed"
+    is_packed = file.is_packed or file.source is not given.source
+    packed = ", packed" if is_packed else ""
     if is_dicom(head):
         return _syntax(file) + packed
     suffix = Path(file.name.removesuffix(".gz")).suffix
@@ -180,9 +207,9 @@ def _syntax(file: File) -> str:
     import pydicom
 
     try:
-        with reading("DICOM"):
-            found = pydicom.dcmread(io.BytesIO(file.read()), force=True, stop_before_pixels=True)
-            syntax = found.file_meta.get("TransferSyntaxUID")
+        with decoding("DICOM"):
+            header = pydicom.dcmread(io.BytesIO(file.read()), force=True, stop_before_pixels=True)
+            syntax = header.file_meta.get("TransferSyntaxUID")
             return f"DICOM, {syntax.name}" if syntax else "DICOM, no transfer syntax given"
     except UnreadableScan:
         return "DICOM"
@@ -262,3 +289,7 @@ def _not_shipped() -> str:
     here = {path.name for path in data.rglob("*")}
     names = ", ".join(f"`{name}`" for name in sorted(set(named) - here))
     return f"\n## Not tried\n\npydicom does not carry these files, but downloads them: {names}.\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -16,8 +16,11 @@ import numpy as np
 
 from brat.api.readings import Reading, SeriesReading
 from brat.environment import WEIGHTS
-from brat.io.intake import File, Item, group_into_series, load
-from brat.io.scan import Scan, SeveralScans, UnreadableScan, checked, finite, refuse_bomb, to_display
+from brat.io.display import finite, to_display
+from brat.io.files import File
+from brat.io.folders import files_at
+from brat.io.intake import Item, group_into_series, load
+from brat.io.scan import Scan, SeveralScans, UnreadableScan, checked, refuse_bomb
 from brat.io.series import Series
 from brat.model import series_reading
 from brat.model.pool import Readers
@@ -132,7 +135,7 @@ def _only_scan(source: str | os.PathLike[str] | bytes) -> Scan:
         opened = checked(stack[0])
     if isinstance(opened, Scan):
         return opened
-    content = opened.kind if opened else f"{len(items)} files"
+    content = opened.format if opened else f"{len(items)} files"
     raise SeveralScans(f"This holds more than one slice ({content}). Read it with brat.read_series.")
 
 
@@ -152,7 +155,7 @@ def _only_series(source: SeriesSource) -> Series:
 def _items(source: SeriesSource) -> list[Item]:
     items = group_into_series(_files(source))
     if not items:
-        raise UnreadableScan("There are no files here.")
+        raise UnreadableScan("There are no scans here.")
     return items
 
 
@@ -160,18 +163,15 @@ def _files(source: SeriesSource) -> Iterator[File]:
     if isinstance(source, bytes):
         yield File("scan", source)
     elif isinstance(source, str | os.PathLike):
-        path = Path(source)
-        if path.is_dir():
-            # By its name within the folder, after which a series is called.
-            inside = sorted(file for file in path.rglob("*") if file.is_file())
-            yield from (File(str(file.relative_to(path.parent)), file) for file in inside)
-        else:
-            yield File(path.name, path)
+        for file in files_at(os.fspath(source)):
+            # What is not read in a folder is passed over.
+            if isinstance(file, File):
+                yield file
     elif isinstance(source, Iterable) and not isinstance(source, np.ndarray):
-        for file in source:
-            yield File(str(Path(file)), Path(file))
+        for path in source:
+            yield File(os.fspath(path), Path(path))
     else:
         raise TypeError(
-            f"A scan is given as a path, as bytes or as a NumPy array of two dimensions, not as "
+            "A scan is given as a path, as bytes or as a NumPy array of two dimensions, not as "
             f"{type(source).__name__}; a series as a path, as bytes or as several paths."
         )

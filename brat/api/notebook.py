@@ -39,7 +39,7 @@ def in_words(reading: Reading) -> str:
 
 def reading_as_html(reading: Reading) -> str:
     scan = reading.scan
-    about = escape(f"{scan.name}, {scan.width} x {scan.height}, {scan.kind}")
+    about = escape(f"{scan.name}, {scan.width} x {scan.height}, {scan.format}")
     picture = _image(_smaller(scan.gray), f"The slice {scan.name}")
     if reading.in_distribution is False:
         body = (
@@ -70,7 +70,7 @@ def series_as_html(series: SeriesReading) -> str:
             f"{_image(_smaller(picture, _SIDE // 2), words)}"
             f"<figcaption><small>{escape(words)}</small></figcaption></figure>"
         )
-    about = escape(f"{series.name}, {series.kind}, {series.plane}")
+    about = escape(f"{series.name}, {series.format}, {series.plane}")
     return (
         f'<div style="max-width:48em"><p>{about}</p><ul>{statements}</ul>{"".join(figures)}'
         f"<p><small>{CAVEAT}</small></p></div>"

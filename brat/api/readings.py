@@ -139,7 +139,7 @@ class SeriesReading:
 
     Attributes:
         name: of the series.
-        kind: for people: "DICOM MR, 12-bit, 160 slices".
+        format: for people: "DICOM MR, 12-bit, 160 slices".
         plane: "acquired", "axial", "coronal" or "sagittal".
         slices: a reading for each slice in the order in which they lie; None for one that was not read.
         problems: number of a slice that was not read -> why.
@@ -149,7 +149,7 @@ class SeriesReading:
     def __init__(self, series: Series, stack: Stack, results: Iterable[SliceReading]):
         """Args: stack: a view of the series; results: of its slices."""
         results = tuple(results)
-        self.name, self.kind, self.plane = series.name, series.kind, stack.plane
+        self.name, self.format, self.plane = series.name, series.format, stack.plane
         self.positions = stack.positions
         self.slices = tuple(_of_slice(stack, number, result) for number, result in enumerate(results))
         self.problems = {number: result.problem for number, result in enumerate(results) if result.problem}

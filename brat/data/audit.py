@@ -25,7 +25,8 @@ from brat.classes import CLASSES
 from brat.data.index import folder_label, image_files, read_rows
 from brat.data.near_duplicates import NEAR_DUPLICATE, nearest, similar_pairs, thumbnail
 from brat.figures.audit import draw_audit
-from brat.io.scan import UnreadableScan, read_scan
+from brat.io.read import read_scan
+from brat.io.scan import UnreadableScan
 
 SPLITS = ("train", "validation", "test")
 

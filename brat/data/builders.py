@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from brat.data.index import IndexedSlice, deal_folds, read_index, write_index
 from brat.data.sources import FIGSHARE
-from brat.io.scan import read_scan
+from brat.io.read import read_scan
 
 _FIGSHARE_LABELS = {1: "meningioma", 2: "glioma", 3: "pituitary"}
 
@@ -36,7 +36,7 @@ def index_figshare(folder: str | Path, out: str | Path) -> list[IndexedSlice]:
 
     Its slices (`1.mat`, `2.mat`, ..., in any sub-folders) become 8-bit PNG files beside the index,
     `figshare/<class>/<number>.png`: the lowest value black, the 99.9th percentile and above white, as
-    `brat.io.scan.read_scan` shows any 16-bit image. A patient is a group, and is dealt to one fold whole.
+    `brat.io.read.read_scan` shows any 16-bit image. A patient is a group, and is dealt to one fold whole.
     Boxes enclose the pieces of the radiologist's tumour mask.
 
     Returns:

@@ -20,7 +20,8 @@ import numpy as np
 from brat.classes import CLASSES
 from brat.data.near_duplicates import has_near_duplicate, near_duplicate_groups, thumbnails
 from brat.data.sources import site_of
-from brat.io.scan import SUFFIXES
+from brat.io.folders import walk
+from brat.io.sniff import SUFFIXES
 
 FOLDS = 5
 
@@ -201,8 +202,9 @@ def write_index(slices: Sequence[IndexedSlice], path: str | Path) -> None:
 
 
 def image_files(folder: Path) -> list[Path]:
-    """All files under a folder with the suffix of a scan, in order."""
-    return [p for p in sorted(folder.rglob("*")) if p.suffix.lower() in SUFFIXES and p.is_file()]
+    """All files under a folder whose suffix says that they may be read as scans, in order."""
+    paths = (path for path in walk(folder) if isinstance(path, Path))
+    return [path for path in paths if path.suffix.lower() in SUFFIXES and path.is_file()]
 
 
 def folder_label(parts: Sequence[str]) -> str | None:

@@ -17,7 +17,8 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from brat.io.scan import UnreadableScan, read_scan
+from brat.io.read import read_scan
+from brat.io.scan import UnreadableScan
 from brat.model.preprocess import frame
 
 NEAR_DUPLICATE = 0.95

@@ -9,7 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from brat.data.index import IndexedSlice
-from brat.io.scan import read_scan
+from brat.io.read import read_scan
 from brat.model.classifier import Classifier
 from brat.model.out_of_distribution import OodDetector, image_facts, split_parts
 from brat.model.preprocess import frame, to_input

@@ -13,7 +13,7 @@ from brat.classes import CLASSES
 from brat.data.index import IndexedSlice
 from brat.evaluation.metrics import NO_TUMOR
 from brat.evaluation.readings import Readings
-from brat.io.scan import read_scan
+from brat.io.read import read_scan
 from brat.model.classifier import Classifier
 from brat.model.explain import METHODS, reference_cam
 from brat.model.preprocess import SIZE, frame, prepare, to_input

@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from brat.io.scan import MIN_SIDE, read_scan
+from brat.io.read import read_scan
+from brat.io.scan import MIN_SIDE
 
 CHOOSING_KINDS = ("photograph", "texture", "cut-out", "noise", "gradient", "pattern", "text")
 

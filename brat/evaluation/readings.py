@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from brat.data.index import IndexedSlice
-from brat.io.scan import read_scan
+from brat.io.read import read_scan
 from brat.model.classifier import Classifier
 from brat.model.preprocess import frame, to_input
 

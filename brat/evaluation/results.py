@@ -52,7 +52,7 @@ from brat.evaluation.protocols import (
 )
 from brat.evaluation.readings import Readings, read_slices
 from brat.evaluation.reliability import measure_calibration
-from brat.io.scan import read_scan
+from brat.io.read import read_scan
 from brat.model.calibration import softmax
 from brat.model.classifier import Classifier
 from brat.model.out_of_distribution import image_facts

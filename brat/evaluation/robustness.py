@@ -14,7 +14,7 @@ from tqdm import tqdm
 from brat.classes import CLASSES
 from brat.data.index import IndexedSlice
 from brat.evaluation.metrics import mean, with_intervals
-from brat.io.scan import read_scan
+from brat.io.read import read_scan
 from brat.model.classifier import Classifier
 from brat.model.preprocess import prepare
 from brat.perturb.changes import CHANGES

@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from brat.classes import OTHER_COLOURS
-from brat.io.scan import read_scan
+from brat.io.read import read_scan
 from brat.model.preprocess import frame
 
 _HEAD = 140

@@ -3,24 +3,30 @@
 The decoders are C, C++ (GDCM, OpenJPEG, CharLS) and Rust. Files damaged at random crashed the process that
 GDCM decoded them in within seconds, and one made OpenJPEG take all memory. Such a file must not stop the app
 for everybody: a worker that dies, takes too long or too much memory is replaced, and the file is refused.
+
+A file that takes a worker over must not get further, so a worker's reply is not trusted: it is a header of
+fixed size, whose every field is checked before memory is taken, and the values as plain bytes.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
+import io
+import math
 import os
-import pickle
 import queue
 import struct
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from brat.environment import CORES
+from brat.io.scan import MAX_PIXELS, MAX_SIDE
 
 TIMEOUT = 30
 """Seconds for one frame."""
@@ -28,7 +34,20 @@ TIMEOUT = 30
 MEMORY = 1_500_000_000
 """Bytes that a worker may take, beyond what it has when it starts; not enforced on Windows and macOS."""
 
+_COMMAND = (sys.executable, "-m", "brat.io.codecs")
+
 _LENGTH = struct.Struct("<Q")
+
+_REPLY = struct.Struct("<BBB3IQ")
+"""Status, type of the values, number of dimensions, three sizes, length of what follows in bytes."""
+
+_ARRAY, _PROBLEM = 0, 1
+
+_DTYPES = tuple(map(np.dtype, ("u1", "i1", "<u2", "<i2", "<u4", "<i4")))
+"""What compressed pixels are decoded to; a reply names one by its place."""
+
+_MAX_PROBLEM = 2000
+"""Bytes of an error's words, as UTF-8."""
 
 
 class Undecodable(ValueError):
@@ -42,7 +61,7 @@ class _Worker:
         root = str(Path(__file__).resolve().parents[2])
         path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "brat.io.codecs"],
+            _COMMAND,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -50,22 +69,25 @@ class _Worker:
         )
 
     def decode(self, frame: bytes) -> np.ndarray:
+        """As `decode` below; the process is dead after a reply that breaks the rules."""
+        assert self._process.stdin
+        assert self._process.stdout
         timer = threading.Timer(TIMEOUT, self._process.kill)
         timer.start()
         try:
             _send(self._process.stdin, frame)
-            reply = _receive(self._process.stdout)
-        except OSError:
-            reply = None
+            reply = _receive_reply(self._process.stdout)
+        except (OSError, EOFError) as error:
+            self.close()
+            raise Undecodable("The decoder died of it, or took too long.") from error
+        except _BadReplyError as error:
+            self.close()
+            raise Undecodable(f"The decoder's reply is refused: {error}.") from error
         finally:
             timer.cancel()
-        if reply is None:
-            self.close()
-            raise Undecodable("The decoder died of it, or took too long.")
-        array, problem = pickle.loads(reply)
-        if problem:
-            raise Undecodable(problem)
-        return array
+        if isinstance(reply, str):
+            raise Undecodable(reply)
+        return reply
 
     @property
     def is_alive(self) -> bool:
@@ -76,7 +98,8 @@ class _Worker:
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout):
             with contextlib.suppress(OSError):
-                stream.close()
+                if stream:
+                    stream.close()
 
 
 _idle: queue.LifoQueue[_Worker] = queue.LifoQueue()
@@ -120,13 +143,17 @@ def _next() -> _Worker:
     return _Worker()
 
 
-def _send(stream, content: bytes) -> None:
-    stream.write(_LENGTH.pack(len(content)))
-    stream.write(content)
+class _BadReplyError(ValueError):
+    """A reply that no honest worker sends."""
+
+
+def _send(stream: BinaryIO, frame: bytes) -> None:
+    stream.write(_LENGTH.pack(len(frame)))
+    stream.write(frame)
     stream.flush()
 
 
-def _receive(stream) -> bytes | None:
+def _receive(stream: BinaryIO) -> bytes | None:
     """None where the other side is gone."""
     head = stream.read(_LENGTH.size)
     if len(head) < _LENGTH.size:
@@ -136,9 +163,55 @@ def _receive(stream) -> bytes | None:
     return content if len(content) == length else None
 
 
+def _send_reply(stream: BinaryIO, reply: np.ndarray | str) -> None:
+    if isinstance(reply, str):
+        text = reply.encode("utf-8", "replace")[:_MAX_PROBLEM]
+        stream.write(_REPLY.pack(_PROBLEM, 0, 0, 0, 0, 0, len(text)))
+        stream.write(text)
+    else:
+        dtype = reply.dtype.newbyteorder("<")
+        values = reply.astype(dtype, copy=False).tobytes()
+        sizes = (*reply.shape, 0, 0, 0)[:3]
+        stream.write(_REPLY.pack(_ARRAY, _DTYPES.index(dtype), reply.ndim, *sizes, len(values)))
+        stream.write(values)
+    stream.flush()
+
+
+def _receive_reply(stream: BinaryIO) -> np.ndarray | str:
+    """The decoded frame, or why there is none.
+
+    Raises:
+        EOFError: the other side is gone.
+        _BadReplyError: the reply breaks the rules. The stream is of no use any more.
+    """
+    head = stream.read(_REPLY.size)
+    if len(head) < _REPLY.size:
+        raise EOFError
+    status, code, ndim, *sizes, length = _REPLY.unpack(head)
+    if status == _PROBLEM:
+        if length > _MAX_PROBLEM:
+            raise _BadReplyError(f"an error of {length:,} bytes")
+        return stream.read(length).decode("utf-8", "replace")
+    if status != _ARRAY:
+        raise _BadReplyError(f"status {status}")
+    if code >= len(_DTYPES):
+        raise _BadReplyError(f"type {code}")
+    shape = tuple(sizes[:ndim])
+    if ndim not in (2, 3) or any(sizes[ndim:]) or shape[2:] not in ((), (3,)):
+        raise _BadReplyError(f"{ndim} dimensions, {sizes}")
+    if not all(1 <= side <= MAX_SIDE for side in shape[:2]) or math.prod(shape[:2]) > MAX_PIXELS:
+        raise _BadReplyError(f"an image of {shape[1]:,} x {shape[0]:,} pixels")
+    dtype = _DTYPES[code]
+    if length != math.prod(shape) * dtype.itemsize:
+        raise _BadReplyError(f"{length:,} bytes for {shape} of {dtype}")
+    array = np.empty(shape, dtype)
+    if stream.readinto(array.data.cast("B")) < length:  # type: ignore[attr-defined]
+        raise EOFError
+    return array
+
+
 def _serve() -> None:
     """The worker's side."""
-    import io
     import warnings
 
     from pydicom import dcmread
@@ -153,12 +226,15 @@ def _serve() -> None:
     jpeg12.register()
     _limit_memory()
     while (frame := _receive(sys.stdin.buffer)) is not None:
+        reply: np.ndarray | str
         try:
-            reply = (np.ascontiguousarray(pixel_array(dcmread(io.BytesIO(frame)), index=0)), "")
+            reply = np.ascontiguousarray(pixel_array(dcmread(io.BytesIO(frame)), index=0))
+            if reply.dtype.newbyteorder("<") not in _DTYPES:
+                reply = f"Values of the type {reply.dtype} are not read here."
         # Whatever a decoder trips over; one of them raises what is no Exception at all.
         except BaseException as error:
-            reply = (None, f"{type(error).__name__}: {error}"[:2000])
-        _send(replies, pickle.dumps(reply, protocol=5))
+            reply = f"{type(error).__name__}: {error}"
+        _send_reply(replies, reply)
 
 
 def _limit_memory() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 import math
 import zlib
 
@@ -12,8 +11,6 @@ import numpy as np
 import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate, get_frame
-from pydicom.filereader import read_dataset
-from pydicom.multival import MultiValue
 from pydicom.pixels import apply_color_lut, apply_modality_lut, pixel_array
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -24,22 +21,17 @@ from pydicom.uid import (
 )
 
 from brat.io.codecs import Undecodable, decode
-from brat.io.scan import (
-    MAX_PIXELS,
-    Scan,
-    SeveralScans,
-    UnreadableScan,
-    Window,
-    display_range,
-    finite,
-    part_digest,
-    refuse_bomb,
-    stretch,
-    to_display,
+from brat.io.dicom_header import (
+    ORIENTATION,
+    POSITION,
+    SAME_PLANE,
+    SPACING,
+    numbers,
+    position,
+    transfer_syntax,
 )
-
-# Its warnings quote the header, and a patient's name would get into a log.
-logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+from brat.io.display import display_range, finite, stretch, to_display
+from brat.io.scan import MAX_PIXELS, Scan, SeveralScans, UnreadableScan, Window, part_digest, refuse_bomb
 
 # fmt: off
 _MODALITIES = {
@@ -57,11 +49,10 @@ _WINDOW_NAMES = {
 # fmt: on
 """The explanation of a window is free text; of these it is passed on."""
 
-_PIXEL_SPACING, _ORIENTATION, _POSITION = "PixelSpacing", "ImageOrientationPatient", "ImagePositionPatient"
 _OF_A_FRAME = (
     *("WindowCenter", "WindowWidth", "WindowCenterWidthExplanation", "VOILUTFunction", "VOILUTSequence"),
     *("RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence"),
-    *(_PIXEL_SPACING, _ORIENTATION, _POSITION),
+    *(SPACING, ORIENTATION, POSITION),
 )
 """What may differ from frame to frame (PS3.3 C.7.6.16), and how a picture is shown."""
 
@@ -77,17 +68,13 @@ _PICTURE = (
 """What a decoder needs to know."""
 
 
-SAME_PLANE = 0.01
-"""Cosines by which the rows and columns of two slices of one stack may differ."""
-
-
 class Dicom:
     """One DICOM file with at least one picture; frames are decoded when asked for. Threads may share it.
 
     Attributes:
         frames: how many.
         modality: its code, such as "MR"; empty where the file does not say, or says something else.
-        kind: for people: "DICOM MR, 12-bit".
+        format: for people: "DICOM MR, 12-bit".
     """
 
     def __init__(self, data: bytes, digest: str):
@@ -123,7 +110,7 @@ class Dicom:
         self.modality = code if code in _MODALITIES else ""
         # As a number, or anybody's words could stand there.
         bits = int(dataset.get("BitsStored") or dataset.get("BitsAllocated") or 0)
-        self.kind = f"DICOM {self.modality}".strip() + f", {bits}-bit"
+        self.format = f"DICOM {self.modality}".strip() + f", {bits}-bit"
 
     def scan(self, frame: int = 0) -> Scan:
         """A frame, 0 to `frames` - 1.
@@ -132,44 +119,46 @@ class Dicom:
             UnreadableScan: it cannot be decompressed.
         """
         header = self._header(frame)
-        digest = self._digest if self.frames == 1 else part_digest(self._digest, f"frame {frame}")
-        spacing = numbers(header.get(_PIXEL_SPACING))
-        facts = {
-            "name": "",
-            "kind": self.kind,
-            "modality": self.modality,
-            "digest": digest,
-            "spacing": tuple(spacing)
-            if len(spacing) == 2 and all(0 < mm < math.inf for mm in spacing)
-            else None,
-        }
         stored = self._stored(frame)
+        window: Window | None = None
+        presets: tuple[Window, ...] = ()
+        inverted = False
         if stored.ndim == 3:
-            if stored.dtype not in (np.uint8, np.uint16):
-                stored = stretch(stored, stored.min(), stored.max())
-            pixels = cv2.cvtColor(np.ascontiguousarray(stored), cv2.COLOR_RGB2GRAY)
-            return Scan(pixels if pixels.dtype == np.uint8 else to_display(pixels), pixels, **facts)
-        pixels = _rescaled(stored, header)
-        inverted = self._dataset.PhotometricInterpretation == "MONOCHROME1"
-        if header.get("VOILUTSequence"):
-            gray, window, presets = _apply_voi_lut(pixels, header.VOILUTSequence[0]), None, ()
+            pixels = _luminance(stored)
+            gray = pixels if pixels.dtype == np.uint8 else to_display(pixels)
         else:
-            presets = _windows(header)
-            window = presets[0] if presets else display_window(pixels)
-            gray = window.apply(pixels)
-        gray = 255 - gray if inverted else gray
-        return Scan(gray, pixels, **facts, window=window, presets=presets, inverted=inverted)
+            pixels = _rescaled(stored, header)
+            if header.get("VOILUTSequence"):
+                gray = _apply_voi_lut(pixels, header.VOILUTSequence[0])
+            else:
+                presets = _windows(header)
+                window = presets[0] if presets else display_window(pixels)
+                gray = window.apply(pixels)
+            inverted = self._dataset.PhotometricInterpretation == "MONOCHROME1"
+            gray = 255 - gray if inverted else gray
+        return Scan(
+            gray,
+            pixels,
+            name="",
+            format=self.format,
+            modality=self.modality,
+            digest=self._digest if self.frames == 1 else part_digest(self._digest, f"frame {frame}"),
+            spacing=_spacing(header),
+            window=window,
+            presets=presets,
+            inverted=inverted,
+        )
 
     def positions(self) -> list[float] | None:
-        """Of each frame, millimetres along the normal of their plane.
+        """Millimetres along the normal of the frames' plane, one for each frame.
 
-        None where the file does not say, or where they do not lie in parallel.
+        None where the file does not say, or where the frames are not parallel.
         """
         headers = [self._header(frame) for frame in range(self.frames)]
-        places = [position(header) for header in headers]
-        if None in places:
+        places = [place for header in headers if (place := position(header)) is not None]
+        if len(places) < self.frames:
             return None
-        planes = np.array([numbers(header.get(_ORIENTATION)) for header in headers])
+        planes = np.array([numbers(header.get(ORIENTATION)) for header in headers])
         return places if np.ptp(planes, axis=0).max() <= SAME_PLANE else None
 
     def _stored(self, frame: int) -> np.ndarray:
@@ -252,17 +241,21 @@ def read_dicom(data: bytes, digest: str) -> Scan:
     return file.scan()
 
 
-def position(header: Dataset) -> float | None:
-    """Where a slice lies along the normal of its plane, millimetres; None where the header does not say."""
-    place, along = numbers(header.get(_POSITION)), numbers(header.get(_ORIENTATION))
-    if len(place) != 3 or len(along) != 6 or not all(map(math.isfinite, place + along)):
+def _spacing(header: Dataset) -> tuple[float, float] | None:
+    spacing = numbers(header.get(SPACING))
+    if len(spacing) != 2 or not all(0 < mm < math.inf for mm in spacing):
         return None
-    return float(np.dot(np.cross(along[:3], along[3:]), place))
+    return spacing[0], spacing[1]
+
+
+def _luminance(rgb: np.ndarray) -> np.ndarray:
+    if rgb.dtype not in (np.uint8, np.uint16):
+        rgb = stretch(rgb, rgb.min(), rgb.max())
+    return cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2GRAY)
 
 
 def display_window(pixels: np.ndarray) -> Window:
-    """The window that `brat.io.scan.to_display` shows, for values of which nobody has said how to show
-    them."""
+    """What `brat.io.display.to_display` shows, as a window: for values whose file names none."""
     low, high = display_range(pixels)
     return Window((low + high) / 2, high - low)
 
@@ -280,32 +273,24 @@ def _windows(header: Dataset) -> tuple[Window, ...]:
     names = [names] if isinstance(names, str) else list(names)
     function = str(header.get("VOILUTFunction") or "LINEAR")
     function = function if function in ("LINEAR_EXACT", "SIGMOID") else "LINEAR"
-    found = []
-    both = zip(numbers(header.get("WindowCenter")), numbers(header.get("WindowWidth")), strict=False)
-    for number, (center, width) in enumerate(both):
-        said = str(names[number]).strip().lower() if number < len(names) else ""
+    windows = []
+    pairs = zip(numbers(header.get("WindowCenter")), numbers(header.get("WindowWidth")), strict=False)
+    for number, (center, width) in enumerate(pairs):
+        name = str(names[number]).strip().lower() if number < len(names) else ""
         if width > 0 and math.isfinite(center) and math.isfinite(width):
-            found.append(Window(center, width, said if said in _WINDOW_NAMES else "", function))
+            windows.append(Window(center, width, name if name in _WINDOW_NAMES else "", function))
     # Some scanners write the same one twice.
-    return tuple(dict.fromkeys(found))
-
-
-def numbers(value) -> list[float]:
-    """The numbers in a DICOM element, which may hold several, one or none."""
-    try:
-        return [float(part) for part in (value if isinstance(value, MultiValue) else [value])]
-    except (TypeError, ValueError):
-        return []
+    return tuple(dict.fromkeys(windows))
 
 
 def refuse_deflated_bomb(data: bytes) -> None:
-    """pydicom inflates the whole of a deflated file, up to 1,000 times its size, before it looks at it."""
+    """pydicom inflates the whole of a deflated file, up to 1,000 times its size, before it looks at it.
+
+    Raises:
+        UnreadableScan: it inflates to far more than the largest image.
+    """
     stream = io.BytesIO(data)
-    stream.seek(132 if data[128:132] == b"DICM" else 0)
-    meta = read_dataset(
-        stream, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, *_: tag.group != 2
-    )
-    if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
+    if transfer_syntax(stream) != DeflatedExplicitVRLittleEndian:
         return
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     rest, size = data[stream.tell() :], 0
@@ -319,7 +304,7 @@ def refuse_deflated_bomb(data: bytes) -> None:
             )
 
 
-def _apply_voi_lut(pixels: np.ndarray, item) -> np.ndarray:
+def _apply_voi_lut(pixels: np.ndarray, item: Dataset) -> np.ndarray:
     """PS3.3 C.11.2.1.1. pydicom 3.0 wraps the index round where the table has 8-bit values."""
     entries, first, _ = item.LUTDescriptor
     data = item.LUTData

@@ -10,19 +10,22 @@ import logging
 import struct
 import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
 
 import cv2
 import numpy as np
 
+from brat.io import sniff
+from brat.io.display import finite
 from brat.io.scan import (
     MAX_SIDE,
     MIN_SIDE,
     Scan,
     UnreadableScan,
     Window,
-    finite,
+    decoding,
     part_digest,
-    reading,
     refuse_bomb,
 )
 from brat.io.series import Series, Stack
@@ -41,20 +44,8 @@ MAX_UNPACKED = 500_000_000
 MAX_VOXELS = 100_000_000
 """Of one volume."""
 
-_GZIP = b"\x1f\x8b"
 _MILLIMETRES = {"meter": 1000.0, "micron": 0.001}
 """By the header's unit of length; millimetres where it names none."""
-
-
-def is_nifti(data: bytes) -> bool:
-    """Whether a file is NIfTI by its content, packed by gzip or not."""
-    head = data[:400]
-    if head.startswith(_GZIP):
-        try:
-            head = zlib.decompressobj(31).decompress(data[:65536], 400)
-        except zlib.error:
-            return False
-    return head[344:348] in (b"n+1\0", b"ni1\0") or head[4:8] in (b"n+2\0", b"ni2\0")
 
 
 def read_nifti(data: bytes, name: str, digest: str) -> Series:
@@ -66,7 +57,7 @@ def read_nifti(data: bytes, name: str, digest: str) -> Series:
     Raises:
         UnreadableScan: the file is damaged, too large, or holds something else than volumes.
     """
-    with reading("NIfTI"):
+    with decoding("NIfTI"):
         return _read(_unpacked(data), name, digest)
 
 
@@ -76,23 +67,22 @@ def joined(header: bytes, picture: bytes) -> bytes:
     Raises:
         UnreadableScan: one of them is damaged, or too large.
     """
-    with reading("NIfTI"):
+    with decoding("NIfTI"):
         header, picture = _unpacked(header), _unpacked(picture)
-        # Where the size of the header, its mark, and the place of the picture stand, and as what.
-        second = header[4:8] == b"ni2\0"
-        size, mark, magic, place, kind = (
-            (540, 4, b"n+2\0", 168, "q") if second else (348, 344, b"n+1\0", 108, "f")
+        # Of each version: the size of the header, where its magic stands, where vox_offset does, its type.
+        size, magic_at, magic, offset_at, offset_type = (
+            (540, 4, b"n+2\0", 168, "q") if header[4:8] == b"ni2\0" else (348, 344, b"n+1\0", 108, "f")
         )
         order = "<" if header[:4] == struct.pack("<i", size) else ">"
-        begin = int(struct.unpack_from(order + kind, header, place)[0])
+        begin = int(struct.unpack_from(order + offset_type, header, offset_at)[0])
         single = bytearray(header[:size]) + bytes(4)
-        single[mark : mark + 4] = magic
-        struct.pack_into(order + kind, single, place, size + 4)
+        single[magic_at : magic_at + 4] = magic
+        struct.pack_into(order + offset_type, single, offset_at, size + 4)
         return bytes(single) + picture[begin:]
 
 
 def _unpacked(data: bytes) -> bytes:
-    if not data.startswith(_GZIP):
+    if not sniff.is_gzip(data):
         return data
     inflater = zlib.decompressobj(31)
     content = inflater.decompress(data, MAX_UNPACKED)
@@ -111,13 +101,13 @@ def _read(data: bytes, name: str, digest: str) -> Series:
     from nibabel.affines import voxel_sizes
     from nibabel.orientations import apply_orientation, io_orientation
 
-    if b"ni1\0" in data[344:348] or b"ni2\0" in data[4:8]:
+    if sniff.is_nifti_pair_header(data):
         raise UnreadableScan(
             "This is the header of a NIfTI pair, whose picture is in another file (.img). "
             "Give both files together, or convert the pair to a single .nii file."
         )
-    kind = nibabel.Nifti2Image if data[4:8] == b"n+2\0" else nibabel.Nifti1Image
-    image = kind.from_bytes(data)
+    image_class = nibabel.Nifti2Image if data[4:8] == b"n+2\0" else nibabel.Nifti1Image
+    image = image_class.from_bytes(data)
     shape = image.shape + (1,) * (3 - len(image.shape))
     if len(shape) > 4 and all(size == 1 for size in shape[3:-1]):
         # Volumes may lie along a later dimension: (x, y, z, 1, t).
@@ -132,8 +122,8 @@ def _read(data: bytes, name: str, digest: str) -> Series:
             f"The volume has more than {MAX_VOXELS // 1_000_000} million voxels. "
             "Export it at a lower resolution."
         )
-    for one, other in ((0, 1), (0, 2), (1, 2)):
-        refuse_bomb(shape[one], shape[other])
+    for width, height in combinations(shape[:3], 2):
+        refuse_bomb(width, height)
     if np.issubdtype(image.get_data_dtype(), np.complexfloating):
         raise UnreadableScan(
             "The values of this NIfTI volume are complex numbers. Export their magnitude instead."
@@ -148,11 +138,11 @@ def _read(data: bytes, name: str, digest: str) -> Series:
     # By the affine, as the orientation is: the pixel dimensions in the header may say something else.
     spacing = voxel_sizes(image.affine)[np.argsort(orientation[:, 0])]
     spacing = spacing * _MILLIMETRES.get(image.header.get_xyzt_units()[0], 1)
-    spacing = np.where(np.isfinite(spacing) & (spacing > 0), spacing, 1.0)
+    spacing = np.where(np.isfinite(spacing) & (spacing > 0), spacing, 1.0).tolist()
 
     def volume(number: int) -> np.ndarray:
         """(x, y, z) from left to right, back to front, foot to head."""
-        with reading("NIfTI"):
+        with decoding("NIfTI"):
             later = (0,) * (len(image.shape) - 4) + (number,) * (len(image.shape) > 3)
             values = np.asanyarray(image.dataobj[(..., *later)]).reshape(shape[:3])
             if has_colour:
@@ -164,7 +154,7 @@ def _read(data: bytes, name: str, digest: str) -> Series:
     first = volume(0)
     size = " x ".join(map(str, first.shape))
     window = None if has_colour else _window(first)
-    kind = f"NIfTI, {size}" + (f", {volumes} volumes" if volumes > 1 else "")
+    format = f"NIfTI, {size}" + (f", {volumes} volumes" if volumes > 1 else "")
     held = {0: first}
 
     def cut(plane: str, number: int) -> Stack:
@@ -174,7 +164,8 @@ def _read(data: bytes, name: str, digest: str) -> Series:
             values = volume(number)
             held.clear()
             held[number] = values
-        return _stack(values, spacing, plane, number, name, kind, digest, window, has_colour)
+        cuts = _Cuts(values, spacing, plane, window, name, format, digest, number)
+        return Stack(cuts.count, cuts.scan, plane, cuts.positions)
 
     planes = tuple(plane for plane in PLANES if min(_size(first.shape, spacing, plane)) >= MIN_SIDE)
     if not planes:
@@ -182,7 +173,17 @@ def _read(data: bytes, name: str, digest: str) -> Series:
             f"The volume has only {size} voxels: no slice of it has {MIN_SIDE} pixels a side. "
             "Export it at its full resolution."
         )
-    return Series(name, kind, "", digest, planes, volumes, window, (), cut)
+    return Series(
+        name=name,
+        format=format,
+        modality="",
+        digest=digest,
+        planes=planes,
+        volumes=volumes,
+        window=window,
+        presets=(),
+        cut=cut,
+    )
 
 
 def _luminance(values: np.ndarray) -> np.ndarray:
@@ -201,22 +202,55 @@ def _window(values: np.ndarray) -> Window:
     return Window((low + high) / 2, high - low)
 
 
-def _stack(values, spacing, plane, number, name, kind, digest, window, has_colour) -> Stack:
-    axis, across, _ = _AXES[plane]
-    count = values.shape[axis]
+@dataclass(frozen=True, eq=False)
+class _Cuts:
+    """A volume cut along one plane.
 
-    def decode(index: int) -> Scan:
+    Attributes:
+        values: (x, y, z) from left to right, back to front, foot to head.
+        spacing: millimetres along each of them.
+        plane: of `PLANES`.
+        window: what is shown; None where the values are luminance already.
+        name, format, digest: of the file.
+        number: of the volume in the file, from 0.
+    """
+
+    values: np.ndarray
+    spacing: Sequence[float]
+    plane: str
+    window: Window | None
+    name: str
+    format: str
+    digest: str
+    number: int
+
+    @property
+    def count(self) -> int:
+        return self.values.shape[_AXES[self.plane][0]]
+
+    @property
+    def positions(self) -> list[float]:
+        """Millimetres from the first slice."""
+        return [self.spacing[_AXES[self.plane][0]] * index for index in range(self.count)]
+
+    def scan(self, index: int) -> Scan:
+        axis, across, _ = _AXES[self.plane]
         # Reversed both, because x runs to the right, shown on the left, y to the front and z to the top.
-        pixels = values[(slice(None),) * axis + (index,)][::-1, ::-1].T
-        height, width = _size(values.shape, spacing, plane)
+        pixels = self.values[(slice(None),) * axis + (index,)][::-1, ::-1].T
+        height, width = _size(self.values.shape, self.spacing, self.plane)
         pixels = _resized(np.ascontiguousarray(pixels), height, width)
-        mm = values.shape[across] * float(spacing[across]) / width
-        part = part_digest(digest, f"volume {number} {plane} {index}")
-        of = f", {plane} {index + 1} of {count}"
-        gray, shown = (pixels, None) if has_colour else (window.apply(pixels), window)
-        return Scan(gray, pixels, name + of, kind + of, "", part, (mm, mm), shown)
-
-    return Stack(count, decode, plane, [float(spacing[axis]) * index for index in range(count)])
+        mm = self.values.shape[across] * self.spacing[across] / width
+        place = f", {self.plane} {index + 1} of {self.count}"
+        return Scan(
+            gray=self.window.apply(pixels) if self.window else pixels,
+            pixels=pixels,
+            name=self.name + place,
+            format=self.format + place,
+            modality="",
+            digest=part_digest(self.digest, f"volume {self.number} {self.plane} {index}"),
+            spacing=(mm, mm),
+            window=self.window,
+        )
 
 
 def _size(shape: tuple[int, ...], spacing: Sequence[float], plane: str) -> tuple[int, int]:

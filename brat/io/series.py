@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from brat.io.files import File
 from brat.io.scan import Scan, Window
 
 ACQUIRED = "acquired"
@@ -17,7 +18,7 @@ class Stack(Sequence[Scan]):
     Attributes:
         plane: `ACQUIRED`, or "axial", "coronal" or "sagittal".
         positions: millimetres along the stack from its first slice; None where they are not known.
-        source: the number of a slice -> its file's bytes; None where it has no file of its own.
+        files: of each slice, where each has a file of its own; empty otherwise.
     """
 
     def __init__(
@@ -26,10 +27,10 @@ class Stack(Sequence[Scan]):
         decode: Callable[[int], Scan],
         plane: str = ACQUIRED,
         positions: Sequence[float] | None = None,
-        source: Callable[[int], bytes | None] = lambda number: None,
+        files: Sequence[File] = (),
     ):
         """Args: decode: the number of a slice, 0 to `count` - 1 -> the slice."""
-        self.source = source
+        self.files = tuple(files)
         self.plane = plane
         self.positions = None if positions is None else tuple(positions)
         self._count, self._decode = count, decode
@@ -37,7 +38,7 @@ class Stack(Sequence[Scan]):
     def __len__(self) -> int:
         return self._count
 
-    def __getitem__(self, index: int) -> Scan:
+    def __getitem__(self, index: int) -> Scan:  # type: ignore[override]
         """A slice; one at the end of a stack may be of one shade all over.
 
         Raises:
@@ -55,7 +56,7 @@ class Series:
 
     Attributes:
         name: what to call it: its file's or its folder's name.
-        kind: for people: "DICOM MR, 12-bit, 160 slices", "NIfTI, 256 x 256 x 160".
+        format: for people: "DICOM MR, 12-bit, 160 slices", "NIfTI, 256 x 256 x 160".
         modality: the DICOM modality code, empty where nothing says it.
         digest: SHA-256, hexadecimal, over its files.
         planes: the views that it can be cut into, the first of which is the one to start with.
@@ -66,7 +67,7 @@ class Series:
     """
 
     name: str
-    kind: str
+    format: str
     modality: str
     digest: str
     planes: tuple[str, ...]
@@ -108,6 +109,6 @@ class Series:
                 # One slice of a series may be in colour.
                 return scan.windowed(window) if scan.window else scan
 
-            return Stack(len(before), decode, plane, before.positions, before.source)
+            return Stack(len(before), decode, plane, before.positions, before.files)
 
         return replace(self, window=window, cut=cut)

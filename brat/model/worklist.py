@@ -6,7 +6,6 @@ list is emptied; files on disk are read from there.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,8 +19,11 @@ import numpy as np
 
 from brat.classes import CLASSES
 from brat.environment import CORES
-from brat.io.intake import MAX_FILES, OPENED, File, Item, load
-from brat.io.scan import Scan, UnreadableScan, is_dicom
+from brat.io.archives import MAX_FILES
+from brat.io.files import File
+from brat.io.folders import Skipped, scans_in
+from brat.io.intake import Item, load
+from brat.io.scan import Scan, UnreadableScan
 from brat.io.series import Series
 from brat.model.pool import Readers
 from brat.model.series_reading import SeriesReading, SliceReading, read_slice
@@ -43,8 +45,8 @@ class Row:
     Attributes:
         number: its place among the items that were given, from 1.
         item: where it came from, and how it is opened.
-        problem: why it was not read; then all that follows but `kind` and `digest` is empty.
-        kind: `Scan.kind` or `Series.kind`.
+        problem: why it was not read; then all that follows but `format` and `digest` is empty.
+        format: `Scan.format` or `Series.format`.
         digest: `Scan.digest` or `Series.digest`.
         slice, slices: of a series, the number of the slice that the row shows, from 1, and how many it has.
         slice_digest: `Scan.digest` of the scan, or of that slice.
@@ -59,7 +61,7 @@ class Row:
     number: int
     item: Item
     problem: str = ""
-    kind: str = ""
+    format: str = ""
     digest: str = ""
     slice: int | None = None
     slices: int | None = None
@@ -276,7 +278,7 @@ class Worklist:
         row = Row(number, item)
         try:
             opened = load(item)
-            row = replace(row, kind=opened.kind, digest=opened.digest)
+            row = replace(row, format=opened.format, digest=opened.digest)
             if isinstance(opened, Series):
                 row = yield from self._read_series(row, opened)
             else:
@@ -354,36 +356,16 @@ def files_in(folder: str, root: str | Path) -> list[File]:
         if isinstance(error, UnreadableScan):
             raise
         raise UnreadableScan(_NO_FOLDER) from error
-    found = []
-    for path in _below(top):
-        if not path.resolve().is_relative_to(within) or not _is_scan(path):
+    files: list[File] = []
+    for entry in scans_in(top, within):
+        if isinstance(entry, Skipped):
             continue
-        found.append(File(str(path.relative_to(top.parent).as_posix()), path))
-        if len(found) > MAX_FILES:
+        if len(files) == MAX_FILES:
             raise UnreadableScan(f"The folder holds more than {MAX_FILES:,} scans. Choose a part of it.")
-    if not found:
+        files.append(entry._replace(name=Path(entry.name).relative_to(top.parent).as_posix()))
+    if not files:
         raise UnreadableScan("There is no scan in this folder, nor below it.")
-    return found
-
-
-def _below(folder: Path) -> Iterator[Path]:
-    for place, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(place, name) for name in sorted(names) if not name.startswith("."))
-
-
-def _is_scan(path: Path) -> bool:
-    """By its name, or, as DICOM often has a name without an ending, by its first bytes."""
-    try:
-        # A pipe would be waited for without end.
-        if not path.is_file():
-            return False
-        if path.suffix.lower() in OPENED:
-            return True
-        with path.open("rb") as opened:
-            return is_dicom(opened.read(140))
-    except OSError:
-        return False
+    return files
 
 
 def records(
@@ -406,7 +388,7 @@ def records(
         probabilities = row.probabilities or (None,) * len(CLASSES)
         record |= {
             "scan": row.digest,
-            "kind": row.kind,
+            "format": row.format,
             "slice": row.slice,
             "slices": row.slices,
             "read": row.label,

@@ -186,7 +186,7 @@ def _head(page: _Page, scan: Scan, name: str, time: datetime) -> None:
     pdf = page.pdf
     page.write("Reading of a brain MRI slice", 17, bold=True)
     facts = [name] if name else []
-    facts += [f"{scan.width} x {scan.height} pixels", scan.kind, f"content {scan.digest[:12]}"]
+    facts += [f"{scan.width} x {scan.height} pixels", scan.format, f"content {scan.digest[:12]}"]
     page.write(" · ".join([*facts, f"read {time:%d %B %Y, %H:%M %Z}".rstrip()]), 9, shade=70)
     pdf.ln(2)
     top = pdf.get_y()

@@ -82,7 +82,7 @@ class Case(Base):
             in cases from before this was kept.
         model: SHA-256 of the model's file, `Classifier.digest`.
         observer: the name of the person who gave the verdict; empty where none was given.
-        format: of the file, `Scan.kind`.
+        format: of the file, `Scan.format`.
         width, height: of the scan, pixels.
         label: the class that the model read.
         glioma, meningioma, pituitary, no_tumor: calibrated probabilities, 0 to 1.
@@ -222,7 +222,7 @@ def keep(
     values = {
         "time": datetime.now(UTC),
         "window": window_text(scan.window),
-        "format": scan.kind[:100],
+        "format": scan.format[:100],
         "width": scan.width,
         "height": scan.height,
         "label": reading.prediction.label,

@@ -28,7 +28,7 @@ from brat.data.index import (
     split,
     without_near_duplicates,
 )
-from brat.io.scan import read_scan
+from brat.io.read import read_scan
 from brat.model.preprocess import SIZE, frame, to_input
 from brat.training.augmentation import augmentation
 from brat.training.network import MAP_SIZE, MapLoss, accuracy, build

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import streamlit as st
 
-from brat.io.intake import File, Item, group_into_series, load
+from brat.io.files import File
+from brat.io.intake import Item, group_into_series, load
+from brat.io.read import read_scan
 from brat.io.samples import Sample
-from brat.io.scan import Scan, UnreadableScan, read_scan
+from brat.io.scan import Scan, UnreadableScan
 from brat.io.series import Series, Stack
 from pages.words import open_scan as words
 
@@ -88,7 +90,8 @@ def open_item(item: Item) -> None:
 def open_slice(stack: Stack, number: int) -> None:
     """Open one slice of the open series by itself, with the series behind it."""
     try:
-        scan, data = stack[number], stack.source(number)
+        scan = stack[number]
+        data = stack.files[number].read() if stack.files else None
     except UnreadableScan as error:
         st.session_state.problem = words.not_read(words.slice_number(number + 1), str(error))
         return

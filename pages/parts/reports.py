@@ -28,7 +28,7 @@ def show_downloads(
     """
     named = identified()
     stem = f"reading-{scan.digest[:12]}"
-    source = data if scan.kind.startswith("DICOM") else None
+    source = data if scan.format.startswith("DICOM") else None
     can_refer = source is not None and _has_reference(source)
 
     # The imports below take time, which only a visitor who asks for the file pays.

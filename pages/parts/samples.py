@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
+from brat.io.read import read_scan
 from brat.io.samples import load_samples
-from brat.io.scan import read_scan
 from brat.model.explain import as_png
 from pages.parts.open_scan import take_sample
 

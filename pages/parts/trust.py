@@ -14,8 +14,8 @@ import streamlit as st
 from brat.figures import reliability as reliability_charts
 from brat.figures import training as training_charts
 from brat.figures.maps import place_in_words
+from brat.io.read import read_scan
 from brat.io.samples import load_samples
-from brat.io.scan import read_scan
 from brat.model.explain import blend, grad_cam, onto_scan
 from brat.model.reader import Reader
 from pages.parts import metrics_tables

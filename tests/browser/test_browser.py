@@ -5,8 +5,8 @@ import re
 import pytest
 
 from brat.classes import CLASS_NAMES
+from brat.io.read import read_scan
 from brat.io.samples import load_samples
-from brat.io.scan import read_scan
 from brat.model.classifier import Classifier
 from brat.model.preprocess import prepare
 from tests.factories.paths import ROOT

@@ -7,7 +7,7 @@ import pydicom
 import pytest
 
 from brat.classes import CLASS_NAMES, CLASSES
-from brat.io.scan import read_scan
+from brat.io.read import read_scan
 from brat.model.reader import Reader
 from brat.wording import percent
 from tests.factories.samples import KNOWN

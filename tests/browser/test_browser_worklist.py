@@ -6,8 +6,8 @@ import openpyxl
 import pytest
 
 from brat.classes import CLASS_NAMES, CLASSES
+from brat.io.read import read_scan
 from brat.io.samples import load_samples
-from brat.io.scan import read_scan
 from brat.model.reader import Reader
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

@@ -24,7 +24,7 @@ from brat.data.near_duplicates import (
     thumbnails,
 )
 from brat.figures.audit import draw_audit
-from brat.io.scan import read_scan
+from brat.io.read import read_scan
 from brat.model.preprocess import frame
 
 DATA = Path(os.environ.get("BRAT_DATA", Path(__file__).parents[3] / "shared" / "data" / "index.csv"))

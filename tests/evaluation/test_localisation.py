@@ -15,8 +15,8 @@ from brat.evaluation.localisation import (
     point,
 )
 from brat.evaluation.readings import Readings
+from brat.io.read import read_scan
 from brat.io.samples import load_samples
-from brat.io.scan import read_scan
 from brat.model.classifier import Classifier
 from brat.model.preprocess import SIZE, prepare
 

@@ -125,7 +125,7 @@ def test_random_split_stands_beside_the_same_slices_read_leak_free(written):
 
 
 def test_detector_and_calibration_are_read_by_the_app(written, collection):
-    from brat.io.scan import read_scan
+    from brat.io.read import read_scan
     from brat.model.reader import Reader
 
     _, _, weights = written

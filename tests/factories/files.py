@@ -10,7 +10,7 @@ import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
-from brat.io.scan import read_scan
+from brat.io.read import read_scan
 from tests.factories.samples import KNOWN
 
 SERIES = generate_uid()

@@ -1,7 +1,7 @@
 """The sample on which most tests of the app are built."""
 
+from brat.io.read import read_scan
 from brat.io.samples import load_samples
-from brat.io.scan import read_scan
 from brat.model.reader import Reader
 
 KNOWN = next(sample for sample in load_samples() if sample.name == "head-axial-ring")

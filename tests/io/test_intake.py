@@ -15,8 +15,10 @@ from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
-from brat.io import intake
-from brat.io.intake import File, group_into_series, load
+from brat.io import archives
+from brat.io import files as limits
+from brat.io.files import File
+from brat.io.intake import group_into_series, load
 from brat.io.samples import load_samples
 from brat.io.scan import Scan, UnreadableScan, Window
 from brat.io.series import Series
@@ -49,7 +51,7 @@ def test_slices_are_put_in_order(changes):
     assert item.is_series
     series = load(item)
     assert numbers(series) == list(range(12))
-    assert series.kind == "DICOM MR, 12-bit, 12 slices"
+    assert series.format == "DICOM MR, 12-bit, 12 slices"
     assert series.planes == ("acquired",)
 
 
@@ -148,11 +150,11 @@ def test_bad_archives_are_refused_with_a_sentence(monkeypatch):
     at = locked.index(b"PK\x01\x02")
     locked[at + 8] |= 1
     assert "password" in problem(bytes(locked))
-    monkeypatch.setattr(intake, "MAX_FILES", 1)
+    monkeypatch.setattr(archives, "MAX_FILES", 1)
     assert "2 files" in problem(good)
-    monkeypatch.setattr(intake, "MAX_FILES", 10)
+    monkeypatch.setattr(archives, "MAX_FILES", 10)
     # What it says of its size is not believed.
-    monkeypatch.setattr(intake, "MAX_UNPACKED", 2_000_000)
+    monkeypatch.setattr(limits, "MAX_UNPACKED", 2_000_000)
     bomb = bytearray(zipped({"a": bytes(3_000_000)}))
     at = bomb.index(b"PK\x01\x02")
     bomb[at + 24 : at + 28] = (100).to_bytes(4, "little")
@@ -171,7 +173,7 @@ def packed(data: bytes) -> bytes:
 
 def test_dicom_in_gzip_is_read_by_itself_and_as_a_series_and_in_an_archive():
     (item,) = group_into_series([File("zipMR.gz", Path(get_testdata_file("zipMR.gz")))])
-    assert load(item).kind == "DICOM MR, 16-bit"
+    assert load(item).format == "DICOM MR, 16-bit"
     files = {f"{n}.dcm.gz": packed(slice_of(n)) for n in range(3)}
     for given in ([File(*file) for file in files.items()], [File("a.zip", zipped(files))]):
         (item,) = group_into_series(given)
@@ -185,7 +187,7 @@ def test_bad_gzip_is_refused_with_a_sentence_and_leaves_the_other_files(monkeypa
         assert [bool(item.problem) for item in items] == [True, False]
         with pytest.raises(UnreadableScan, match="damaged or breaks off"):
             load(items[0])
-    monkeypatch.setattr(intake, "MAX_UNPACKED", 2_000_000)
+    monkeypatch.setattr(limits, "MAX_UNPACKED", 2_000_000)
     # Of an archive, all that comes out counts together.
     files = [File("a.zip", zipped({name: packed(bytes(1_200_000)) for name in "ab"}))]
     assert ["over 2 MB" in item.problem for item in group_into_series(files)] == [False, True]
@@ -262,7 +264,7 @@ def test_frames_are_a_series():
     (item,) = group_into_series([File("cine.dcm", multi_frame())])
     series = load(item)
     assert numbers(series) == [0, 1, 2, 3, 4]
-    assert series.kind == "DICOM MR, 12-bit, 5 frames"
+    assert series.format == "DICOM MR, 12-bit, 5 frames"
     stack = series.stack()
     assert stack[3].name == "cine.dcm, 4 of 5"
     assert len({scan.digest for scan in stack}) == 5
@@ -387,13 +389,13 @@ def test_slices_acquired_twice_in_the_same_places_are_two_volumes(is_interleaved
         data = slice_of(n, InstanceNumber=n, ImagePositionPatient=[0, 0, 3 * place], SeriesNumber=volume)
         files.append(File(f"{n}", data))
     series = load(group_into_series(shuffled(files))[0])
-    assert (series.volumes, series.kind) == (2, "DICOM MR, 12-bit, 6 slices, 2 volumes")
+    assert (series.volumes, series.format) == (2, "DICOM MR, 12-bit, 6 slices, 2 volumes")
     first, second = series.stack(), series.stack(volume=1)
     assert first.positions == second.positions == (0, 3, 6, 9, 12, 15)
     expected = [range(0, 12, 2), range(1, 12, 2)] if is_interleaved else [range(6), range(6, 12)]
     for stack, of in zip((first, second), expected, strict=True):
         assert [int(scan.pixels[0, 0]) for scan in stack] == list(of)
-        assert pydicom.dcmread(io.BytesIO(stack.source(2))).InstanceNumber == of[2]
+        assert pydicom.dcmread(io.BytesIO(stack.files[2].read())).InstanceNumber == of[2]
 
 
 def test_a_slice_too_many_makes_no_volume():
@@ -424,7 +426,7 @@ def test_frames_of_the_same_places_are_volumes():
     series = load(
         group_into_series([File("a.dcm", slice_of(0, PixelData=data.PixelData[: 8 * 80 * 70], **changes))])[0]
     )
-    assert (series.volumes, series.kind) == (2, "DICOM MR, 12-bit, 2 frames, 2 volumes")
+    assert (series.volumes, series.format) == (2, "DICOM MR, 12-bit, 2 frames, 2 volumes")
     assert [[int(scan.pixels[0, 0]) for scan in series.stack(volume=n)] for n in (0, 1)] == [[1, 0], [3, 2]]
     assert series.stack(volume=1)[0].name == "a.dcm, volume 2, 1 of 2"
 
@@ -435,7 +437,7 @@ def test_pictures_of_floating_point_numbers():
     data = slice_of(0, FloatPixelData=values.tobytes(), BitsAllocated=32, **absent)
     scan = load(group_into_series([File("map.dcm", data)])[0])
     np.testing.assert_array_equal(scan.pixels, values)
-    assert scan.kind == "DICOM MR, 32-bit"
+    assert scan.format == "DICOM MR, 32-bit"
 
 
 def test_a_window_that_is_written_twice_is_one():
@@ -488,10 +490,10 @@ def test_no_name_in_a_header_gets_further(count, capfd, caplog):
         except UnreadableScan as error:
             said.append(str(error))
             continue
-        said += [opened.name, opened.kind, opened.modality, opened.window, opened.presets]
+        said += [opened.name, opened.format, opened.modality, opened.window, opened.presets]
         if isinstance(opened, Series):
             scan = opened.stack()[0]
-            said += [scan.name, scan.kind, scan.modality, scan.window, scan.presets]
+            said += [scan.name, scan.format, scan.modality, scan.window, scan.presets]
     assert len(said) > 10
     assert PLANTED not in str(said).upper()
     assert PLANTED not in "".join([*capfd.readouterr(), caplog.text])
@@ -509,7 +511,7 @@ def test_no_name_in_place_of_a_number_gets_further():
         (item,) = group_into_series([File("odd.dcm", written.getvalue())])
         try:
             opened = load(item)
-            said = (opened.kind, opened.window, opened.presets)
+            said = (opened.format, opened.window, opened.presets)
         except UnreadableScan as error:
             said = str(error)
         assert PLANTED not in str(said)

@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 
 from brat.io import nifti
-from brat.io.intake import File, group_into_series, load
-from brat.io.nifti import is_nifti, read_nifti
+from brat.io.files import File
+from brat.io.intake import group_into_series, load
+from brat.io.nifti import read_nifti
 from brat.io.scan import UnreadableScan
 from brat.io.series import Series
+from brat.io.sniff import is_nifti
 
 SHAPE = (70, 80, 90)
 """Left to right, back to front, foot to head."""
@@ -159,7 +161,7 @@ def test_through_the_door():
     (item,) = group_into_series([File("brain.nii.gz", data)])
     assert item.is_series
     series = load(item)
-    assert (series.name, series.kind) == ("brain.nii.gz", "NIfTI, 70 x 80 x 90")
+    assert (series.name, series.format) == ("brain.nii.gz", "NIfTI, 70 x 80 x 90")
     scan = series.stack()[44]
     assert scan.name == "brain.nii.gz, axial 45 of 90"
     assert len({scan.digest for scan in series.stack()}) == 90
@@ -195,7 +197,7 @@ def test_a_header_and_its_picture_are_one_volume(kind, order, tmp_path):
     for name, content in (("x.hdr", header), ("x.img", picture)):
         (tmp_path / name).write_bytes(content)
     (item,) = group_into_series([File(name, tmp_path / name) for name in ("x.hdr", "x.img")])
-    assert load(item).kind == "NIfTI, 70 x 80 x 90"
+    assert load(item).format == "NIfTI, 70 x 80 x 90"
 
 
 def test_the_picture_of_a_pair_may_begin_later():

@@ -7,8 +7,8 @@ import pydicom
 import pytest
 
 from brat.classes import CLASSES
+from brat.io.read import read_scan
 from brat.io.samples import FOLDER, load_samples
-from brat.io.scan import read_scan
 from brat.model.preprocess import find_head
 from tools.phantoms import CH2, COLIN, DRAWN, PLAIN, SPACING, Cut, cut_slice, make
 

@@ -30,7 +30,9 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from brat.io.scan import MAX_PIXELS, MAX_SIDE, SUFFIXES, UnreadableScan, read_scan
+from brat.io.read import read_scan
+from brat.io.scan import MAX_PIXELS, MAX_SIDE, UnreadableScan
+from brat.io.sniff import SUFFIXES
 from tests.factories.heads import synthetic_head
 
 GRAY = synthetic_head(80, 96)
@@ -187,7 +189,7 @@ class TestScan:
     def test_content_not_suffix_decides(self, tmp_path):
         path = tmp_path / "scan.png"
         path.write_bytes(dicom(DEEP))
-        assert read_scan(path).kind.startswith("DICOM")
+        assert read_scan(path).format.startswith("DICOM")
 
     def test_suffixes_are_lower_case(self):
         assert all(suffix == suffix.lower() and suffix.startswith(".") for suffix in SUFFIXES)
@@ -238,7 +240,7 @@ class TestRasters:
         np.testing.assert_array_equal(scan.gray, GRAY)
         np.testing.assert_array_equal(scan.pixels, GRAY)
         if "-bit gray" in name or "-bit colour" in name or "MR" in name:
-            assert scan.kind == name.removesuffix(" and alpha")
+            assert scan.format == name.removesuffix(" and alpha")
 
     @pytest.mark.parametrize("name", DEEP_FILES)
     def test_sixteen_bits_are_kept(self, name):
@@ -247,7 +249,7 @@ class TestRasters:
         assert scan.pixels.dtype.isnative
         same(scan.gray, stretched(DEEP, 0, np.percentile(DEEP, 99.9)))
         if "-bit" in name:
-            assert scan.kind == name
+            assert scan.format == name
 
     @pytest.mark.parametrize(
         ("kind", "mode"), [("JPEG", "L"), ("JPEG", "RGB"), ("JPEG", "CMYK"), ("WEBP", "RGB")]
@@ -263,7 +265,7 @@ class TestRasters:
             rgb(GRAY), "MPO", save_all=True, append_images=[Image.fromarray(rgb(255 - GRAY))], quality=95
         )
         scan = read_scan(data)
-        assert scan.kind == "JPEG, 8-bit colour, first of 2 images"
+        assert scan.format == "JPEG, 8-bit colour, first of 2 images"
         same(scan.gray, GRAY, 4)
 
     def test_colour_becomes_luminance(self):
@@ -278,14 +280,14 @@ class TestRasters:
         plain = read_scan(pillow(GRAY, "JPEG", quality=90))
         colour = read_scan(pillow(rgb(GRAY), "JPEG", quality=90))
         np.testing.assert_array_equal(colour.gray, plain.gray)
-        assert (plain.kind, colour.kind) == ("JPEG, 8-bit gray", "JPEG, 8-bit colour")
+        assert (plain.format, colour.format) == ("JPEG, 8-bit gray", "JPEG, 8-bit colour")
 
     def test_one_bit(self):
         mask = GRAY > 100
         for kind in ("PNG", "BMP", "TIFF"):
             scan = read_scan(pillow(mask, kind))
             np.testing.assert_array_equal(scan.gray, np.where(mask, 255, 0))
-            assert scan.kind == f"{kind}, 1-bit gray"
+            assert scan.format == f"{kind}, 1-bit gray"
 
     def test_four_bits(self):
         few = GRAY // 16 * 17
@@ -311,7 +313,7 @@ class TestRasters:
         values = GRAY.astype(np.float32) * 3 + 1000
         values[0, 0], values[0, 1], values[0, 2] = np.nan, np.inf, -np.inf
         scan = read_scan(tiff(values))
-        assert scan.kind == "TIFF, 32-bit gray"
+        assert scan.format == "TIFF, 32-bit gray"
         assert scan.pixels[0, :3].tolist() == [1000, 1000 + 3 * int(GRAY.max()), 1000]
         np.testing.assert_array_equal(scan.pixels[1:], values[1:])
         assert scan.gray[0, :3].tolist() == [0, 255, 0]
@@ -332,7 +334,7 @@ class TestRasters:
         values = (GRAY.astype(np.int64) * scale - (0 if dtype == np.uint32 else 5000)).astype(dtype)
         scan = read_scan(tiff(values))
         np.testing.assert_array_equal(scan.pixels, values)
-        assert scan.kind == f"TIFF, {bits}-bit gray"
+        assert scan.format == f"TIFF, {bits}-bit gray"
         same(scan.gray, stretched(values, values.min(), np.percentile(values, 99.9)))
 
     def test_sixteen_bit_cmyk_is_read_with_eight(self):
@@ -354,7 +356,7 @@ class TestRasters:
         data = pillow(rgb(GRAY), kind, save_all=True, append_images=others, **options)
         scan = read_scan(data)
         np.testing.assert_array_equal(scan.gray, GRAY)
-        assert scan.kind.endswith("8-bit colour, first of 3 images")
+        assert scan.format.endswith("8-bit colour, first of 3 images")
 
 
 TURNS = {
@@ -397,7 +399,7 @@ class TestDicom:
         same(scan.gray, stretched(SIGNED, SIGNED.min(), np.percentile(SIGNED, 99.9)))
 
     def test_stored_bits_are_told(self):
-        assert read_scan(dicom(DEEP // 16, BitsStored=12)).kind == "DICOM MR, 12-bit"
+        assert read_scan(dicom(DEEP // 16, BitsStored=12)).format == "DICOM MR, 12-bit"
 
     @pytest.mark.parametrize("function", [None, "LINEAR", "LINEAR_EXACT", "SIGMOID"])
     @pytest.mark.parametrize(("center", "width"), [(2000, 3000), (100.5, 801), (4000, 2)])
@@ -518,7 +520,7 @@ class TestDicom:
     @pytest.mark.filterwarnings("ignore:Invalid value for VR CS")
     def test_only_a_proper_modality_is_shown(self):
         scan = read_scan(dicom(SIGNED, Modality="[X](HTTP://Y)"))
-        assert (scan.modality, scan.kind) == ("", "DICOM, 16-bit")
+        assert (scan.modality, scan.format) == ("", "DICOM, 16-bit")
 
     def test_several_frames_are_refused(self):
         stack = np.concatenate([SIGNED] * 3)
@@ -615,7 +617,7 @@ class TestPydicomsOwnFiles:
         scan = read_scan(PYDICOM_FILES / name)
         dataset = pydicom.dcmread(PYDICOM_FILES / name)
         assert (scan.height, scan.width) == (dataset.Rows, dataset.Columns)
-        assert scan.kind.removeprefix("DICOM").strip() == PYDICOM_READ[name]
+        assert scan.format.removeprefix("DICOM").strip() == PYDICOM_READ[name]
 
     @pytest.mark.parametrize("name", PYDICOM_REFUSED)
     def test_refused(self, name):
@@ -705,7 +707,8 @@ class TestBombs:
         code = (
             "import resource, sys\n"
             "import pydicom\n"
-            "from brat.io.scan import UnreadableScan, read_scan\n"
+            "from brat.io.read import read_scan\n"
+            "from brat.io.scan import UnreadableScan\n"
             "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
             "before = peak()\n"
             "for path in sys.argv[1:]:\n"

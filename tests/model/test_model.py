@@ -10,8 +10,8 @@ import pytest
 
 from brat.classes import CLASSES
 from brat.environment import WEIGHTS
+from brat.io.read import read_scan
 from brat.io.samples import load_samples
-from brat.io.scan import read_scan
 from brat.model.classifier import Classifier
 from brat.model.explain import grad_cam, reference_cam
 from brat.model.preprocess import prepare

@@ -8,8 +8,8 @@ import pytest
 
 from brat.environment import WEIGHTS
 from brat.evaluation.fit_out_of_distribution import choose_limit, fit_detector, out_of_fold_distances
+from brat.io.read import read_scan
 from brat.io.samples import load_samples
-from brat.io.scan import read_scan
 from brat.model.classifier import Classifier
 from brat.model.out_of_distribution import OodDetector, image_facts
 from brat.model.preprocess import frame, to_input

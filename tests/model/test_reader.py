@@ -5,8 +5,8 @@ import pytest
 
 from brat.classes import CLASSES
 from brat.environment import WEIGHTS
+from brat.io.read import read_scan
 from brat.io.samples import load_samples
-from brat.io.scan import read_scan
 from brat.model.calibration import Calibration
 from brat.model.reader import Reader
 

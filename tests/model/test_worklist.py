@@ -16,9 +16,11 @@ import pytest
 from PIL import Image
 
 from brat.classes import CLASSES
-from brat.io.intake import File, Item, group_into_series
+from brat.io.files import File
+from brat.io.intake import Item, group_into_series
+from brat.io.read import read_scan
 from brat.io.samples import load_samples
-from brat.io.scan import UnreadableScan, read_scan
+from brat.io.scan import UnreadableScan
 from brat.model.pool import Readers
 from brat.model.worklist import THUMBNAIL, Row, Worklist, files_in, records, suspicion
 from tests.factories.files import slice_of, zipped
@@ -101,7 +103,7 @@ def test_rows_hold_what_the_reader_says_and_a_small_picture(pool):
         scan = read_scan(sample.file)
         reading = readers().read(scan.gray)
         assert not row.problem
-        assert (row.digest, row.slice_digest, row.kind) == (scan.digest, scan.digest, scan.kind)
+        assert (row.digest, row.slice_digest, row.format) == (scan.digest, scan.digest, scan.format)
         assert row.label == reading.prediction.label
         np.testing.assert_allclose(row.probabilities, reading.prediction.probabilities)
         assert row.sets == reading.sets
@@ -304,7 +306,7 @@ def test_a_series_is_one_row_at_its_most_suspicious_slice(pool):
     assert [row.slices for row in rows] == [8, None]
     assert rows[0].slice == 4
     assert rows[0].label == "glioma"
-    assert "8 slices" in rows[0].kind
+    assert "8 slices" in rows[0].format
     assert rows[0].digest != rows[0].slice_digest
 
 
@@ -408,7 +410,7 @@ def test_export_names_nobody_unless_it_is_asked_to(pool):
     assert first == {
         "number": 1,
         "scan": rows[0].digest,
-        "kind": "PNG, 8-bit gray",
+        "format": "PNG, 8-bit gray",
         "slice": None,
         "slices": None,
         "read": "glioma",

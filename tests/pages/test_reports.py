@@ -16,7 +16,7 @@ PLANTED = "PLANTED^NAME"
 def _page(file: str):
     from pathlib import Path
 
-    from brat.io.scan import read_scan
+    from brat.io.read import read_scan
     from brat.model.reader import Reader
     from pages.parts.reports import show_downloads
 

@@ -5,8 +5,8 @@ import cv2
 import numpy as np
 import pytest
 
+from brat.io.read import read_scan
 from brat.io.samples import load_samples
-from brat.io.scan import read_scan
 from brat.model.preprocess import SIZE, frame
 from brat.perturb.enhance import CLAHE_TILES, brightness, clahe
 

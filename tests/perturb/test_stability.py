@@ -8,8 +8,8 @@ from streamlit.testing.v1 import AppTest
 
 from brat.classes import CLASS_COLOURS, CLASS_NAMES, CLASSES
 from brat.figures.stability import stability
+from brat.io.read import read_scan
 from brat.io.samples import load_samples
-from brat.io.scan import read_scan
 from brat.model.reader import Reader
 from brat.perturb.changes import CHANGES
 from brat.perturb.stability import LEVELS, Stability, Step, measure
@@ -135,8 +135,8 @@ def test_loads_nothing_that_only_training_needs():
 
 
 def _page():
+    from brat.io.read import read_scan
     from brat.io.samples import load_samples
-    from brat.io.scan import read_scan
     from brat.model.reader import Reader
     from pages.parts.stability import show_stability
 

@@ -6,7 +6,7 @@ import pydicom
 import pytest
 from pydicom.data import get_testdata_file
 
-from brat.io.scan import read_scan
+from brat.io.read import read_scan
 
 pytest.importorskip("highdicom", reason="highdicom is not installed")
 

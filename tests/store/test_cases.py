@@ -17,7 +17,8 @@ from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.orm import Session
 
 from brat.classes import CLASSES
-from brat.io.scan import Scan, Window, read_scan
+from brat.io.read import read_scan
+from brat.io.scan import Scan, Window
 from brat.model.reader import Reading
 from brat.store import cases
 from brat.store.cases import (

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from pydicom.data import get_testdata_file
 
-from brat.cli import main
 from brat.io.samples import load_samples
+from tools.formats import main
 
 PAGE = Path(__file__).parents[2] / "docs" / "formats.md"
 
@@ -37,7 +37,7 @@ def test_a_folder_is_tried_file_by_file(tmp_path, capsys):
     with zipfile.ZipFile(folder / "z.zip", "w") as archive:
         archive.writestr("in.mgz", gzip.compress(b"\0\0\0\1" + b"\0\0\0\x50" * 3))
     out = tmp_path / "docs" / "page.md"
-    assert main(["formats", str(folder), "--out", str(out)]) == 0
+    assert main([str(folder), "--out", str(out)]) == 0
     printed = capsys.readouterr()
     assert printed.out == f"Wrote {out}: 4 of 8 files are read.\n"
     assert printed.err == ""
@@ -64,13 +64,13 @@ def test_a_folder_is_tried_file_by_file(tmp_path, capsys):
 
 
 def test_no_such_folder(tmp_path, capsys):
-    assert main(["formats", str(tmp_path / "none"), "--out", str(tmp_path / "page.md")]) == 2
+    assert main([str(tmp_path / "none"), "--out", str(tmp_path / "page.md")]) == 2
     assert "There is no folder" in capsys.readouterr().err
     assert not (tmp_path / "page.md").exists()
 
 
 def test_what_the_packages_carry_is_tried(tmp_path, capsys):
-    assert main(["formats", "--out", str(tmp_path / "page.md")]) == 0
+    assert main(["--out", str(tmp_path / "page.md")]) == 0
     assert capsys.readouterr().err == ""
     page = (tmp_path / "page.md").read_text(encoding="utf-8")
     found = rows(page)

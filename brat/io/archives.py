@@ -1,0 +1,99 @@
+"""Archives: what is in a ZIP archive or a gzip file, in memory and within limits."""
+
+from __future__ import annotations
+
+import io
+import lzma
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+from brat.io import files as limits
+from brat.io.files import File, damaged_gzip, too_much_unpacked
+from brat.io.scan import UnreadableScan
+
+MAX_FILES = 10_000
+"""Files in one archive, or in one folder."""
+
+_CHUNK = 1 << 20
+
+# What zipfile and the decoders behind it raise over an archive that they cannot read.
+_DAMAGED = (
+    *(zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, lzma.LZMAError, struct.error),
+    *(EOFError, NotImplementedError, OSError, RuntimeError, ValueError),
+)
+_LEFTOVERS = ("DICOMDIR", "Thumbs.db", "desktop.ini")
+
+
+def members(archive: File) -> Iterator[File]:
+    """The files in a ZIP archive, but for those that systems leave there.
+
+    Raises:
+        UnreadableScan: the archive is damaged, locked, empty or too large.
+    """
+    source = io.BytesIO(archive.source) if isinstance(archive.source, bytes) else archive.source
+    left = limits.MAX_UNPACKED
+    try:
+        with zipfile.ZipFile(source) as opened:
+            entries = [entry for entry in opened.infolist() if not is_leftover(entry.filename)]
+            if len(entries) > MAX_FILES:
+                raise UnreadableScan(
+                    f"The archive holds {len(entries):,} files; {MAX_FILES:,} are read at most. Split it."
+                )
+            if not entries:
+                raise UnreadableScan("There is no file in this archive. Pack the scans again.")
+            for entry in entries:
+                if entry.flag_bits & 1:
+                    raise UnreadableScan("The archive is locked by a password. Pack it again without one.")
+                content = bytearray()
+                with opened.open(entry) as packed:
+                    # Counted as it comes out: the size that the archive gives may be a lie.
+                    while chunk := packed.read(_CHUNK):
+                        content += chunk
+                        left -= len(chunk)
+                        if left < 0:
+                            raise too_much_unpacked()
+                yield File(f"{archive.name}/{entry.filename}", bytes(content))
+    except UnreadableScan:
+        raise
+    except _DAMAGED as error:
+        raise UnreadableScan(
+            "The archive is damaged, breaks off, or is packed in a way that is not read here. Pack it again."
+        ) from error
+
+
+def out_of_gzip(file: File, most: int) -> File:
+    """The file with what gzip packed in it.
+
+    Args:
+        most: bytes that may come out.
+
+    Raises:
+        UnreadableScan: the packing is damaged, or more comes out.
+    """
+    inflater = zlib.decompressobj(31)
+    try:
+        content = inflater.decompress(file.read(), max(most, 1))
+    except zlib.error as error:
+        raise damaged_gzip() from error
+    if inflater.unconsumed_tail:
+        raise too_much_unpacked()
+    if not inflater.eof:
+        raise damaged_gzip()
+    return File(file.name, content)
+
+
+def is_leftover(name: str) -> bool:
+    """Whether a system left this entry in an archive: a folder, a hidden file, an index of thumbnails.
+
+    A DICOMDIR is one too: it indexes the files that are in the archive anyway.
+    """
+    path = PurePosixPath(name)
+    return name.endswith("/") or any(map(is_hidden, path.parts)) or path.name in _LEFTOVERS
+
+
+def is_hidden(part: str) -> bool:
+    """Whether systems hide a file or folder of this name, or should have."""
+    return part.startswith(".") or part == "__MACOSX"

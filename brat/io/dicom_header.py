@@ -1,0 +1,152 @@
+"""The header of a DICOM slice: which series it belongs to, and where it lies in it. Pixels are not read."""
+
+from __future__ import annotations
+
+import io
+import logging
+import math
+import zlib
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+from pydicom.dataset import Dataset
+from pydicom.filereader import read_dataset, read_partial
+from pydicom.multival import MultiValue
+from pydicom.tag import BaseTag, Tag
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
+
+from brat.io.files import File
+from brat.io.scan import UnreadableScan, decoding
+
+# Its warnings quote the header, and a patient's name would get into a log.
+logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+
+SPACING, ORIENTATION, POSITION = "PixelSpacing", "ImageOrientationPatient", "ImagePositionPatient"
+
+SAME_PLANE = 0.01
+"""Cosines by which the rows and columns of two slices of one stack may differ."""
+
+_TAGS = [
+    Tag(keyword)
+    for keyword in (
+        *("SeriesInstanceUID", "InstanceNumber", POSITION, ORIENTATION, "SliceLocation"),
+        *("NumberOfFrames", "Rows", "Columns"),
+    )
+]
+
+_PREFIX = 1 << 20
+"""Bytes. Of a file that is compressed as a whole the header is looked for in as many, unpacked."""
+
+
+class Header(NamedTuple):
+    """Where a DICOM file belongs.
+
+    Attributes:
+        series: its UID, rows and columns, which all slices of a stack share.
+        plane: cosines of its rows and of its columns; empty where the file does not say.
+        position: millimetres along the normal of the plane; None where the file does not say.
+        location: Slice Location, millimetres; None where the file does not say.
+        number: Instance Number; None where the file does not say.
+        frames: how many images the file holds.
+    """
+
+    series: tuple[str, int, int]
+    plane: tuple[float, ...]
+    position: float | None
+    location: float | None
+    number: float | None
+    frames: int
+
+    @property
+    def is_slice(self) -> bool:
+        """Whether this is one image that may be a slice of a series."""
+        return self.frames <= 1 and all(self.series)
+
+    def is_parallel(self, other: Header) -> bool:
+        """Whether both lie in parallel planes, or neither says in which."""
+        return len(self.plane) == len(other.plane) and all(
+            abs(a - b) <= SAME_PLANE for a, b in zip(self.plane, other.plane, strict=True)
+        )
+
+
+def read_header(file: File) -> Header | None:
+    """Read the elements up to Columns, a few kilobytes, however large the file is.
+
+    Args:
+        file: a DICOM file by its content.
+
+    Returns:
+        None where the header is damaged. Opening the file says why.
+    """
+    try:
+        if file.is_packed:
+            return _header(io.BytesIO(file.read(_PREFIX)))
+        with file.open() as stream:
+            return _header(stream)
+    except UnreadableScan:
+        return None
+
+
+def _header(stream: BinaryIO) -> Header:
+    with decoding("DICOM"):
+        dataset = _elements(stream)
+        plane = numbers(dataset.get(ORIENTATION))
+        return Header(
+            series=(
+                str(dataset.get("SeriesInstanceUID") or ""),
+                int(dataset.get("Rows") or 0),
+                int(dataset.get("Columns") or 0),
+            ),
+            plane=tuple(plane) if len(plane) == 6 and all(map(math.isfinite, plane)) else (),
+            position=position(dataset),
+            location=_number(dataset.get("SliceLocation")),
+            number=_number(dataset.get("InstanceNumber")),
+            frames=int(dataset.get("NumberOfFrames") or 1),
+        )
+
+
+def _elements(stream: BinaryIO) -> Dataset:
+    """The elements of `_TAGS`."""
+    last = max(_TAGS)
+
+    def is_past(tag: BaseTag, vr: str | None, length: int) -> bool:
+        return tag > last
+
+    if transfer_syntax(stream) == DeflatedExplicitVRLittleEndian:
+        # pydicom would inflate all of it, up to 1,000 times the size of the file.
+        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+        unpacked = io.BytesIO(inflater.decompress(stream.read(_PREFIX), _PREFIX))
+        return read_dataset(unpacked, False, True, stop_when=is_past, specific_tags=[*_TAGS])
+    stream.seek(0)
+    return read_partial(stream, stop_when=is_past, force=True, specific_tags=[*_TAGS])
+
+
+def transfer_syntax(stream: BinaryIO) -> UID | None:
+    """What the file's meta information says; the stream is left where the dataset begins."""
+    preamble = stream.read(132)
+    stream.seek(132 if preamble.endswith(b"DICM") else 0)
+    meta = read_dataset(
+        stream, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, *_: tag.group != 2
+    )
+    return meta.get("TransferSyntaxUID")
+
+
+def position(header: Dataset) -> float | None:
+    """Where a slice lies along the normal of its plane, millimetres; None where the header does not say."""
+    place, cosines = numbers(header.get(POSITION)), numbers(header.get(ORIENTATION))
+    if len(place) != 3 or len(cosines) != 6 or not all(map(math.isfinite, place + cosines)):
+        return None
+    return float(np.dot(np.cross(cosines[:3], cosines[3:]), place))
+
+
+def numbers(value: Any) -> list[float]:
+    """The numbers in a DICOM element, which may hold several, one or none."""
+    try:
+        return [float(part) for part in (value if isinstance(value, MultiValue) else [value])]
+    except (TypeError, ValueError):
+        return []
+
+
+def _number(value: Any) -> float | None:
+    values = numbers(value)
+    return values[0] if len(values) == 1 and math.isfinite(values[0]) else None

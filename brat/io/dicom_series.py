@@ -1,0 +1,148 @@
+"""DICOM -> a series: of the files of one stack, or of the frames of one file."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from brat.io.dicom import Dicom
+from brat.io.files import File
+from brat.io.read import decode_scan
+from brat.io.scan import Scan, UnreadableScan, checked, decoding
+from brat.io.series import ACQUIRED, Series, Stack
+
+
+def series_of_files(name: str, files: Sequence[File], positions: Sequence[float | None]) -> Series:
+    """A series with a file for each slice.
+
+    Args:
+        name: what to call it.
+        files: in order.
+        positions: of each file, millimetres along the normal of its plane; None where it does not say.
+
+    Raises:
+        UnreadableScan: no slice of it can be read.
+    """
+    digests = [hashlib.sha256(file.read()).hexdigest() for file in files]
+    volumes = _volumes(positions)
+
+    def decode(index: int) -> Scan:
+        file = files[index]
+        return decode_scan(file.read(), file.name)
+
+    first = _first_readable(decode, len(files))
+
+    def cut(plane: str, volume: int) -> Stack:
+        slices = volumes[volume]
+        return Stack(
+            len(slices),
+            lambda number: decode(slices[number]),
+            positions=_from_first([positions[index] for index in slices]),
+            files=[files[index] for index in slices],
+        )
+
+    return Series(
+        name=name,
+        format=f"{first.format}, {_size(volumes, 'slices')}",
+        modality=first.modality,
+        digest=hashlib.sha256(" ".join(digests).encode()).hexdigest(),
+        planes=(ACQUIRED,),
+        volumes=len(volumes),
+        window=first.window,
+        presets=first.presets,
+        cut=cut,
+    )
+
+
+def series_of_frames(name: str, data: bytes) -> Series:
+    """A series with a frame of one file for each slice.
+
+    Args:
+        name: what to call it.
+        data: the file.
+
+    Raises:
+        UnreadableScan: the file is damaged, or no frame of it can be read.
+    """
+    digest = hashlib.sha256(data).hexdigest()
+    with decoding("DICOM"):
+        file = Dicom(data, digest)
+        places = file.positions()
+    order = list(range(file.frames))
+    # Where all have one place, as in a film, frames stay as they are stored.
+    if places and len(set(places)) > 1:
+        order.sort(key=places.__getitem__)
+    positions = [places[frame] if places else None for frame in order]
+    volumes = _volumes(positions)
+
+    def decode(index: int) -> Scan:
+        with decoding("DICOM"):
+            return file.scan(order[index])
+
+    first = _first_readable(decode, file.frames)
+
+    def cut(plane: str, volume: int) -> Stack:
+        frames = volumes[volume]
+        prefix = f"{name}, volume {volume + 1}" if len(volumes) > 1 else name
+
+        def named(number: int) -> Scan:
+            return replace(decode(frames[number]), name=f"{prefix}, {number + 1} of {len(frames)}")
+
+        return Stack(len(frames), named, positions=_from_first([positions[index] for index in frames]))
+
+    return Series(
+        name=name,
+        format=f"{file.format}, {_size(volumes, 'frames')}",
+        modality=file.modality,
+        digest=digest,
+        planes=(ACQUIRED,),
+        volumes=len(volumes),
+        window=first.window,
+        presets=first.presets,
+        cut=cut,
+    )
+
+
+def _volumes(positions: Sequence[float | None]) -> list[Sequence[int]]:
+    """Which slices, of those in order of position, make up each volume.
+
+    What was acquired again in the same places, at another time or with another weighting, is a volume of its
+    own. Where positions are not known, or not every one has as many slices, all of them are one volume.
+    """
+    of_position: dict[float, list[int]] = {}
+    for index, position in enumerate(positions):
+        if position is None:
+            return [range(len(positions))]
+        of_position.setdefault(round(position, 3), []).append(index)
+    times = {len(slices) for slices in of_position.values()}
+    if len(times) > 1 or len(of_position) == 1:
+        return [range(len(positions))]
+    return list(zip(*of_position.values(), strict=True))
+
+
+def _size(volumes: Sequence[Sequence[int]], unit: str) -> str:
+    return f"{len(volumes[0])} {unit}" + (f", {len(volumes)} volumes" if len(volumes) > 1 else "")
+
+
+def _first_readable(decode: Callable[[int], Scan], count: int) -> Scan:
+    """The first slice in which there is something: it speaks for all.
+
+    Raises:
+        UnreadableScan: there is none; why the last one is not.
+    """
+    problem = UnreadableScan("There is no slice in this series.")
+    for index in range(count):
+        try:
+            return checked(decode(index))
+        except UnreadableScan as error:
+            problem = error
+    raise problem
+
+
+def _from_first(positions: Sequence[float | None]) -> list[float] | None:
+    """Millimetres from the first slice; None where they are not known, or all of several are one."""
+    known = [position for position in positions if position is not None]
+    if len(known) < len(positions) or len(set(known)) == 1 < len(known):
+        return None
+    return [position - known[0] for position in known]

@@ -1,0 +1,130 @@
+"""Folders, and what a DICOMDIR lists -> the files that may be scans, and why the others are skipped."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from brat.io import sniff
+from brat.io.archives import is_hidden
+from brat.io.files import File
+from brat.io.scan import UnreadableScan
+
+_SYSTEM = ("Thumbs.db", "desktop.ini")
+
+
+class Skipped(NamedTuple):
+    """A file or folder that is not read.
+
+    Attributes:
+        path: as it was given or found.
+        reason: why, for people; no sentence of its own.
+    """
+
+    path: str
+    reason: str
+
+
+def files_at(path: str) -> Iterator[File | Skipped]:
+    """What a path stands for: the file, the files that a DICOMDIR lists, or all scans in a folder.
+
+    A path that leads nowhere is given on: reading the file says so.
+    """
+    place = Path(path)
+    if place.is_dir():
+        yield from scans_in(place)
+    elif place.is_file() and place.name.upper() == "DICOMDIR":
+        yield from _listed(place)
+    elif place.exists() and not place.is_file():
+        # A pipe gives its bytes only once.
+        yield File(path, place.read_bytes())
+    else:
+        yield File(path, place)
+
+
+def scans_in(folder: Path, root: Path | None = None) -> Iterator[File | Skipped]:
+    """The scans below a folder, by their names or their contents, in order of their paths.
+
+    Args:
+        folder: which `walk` goes through.
+        root: links may lead to files below it, and nowhere else; the folder itself by default.
+
+    Yields:
+        Files, named by their paths; and what is skipped, but for what systems hide and for a DICOMDIR, of
+        which only the files that are missing are named.
+    """
+    within = (root or folder).resolve()
+    for found in walk(folder):
+        if isinstance(found, Skipped):
+            yield found
+            continue
+        name = str(found)
+        if not found.resolve().is_relative_to(within):
+            yield Skipped(name, "it is a link out of the folder")
+        elif not found.is_file():
+            # A pipe would be waited for without end.
+            yield Skipped(name, "it is no file")
+        elif found.name.upper() == "DICOMDIR":
+            yield from (entry for entry in _listed(found) if isinstance(entry, Skipped))
+        else:
+            file = File(name, found)
+            try:
+                head = file.read(sniff.HEAD)
+            except UnreadableScan as error:
+                yield Skipped(name, str(error))
+                continue
+            if sniff.may_be_scan(head, found.name):
+                yield file
+            else:
+                yield Skipped(name, "it is no scan by its name or its content")
+
+
+def walk(folder: Path) -> Iterator[Path | Skipped]:
+    """All below a folder that is no folder itself, in order of the paths.
+
+    What systems hide is passed over. Links to folders are not followed: they may lead in a circle.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            listed = sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        yield Skipped(str(folder), f"the folder could not be opened ({error.strerror})")
+        return
+    for entry in listed:
+        path = folder / entry.name
+        if is_hidden(entry.name) or entry.name in _SYSTEM:
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            yield from walk(path)
+        elif entry.is_symlink() and entry.is_dir():
+            yield Skipped(str(path), "it is a link to a folder")
+        else:
+            yield path
+
+
+def _listed(path: Path) -> Iterator[File | Skipped]:
+    # pydicom takes half a second to import.
+    from brat.io.dicomdir import listed
+
+    folder = path.parent
+    try:
+        entries = listed(File(str(path), path))
+    except UnreadableScan as error:
+        yield Skipped(str(path), str(error))
+        return
+    if not entries:
+        yield Skipped(str(path), "it lists no files")
+    for parts in entries:
+        named = folder.joinpath(*parts)
+        # Discs are often copied, or mounted, with names in lower case.
+        places = (named, folder.joinpath(*map(str.lower, parts)))
+        inside = [place for place in places if place.resolve().is_relative_to(folder.resolve())]
+        present = [place for place in inside if place.is_file()]
+        if present:
+            yield File(str(present[0]), present[0])
+        elif inside:
+            yield Skipped(str(named), f"{path} lists it, but it is not there")
+        else:
+            yield Skipped(str(named), f"{path} lists it, but it is outside of its folder")

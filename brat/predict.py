@@ -1,0 +1,183 @@
+"""Files and folders -> a record for each slice, with what the model reads in it.
+
+Files are opened when their turn comes, and only a few at a time: memory does not grow with their number.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from brat.io import sniff
+from brat.io.files import File
+from brat.io.folders import Skipped, files_at
+from brat.io.intake import Item, group_into_series, load
+from brat.io.scan import Scan, UnreadableScan
+from brat.io.series import Series
+from brat.model.explain import blend, grad_cam, onto_scan
+from brat.model.pool import Readers, in_order
+from brat.model.reader import Reader, Reading
+from brat.model.series_reading import NOTHING
+
+SET_LEVEL = 0.95
+"""Share of slices whose prediction set, as printed, is to hold the truth."""
+
+Record = dict[str, Any]
+"""Of one slice, ready for JSON: `path`; of a series also `series` and `slice`, from 1; where it holds several
+volumes also `volume`, from 1, and `volumes`; then what was read, or `error`."""
+
+
+@dataclass(frozen=True)
+class _Slice:
+    """One slice, before it is decoded.
+
+    Attributes:
+        entry: the number of what it came from among all that there is to read, from 1.
+        place: the part of its record that says where it came from.
+        decode: reads it; raises `UnreadableScan` where it cannot be.
+    """
+
+    entry: int
+    place: Record
+    decode: Callable[[], Scan]
+
+
+def find_files(paths: Iterable[str]) -> tuple[list[File], list[Skipped]]:
+    """The files that paths stand for, each one once, and what is skipped.
+
+    Args:
+        paths: of files, folders and DICOMDIR indices.
+
+    Raises:
+        ValueError: there are no scans in one of the folders.
+    """
+    files: dict[str, File] = {}
+    skipped: list[Skipped] = []
+    for path in paths:
+        entries = list(files_at(path))
+        scans = {entry.name: entry for entry in entries if isinstance(entry, File)}
+        passed_over = [entry for entry in entries if isinstance(entry, Skipped)]
+        if not scans:
+            reasons = "".join(f"\n  {entry.path}: {entry.reason}" for entry in passed_over[:10])
+            raise ValueError(f"There are no scans in {path}.{reasons}")
+        files |= scans
+        skipped += passed_over
+    return list(files.values()), skipped
+
+
+def sort_files(files: Sequence[File]) -> list[Item | File]:
+    """What there is to read, in the order of its first files: scans, series, and archives as they are."""
+    place = {file.name: number for number, file in enumerate(files)}
+    archives = {file.name: file for file in files if _is_archive(file)}
+    items = group_into_series(file for file in files if file.name not in archives)
+    entries: list[Item | File] = [*archives.values(), *items]
+    return sorted(entries, key=lambda entry: min(place[file.name] for file in _files(entry)))
+
+
+def read_entries(
+    entries: Sequence[Item | File], weights: str | Path, overlays: Path | None = None
+) -> Iterator[tuple[int, Record]]:
+    """Read every slice, several at once.
+
+    Args:
+        entries: of `sort_files`.
+        weights: the folder of the model.
+        overlays: a folder, to which the map of each slice is written as PNG.
+
+    Yields:
+        The number of the entry, from 1, and the record of a slice of it, in order.
+
+    Raises:
+        FileNotFoundError: there is no model in the folder.
+    """
+    readers = Readers(weights)
+
+    def read(job: _Slice) -> tuple[int, Record]:
+        return job.entry, {**job.place, **_read(readers(), job, overlays)}
+
+    return in_order(read, _slices(entries))
+
+
+def _is_archive(file: File) -> bool:
+    try:
+        return sniff.is_zip(file.read(4))
+    except UnreadableScan:
+        return False
+
+
+def _files(entry: Item | File) -> tuple[File, ...]:
+    return entry.files if isinstance(entry, Item) else (entry,)
+
+
+def _slices(entries: Iterable[Item | File]) -> Iterator[_Slice]:
+    for number, entry in enumerate(entries, 1):
+        for item in group_into_series([entry]) if isinstance(entry, File) else [entry]:
+            yield from _slices_of(item, number)
+
+
+def _slices_of(item: Item, entry: int) -> Iterator[_Slice]:
+    """Of a volume the slices of its first plane; of several volumes those of the first."""
+    if not item.is_series:
+        yield _Slice(entry, {"path": item.name}, partial(_load_scan, item))
+        return
+    try:
+        series = load(item)
+        assert isinstance(series, Series)
+        stack = series.stack()
+    except UnreadableScan as error:
+        for name in [file.name for file in item.files] if item.positions else [item.name]:
+            yield _Slice(entry, {"path": name}, partial(_refuse, str(error)))
+        return
+    for number in range(len(stack)):
+        place: Record = {"path": stack.files[number].name if stack.files else item.name}
+        if len(stack) > 1:
+            place |= {"series": item.name, "slice": number + 1}
+        if series.volumes > 1:
+            place |= {"volume": 1, "volumes": series.volumes}
+        yield _Slice(entry, place, partial(stack.__getitem__, number))
+
+
+def _load_scan(item: Item) -> Scan:
+    scan = load(item)
+    assert isinstance(scan, Scan)
+    return scan
+
+
+def _refuse(problem: str) -> Scan:
+    raise UnreadableScan(problem)
+
+
+def _read(reader: Reader, job: _Slice, overlays: Path | None) -> Record:
+    begun = time.perf_counter()
+    try:
+        scan = job.decode()
+    except UnreadableScan as error:
+        return {"error": str(error)}
+    if scan.gray.min() == scan.gray.max():
+        return {"error": NOTHING}
+    reading = reader.read(scan.gray)
+    seconds = time.perf_counter() - begun
+    if overlays:
+        _write_overlay(overlays, job.place["path"], scan, reading)
+    return {
+        "label": reading.prediction.label,
+        "probabilities": reading.prediction.by_class(),
+        "prediction_set": list(reading.sets[SET_LEVEL]) if reading.sets else None,
+        "in_distribution": reading.ood.in_distribution if reading.ood else None,
+        "ood_score": round(reading.ood.score, 3) if reading.ood else None,
+        "seconds": round(seconds, 4),
+    }
+
+
+def _write_overlay(folder: Path, path: str, scan: Scan, reading: Reading) -> None:
+    label = reading.prediction.label
+    cam = onto_scan(grad_cam(reading.prediction, label), reading.geometry)
+    # The digest keeps apart scans of the same name from different folders.
+    target = folder / f"{Path(path).stem}-{scan.digest[:8]}-{label}.png"
+    Image.fromarray(blend(scan.gray, cam, opacity=0.6)).save(target)

@@ -1,0 +1,156 @@
+"""Sorting reads headers: a few kilobytes of each file, whatever its size."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import pydicom
+import pytest
+from pydicom.uid import DeflatedExplicitVRLittleEndian
+from test_intake import slice_of
+
+from brat.io import files
+from brat.io.files import File
+from brat.io.intake import group_into_series, load
+from brat.io.samples import load_samples
+
+FEW = 20_000
+"""Bytes."""
+
+
+class Counting(io.FileIO):
+    """A file that counts what is read from the disk."""
+
+    count = 0
+
+    def readinto(self, buffer) -> int:
+        size = super().readinto(buffer)
+        Counting.count += size
+        return size
+
+    def read(self, size: int = -1) -> bytes:
+        content = super().read(size)
+        Counting.count += len(content)
+        return content
+
+    def readall(self) -> bytes:
+        content = super().readall()
+        Counting.count += len(content)
+        return content
+
+
+class CountedPath(type(Path())):
+    def open(self, mode: str = "r", buffering: int = -1, **options):
+        assert mode == "rb"
+        return io.BufferedReader(
+            Counting(str(self), "rb"), buffering if buffering > 0 else io.DEFAULT_BUFFER_SIZE
+        )
+
+
+@pytest.fixture(autouse=True)
+def _counted_from_nothing():
+    Counting.count = 0
+
+
+def large(number: int, size: int, **changes) -> bytes:
+    """A slice with `size` bytes of pixels."""
+    return slice_of(
+        number, Rows=size // 2 // 500, Columns=500, PixelData=bytes([1, 2, 3, 0]) * (size // 4), **changes
+    )
+
+
+@pytest.mark.parametrize("size", [500_000, 50_000_000])
+def test_a_few_kilobytes_of_a_file_are_read(tmp_path, size):
+    paths = [CountedPath(tmp_path / str(number)) for number in (1, 2)]
+    for number, path in enumerate(paths):
+        Path(path).write_bytes(large(number, size))
+    (item,) = group_into_series(File(path.name, path) for path in paths)
+    assert len(item.files) == 2
+    assert 0 < Counting.count < 2 * FEW
+    if size < 1_000_000:
+        assert len(load(item).stack()) == 2
+        # The counter counts.
+        assert Counting.count > 2 * size
+
+
+def test_long_private_elements_are_stepped_over(tmp_path):
+    dataset = pydicom.dcmread(io.BytesIO(slice_of(1)))
+    dataset.add_new(0x00090010, "LO", "MAKER")
+    dataset.add_new(0x00091001, "OB", bytes(5_000_000))
+    path = CountedPath(tmp_path / "scan")
+    dataset.save_as(Path(path))
+    others = [File("0", slice_of(0)), File("2", slice_of(2))]
+    (item,) = group_into_series([File("1", path), *others])
+    assert [file.name for file in item.files] == ["0", "1", "2"]
+    assert 0 < Counting.count < FEW
+
+
+@pytest.mark.parametrize("is_deflated", [False, True])
+def test_of_what_is_compressed_as_a_whole_a_little_is_unpacked(tmp_path, monkeypatch, is_deflated):
+    """And a small file that unpacks to gigabytes takes neither memory nor time."""
+    slices = [large(number, 40_000_000) for number in (1, 2)]
+    if is_deflated:
+        for number, data in enumerate(slices):
+            dataset = pydicom.dcmread(io.BytesIO(data))
+            dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+            written = io.BytesIO()
+            dataset.save_as(written)
+            slices[number] = written.getvalue()
+    else:
+        slices = [gzip.compress(data, 1) for data in slices]
+    paths = [CountedPath(tmp_path / f"{number}.gz") for number in (1, 2)]
+    for path, data in zip(paths, slices, strict=True):
+        Path(path).write_bytes(data)
+    monkeypatch.setattr("zlib.decompress", lambda *_: pytest.fail("all of it was unpacked"))
+    (item,) = group_into_series(File(path.name, path) for path in paths)
+    assert [file.name for file in item.files] == ["1.gz", "2.gz"]
+    assert item.positions == (2.5, 5)
+
+
+def test_gzip_on_disk_is_unpacked_within_a_limit_and_damage_is_said(tmp_path, monkeypatch):
+    data = gzip.compress(load_samples()[0].file.read_bytes())
+    (tmp_path / "scan.png.gz").write_bytes(data)
+    (tmp_path / "cut.png.gz").write_bytes(data[:-100])
+    good, cut = group_into_series(File(name, tmp_path / name) for name in ("scan.png.gz", "cut.png.gz"))
+    assert load(good).format.startswith("PNG")
+    with pytest.raises(ValueError, match="damaged or breaks off"):
+        load(cut)
+    monkeypatch.setattr(files, "MAX_UNPACKED", 1000)
+    with pytest.raises(ValueError, match="unpacks to over"):
+        load(good)
+
+
+def test_a_picture_is_read_without_pydicom_and_nibabel():
+    code = (
+        "import sys\n"
+        "import brat.io.intake, brat.io.read, brat.io.folders\n"
+        f"brat.io.read.read_scan({str(load_samples()[0].file)!r})\n"
+        f"brat.io.intake.load_scan({str(load_samples()[0].file)!r})\n"
+        "print([name for name in ('pydicom', 'nibabel', 'highdicom') if name in sys.modules])\n"
+    )
+    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert finished.stdout == "[]\n"
+
+
+def test_modules_of_input_import_one_another_in_one_direction():
+    """Those inside functions count: an import that waits for a call is no way round a circle."""
+    import ast
+
+    folder = Path(files.__file__).parent
+    needs: dict[str, set[str]] = {}
+    for path in folder.glob("*.py"):
+        needs[path.stem] = set()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module == "brat.io":
+                needs[path.stem] |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("brat.io."):
+                needs[path.stem].add(node.module.split(".")[2])
+    assert {"scan", "read", "intake"} <= needs.keys()
+    while needs:
+        lowest = {name for name, below in needs.items() if not below & needs.keys()}
+        assert lowest, f"a circle among {sorted(needs)}"
+        needs = {name: below for name, below in needs.items() if name not in lowest}
