@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -134,7 +135,8 @@ def _only_scan(source: str | os.PathLike[str] | bytes) -> Scan:
     if isinstance(opened, Series) and opened.volumes == 1 and len(stack := opened.stack()) == 1:
         opened = checked(stack[0])
     if isinstance(opened, Scan):
-        return opened
+        # A notebook is passed on, and need not say whose folders a file lay in.
+        return replace(opened, name=Path(opened.name).name)
     content = opened.format if opened else f"{len(items)} files"
     raise SeveralScans(f"This holds more than one slice ({content}). Read it with brat.read_series.")
 

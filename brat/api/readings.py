@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
 import numpy as np
 
@@ -149,7 +150,8 @@ class SeriesReading:
     def __init__(self, series: Series, stack: Stack, results: Iterable[SliceReading]):
         """Args: stack: a view of the series; results: of its slices."""
         results = tuple(results)
-        self.name, self.format, self.plane = series.name, series.format, stack.plane
+        # Without the folders above it, as of a slice.
+        self.name, self.format, self.plane = Path(series.name).name, series.format, stack.plane
         self.positions = stack.positions
         self.slices = tuple(_of_slice(stack, number, result) for number, result in enumerate(results))
         self.problems = {number: result.problem for number, result in enumerate(results) if result.problem}
