@@ -108,7 +108,8 @@ def reading_as_png(reading: Reading) -> bytes:
 def _answer(reading: Reading) -> str:
     """The answer, its set and a bar a class."""
     rows = "".join(
-        f'<tr><th scope="row" style="text-align:left;font-weight:400;white-space:nowrap">{CLASS_NAMES[label]}</th>'
+        '<tr><th scope="row" style="text-align:left;font-weight:400;white-space:nowrap">'
+        f"{CLASS_NAMES[label]}</th>"
         f'<td style="width:100%;text-align:left"><div style="background:{CLASS_COLOURS[label]};height:1em;'
         f'min-width:2px;width:{probability:.1%}"></div></td><td>{probability:.1%}</td></tr>'
         for label, probability in reading.probabilities.items()
