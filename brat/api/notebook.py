@@ -18,10 +18,9 @@ from brat.classes import CLASS_COLOURS, CLASS_NAMES, CLASSES
 from brat.model.calibration import DEFAULT_LEVEL
 
 if TYPE_CHECKING:
-    from brat.api import Reading, SeriesReading
+    from brat.api.readings import Reading, SeriesReading
 
 UNLIKE = "Not a slice like those that the model learned from."
-
 CAVEAT = "Not a medical device, not for diagnosis."
 
 _SIDE = 288
@@ -109,7 +108,8 @@ def reading_as_png(reading: Reading) -> bytes:
 def _answer(reading: Reading) -> str:
     """The answer, its set and a bar a class."""
     rows = "".join(
-        f'<tr><th scope="row" style="text-align:left;font-weight:400">{CLASS_NAMES[label]}</th>'
+        '<tr><th scope="row" style="text-align:left;font-weight:400;white-space:nowrap">'
+        f"{CLASS_NAMES[label]}</th>"
         f'<td style="width:100%;text-align:left"><div style="background:{CLASS_COLOURS[label]};height:1em;'
         f'min-width:2px;width:{probability:.1%}"></div></td><td>{probability:.1%}</td></tr>'
         for label, probability in reading.probabilities.items()
