@@ -56,26 +56,26 @@ def scans_in(folder: Path, root: Path | None = None) -> Iterator[File | Skipped]
         which only the files that are missing are named.
     """
     within = (root or folder).resolve()
-    for found in walk(folder):
-        if isinstance(found, Skipped):
-            yield found
+    for path in walk(folder):
+        if isinstance(path, Skipped):
+            yield path
             continue
-        name = str(found)
-        if not found.resolve().is_relative_to(within):
+        name = str(path)
+        if path.is_symlink() and not path.resolve().is_relative_to(within):
             yield Skipped(name, "it is a link out of the folder")
-        elif not found.is_file():
+        elif not path.is_file():
             # A pipe would be waited for without end.
             yield Skipped(name, "it is no file")
-        elif found.name.upper() == "DICOMDIR":
-            yield from (entry for entry in _listed(found) if isinstance(entry, Skipped))
+        elif path.name.upper() == "DICOMDIR":
+            yield from (entry for entry in _listed(path) if isinstance(entry, Skipped))
         else:
-            file = File(name, found)
+            file = File(name, path)
             try:
                 head = file.read(sniff.HEAD)
             except UnreadableScan as error:
                 yield Skipped(name, str(error))
                 continue
-            if sniff.may_be_scan(head, found.name):
+            if sniff.may_be_scan(head, path.name):
                 yield file
             else:
                 yield Skipped(name, "it is no scan by its name or its content")

@@ -103,7 +103,9 @@ def load(item: Item) -> Scan | Series:
     if len(item.files) > 1:
         return _of_pair(item)
     data = item.files[0].read()
-    if item.is_series and sniff.is_dicom(data):
+    if sniff.is_dicom(data):
+        if not item.is_series:
+            return read_scan(data, item.name)
         from brat.io.dicom_series import series_of_frames
 
         return series_of_frames(item.name, data)

@@ -255,6 +255,12 @@ def test_volumes_of_other_programs_are_refused_with_what_to_do(name):
         load(item)
 
 
+def test_a_preamble_that_looks_like_another_format_is_not_believed():
+    data = b"\x5c\x01\0\0" + slice_of(0, PixelData=bytes(2 * 80 * 70))[4:]
+    with pytest.raises(UnreadableScan, match="all over"):
+        load(group_into_series([File("a.dcm", data)])[0])
+
+
 def test_other_archives_are_named():
     for data, what in ((b"7z\xbc\xaf'\x1c", "7z"), (b"Rar!\x1a\7", "RAR"), (bytes(257) + b"ustar", "TAR")):
         (item,) = group_into_series([File("a", packed(data))])
