@@ -12,8 +12,6 @@ from brat.io.archives import is_hidden
 from brat.io.files import File
 from brat.io.scan import UnreadableScan
 
-_SYSTEM = ("Thumbs.db", "desktop.ini")
-
 
 class Skipped(NamedTuple):
     """A file or folder that is not read.
@@ -45,15 +43,15 @@ def files_at(path: str) -> Iterator[File | Skipped]:
 
 
 def scans_in(folder: Path, root: Path | None = None) -> Iterator[File | Skipped]:
-    """The scans below a folder, by their names or their contents, in order of their paths.
+    """The scans below a folder, known by their names or their contents, in order of their paths.
 
     Args:
-        folder: which `walk` goes through.
-        root: links may lead to files below it, and nowhere else; the folder itself by default.
+        folder: it is searched with `walk`.
+        root: a link to a file is followed only where it leads below this folder; `folder` by default.
 
     Yields:
-        Files, named by their paths; and what is skipped, but for what systems hide and for a DICOMDIR, of
-        which only the files that are missing are named.
+        Each scan, named by its path, and each file that is skipped. Of a DICOMDIR, the files that it lists
+        and that are missing.
     """
     within = (root or folder).resolve()
     for path in walk(folder):
@@ -82,9 +80,10 @@ def scans_in(folder: Path, root: Path | None = None) -> Iterator[File | Skipped]
 
 
 def walk(folder: Path) -> Iterator[Path | Skipped]:
-    """All below a folder that is no folder itself, in order of the paths.
+    """All files below a folder, and pipes and the like, in order of their paths.
 
-    What systems hide is passed over. Links to folders are not followed: they may lead in a circle.
+    Hidden files are passed over, with those that macOS and Windows make for themselves. Links to folders are
+    not followed: they may lead in a circle. These, and folders that cannot be opened, come as `Skipped`.
     """
     try:
         with os.scandir(folder) as entries:
@@ -94,7 +93,7 @@ def walk(folder: Path) -> Iterator[Path | Skipped]:
         return
     for entry in listed:
         path = folder / entry.name
-        if is_hidden(entry.name) or entry.name in _SYSTEM:
+        if is_hidden(entry.name):
             continue
         if entry.is_dir(follow_symlinks=False):
             yield from walk(path)
