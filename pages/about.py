@@ -1,34 +1,38 @@
 """About: how to read a reading, and what not to read into it."""
 
-import json
+from collections.abc import Mapping
 
 import streamlit as st
 
 from brat.environment import WEIGHTS
-from brat.figures.charts import percent
 from brat.io.samples import load_samples
+from brat.model.calibration import DEFAULT_LEVEL
+from brat.wording import percent
 from pages.parts.configuration import identified
+from pages.parts.navigation import require_entry
+from pages.parts.weights_files import load, missing
 from pages.words import about as words
 
-# The first visitor of a fresh server who comes by this page's own address gets here past app.py.
-if "entered" not in st.session_state:
-    st.switch_page("app.py")
 
-metrics = json.loads((WEIGHTS / "metrics.json").read_text())
-
-
-def estimate(entry: dict) -> str:
+def estimate(entry: Mapping[str, float]) -> str:
+    """A measure and its interval, in per cent."""
     return words.estimate(*(percent(entry[key]) for key in ("value", "low", "high")))
 
 
-right = estimate(metrics["protocols"]["four_classes"]["metrics"]["accuracy"])
-covered = ""
-if "calibration" in metrics:
-    covered = words.covered(estimate(metrics["calibration"]["sets"]["0.95"]["coverage"]))
+require_entry()
 
-st.title(words.TITLE, anchor=False)
+metrics = load(WEIGHTS, "metrics.json") or {}
+right = covered = ""
+if metrics:
+    right = words.right(estimate(metrics["protocols"]["four_classes"]["metrics"]["accuracy"]))
+if "calibration" in metrics:
+    covered = words.covered(estimate(metrics["calibration"]["sets"][str(DEFAULT_LEVEL)]["coverage"]))
+
+st.title("How to read a reading", anchor=False)
 st.warning(words.WARNING)
 text = st.container(width=820)
+for sentence in missing(WEIGHTS):
+    text.info(sentence)
 text.markdown(
     words.BODY.format(right=right, covered=covered, identified=words.IDENTIFIED if identified() else "")
 )

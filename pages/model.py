@@ -1,107 +1,117 @@
 """Model: how good it is, on what, and what it is for. The order of the page, and what it says in short."""
 
-import json
-from pathlib import Path
+from collections.abc import Mapping
+from typing import Any
 
 import streamlit as st
 
 from brat.environment import WEIGHTS
+from brat.model.calibration import DEFAULT_LEVEL
 from pages.parts import protocols, trust
+from pages.parts.navigation import require_entry
+from pages.parts.weights_files import load, missing
 from pages.words import model as words
 
-
-@st.cache_data
-def load(path: Path, modified: float):
-    return json.loads(path.read_text())
-
-
-def loaded(name: str):
-    return load(WEIGHTS / name, (WEIGHTS / name).stat().st_mtime)
+FILES = {
+    "metrics.json": "every figure of this page",
+    "out_of_fold.csv": "every held-out reading",
+}
+"""What can be downloaded."""
 
 
-def in_short(metrics: dict) -> None:
-    """A sentence a section, with the way to it."""
-    made = metrics["protocols"]
-    said = [
-        (words.CONFUSIONS, "confusions", protocols.worst_confusion(made["four_classes"])),
-        (words.SOURCES, "sources", protocols.uneven_sources(made["four_classes"]["by_site"])),
+def in_short(metrics: Mapping[str, Any]) -> None:
+    """A sentence for each section, with the way to it."""
+    measured = metrics["protocols"]
+    four_classes = measured["four_classes"]
+    lines = [
+        ("Confusions", "confusions", protocols.worst_confusion(four_classes)),
+        ("Sources", "sources", protocols.uneven_sources(four_classes["by_site"])),
     ]
-    if found := metrics.get("calibration"):
-        middle = found["sets"]["0.95"]
-        values = (found["after"]["ece"], middle["coverage"], middle["share/1"])
-        says = words.calibration(*(entry["value"] for entry in values))
-        said.append((words.PROBABILITIES, "calibration", says))
-    if found := metrics.get("gate"):
-        images, refused = trust.gate_totals(found)
-        says = words.gate(refused / images, images, found["refused"]["value"])
-        said.append((words.GATE, "gate", says))
-    if found := made.get("localisation"):
-        says = words.maps(found["metrics"]["pointing"]["value"], found["metrics"]["chance"]["value"])
-        said.append((words.MAPS, "maps", says))
-    if found := metrics.get("robustness"):
-        said.append((words.CHANGED_SCANS, "robustness", trust.worst_change(found)))
-    if (found := metrics.get("audit")) and (leak := trust.leaks(found)):
-        said.append((words.DATA, "audit", leak))
-    st.markdown("\n".join(f"- [{title}](#{anchor}): {says}" for title, anchor, says in said))
+    if calibration := metrics.get("calibration"):
+        sets = calibration["sets"][str(DEFAULT_LEVEL)]
+        values = (calibration["after"]["ece"], sets["coverage"], sets["share/1"])
+        lines.append(
+            ("Probabilities", "calibration", words.calibration(*(entry["value"] for entry in values)))
+        )
+    if check := metrics.get("out_of_distribution"):
+        images, refused = trust.refused_totals(check)
+        sentence = words.out_of_distribution(refused / images, images, check["refused"]["value"])
+        lines.append(("Unknown pictures", "unknown", sentence))
+    if localisation := measured.get("localisation"):
+        pointing, chance = (localisation["metrics"][name]["value"] for name in ("pointing", "chance"))
+        lines.append(("Maps", "maps", words.maps(pointing, chance)))
+    if robustness := metrics.get("robustness"):
+        lines.append(("Changed scans", "robustness", trust.worst_change(robustness)))
+    if (audit := metrics.get("audit")) and (leak := trust.leaks(audit)):
+        lines.append(("Data", "audit", leak))
+    st.markdown("\n".join(f"- [{title}](#{anchor}): {sentence}" for title, anchor, sentence in lines))
 
 
-# The first visitor of a fresh server who comes by this page's own address gets here past app.py.
-if "entered" not in st.session_state:
-    st.switch_page("app.py")
+def show_measured(metrics: Mapping[str, Any], card: Mapping[str, Any] | None) -> None:
+    """All that `metrics.json` holds; a section that was not measured is left out."""
+    measured = metrics["protocols"]
+    protocols.headline(metrics, card)
 
-metrics = loaded("metrics.json")
-card = loaded("model_card.json")
-made = metrics["protocols"]
+    st.header("Protocols side by side", anchor=False)
+    protocols.side_by_side(measured)
+    if "random_split" in measured:
+        protocols.why_random_is_higher(measured)
+
+    st.header("In short", anchor=False)
+    in_short(metrics)
+
+    st.header("What it confuses", anchor="confusions")
+    protocols.by_protocol(metrics)
+
+    st.header("Source by source", anchor="sources")
+    protocols.by_source(measured["four_classes"])
+
+    if "calibration" in metrics:
+        st.header(words.DOES_80_MEAN_80, anchor="calibration")
+        trust.calibration(metrics["calibration"])
+
+    if "out_of_distribution" in metrics:
+        st.header(words.DOES_IT_KNOW, anchor="unknown")
+        trust.out_of_distribution(metrics["out_of_distribution"])
+
+    if "localisation" in measured:
+        st.header(words.DOES_THE_MAP_POINT, anchor="maps")
+        trust.map_quality(measured["localisation"], metrics.get("maps"))
+        trust.examples(WEIGHTS)
+
+    if "robustness" in metrics:
+        st.header(words.DOES_A_CHANGE_CHANGE, anchor="robustness")
+        trust.robustness(metrics["robustness"])
+
+    if "audit" in metrics:
+        st.header(words.HOW_MUCH_IS_DOUBLE, anchor="audit")
+        trust.audit(metrics["audit"])
+
+    if "history" in metrics:
+        st.header("Training", anchor=False)
+        trust.training(metrics["history"])
+
+
+require_entry()
+
+metrics, card = (load(WEIGHTS, name) for name in ("metrics.json", "model_card.json"))
 
 st.title(words.TITLE, anchor=False)
-protocols.headline(metrics, card)
-
-st.header(words.SIDE_BY_SIDE, anchor=False)
-protocols.side_by_side(made)
-if "random_split" in made:
-    protocols.why_random_is_higher(made)
-
-st.header(words.IN_SHORT, anchor=False)
-in_short(metrics)
-
-st.header(words.WHAT_IT_CONFUSES, anchor="confusions")
-protocols.by_protocol(metrics)
-
-st.header(words.SOURCE_BY_SOURCE, anchor="sources")
-protocols.by_source(made["four_classes"])
-
-if "calibration" in metrics:
-    st.header(words.DOES_80_MEAN_80, anchor="calibration")
-    trust.calibration(metrics["calibration"])
-
-if "gate" in metrics:
-    st.header(words.DOES_IT_KNOW, anchor="gate")
-    trust.gate(metrics["gate"])
-
-if "localisation" in made:
-    st.header(words.DOES_THE_MAP_POINT, anchor="maps")
-    trust.map_quality(made["localisation"], metrics.get("maps"))
+for sentence in missing(WEIGHTS):
+    st.info(sentence)
+if metrics:
+    show_measured(metrics, card)
+else:
     trust.examples(WEIGHTS)
-
-if "robustness" in metrics:
-    st.header(words.DOES_A_CHANGE_CHANGE, anchor="robustness")
-    trust.robustness(metrics["robustness"])
-
-if "audit" in metrics:
-    st.header(words.HOW_MUCH_IS_DOUBLE, anchor="audit")
-    trust.audit(metrics["audit"])
-
-st.header(words.TRAINING, anchor=False)
-trust.training(metrics["history"])
-
-st.header(words.MODEL_CARD, anchor=False)
-trust.model_card(card)
+if card:
+    st.header("Model card", anchor=False)
+    trust.model_card(card)
 
 with st.container(horizontal=True):
-    for name, what in words.FILES.items():
+    for name, content in FILES.items():
         if (WEIGHTS / name).exists():
             st.download_button(
-                f"{name}: {what}",
+                f"{name}: {content}",
                 (WEIGHTS / name).read_bytes(),
                 name,
                 icon=":material/download:",

@@ -1,10 +1,12 @@
-"""What a collection repeats: exact and near-duplicates inside it, across its splits, and between collections.
+"""Find exact duplicates and near-duplicates in a collection, across its splits, and between collections.
 
-An audit works on *names*, because one image may have several and each may be labelled anew. A name belongs
-to a collection (an index's `source`; in a folder the first sub-folder, or the folder itself where that is a
-split or a class) and to a split (its innermost folder called train, test, validation or the like). Two
-names are *exact* twins where their files decode to the same pixels, and *near* twins where
-`brat.data.near_duplicates` says so; every exact twin is also a near one.
+An audit works on *names*, because one image may have several names, each with a label of its own. A name
+belongs to a collection: an index's `source`; in a folder the first sub-folder, or the folder itself where
+that is a split or a class. It may belong to a split: its innermost folder called train, test, validation or
+the like.
+
+Two names are *exact* duplicates where their files decode to the same pixels, and *near*-duplicates where
+their images are close enough by `brat.data.near_duplicates`. Every exact duplicate is also a near-duplicate.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ _SPLIT_FOLDERS = {
 }
 
 _LADDER = (0.0, 0.001, 0.002, 0.003, 0.01, 0.02, 0.03, 0.04)
-"""How far above, and below, the threshold the example pairs are sought."""
+"""Distances from the threshold, on either side, at which example pairs are chosen."""
 
 _EXAMPLES = 8
 
@@ -53,7 +55,7 @@ class Name:
         path: where the image lies.
         collection: see the module.
         split: one of `SPLITS`, or empty.
-        label: one of `CLASSES`, empty for a tumour of unknown class, None where nothing is said.
+        label: one of `CLASSES`, empty for a tumour of unknown class, None where it is not labelled.
         fold, near: as in `brat.data.index.IndexedSlice`; None and empty in a folder.
     """
 
@@ -73,17 +75,18 @@ class Name:
 
 @dataclass(frozen=True)
 class Audit:
-    """What was found.
+    """The findings of an audit.
 
     Attributes:
-        report: plain data, as written to JSON. Shares are of names, 0 to 1. Its matrices hold `of` (the
-            sets of names), `names` (how many each has), and `exact` and `near`, where [i][j] is the share
-            of set i with a twin in set j; a name is never its own twin. `folds` has [i] instead: the share
-            of fold i with a twin in what `brat.data.index.split` trains on when i is the test fold.
-        paths: of every name that the report's examples give.
+        findings: plain data, as written to JSON. Shares are of names, 0 to 1. Its matrices hold `of` (the
+            sets of names), `names` (how many each has), and `exact` and `near`, where [i][j] is the share of
+            set i with a duplicate in set j; a name is never its own duplicate. `folds` has [i] instead: the
+            share of fold i with a duplicate among the slices that `brat.data.index.split` trains on when i is
+            the test fold.
+        paths: of every name among the examples.
     """
 
-    report: dict
+    findings: dict
     paths: dict[str, Path]
 
 
@@ -103,17 +106,17 @@ def audit(source: str | Path) -> Audit:
     if not names:
         raise ValueError(f"{source} has no image that can be read.")
     images = np.array([image_of[name.path] for name in names])
-    twins = _Twins(images, *similar_pairs(thumbs))
+    duplicates = _Duplicates(images, *similar_pairs(thumbs))
     neighbour, similarity = nearest(thumbs) if len(thumbs) > 1 else (np.empty(0, int), np.empty(0))
-    conflicts = _label_conflicts(names, twins)
+    conflicts = _label_conflicts(names, duplicates)
     examples = {
         "threshold": _threshold_examples(names, images, neighbour, similarity),
-        "across_splits": _split_examples(names, twins),
+        "across_splits": _split_examples(names, duplicates),
         "labels": [example for conflict in conflicts for example in conflict["examples"]],
     }
     edges = np.round(np.linspace(0, 1, 101), 2)
     counts, _ = np.histogram(np.clip(similarity, 0, 1), edges)
-    report = {
+    findings = {
         "source": str(source),
         "names": len(names),
         "files": len({name.path for name in names}),
@@ -122,9 +125,9 @@ def audit(source: str | Path) -> Audit:
             {"name": name.name, "why": unreadable[name.path]} for name in listed if name.path in unreadable
         ],
         "threshold": NEAR_DUPLICATE,
-        "collections": twins.matrix(_sets([name.collection for name in names])),
-        "splits": _split_matrices(names, twins),
-        "folds": _fold_matrix(names, twins),
+        "collections": duplicates.matrix(_sets([name.collection for name in names])),
+        "splits": _split_matrices(names, duplicates),
+        "folds": _fold_matrix(names, duplicates),
         "label_conflicts": conflicts,
         "nearest": {
             "edges": edges.tolist(),
@@ -134,22 +137,22 @@ def audit(source: str | Path) -> Audit:
         "examples": examples,
     }
     shown = {pair[side] for pairs in examples.values() for pair in pairs for side in ("left", "right")}
-    return Audit(report, {name.name: name.path for name in names if name.name in shown})
+    return Audit(findings, {name.name: name.path for name in names if name.name in shown})
 
 
 def write_audit(
     source: str | Path, json_file: str | Path | None = None, picture_file: str | Path | None = None
 ) -> str:
-    """Audit, write what is asked for, and return the report for the terminal; raises as `audit`.
+    """Audit, write the files that are asked for, and return the findings as text; raises as `audit`.
 
     The picture shows images of the collections and is bound by their licences.
     """
-    found = audit(source)
+    audited = audit(source)
     if json_file:
-        Path(json_file).write_text(json.dumps(found.report, indent=2) + "\n", encoding="utf-8")
+        Path(json_file).write_text(json.dumps(audited.findings, indent=2) + "\n", encoding="utf-8")
     if picture_file:
-        draw_audit(found.report, found.paths).save(picture_file)
-    return describe(found.report)
+        draw_audit(audited.findings, audited.paths).save(picture_file)
+    return describe(audited.findings)
 
 
 def _names_in_index(path: Path) -> list[Name]:
@@ -191,7 +194,7 @@ def _split_of(parts: Sequence[str]) -> str:
 
 
 def _read(paths: set[Path]) -> tuple[dict[Path, int], np.ndarray, dict[Path, str]]:
-    """Number files by what they decode to.
+    """Number files by the pixels that they decode to.
 
     Returns:
         The image number of each file, a thumbnail for each image, and why the other files cannot be read.
@@ -214,34 +217,36 @@ def _read(paths: set[Path]) -> tuple[dict[Path, int], np.ndarray, dict[Path, str
     return image_of, np.array(thumbs), unreadable
 
 
-class _Twins:
-    """Who is whose twin: image numbers of the names, and the pairs of images that are near-duplicates."""
+class _Duplicates:
+    """The image numbers of the names, and the pairs of images that are duplicates, exact or near."""
 
     def __init__(self, images: np.ndarray, left: np.ndarray, right: np.ndarray, similarity: np.ndarray):
         itself = np.arange(images.max() + 1)
         self.images = images
-        # Every image is its own twin: that is how two names of one image meet.
+        # Every image makes a pair with itself: that is how two names of one image meet.
         self.left = np.concatenate([itself, left])
         self.right = np.concatenate([itself, right])
         self.similarity = np.concatenate([np.ones(len(itself)), similarity])
 
-    def with_twin(self, of: np.ndarray, within: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Which of some names have an exact twin, and which a near one, other than themselves, among others.
+    def has_duplicate(self, of: np.ndarray, within: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Which names of one set have an exact duplicate, and which a near-duplicate, in another set.
+
+        A name is not its own duplicate.
 
         Args:
             of, within: bool (n,), the two sets of names.
 
         Returns:
-            Two bool arrays, a value for each True of `of`.
+            Two bool arrays, exact and near, with a value for each True of `of`.
         """
         exact = np.bincount(self.images[within], minlength=self.images.max() + 1)
         near = np.bincount(self.left, exact[self.right]) + np.bincount(self.right, exact[self.left])
-        near -= exact  # which the pair of an image with itself brought in from either side
+        near -= exact  # The pair of an image with itself counted it from both sides.
         asked, itself = self.images[of], within[of]
         return exact[asked] > itself, near[asked] > itself
 
     def matrix(self, sets: dict[Hashable, np.ndarray]) -> dict:
-        """Shares of every set with twins in every set, see `Audit`."""
+        """Share of every set that has a duplicate in every set, see `Audit`."""
         shares = [[self.shares(of, within) for within in sets.values()] for of in sets.values()]
         return {
             "of": list(sets),
@@ -251,7 +256,7 @@ class _Twins:
         }
 
     def shares(self, of: np.ndarray, within: np.ndarray) -> tuple[float, float]:
-        exact, near = self.with_twin(of, within)
+        exact, near = self.has_duplicate(of, within)
         return round(float(exact.mean()), 4), round(float(near.mean()), 4)
 
 
@@ -260,22 +265,22 @@ def _sets(keys: Sequence[Hashable], order: Sequence[Hashable] | None = None) -> 
     return {key: of == key for key in (order or sorted(set(keys))) if key in keys}
 
 
-def _split_matrices(names: Sequence[Name], twins: _Twins) -> dict[str, dict]:
+def _split_matrices(names: Sequence[Name], duplicates: _Duplicates) -> dict[str, dict]:
     matrices = {}
     for collection, inside in _sets([name.collection for name in names]).items():
         sets = _sets([name.split for name in names], order=SPLITS)
         sets = {split: members & inside for split, members in sets.items() if (members & inside).any()}
         if sets:
-            matrices[collection] = twins.matrix(sets)
+            matrices[collection] = duplicates.matrix(sets)
     return matrices
 
 
-def _fold_matrix(names: Sequence[Name], twins: _Twins) -> dict | None:
+def _fold_matrix(names: Sequence[Name], duplicates: _Duplicates) -> dict | None:
     if names[0].fold is None:
         return None
     tested = _sets([name.fold for name in names])
     trained = {fold: ~of & np.array([fold not in name.near for name in names]) for fold, of in tested.items()}
-    shares = [twins.shares(tested[fold], trained[fold]) for fold in tested]
+    shares = [duplicates.shares(tested[fold], trained[fold]) for fold in tested]
     return {
         "of": list(tested),
         "names": [int(of.sum()) for of in tested.values()],
@@ -284,27 +289,29 @@ def _fold_matrix(names: Sequence[Name], twins: _Twins) -> dict | None:
     }
 
 
-def _label_conflicts(names: Sequence[Name], twins: _Twins) -> list[dict]:
-    """Twins that no one label fits, gathered by where they lie and what they are called."""
+def _label_conflicts(names: Sequence[Name], duplicates: _Duplicates) -> list[dict]:
+    """Duplicates that no single label fits, grouped by their places and labels."""
     fits = {label: {label} for label in CLASSES} | {"": set(CLASSES) - {"no_tumor"}}
     labels = list(fits)
-    clash = np.array([[one.isdisjoint(other) for other in fits.values()] for one in fits.values()])
-    given = np.zeros((twins.images.max() + 1, len(labels)), bool)
+    clash = np.array([[row.isdisjoint(column) for column in fits.values()] for row in fits.values()])
+    given = np.zeros((duplicates.images.max() + 1, len(labels)), bool)
     names_of = defaultdict(list)
-    for name, image in zip(names, twins.images, strict=True):
+    for name, image in zip(names, duplicates.images, strict=True):
         if name.label is not None:
             given[image, labels.index(name.label)] = True
             names_of[image].append(name)
-    pairs = np.flatnonzero(((given[twins.left] @ clash) & given[twins.right]).any(axis=1))
-    found = defaultdict(dict)
-    for pair in pairs[np.argsort(-twins.similarity[pairs], kind="stable")]:
-        left, right = twins.left[pair], twins.right[pair]
-        for one in names_of[left]:
-            for other in names_of[right]:
-                if clash[labels.index(one.label), labels.index(other.label)]:
-                    a, b = sorted((one, other), key=lambda name: (name.place, name.label, name.name))
+    pairs = np.flatnonzero(((given[duplicates.left] @ clash) & given[duplicates.right]).any(axis=1))
+    conflicting: dict[tuple, dict[tuple[str, str], float]] = defaultdict(dict)
+    for pair in pairs[np.argsort(-duplicates.similarity[pairs], kind="stable")]:
+        left, right = duplicates.left[pair], duplicates.right[pair]
+        for left_name in names_of[left]:
+            for right_name in names_of[right]:
+                if clash[labels.index(left_name.label), labels.index(right_name.label)]:
+                    a, b = sorted(
+                        (left_name, right_name), key=lambda name: (name.place, name.label, name.name)
+                    )
                     key = ("exact" if left == right else "near", a.place, a.label, b.place, b.label)
-                    found[key][a.name, b.name] = float(twins.similarity[pair])
+                    conflicting[key][a.name, b.name] = float(duplicates.similarity[pair])
     conflicts = [
         {
             "kind": kind,
@@ -312,7 +319,7 @@ def _label_conflicts(names: Sequence[Name], twins: _Twins) -> list[dict]:
             "right": {"place": other_place, "label": other_label, "names": len({b for _, b in pairs})},
             "examples": [_example(a, b, similarity) for (a, b), similarity in list(pairs.items())[:2]],
         }
-        for (kind, place, label, other_place, other_label), pairs in found.items()
+        for (kind, place, label, other_place, other_label), pairs in conflicting.items()
     ]
     return sorted(conflicts, key=lambda c: (c["kind"], -c["left"]["names"] - c["right"]["names"]))
 
@@ -322,7 +329,7 @@ def _example(left: str, right: str, similarity: float) -> dict:
         "left": left,
         "right": right,
         "similarity": round(min(similarity, 1.0), 4),
-        "twins": similarity > NEAR_DUPLICATE,
+        "near_duplicates": similarity > NEAR_DUPLICATE,
     }
 
 
@@ -343,49 +350,55 @@ def _threshold_examples(
     return sorted(examples, key=lambda example: (-example["similarity"], example["left"]))
 
 
-def _split_examples(names: Sequence[Name], twins: _Twins) -> list[dict]:
-    """Twins in two splits of one collection, from the most similar to the least."""
+def _split_examples(names: Sequence[Name], duplicates: _Duplicates) -> list[dict]:
+    """Duplicates in two splits of one collection, from the most similar to the least."""
     names_of = defaultdict(list)
-    for name, image in zip(names, twins.images, strict=True):
+    for name, image in zip(names, duplicates.images, strict=True):
         if name.split:
             names_of[image].append(name)
-    found = []
-    for left, right, similarity in zip(twins.left, twins.right, twins.similarity, strict=True):
-        for one in names_of.get(left, ()):
-            for other in names_of.get(right, ()):
-                if one.collection == other.collection and one.split < other.split:
-                    found.append(_example(one.name, other.name, float(similarity)))
-    found.sort(key=lambda example: (-example["similarity"], example["left"]))
-    shown = min(_EXAMPLES, len(found))
-    return [found[len(found) * k // shown] for k in range(shown)]
+    examples = []
+    for left, right, similarity in zip(duplicates.left, duplicates.right, duplicates.similarity, strict=True):
+        for left_name in names_of.get(left, ()):
+            for right_name in names_of.get(right, ()):
+                if left_name.collection == right_name.collection and left_name.split < right_name.split:
+                    examples.append(_example(left_name.name, right_name.name, float(similarity)))
+    examples.sort(key=lambda example: (-example["similarity"], example["left"]))
+    shown = min(_EXAMPLES, len(examples))
+    return [examples[len(examples) * k // shown] for k in range(shown)]
 
 
-def describe(report: dict) -> str:
-    """The report of an audit, for the terminal."""
+def describe(findings: dict) -> str:
+    """The findings of an audit as text for the terminal."""
     lines = [
-        f"{report['source']}: {report['names']:,} names, {report['files']:,} files, "
-        f"{report['images']:,} different images",
+        f"{findings['source']}: {findings['names']:,} names, {findings['files']:,} files, "
+        f"{findings['images']:,} different images",
         f"exact: decodes to the same pixels.  near: the framed heads, at 32 x 32, correlate above "
-        f"{report['threshold']} (exact ones included).",
+        f"{findings['threshold']} (exact ones included).",
     ]
-    if unreadable := report["unreadable"]:
+    if unreadable := findings["unreadable"]:
         lines += ["", f"{len(unreadable):,} names cannot be read and are left out:"]
         lines += [f"  {file['name']}: {file['why']}" for file in unreadable[:5]]
-    collections = report["collections"]
+    collections = findings["collections"]
     inside = [np.diagonal(collections[kind]) for kind in ("exact", "near")]
-    lines += ["", "Share of names with a twin in the same collection"]
+    lines += ["", "Share of names with a duplicate in the same collection"]
     lines += _table(collections, ("exact", "near"), _percent(*inside))
-    for collection, matrix in report["splits"].items():
-        lines += ["", f"{collection}: share of names with a twin in the split above the column, near (exact)"]
+    for collection, matrix in findings["splits"].items():
+        lines += [
+            "",
+            f"{collection}: share of names with a duplicate in the split above the column, near (exact)",
+        ]
         lines += _matrix_table(matrix)
     if len(collections["of"]) > 1:
-        lines += ["", "Share of names with a twin in the collection above the column, near (exact)"]
+        lines += ["", "Share of names with a duplicate in the collection above, near (exact)"]
         lines += _matrix_table(collections)
-    if folds := report["folds"]:
-        lines += ["", "Share of a fold's names with a twin in what is trained on when that fold is tested"]
+    if folds := findings["folds"]:
+        lines += ["", "Share of a fold's names with a duplicate in the training set when that fold is tested"]
         lines += _table(folds, ("exact", "near"), _percent(folds["exact"], folds["near"]))
-    lines += ["", "Labels that disagree between twins" + ("" if report["label_conflicts"] else ": none")]
-    for conflict in report["label_conflicts"]:
+    lines += [
+        "",
+        "Labels that disagree for duplicates" + ("" if findings["label_conflicts"] else ": none"),
+    ]
+    for conflict in findings["label_conflicts"]:
         sides = [
             f"{conflict[side]['names']:,} in {conflict[side]['place']} "
             f"labelled {conflict[side]['label'] or 'only as a tumour'}"

@@ -9,19 +9,20 @@ import numpy as np
 from tqdm import tqdm
 
 from brat.data.index import IndexedSlice, deal_folds, read_index, write_index
+from brat.data.sources import FIGSHARE
 from brat.io.read import read_scan
 
 _FIGSHARE_LABELS = {1: "meningioma", 2: "glioma", 3: "pituitary"}
 
 
 def index_folder(folder: str | Path, out: str | Path) -> list[IndexedSlice]:
-    """Write an index of a folder with one sub-folder a class, near-duplicates grouped and dealt to folds.
+    """Write an index of a folder with one sub-folder for each class, with near-duplicates grouped.
 
     Returns:
         The slices, as `brat.data.index.read_index` reads them from `out`.
 
     Raises:
-        ValueError: it is no folder, holds no class, or an image cannot be read.
+        ValueError: it is not a folder, has no class folder, or an image cannot be read.
     """
     folder, out = Path(folder), Path(out)
     if not folder.is_dir():
@@ -42,32 +43,34 @@ def index_figshare(folder: str | Path, out: str | Path) -> list[IndexedSlice]:
         The slices, as `brat.data.index.read_index` reads them from `out`.
 
     Raises:
-        ValueError: there are no such files, two have the same number, or one is not as it should be.
+        ValueError: there are no such files, two have the same number, or a file is not such a slice.
     """
     folder, out = Path(folder), Path(out)
     # The archive also holds cvind.mat, the authors' folds.
-    found = [path for path in folder.rglob("*.mat") if path.stem.isdecimal()]
-    files = {int(path.stem): path for path in found}
+    slice_files = [path for path in folder.rglob("*.mat") if path.stem.isdecimal()]
+    files = {int(path.stem): path for path in slice_files}
     if not files:
         raise ValueError(
             f"{folder} has no slices of the figshare collection (1.mat, 2.mat, ...). "
             "Unpack the archives of doi 10.6084/m9.figshare.1512427 in it first."
         )
-    if len(found) > len(files):
-        raise ValueError(f"{folder} has {len(found)} slices under {len(files)} numbers. Unpack it only once.")
-    read = []
+    if len(slice_files) > len(files):
+        raise ValueError(
+            f"{folder} has {len(slice_files)} slices under {len(files)} numbers. Unpack it only once."
+        )
+    converted = []
     for number in tqdm(sorted(files), desc="reading slices", unit="slice", disable=None):
         gray, mask, label, patient = _read_mat(files[number])
-        path = out.parent / "figshare" / label / f"{number:04d}.png"
+        path = out.parent / FIGSHARE.name / label / f"{number:04d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(_png(gray))
-        read.append((path, label, f"figshare-patient-{patient}", _boxes(mask)))
-    folds = deal_folds([group for _, _, group, _ in read], [label for _, label, _, _ in read])
+        converted.append((path, label, f"{FIGSHARE.name}-patient-{patient}", _boxes(mask)))
+    folds = deal_folds([group for _, _, group, _ in converted], [label for _, label, _, _ in converted])
     slices = [
         IndexedSlice(
             path=path,
             file=path.relative_to(out.parent).as_posix(),
-            source="figshare",
+            source=FIGSHARE.name,
             label=label,
             tumor=True,
             group=group,
@@ -75,7 +78,7 @@ def index_figshare(folder: str | Path, out: str | Path) -> list[IndexedSlice]:
             fold=fold,
             boxes=boxes,
         )
-        for (path, label, group, boxes), fold in zip(read, folds, strict=True)
+        for (path, label, group, boxes), fold in zip(converted, folds, strict=True)
     ]
     write_index(slices, out)
     return read_index(out)

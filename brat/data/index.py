@@ -1,8 +1,8 @@
-"""Indexes of slices and the splits that may be made of them.
+"""Indexes of slices, and their splits.
 
-An index is a CSV file with the columns `COLUMNS`, or a folder with one sub-folder a class, for which
-groups of near-duplicates and folds are made here. A split never lets a group, or a fold that lies too
-near, stand on both sides.
+An index is a CSV file with the columns `COLUMNS`, or a folder with one sub-folder for each class. For a
+folder, groups of near-duplicates and folds are computed here. A split never has a group, or a fold that is
+too near, on both sides.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ import numpy as np
 
 from brat.classes import CLASSES
 from brat.data.near_duplicates import has_near_duplicate, near_duplicate_groups, thumbnails
+from brat.data.sources import site_of
 from brat.io.folders import walk
 from brat.io.sniff import SUFFIXES
 
 FOLDS = 5
 
 COLUMNS = ("name", "file", "source", "label", "tumor", "group", "cluster", "fold", "near_fold", "boxes")
-"""Of an index file: one row for each name that an image has, `file` relative to the index."""
+"""The columns of an index file. It has one row for each name of an image; `file` is relative to the index."""
 
 _CLASS_FOLDERS = {
     "glioma": "glioma",
@@ -49,13 +50,13 @@ class IndexedSlice:
     """One stored image.
 
     Attributes:
-        path: where it lies.
-        file: its path relative to the index, the key by which results are kept.
-        source: the collection that owns it.
+        path: where the image lies.
+        file: its path relative to the index, the key by which results are stored.
+        source: the collection that it belongs to, see `brat.data.sources`.
         label: one of `CLASSES`, or empty where only `tumor` is known.
         tumor: whether a tumour is in it.
-        group: what must stay on one side of a split.
-        cluster: what intervals are resampled over.
+        group: slices that share one must stay on one side of a split.
+        cluster: slices that share one are resampled together for intervals.
         fold: 0 to 4.
         near: other folds that may hold the same patient.
         boxes: tumour boxes, (x_center, y_center, width, height) in fractions of the image.
@@ -74,14 +75,8 @@ class IndexedSlice:
 
     @property
     def site(self) -> str:
-        """Where a slice was made, as far as is known: its source and, in figshare, the hospital.
-
-        figshare's files numbered 1841 and up come from its second hospital, all of them gliomas.
-        """
-        stem = Path(self.file).stem
-        if self.source == "figshare" and stem.isdigit():
-            return "figshare, second hospital" if int(stem) >= 1841 else "figshare, first hospital"
-        return self.source
+        """Where the slice was made, as far as is known, see `brat.data.sources.site_of`."""
+        return site_of(self.source, self.file)
 
     @property
     def allowed(self) -> np.ndarray:
@@ -101,15 +96,14 @@ class Split:
 
 
 def read_index(path: str | Path) -> list[IndexedSlice]:
-    """Read an index file, or make one of a folder with one sub-folder a class.
+    """Read an index file, or index a folder with one sub-folder for each class.
 
-    An image that several names share is returned once: with the label of the collection that owns it
-    (the row whose `name` is its `file`), because the copies were relabelled by others, and with the
-    boxes of whichever row has them.
+    An image with several names is returned once. It gets the label of the collection that owns it (the row
+    whose `name` is its `file`), because others relabelled the copies, and the boxes of any row that has them.
 
     Raises:
         FileNotFoundError: there is nothing at `path`.
-        ValueError: columns are missing, a row does not hold what it should, or there is nothing to read.
+        ValueError: columns are missing, a row is not valid, or there is nothing to read.
     """
     path = Path(path)
     return _read_folder(path) if path.is_dir() else _read_csv(path)
@@ -117,7 +111,7 @@ def read_index(path: str | Path) -> list[IndexedSlice]:
 
 def read_rows(path: Path) -> list[dict[str, str]]:
     """Read and check the rows of an index file as they stand, one for each name; raises as `read_index`."""
-    # Spreadsheets begin the files they save with a byte order mark.
+    # Spreadsheet programs start the files that they save with a byte order mark.
     with path.open(newline="", encoding="utf-8-sig") as handle:
         rows = list(csv.DictReader(handle))
     if not rows:
@@ -181,8 +175,8 @@ def slice_of(row: Mapping[str, str], folder: Path) -> IndexedSlice:
 def write_index(slices: Sequence[IndexedSlice], path: str | Path) -> None:
     """Write slices as an index file that `read_index` reads back.
 
-    Each file is written relative to the index, so the two may be moved together; where that makes
-    another `file` of it than it had, results kept under the old one, and `fingerprint`, no longer match.
+    Each file is written relative to the index, so that both may be moved together. Where this changes the
+    `file` of a slice, results stored under the old one, and the `fingerprint`, no longer match.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -208,13 +202,13 @@ def write_index(slices: Sequence[IndexedSlice], path: str | Path) -> None:
 
 
 def image_files(folder: Path) -> list[Path]:
-    """All files under a folder whose suffix says that they may be read as scans, in order."""
+    """All files under a folder with the suffix of a scan, in order."""
     paths = (path for path in walk(folder) if isinstance(path, Path))
     return [path for path in paths if path.suffix.lower() in SUFFIXES and path.is_file()]
 
 
 def folder_label(parts: Sequence[str]) -> str | None:
-    """The class that the innermost telling folder names ("" for any tumour); None where none tells."""
+    """The class that the innermost class folder names, "" for any tumour; None without a class folder."""
     for part in reversed(parts):
         key = "".join(c for c in part.lower() if c.isalpha())
         if key in _CLASS_FOLDERS:
@@ -223,17 +217,17 @@ def folder_label(parts: Sequence[str]) -> str | None:
 
 
 def _read_folder(folder: Path) -> list[IndexedSlice]:
-    found = []
+    labelled = []
     for path in image_files(folder):
         label = folder_label(path.relative_to(folder).parts[:-1])
         if label is not None:
-            found.append((path, label))
-    if not found:
+            labelled.append((path, label))
+    if not labelled:
         raise ValueError(
             f"{folder} has no images in sub-folders named after the classes ({', '.join(CLASSES)})."
         )
-    groups = near_duplicate_groups([path for path, _ in found])
-    folds = deal_folds(groups, [label for _, label in found])
+    groups = near_duplicate_groups([path for path, _ in labelled])
+    folds = deal_folds(groups, [label for _, label in labelled])
     return [
         IndexedSlice(
             path=path,
@@ -245,7 +239,7 @@ def _read_folder(folder: Path) -> list[IndexedSlice]:
             cluster=f"group-{group:04d}",
             fold=fold,
         )
-        for (path, label), group, fold in zip(found, groups, folds, strict=True)
+        for (path, label), group, fold in zip(labelled, groups, folds, strict=True)
     ]
 
 
@@ -294,30 +288,30 @@ def split(slices: Sequence[IndexedSlice], test_fold: int | None, validation_fold
 
 
 def without_near_duplicates(parts: Split) -> Split:
-    """Take from training what looks like a slice of another side, and from validation what does of the test.
+    """Remove near-duplicates of other sides from training, and of the test side from validation.
 
-    An index's groups may have been made with another measure than `brat.data.near_duplicates`, and then
-    twins are left between its folds. The test side stays whole, so that results remain comparable.
+    The groups of an index may come from another measure than `brat.data.near_duplicates`. Then
+    near-duplicates remain between its folds. The test side stays whole, so that results remain comparable.
     """
     train, validation, test = (
         thumbnails([s.path for s in side]) for side in (parts.train, parts.validation, parts.test)
     )
-    seen = has_near_duplicate(train, np.concatenate([validation, test]))
-    looked_at = has_near_duplicate(validation, test)
+    train_has_one = has_near_duplicate(train, np.concatenate([validation, test]))
+    validation_has_one = has_near_duplicate(validation, test)
     return Split(
-        [s for s, twin in zip(parts.train, seen, strict=True) if not twin],
-        [s for s, twin in zip(parts.validation, looked_at, strict=True) if not twin],
+        [s for s, has_one in zip(parts.train, train_has_one, strict=True) if not has_one],
+        [s for s, has_one in zip(parts.validation, validation_has_one, strict=True) if not has_one],
         parts.test,
     )
 
 
 def refuse_leaks(seen: Sequence[IndexedSlice], unseen: Sequence[IndexedSlice]) -> None:
     """Raise `LeakError` where a file, a group or a near fold stands on both sides."""
-    for what, of in (("file", lambda s: s.file), ("group", lambda s: s.group)):
-        if both := {of(s) for s in seen} & {of(s) for s in unseen}:
+    for attribute in ("file", "group"):
+        if both := {getattr(s, attribute) for s in seen} & {getattr(s, attribute) for s in unseen}:
             raise LeakError(
-                f"{len(both)} {what}(s) stand on both sides of the split, {min(both)!r} among them. "
-                f"Give each {what} one fold in the index."
+                f"{len(both)} {attribute}(s) stand on both sides of the split, {min(both)!r} among them. "
+                f"Give each {attribute} one fold in the index."
             )
     folds = {s.fold for s in unseen}
     if near := [s for s in seen if s.near & folds]:
@@ -328,7 +322,7 @@ def refuse_leaks(seen: Sequence[IndexedSlice], unseen: Sequence[IndexedSlice]) -
 
 
 def fingerprint(slices: Sequence[IndexedSlice]) -> str:
-    """SHA-256 over every slice's file name, content, label, group and fold: what a model was trained on."""
+    """SHA-256 over every slice's file name, content, label, group and fold: it identifies training data."""
     total = hashlib.sha256()
     for s in sorted(slices, key=lambda s: s.file):
         content = hashlib.sha256(s.path.read_bytes()).hexdigest()
@@ -337,6 +331,6 @@ def fingerprint(slices: Sequence[IndexedSlice]) -> str:
 
 
 def count_classes(slices: Sequence[IndexedSlice]) -> dict[str, int]:
-    """Slices a class; `tumor_of_unknown_class` counts those that only say that there is a tumour."""
+    """Number of slices of each class; `tumor_of_unknown_class` counts tumours without a known class."""
     counts = Counter(s.label or "tumor_of_unknown_class" for s in slices)
     return {name: counts[name] for name in (*CLASSES, "tumor_of_unknown_class")}

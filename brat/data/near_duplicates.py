@@ -1,10 +1,11 @@
-"""Which images show the same picture: the one measure of near-duplicates for grouping, splits and audits.
+"""Near-duplicates: the one measure for grouping, splits and audits of whether images show the same picture.
 
 Two images are near-duplicates where their heads, framed as the model sees them and shrunk to 32 x 32,
-correlate above `NEAR_DUPLICATE`. Framing makes the measure blind to borders, size, gain and
-recompression; neighbouring slices of one patient count too, as they should: they leak as well. A share
-of twins is a floor: between 0.90 and 0.95 copies with another window or crop mix with slices of other
-patients, and turned, mirrored or inverted copies are not found.
+correlate above `NEAR_DUPLICATE`. Framing makes the measure blind to borders, size, gain and recompression.
+Neighbouring slices of one patient count as near-duplicates too, as they should: they leak as well.
+
+A share of near-duplicates is a lower bound. Between correlations of 0.90 and 0.95, copies with another window
+or crop mix with slices of other patients. Turned, mirrored and inverted copies are not detected.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ from brat.io.scan import UnreadableScan
 from brat.model.preprocess import frame
 
 NEAR_DUPLICATE = 0.95
-"""Correlation above which two thumbnails count as one picture; `brat audit --picture` shows what it parts."""
+"""Correlation above which two thumbnails count as one picture; `brat audit --picture` draws pairs near it."""
 
 _SIDE = 32
 _BLOCK_VALUES = 2**23
-"""Products held at once: 32 MB, however many images there are."""
+"""Correlations held in memory at once: 32 MB, however many images there are."""
 
 
 def thumbnail(gray: np.ndarray) -> np.ndarray:
@@ -42,13 +43,13 @@ def thumbnails(paths: Sequence[Path]) -> np.ndarray:
     Raises:
         ValueError: a file cannot be read; the message names it.
     """
-    made = np.empty((len(paths), _SIDE * _SIDE), np.float32)
+    result = np.empty((len(paths), _SIDE * _SIDE), np.float32)
     for row, path in enumerate(tqdm(paths, desc="comparing slices", unit="slice", disable=None)):
         try:
-            made[row] = thumbnail(read_scan(path).gray)
+            result[row] = thumbnail(read_scan(path).gray)
         except UnreadableScan as error:
             raise ValueError(f"{path}: {error}") from error
-    return made
+    return result
 
 
 def similar_pairs(thumbs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,1 +1,1 @@
-"""What a model is measured by: metrics, protocols, cross-validation, and what is reported."""
+"""Measuring a model: metrics, protocols, cross-validation, and the results that ship with the weights."""

@@ -1,7 +1,7 @@
-"""Cross-validation: every slice is read by a model that has not seen its patient, its twin or its neighbour.
+"""Cross-validation: a model reads only slices whose patients, near-duplicates and neighbours it has not seen.
 
-The runs' raw answers are kept beside their models, so that everything reported is computed again without
-training. For comparison the protocol of the original work is repeated too: a random split, which leaks.
+The raw readings of each run are kept beside its model, so that all results can be computed again without
+training. The random split of the original work, which leaks, is repeated for comparison.
 """
 
 from __future__ import annotations
@@ -25,13 +25,11 @@ from brat.data.index import (
     split,
     without_near_duplicates,
 )
-from brat.evaluation.metrics import softmax
+from brat.data.sources import source_for
 from brat.evaluation.readings import Readings, read_slices
+from brat.model.calibration import softmax
 from brat.model.classifier import Classifier
 from brat.training.fit import Recipe, fit, train
-
-RANDOM_COLLECTION = "sartaj"
-"""The collection on which the original work made its random split."""
 
 
 def crossval(
@@ -41,17 +39,16 @@ def crossval(
     folds: Sequence[int] = range(FOLDS),
     recipe: Recipe | None = None,
 ) -> None:
-    """Train and ask one model a fold; what is already done is not done again.
+    """Train one model for each fold and read the fold with it; finished work is not repeated.
 
     Args:
         data: an index file or a folder, see `brat.data.index.read_index`.
         backbone: "imagenet" or a weights file.
-        out: a folder; `fold-K/` gets what `brat.training.fit.train` writes, and `readings.npz`: the test
-            fold's,
-            and `train_readings.npz`, the pooled features of what the model learned from. `out_of_fold.csv`
-            is written once every fold is done.
-        folds: which to do now.
-        recipe: of every fold.
+        out: a folder. `fold-K/` gets the files of `brat.training.fit.train`, the readings of the test fold
+            (`readings.npz`) and those of the training slices (`train_readings.npz`). `out_of_fold.csv` is
+            written once every fold is done.
+        folds: the folds to do now.
+        recipe: the recipe for every fold.
     """
     out = Path(out)
     slices = read_index(data)
@@ -59,9 +56,9 @@ def crossval(
         run = out / f"fold-{fold}"
         if not (run / "model.tflite").exists():
             train(data, backbone, run, fold, None, recipe, resume=True)
-        _ask(run, [s for s in slices if s.fold == fold], "readings.npz")
+        _read(run, [s for s in slices if s.fold == fold], "readings.npz")
         if not (run / "train_readings.npz").exists():
-            _ask(run, without_near_duplicates(split(slices, fold, None)).train, "train_readings.npz")
+            _read(run, without_near_duplicates(split(slices, fold, None)).train, "train_readings.npz")
     if all((out / f"fold-{fold}" / "readings.npz").exists() for fold in range(FOLDS)):
         write_out_of_fold(pooled(out, slices), out / "out_of_fold.csv")
 
@@ -71,8 +68,8 @@ def random_split(
 ) -> Split:
     """Repeat the original work's protocol into `out/random`: the leak is left in, to be measured.
 
-    The names of `RANDOM_COLLECTION`, with the labels that they have there, are dealt at random: 70 % to train
-    on, 20 % to choose the epoch by, 10 % to test on.
+    The names of one collection, with the labels that they have there, are dealt at random: 70 % to train on,
+    20 % to choose the epoch by, 10 % to test on.
 
     Args:
         data: an index file that names the collection's slices.
@@ -84,16 +81,17 @@ def random_split(
         everything = [*parts.train, *parts.validation, *parts.test]
         about = {"data_fingerprint": fingerprint(everything), "split": "random 70/20/10, leaks"}
         fit(parts, about, backbone, run, recipe, resume=True)
-    _ask(run, parts.test, "readings.npz")
+    _read(run, parts.test, "readings.npz")
     return parts
 
 
 def deal_at_random(index: Path, seed: int) -> Split:
-    """The names of `RANDOM_COLLECTION` as slices of their own, dealt 70 : 20 : 10."""
+    """The names of the random split's collection as slices of their own, dealt 70 : 20 : 10."""
+    collection = source_for("random_split")
     named = [
         replace(slice_of(row, index.parent), file=row["name"])
         for row in read_rows(index)
-        if row["name"].startswith(f"{RANDOM_COLLECTION}/")
+        if row["name"].startswith(f"{collection}/")
     ]
     order = np.random.default_rng(seed).permutation(len(named))
     train, validation, test = np.split(order, [round(0.7 * len(named)), round(0.9 * len(named))])
@@ -112,7 +110,7 @@ def pooled(out: str | Path, slices: Sequence[IndexedSlice], folds: Sequence[int]
 
 
 def write_out_of_fold(readings: Readings, path: Path) -> None:
-    """Keep what was read of each slice, before calibration, as a CSV file for people."""
+    """Write the uncalibrated probabilities of each slice as a CSV file for people."""
     with path.open("w", newline="", encoding="utf-8") as handle:
         writer = csv.writer(handle)
         writer.writerow(["path", "fold", "label", "tumor", *CLASSES])
@@ -120,6 +118,6 @@ def write_out_of_fold(readings: Readings, path: Path) -> None:
             writer.writerow([s.file, s.fold, s.label, int(s.tumor), *(f"{p:.6f}" for p in row)])
 
 
-def _ask(run: Path, slices: Sequence[IndexedSlice], name: str) -> None:
+def _read(run: Path, slices: Sequence[IndexedSlice], name: str) -> None:
     if not (run / name).exists():
         read_slices(Classifier(run), slices).save(run / name)

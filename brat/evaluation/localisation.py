@@ -34,7 +34,7 @@ def localisation(readings: Readings) -> dict[str, np.ndarray]:
         `pointing`, bool (n,), and `energy`, float (n,), see `point`; `chance`, float (n,): the boxes' share
         of the head, which a map of noise would score.
     """
-    found = [
+    judged = [
         point(maps[..., mapped_class(s, maps)], boxes)
         for s, maps, boxes in zip(readings.slices, readings.maps, readings.boxes, strict=True)
     ]
@@ -43,8 +43,8 @@ def localisation(readings: Readings) -> dict[str, np.ndarray]:
         for head, boxes in zip(readings.heads, readings.boxes, strict=True)
     ]
     return {
-        "pointing": np.array([hit for hit, _ in found], bool),
-        "energy": np.array([energy for _, energy in found]),
+        "pointing": np.array([hit for hit, _ in judged], bool),
+        "energy": np.array([energy for _, energy in judged]),
         "chance": np.array(chance),
     }
 
@@ -59,21 +59,21 @@ def compare_methods(models: Sequence[tuple[Path, Readings]]) -> dict[str, dict[s
     Returns:
         For each way `pointing`, bool (n,), and `energy`, float (n,).
     """
-    found: dict[str, list[tuple[bool, float]]] = {}
+    judged: dict[str, list[tuple[bool, float]]] = {}
     with tqdm(total=sum(len(r.slices) for _, r in models), desc="mapping", unit="slice", disable=None) as bar:
         for folder, readings in models:
             ways = _ways(folder)
             for s, maps, boxes in zip(readings.slices, readings.maps, readings.boxes, strict=True):
-                gray, kind = read_scan(s.path).gray, mapped_class(s, maps)
+                gray, label = read_scan(s.path).gray, mapped_class(s, maps)
                 for name, way in ways.items():
-                    found.setdefault(name, []).append(point(way(gray, kind), boxes))
+                    judged.setdefault(name, []).append(point(way(gray, label), boxes))
                 bar.update()
     return {
         name: {
             "pointing": np.array([hit for hit, _ in pairs], bool),
             "energy": np.array([energy for _, energy in pairs]),
         }
-        for name, pairs in found.items()
+        for name, pairs in judged.items()
     }
 
 
@@ -81,11 +81,11 @@ def _ways(folder: Path) -> dict[str, Callable[[np.ndarray, int], np.ndarray]]:
     """Ways to make a map of one model: scan, uint8 (height, width), and class -> float32 (n, n)."""
     classifier = Classifier(folder)
 
-    def free(gray: np.ndarray, kind: int) -> np.ndarray:
-        return classifier.predict(prepare(gray)[0]).maps[..., kind]
+    def free(gray: np.ndarray, label: int) -> np.ndarray:
+        return classifier.predict(prepare(gray)[0]).maps[..., label]
 
     def by_library(method: str) -> Callable[[np.ndarray, int], np.ndarray]:
-        return lambda gray, kind: reference_cam(method, prepare(gray)[0], CLASSES[kind], folder)
+        return lambda gray, label: reference_cam(method, prepare(gray)[0], CLASSES[label], folder)
 
     return {
         METHODS[0]: free,
@@ -105,11 +105,11 @@ def _at_layer(folder: Path, layer: str) -> Callable[[np.ndarray, int], np.ndarra
     probe = keras.Model(base.input, [base.get_layer(layer).output, base.output])
     (head,) = serving.get_layer("maps").get_weights()
 
-    def cam(gray: np.ndarray, kind: int) -> np.ndarray:
+    def cam(gray: np.ndarray, label: int) -> np.ndarray:
         model_input = prepare(gray)[0]
         with tf.GradientTape() as tape:
             early, final = probe(np.repeat(model_input[np.newaxis], 3, axis=-1))
-            logit = tf.reduce_mean(final @ head[0, 0, :, kind, np.newaxis])
+            logit = tf.reduce_mean(final @ head[0, 0, :, label, np.newaxis])
         weights = tf.reduce_mean(tape.gradient(logit, early), axis=(1, 2), keepdims=True)
         return tf.reduce_sum(weights * early, axis=-1).numpy()[0]
 
@@ -125,9 +125,9 @@ def _at_larger_input(folder: Path) -> Callable[[np.ndarray, int], np.ndarray]:
     _, serving = build(None, LARGER)
     serving.set_weights(keras.models.load_model(folder / "model.keras").get_weights())
 
-    def cam(gray: np.ndarray, kind: int) -> np.ndarray:
+    def cam(gray: np.ndarray, label: int) -> np.ndarray:
         framed, _ = frame(gray, LARGER)
-        return np.asarray(serving(to_input(framed)[np.newaxis])["maps"])[0, ..., kind]
+        return np.asarray(serving(to_input(framed)[np.newaxis])["maps"])[0, ..., label]
 
     return cam
 

@@ -1,4 +1,4 @@
-"""How good a set of readings is, with 95 % intervals.
+"""Metrics of a set of readings, with 95 % intervals.
 
 scikit-learn computes every metric of the classes. Intervals come from resampling the index's clusters
 with replacement (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13), because
@@ -18,20 +18,13 @@ RESAMPLES = 1000
 NO_TUMOR = CLASSES.index("no_tumor")
 
 
-def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
-    """float (..., 4) logits -> probabilities; a temperature above 1 makes them less sure."""
-    scaled = logits / temperature
-    scaled = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
-    return scaled / scaled.sum(axis=-1, keepdims=True)
-
-
 def classification(
     labels: np.ndarray,
     probabilities: np.ndarray,
     weights: np.ndarray,
     classes: Sequence[str] = CLASSES,
 ) -> dict[str, float]:
-    """Every number that is reported of the reading of the classes.
+    """All metrics of the reading of the classes.
 
     Args:
         labels: int (n,), positions in `classes`.
@@ -85,16 +78,16 @@ def detection(tumor: np.ndarray, probabilities: np.ndarray, weights: np.ndarray)
     from sklearn import metrics
 
     both = weights[tumor].sum() > 0, weights[~tumor].sum() > 0
-    found = probabilities.argmax(axis=1) != NO_TUMOR
+    read_as_tumor = probabilities.argmax(axis=1) != NO_TUMOR
     score = 1 - probabilities[:, NO_TUMOR]
     return {
-        "sensitivity": mean(found[tumor], weights[tumor]),
-        "specificity": mean(~found[~tumor], weights[~tumor]),
+        "sensitivity": mean(read_as_tumor[tumor], weights[tumor]),
+        "specificity": mean(~read_as_tumor[~tumor], weights[~tumor]),
         "auc": metrics.roc_auc_score(tumor, score, sample_weight=weights) if all(both) else float("nan"),
         **{
             f"confusion/{true}/{read}": weights[rows & as_read].sum()
             for true, rows in (("tumor", tumor), ("no_tumor", ~tumor))
-            for read, as_read in (("tumor", found), ("no_tumor", ~found))
+            for read, as_read in (("tumor", read_as_tumor), ("no_tumor", ~read_as_tumor))
         },
     }
 

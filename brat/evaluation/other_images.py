@@ -1,8 +1,9 @@
-"""Images that are no brain MRI slices, to measure the gate with: photographs, charts, CT, noise and more.
+"""Images that are no brain MRI slices, to measure the out-of-distribution check: photographs, CT, noise,
+text.
 
-They are drawn here, or come with scikit-image, scikit-learn and pydicom; nothing is downloaded, and every
-run yields the same. None has a part in fitting a gate, and only `CHOOSING_KINDS` had one in choosing how it
-works: the other kinds say how it does on what it was not made for.
+They are drawn here, or come with scikit-image, scikit-learn and pydicom. Nothing is downloaded, and every run
+yields the same images. No detector is fitted to them. `CHOOSING_KINDS` were used to choose its components and
+weights; the other kinds show how it does on images that nobody tuned it for.
 """
 
 from __future__ import annotations
@@ -216,23 +217,23 @@ def _charts(draw: np.random.Generator) -> Iterator[tuple[str, np.ndarray]]:
         paper, ink = (255, 0) if number % 2 else (15, 240)
         picture = Image.new("L", (560, 420), paper)
         pen = ImageDraw.Draw(picture)
-        what = ("bars", "curves", "points", "pie")[number // 2 % 4]
-        if what != "pie":
+        chart = ("bars", "curves", "points", "pie")[number // 2 % 4]
+        if chart != "pie":
             pen.line((60, 20, 60, 370, 540, 370), fill=ink, width=2)
             for tick in range(6):
                 pen.text((25, 362 - 65 * tick), str(tick * 20), fill=ink)
                 pen.text((70 + 90 * tick, 380), str(draw.choice(_WORDS)), fill=ink)
-        if what == "bars":
+        if chart == "bars":
             for bar in range(10):
                 height = int(draw.integers(20, 340))
                 left = 75 + 46 * bar
                 pen.rectangle((left, 370 - height, left + 30, 369), fill=int(draw.integers(60, 200)))
-        elif what == "curves":
+        elif chart == "curves":
             for _ in range(3):
                 heights = np.clip(200 + np.cumsum(draw.normal(0, 12, 120)), 25, 365)
                 points = [(60 + 4 * step, float(height)) for step, height in enumerate(heights)]
                 pen.line(points, fill=int(draw.integers(60, 200)), width=3)
-        elif what == "points":
+        elif chart == "points":
             for x, y in draw.normal((300, 190), (90, 60), (200, 2)):
                 pen.ellipse((x - 4, y - 4, x + 4, y + 4), fill=int(draw.integers(60, 200)))
         else:
@@ -240,7 +241,7 @@ def _charts(draw: np.random.Generator) -> Iterator[tuple[str, np.ndarray]]:
             for begin, end in zip(edges, np.roll(edges, -1), strict=True):
                 end = end + 360 if end < begin else end
                 pen.pieslice((120, 50, 440, 370), begin, end, fill=int(draw.integers(60, 230)), outline=ink)
-        yield f"{what} {number}", np.array(picture)
+        yield f"{chart} {number}", np.array(picture)
 
 
 def _screenshots(draw: np.random.Generator) -> Iterator[tuple[str, np.ndarray]]:

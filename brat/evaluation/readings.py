@@ -1,4 +1,4 @@
-"""What a model says of slices it has not seen; every reported number is computed from this."""
+"""A model's readings of many slices; all results are computed from them."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from brat.model.preprocess import frame, to_input
 
 @dataclass(frozen=True, eq=False)
 class Readings:
-    """A model's raw answers for a list of slices; everything reported is computed from them.
+    """A model's raw outputs for a list of slices.
 
     Attributes:
-        slices: what was read, n of them.
+        slices: the n slices.
         maps: float32 (n, 14, 14, 4), the class maps, unclipped.
         features: float32 (n, 1280), the pooled features.
         heads: float32 (n,), the head's share of the model's input, 0 to 1.
@@ -62,7 +62,7 @@ class Readings:
         )
 
     def save(self, path: Path) -> None:
-        """Write everything but the slices themselves, which stay known by their `file`."""
+        """Write everything but the slices themselves; their `file` names identify them."""
         counts = [len(boxes) for boxes in self.boxes]
         np.savez_compressed(
             path,
@@ -84,12 +84,12 @@ class Readings:
         by_file = {s.file: s for s in slices}
         with np.load(path) as stored:
             boxes = np.split(stored["boxes"], np.cumsum(stored["box_counts"])[:-1])
-            found = [by_file[file] for file in stored["files"]]
-            return cls(found, stored["maps"], stored["features"], stored["heads"], boxes)
+            slices_read = [by_file[file] for file in stored["files"]]
+            return cls(slices_read, stored["maps"], stored["features"], stored["heads"], boxes)
 
 
 def read_slices(classifier: Classifier, slices: Sequence[IndexedSlice]) -> Readings:
-    """Ask a model about every slice, with a progress bar."""
+    """Read every slice with a model, with a progress bar."""
     maps, features, heads, boxes = [], [], [], []
     for s in tqdm(slices, desc="reading", unit="slice"):
         framed, geometry = frame(read_scan(s.path).gray)

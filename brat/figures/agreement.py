@@ -16,27 +16,27 @@ def over_time(months: Mapping[str, Agreement]) -> go.Figure:
     Args:
         months: "2026-11" -> the agreement of that month, in order.
     """
-    shown = {month: found for month, found in months.items() if found.kappa is not None}
+    kappas = {month: group.kappa for month, group in months.items() if group.kappa}
     figure = go.Figure(
         go.Scatter(
-            x=list(shown),
-            y=[found.kappa for found in shown.values()],
+            x=list(kappas),
+            y=[kappa.value for kappa in kappas.values()],
             error_y={
                 "type": "data",
                 "symmetric": False,
-                "array": [found.high - found.kappa for found in shown.values()],
-                "arrayminus": [found.kappa - found.low for found in shown.values()],
+                "array": [kappa.high - kappa.value for kappa in kappas.values()],
+                "arrayminus": [kappa.value - kappa.low for kappa in kappas.values()],
                 "thickness": 1.5,
                 "width": 6,
             },
-            text=[f"{found.agreed} of {found.cases}" for found in shown.values()],
+            text=[f"{months[month].agreed} of {months[month].cases}" for month in kappas],
             mode="lines+markers",
             line={"dash": "dot", "color": OTHER_COLOURS[0]},
             marker={"size": 9},
             hovertemplate="%{x}: kappa %{y:.2f}, %{text} agree<extra></extra>",
         )
     )
-    lowest = min((found.low for found in shown.values()), default=0)
+    lowest = min((kappa.low for kappa in kappas.values()), default=0)
     figure.update_xaxes(type="category", fixedrange=True)
     figure.update_yaxes(title_text="kappa", range=[min(lowest, 0) - 0.05, 1.05], fixedrange=True)
     figure.update_layout(margin={"l": 0, "r": 0, "t": 8, "b": 0}, height=260)

@@ -16,27 +16,30 @@ _COLUMNS = 4
 _INK, _PAPER, _QUIET, _MARK = "#1a1a1a", "#ffffff", "#767676", OTHER_COLOURS[1]
 
 
-def draw_audit(report: dict, paths: dict[str, Path]) -> Image.Image:
-    """Draw the threshold, twins across splits, and twins whose labels disagree.
+def draw_audit(findings: dict, paths: dict[str, Path]) -> Image.Image:
+    """Draw the threshold, near-duplicates across splits, and near-duplicates whose labels disagree.
 
     A histogram of every image's similarity to its nearest neighbour, then pairs of framed heads with
     their correlation. It shows images of the collections, whose licences go with the picture.
 
     Args:
-        report, paths: of a `brat.data.audit.Audit`.
+        findings, paths: of a `brat.data.audit.Audit`.
 
     Returns:
         RGB, 1240 pixels wide.
     """
-    threshold, examples = report["threshold"], report["examples"]
+    threshold, examples = findings["threshold"], findings["examples"]
     sections = [
-        (f"Near-duplicates: above {threshold}", [e for e in examples["threshold"] if e["twins"]]),
-        (f"Not near-duplicates: {threshold} and below", [e for e in examples["threshold"] if not e["twins"]]),
-        ("Twins in two splits of one collection", examples["across_splits"]),
-        ("Twins whose labels disagree", examples["labels"]),
+        (f"Near-duplicates: above {threshold}", [e for e in examples["threshold"] if e["near_duplicates"]]),
+        (
+            f"Not near-duplicates: {threshold} and below",
+            [e for e in examples["threshold"] if not e["near_duplicates"]],
+        ),
+        ("Near-duplicates in two splits of one collection", examples["across_splits"]),
+        ("Near-duplicates whose labels disagree", examples["labels"]),
     ]
     width = _COLUMNS * (_TILE[0] + 10)
-    parts = [_draw_histogram(report["nearest"], width)]
+    parts = [_draw_histogram(findings["nearest"], width)]
     parts += [_draw_pairs(title, pairs, paths, width) for title, pairs in sections if pairs]
     picture = Image.new("RGB", (width, sum(part.height for part in parts)), _PAPER)
     top = 0
@@ -75,8 +78,8 @@ def _draw_pairs(title: str, pairs: list[dict], paths: dict[str, Path], width: in
         x = 10 + number % _COLUMNS * (_TILE[0] + 10)
         y = 50 + number // _COLUMNS * _TILE[1]
         for column, side in enumerate(("left", "right")):
-            head, _ = frame(read_scan(paths[pair[side]]).gray)
-            head = Image.fromarray(head).resize((_HEAD, _HEAD), Image.Resampling.BOX)
+            framed, _ = frame(read_scan(paths[pair[side]]).gray)
+            head = Image.fromarray(framed).resize((_HEAD, _HEAD), Image.Resampling.BOX)
             picture.paste(head, (x + column * (_HEAD + 4), y))
         draw.text((x, y + _HEAD + 4), f"{pair['similarity']:.4f}", _INK, _font(16))
         for line, side in enumerate(("left", "right")):
@@ -88,5 +91,5 @@ def _shorten(name: str) -> str:
     return name if len(name) <= 48 else f"{name[:16]} ... {name[-27:]}"
 
 
-def _font(size: int) -> ImageFont.FreeTypeFont:
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)

@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from brat.classes import CLASS_COLOURS, CLASS_NAMES, CLASSES, QUIET_COLOUR
+from brat.figures.charts import DASHES, SYMBOLS
 from brat.perturb.stability import LEVELS, Stability
 
 _AS_IS = "as is"
@@ -19,12 +20,8 @@ _TITLES = {
 }
 _IN_PER_CENT = ("brightness", "crop")
 
-# As in the other figures, so that a class is told apart without its colour.
-_DASHES = ("solid", "dash", "dot", "dashdot")
-_SYMBOLS = ("circle", "square", "diamond", "cross")
 
-
-def stability(found: Stability) -> go.Figure:
+def stability(result: Stability) -> go.Figure:
     """One panel for each kind of change, the levels side by side, a line for each class.
 
     A ring marks each level at which another class than that of the scan as it is comes first.
@@ -39,9 +36,9 @@ def stability(found: Stability) -> go.Figure:
     )
     for panel, change in enumerate(LEVELS):
         cell = {"row": panel // 2 + 1, "col": panel % 2 + 1}
-        steps = [step for step in found.steps if step.change == change]
+        steps = [step for step in result.steps if step.change == change]
         rows = [(step.level, step.probabilities, step.label) for step in steps]
-        rows = sorted([(0, found.probabilities, found.label), *rows], key=lambda row: row[0])
+        rows = sorted([(0, result.probabilities, result.label), *rows], key=lambda row: row[0])
         levels = [_level(change, level) for level, _, _ in rows]
         for place, name in enumerate(CLASSES):
             figure.add_scatter(
@@ -51,13 +48,13 @@ def stability(found: Stability) -> go.Figure:
                 legendgroup=name,
                 showlegend=panel == 0,
                 mode="lines+markers",
-                line={"color": CLASS_COLOURS[name], "dash": _DASHES[place]},
-                marker={"symbol": _SYMBOLS[place], "size": 8},
+                line={"color": CLASS_COLOURS[name], "dash": DASHES[place]},
+                marker={"symbol": SYMBOLS[place], "size": 8},
                 hovertemplate=CLASS_NAMES[name] + ", %{x}: %{y:.1%}<extra></extra>",
                 **cell,
             )
         flipped = [
-            (x, float(row[1].max())) for x, row in zip(levels, rows, strict=True) if row[2] != found.label
+            (x, float(row[1].max())) for x, row in zip(levels, rows, strict=True) if row[2] != result.label
         ]
         figure.add_scatter(
             x=[x for x, _ in flipped],
@@ -65,7 +62,7 @@ def stability(found: Stability) -> go.Figure:
             name="other answer",
             legendgroup="flipped",
             # Named once, in the first panel that has one, drawn or not.
-            showlegend=panel == 0 and bool(found.flips),
+            showlegend=panel == 0 and bool(result.flips),
             mode="markers",
             marker={"symbol": "circle-open", "size": 18, "color": QUIET_COLOUR, "line": {"width": 2}},
             hoverinfo="skip",

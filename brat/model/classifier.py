@@ -11,7 +11,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 from brat.classes import CLASSES
-from brat.environment import CORES, WEIGHTS
+from brat.environment import CORES, WEIGHTS, model_file
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,12 +56,12 @@ class Classifier:
 
         Args:
             weights: the folder.
-            threads: of one prediction; as many as there are `CORES`, up to four, by default.
+            threads: number of threads for one prediction; by default `CORES`, four at most.
 
         Raises:
             FileNotFoundError: there is no model in the folder.
         """
-        content = (Path(weights) / "model.tflite").read_bytes()
+        content = model_file(weights, "model.tflite").read_bytes()
         self.digest = hashlib.sha256(content).hexdigest()
         self._interpreter = Interpreter(model_content=content, num_threads=threads or min(4, CORES))
         self._run = self._interpreter.get_signature_runner()
@@ -75,7 +75,7 @@ class Classifier:
         """
         with self._lock:
             outputs = self._run(image=model_input[np.newaxis])
-            # The runner hands out copies, so the next session's call cannot change this one's answer.
+            # The runner returns copies, so the next call cannot change this answer.
             return Prediction(
                 probabilities=outputs["probabilities"][0],
                 maps=outputs["maps"][0],

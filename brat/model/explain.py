@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from brat.classes import CLASSES
-from brat.environment import WEIGHTS
+from brat.environment import WEIGHTS, model_file
 from brat.model.classifier import Prediction
 from brat.model.preprocess import Geometry
 
@@ -29,7 +29,7 @@ COLOUR_MAPS = {
     "Cividis": cv2.COLORMAP_CIVIDIS,
     "Jet": cv2.COLORMAP_JET,
 }
-"""Perceptually uniform but for Jet, which many readers were trained on and which invents edges."""
+"""All but Jet are perceptually uniform. Jet shows edges that are not there; many people are used to it."""
 
 
 class MissingPackage(RuntimeError):
@@ -47,7 +47,7 @@ def grad_cam(prediction: Prediction, label: str) -> np.ndarray:
         label: one of `brat.CLASSES`.
 
     Returns:
-        float32 (14, 14) in [0, 1], its peak at 1; all 0 where nothing speaks for the class.
+        float32 (14, 14) in [0, 1] with its peak at 1; all 0 where the map is nowhere above zero.
     """
     return _to_unit(prediction.maps[..., CLASSES.index(label)])
 
@@ -65,11 +65,12 @@ def reference_cam(method: str, model_input: np.ndarray, label: str, weights: Pat
         weights: the folder of `model.keras`.
 
     Returns:
-        float32 (14, 14) in [0, 1]. Score-CAM asks the model once for each of its 1280 feature maps,
-        which takes 10 to 20 s on two cores.
+        float32 (14, 14) in [0, 1]. Score-CAM runs the model once for each of its 1280 feature maps, which
+        takes 10 to 20 s on two cores.
 
     Raises:
         MissingPackage: tensorflow or tf-keras-vis is not installed.
+        FileNotFoundError: there is no `model.keras` in the folder.
     """
     if not reference_available():
         raise MissingPackage(
@@ -81,9 +82,9 @@ def reference_cam(method: str, model_input: np.ndarray, label: str, weights: Pat
     from tf_keras_vis.scorecam import Scorecam
     from tf_keras_vis.utils.scores import CategoricalScore
 
-    model = _keras_logits(Path(weights), (Path(weights) / "model.keras").stat().st_mtime_ns)
-    kind = {"Grad-CAM": Gradcam, "Grad-CAM++": GradcamPlusPlus, "Score-CAM": Scorecam}[method]
-    made = kind(model, clone=False)(
+    model = _keras_logits(Path(weights), model_file(weights, "model.keras").stat().st_mtime_ns)
+    explainer = {"Grad-CAM": Gradcam, "Grad-CAM++": GradcamPlusPlus, "Score-CAM": Scorecam}[method]
+    cams = explainer(model, clone=False)(
         CategoricalScore(CLASSES.index(label)),
         model_input[np.newaxis],
         penultimate_layer=_FINAL_FEATURES,
@@ -91,7 +92,7 @@ def reference_cam(method: str, model_input: np.ndarray, label: str, weights: Pat
         expand_cam=False,
         normalize_cam=False,
     )
-    return _to_unit(np.asarray(made)[0])
+    return _to_unit(np.asarray(cams)[0])
 
 
 def reference_available() -> bool:
@@ -123,8 +124,8 @@ def onto_scan(cam: np.ndarray, geometry: Geometry) -> np.ndarray:
 def blend(gray: np.ndarray, cam: np.ndarray, opacity: float, colour_map: str = "Inferno") -> np.ndarray:
     """Lay a map over a scan.
 
-    A pixel's share of colour is `opacity` times the map's value there, so that where the map is silent
-    the scan stays as it was.
+    The weight of the colour at a pixel is `opacity` times the value of the map. Where the map is 0 the scan
+    stays as it was.
 
     Args:
         gray: uint8 (height, width).
@@ -135,11 +136,11 @@ def blend(gray: np.ndarray, cam: np.ndarray, opacity: float, colour_map: str = "
     Returns:
         uint8 (height, width, 3), RGB.
     """
-    # In whole numbers, each level's colour weighed once: four times as fast as in floats, within one shade.
+    # Integers, with each level's colour weighted once: four times as fast as floats, and within one shade.
     levels = np.linspace(0, 1, 256)[:, np.newaxis, np.newaxis]
-    weighed = np.round(_colours(colour_map) * (opacity * levels)).astype(np.uint8)
+    weighted = np.round(_colours(colour_map) * (opacity * levels)).astype(np.uint8)
     level = cv2.convertScaleAbs(cam, alpha=255)
-    mixed = cv2.applyColorMap(level, weighed)
+    mixed = cv2.applyColorMap(level, weighted)
     hidden = cv2.multiply(gray, level, scale=opacity / 255)
     return cv2.add(mixed, cv2.cvtColor(cv2.subtract(gray, hidden), cv2.COLOR_GRAY2RGB), dst=mixed)
 
@@ -151,16 +152,16 @@ def colourise(values: np.ndarray, colour_map: str = "Inferno") -> np.ndarray:
 
 
 def as_png(gray: np.ndarray, longest: int | None = None) -> bytes:
-    """uint8 (height, width) -> a PNG file, made smaller where a side is to be no longer than `longest`."""
+    """uint8 (height, width) -> a PNG file, shrunk so that no side is longer than `longest` pixels."""
     if longest and longest < max(gray.shape):
         height, width = (round(side * longest / max(gray.shape)) for side in gray.shape)
         gray = cv2.resize(gray, (width, height), interpolation=cv2.INTER_AREA)
-    # The script runs at every click, and OpenCV writes one four times as fast as Pillow.
+    # A page draws it at every click, and OpenCV is four times as fast as Pillow.
     return cv2.imencode(".png", gray)[1].tobytes()
 
 
 @lru_cache
 def _colours(colour_map: str) -> np.ndarray:
-    """The colours of the 256 levels, uint8 (256, 1, 3), RGB. OpenCV would work them out at each use."""
+    """The colours of the 256 levels, uint8 (256, 1, 3), RGB; OpenCV computes them anew at each use."""
     bgr = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, np.newaxis], COLOUR_MAPS[colour_map])
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)

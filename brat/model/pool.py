@@ -1,11 +1,15 @@
-"""Many scans read at once, each on one core: on two cores a prediction takes over half as long as on one."""
+"""Read many scans in parallel, each on one core.
+
+Two predictions side by side, on a core each, are faster than two in turn on both cores: a prediction on two
+cores takes more than half as long as on one.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,7 +21,7 @@ R = TypeVar("R")
 
 
 class Readers:
-    """A reader for each thread that asks, each on one core.
+    """One reader for each thread that calls; each works on one core.
 
     Example:
         >>> readers = Readers()
@@ -41,17 +45,17 @@ class Readers:
 
 
 def in_order(work: Callable[[T], R], items: Iterable[T], workers: int = CORES) -> Iterator[R]:
-    """What `work` makes of each item, in their order, several at once.
+    """Apply `work` to several items at once and yield the results in the order of the items.
 
-    Only a few are begun ahead of the one that is waited for, so that what waits does not grow with the number
-    of items; when the iterator is closed, what was begun is finished and the rest is left.
+    Only a few items are started ahead of the one that is due, so memory does not grow with their number. When
+    the iterator is closed, started items are finished and the rest is left.
 
     Args:
-        work: called on threads of a pool; what it raises is raised where its result was due.
-        workers: threads.
+        work: called on threads of a pool; its exceptions are raised where its result is due.
+        workers: number of threads.
     """
     with ThreadPoolExecutor(workers) as pool:
-        ahead = deque()
+        ahead: deque[Future[R]] = deque()
         for item in items:
             ahead.append(pool.submit(work, item))
             if len(ahead) > 4 * workers:

@@ -1,8 +1,8 @@
-"""Scan -> model input: the one way that training, evaluation, the command line and the app all go.
+"""Scan -> model input, in the same way for training, evaluation, the command line and the app.
 
-The head is found and cropped, squared with black, resized to 224 x 224 and scaled from the scan's dark level
-to the head's own 99.5th percentile. The geometry is kept, so that a map made on the input can be drawn back
-onto the scan.
+The head is located and cropped, padded to a square with black, resized to 224 x 224 and scaled: from the
+scan's dark level to the head's 99.5th percentile. The geometry is kept to draw maps of the input back onto
+the scan.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ SIZE = 224
 """Pixels a side of the model's input."""
 
 BRIGHT_PERCENTILE = 99.5
-"""Of the head's pixels; it becomes the input's full scale, so that a scan's own gain does not matter."""
+"""Of the head's pixels; it becomes the input's full scale, so that the gain of a scan does not matter."""
 
 DARK_PERCENTILE = 1
-"""Of the scan's pixels; it becomes the input's black, so that a raised background does not matter either."""
+"""Of the scan's pixels; it becomes the input's black, so that a raised background does not matter."""
 
 _MARGIN = 0.02
 _HEAD = 0.12
@@ -54,10 +54,10 @@ class Geometry:
         return square
 
     def to_scan(self, values: np.ndarray) -> np.ndarray:
-        """Draw a square array made on the input, of any resolution, back onto the scan.
+        """Draw a square array that covers the model input back onto the scan.
 
         Args:
-            values: float32 (n, n), covering the input edge to edge.
+            values: float32 (n, n), of any resolution, covering the input edge to edge.
 
         Returns:
             float32 (height, width); 0 where the input did not reach.
@@ -86,8 +86,9 @@ class Geometry:
 def find_head(gray: np.ndarray) -> tuple[int, int, int, int]:
     """Bounding box (left, top, right, bottom; right and bottom exclusive) of the head in scan pixels.
 
-    The largest bright piece, after thin lines, up to 3 pixels in 512 (frames, rulers, letters), are
-    opened away. The whole scan where nothing of at least a twentieth of it stands out.
+    It is the largest bright piece after a morphological opening, which removes lines up to 3 pixels in 512
+    thick (frames, rulers, letters). Where no bright piece covers a twentieth of the scan, the box is
+    the whole scan.
 
     Args:
         gray: uint8 (height, width).
@@ -98,7 +99,7 @@ def find_head(gray: np.ndarray) -> tuple[int, int, int, int]:
 def _locate(gray: np.ndarray) -> tuple[tuple[int, int, int, int], int]:
     """The head's box, see `find_head`, and the scan's dark level."""
     height, width = gray.shape
-    # The box needs no more than a few pixels' accuracy; at 160 pixels this is ten times as fast.
+    # The box must be right to a few pixels only; at 160 pixels this is ten times as fast.
     shrink = max(1.0, max(height, width) / 160)
     small = cv2.resize(
         gray, (max(1, round(width / shrink)), max(1, round(height / shrink))), interpolation=cv2.INTER_AREA
@@ -159,7 +160,7 @@ def _histogram(gray: np.ndarray) -> np.ndarray:
 
 
 def _percentiles(counts: np.ndarray, *percents: float) -> list[int]:
-    """The lowest values that so many per cent of the pixels do not exceed."""
+    """For each percentage the lowest value that it of the pixels does not exceed."""
     cumulated = np.cumsum(counts)
     return [int(np.searchsorted(cumulated, percent / 100 * cumulated[-1])) for percent in percents]
 

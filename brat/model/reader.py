@@ -1,4 +1,4 @@
-"""A scan's pixels -> `Reading`: the model's answer, how far it can be trusted, and where it comes from."""
+"""A scan's pixels -> `Reading`: the model's answer, how far to trust it, and where it comes from."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ REFER_FROM = 3
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """What is known of one scan after it was read.
+    """The reading of one scan.
 
     Attributes:
-        prediction: the model's answer, its probabilities calibrated.
+        prediction: the model's answer, with calibrated probabilities.
         sets: level -> the classes that the scan may be, the likeliest first (see `brat.model.calibration`);
             empty where the model has no calibration.
-        ood: whether the scan is one that the model may be asked about; None where it has no
-        gate. model_input: float32 (224, 224, 1) in [-1, 1].
-        geometry: where the input lies on the scan.
+        ood: result of the out-of-distribution check; None where the model has no detector.
+        model_input: float32 (224, 224, 1) in [-1, 1].
+        geometry: where the model input lies on the scan.
     """
 
     prediction: Prediction
@@ -38,11 +38,13 @@ class Reading:
 
 
 class Reader:
-    """A model with its calibration and its gate, if it has them; may be shared between threads.
+    """A model with its calibration and its out-of-distribution detector, if it has them.
+
+    Threads may share it.
 
     Example:
         >>> reading = Reader().read(read_scan("slice.png").gray)
-        >>> reading.prediction.label, reading.sets[0.95], reading.ood.in_distribution
+        >>> reading.prediction.label, reading.sets[DEFAULT_LEVEL], reading.ood.in_distribution
         ('no_tumor', ('no_tumor',), True)
     """
 
@@ -51,14 +53,14 @@ class Reader:
 
         Args:
             weights: the folder.
-            threads: of one prediction, see `brat.model.classifier.Classifier`.
+            threads: number of threads for one prediction, see `brat.model.classifier.Classifier`.
 
         Raises:
             FileNotFoundError: there is no model in the folder.
         """
         weights = Path(weights)
         self.classifier = Classifier(weights, threads)
-        # A model fresh from training has neither: both are fitted to slices that it has not seen.
+        # A freshly trained model has neither: both are fitted to slices that the model has not seen.
         calibration, detector = weights / "calibration.json", weights / "out_of_distribution.npz"
         self.calibration = Calibration.load(calibration) if calibration.exists() else None
         self.detector = OodDetector.load(detector) if detector.exists() else None

@@ -1,9 +1,9 @@
-"""A series read slice by slice, and what its slices say together.
+"""A series read slice by slice, and the readings of its slices taken together.
 
 The model learned from single slices that people had chosen, and every figure of its card was measured on such
-slices. A series holds many that nobody would have chosen, so nothing here is a probability for the patient:
-what can be said is how many slices the gate lets through, what the answer is in how many of them, and whether
-these lie side by side, as the slices through a tumour do.
+slices. A series holds many slices that nobody would have chosen, so nothing here is a probability for the
+patient. It only counts: how many slices are in distribution, how many of them have which answer, and whether
+these are neighbours, as the slices through a tumour are.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ NOTHING = "There is nothing in this slice: it is of one shade all over."
 
 @dataclass(frozen=True, eq=False)
 class SliceReading:
-    """What is known of one slice.
+    """The reading of one slice.
 
     Attributes:
-        prediction, sets, ood, geometry: as of a `brat.model.reader.Reading`; None where it
-        was not read. problem: why it was not read; empty where it was.
+        prediction, sets, ood, geometry: as in `brat.model.reader.Reading`; None where it was not read.
+        problem: why it was not read; empty where it was.
     """
 
     prediction: Prediction | None = None
@@ -44,12 +44,12 @@ class SliceReading:
 
     @property
     def is_known(self) -> bool:
-        """Whether it was read and the gate lets it through."""
+        """Whether it was read and is in distribution."""
         return self.prediction is not None and (self.ood is None or self.ood.in_distribution)
 
     @classmethod
     def of(cls, reading: Reading) -> SliceReading:
-        """All of a reading but the model's input, of which a series holds 30 MB."""
+        """A reading without the model's input, which would take 30 MB for a series."""
         return cls(reading.prediction, reading.sets, reading.ood, reading.geometry)
 
 
@@ -60,7 +60,7 @@ class Run:
     Attributes:
         label: the answer.
         first, last: numbers of slices, from 0.
-        strongest: the one of them in which the answer is likeliest.
+        strongest: the number of the slice in which the answer is likeliest.
     """
 
     label: str
@@ -77,7 +77,7 @@ class SeriesReading:
     """The readings of a stack's slices, in its order.
 
     Attributes:
-        positions: as of the stack: millimetres along it; None where they are not known.
+        positions: of the slices along the stack, in millimetres; None where they are not known.
     """
 
     slices: tuple[SliceReading, ...]
@@ -85,61 +85,71 @@ class SeriesReading:
 
     @cached_property
     def known(self) -> tuple[int, ...]:
-        """The slices that were read and that the gate lets through."""
-        return tuple(number for number, one in enumerate(self.slices) if one.is_known)
+        """Numbers of the slices that were read and are in distribution."""
+        return tuple(number for number, reading in enumerate(self.slices) if reading.is_known)
 
     @cached_property
     def refused(self) -> tuple[int, ...]:
-        """The slices that were read and that the gate refuses."""
+        """Numbers of the slices that were read and are out of distribution."""
         return tuple(
-            n for n, one in enumerate(self.slices) if one.prediction is not None and not one.is_known
+            number
+            for number, reading in enumerate(self.slices)
+            if reading.prediction is not None and not reading.is_known
         )
 
     @cached_property
     def unread(self) -> tuple[int, ...]:
-        """The slices that are damaged or empty."""
-        return tuple(n for n, one in enumerate(self.slices) if one.prediction is None)
+        """Numbers of the slices that are damaged or empty."""
+        return tuple(number for number, reading in enumerate(self.slices) if reading.prediction is None)
 
     @cached_property
-    def shares(self) -> np.ndarray:
+    def probabilities(self) -> np.ndarray:
         """float (slices, 4): the calibrated probabilities; NaN where a slice was not read."""
-        nothing = np.full(len(CLASSES), np.nan)
-        rows = [nothing if one.prediction is None else one.prediction.probabilities for one in self.slices]
+        unread = np.full(len(CLASSES), np.nan)
+        rows = [
+            unread if reading.prediction is None else reading.prediction.probabilities
+            for reading in self.slices
+        ]
         return np.array(rows, float)
 
     @cached_property
     def most_suspicious(self) -> int:
-        """Where to look first.
+        """The number of the slice to look at first.
 
-        The likeliest slice of the leading tumour's longest run: a tumour shows in neighbouring slices, and
-        single ones at the base of the skull are often called likelier than any through a tumour. Where no
-        slice has a tumour, the one in which it is least unlikely. Where the gate lets none through, and the
-        model's answers mean nothing, the middle one of those that were read, or of the stack.
+        It is the likeliest slice of the longest run of the leading tumour. A tumour shows in neighbouring
+        slices, while a single slice at the base of the skull often gets a higher probability than any slice
+        through a tumour. Where no slice has a tumour, it is the slice with the lowest probability of no
+        tumour. Where no slice is in distribution, the answers mean nothing, and it is the middle one of the
+        slices that were read, or of the stack.
         """
         if not self.known:
-            among = self.refused or range(len(self.slices))
-            return among[len(among) // 2]
+            candidates = self.refused or range(len(self.slices))
+            return candidates[len(candidates) // 2]
         if self.leading == "no_tumor":
-            return min(self.known, key=self.shares[:, CLASSES.index("no_tumor")].__getitem__)
+            return min(self.known, key=self.probabilities[:, CLASSES.index("no_tumor")].__getitem__)
         return self.longest(self.leading).strongest
 
     @cached_property
     def runs(self) -> tuple[Run, ...]:
-        """Neighbouring slices that the gate lets through and that have the same answer, in their order."""
-        labels = [one.prediction.label if one.is_known else None for one in self.slices]
-        ends = [n + 1 for n, (one, other) in enumerate(pairwise(labels)) if one != other]
-        found = []
+        """Neighbouring slices that are in distribution and have the same answer, in their order."""
+        labels = [
+            reading.prediction.label if reading.prediction and reading.is_known else None
+            for reading in self.slices
+        ]
+        ends = [n + 1 for n, (label, following) in enumerate(pairwise(labels)) if label != following]
+        runs = []
         for first, end in zip([0, *ends], [*ends, len(labels)], strict=True):
-            if labels[first] is not None:
-                column = self.shares[first:end, CLASSES.index(labels[first])]
-                found.append(Run(labels[first], first, end - 1, first + int(column.argmax())))
-        return tuple(found)
+            if (label := labels[first]) is not None:
+                column = self.probabilities[first:end, CLASSES.index(label)]
+                runs.append(Run(label, first, end - 1, first + int(column.argmax())))
+        return tuple(runs)
 
     def longest(self, label: str) -> Run | None:
-        """The longest run of an answer, of equals the one with the likeliest slice; None where it is no
-        slice's answer.
+        """The longest run of an answer; None where no slice has it.
+
+        Of runs of one length it is the one with the likeliest slice.
         """
-        column = self.shares[:, CLASSES.index(label)]
+        column = self.probabilities[:, CLASSES.index(label)]
         return max(
             (run for run in self.runs if run.label == label),
             key=lambda run: (len(run), column[run.strongest]),
@@ -147,52 +157,53 @@ class SeriesReading:
         )
 
     def length(self, run: Run) -> float | None:
-        """Millimetres from a run's first slice to its last; None where it is not known."""
+        """Length of a run in millimetres, from its first slice to its last; None where it is not known."""
         return None if self.positions is None else abs(self.positions[run.last] - self.positions[run.first])
 
     @cached_property
     def gaps(self) -> tuple[int, ...]:
-        """The slices after which one may be missing: the next lies half as far again as is usual, or more."""
+        """Numbers of the slices after which a slice may be missing.
+
+        The step to the next slice is there more than 1.5 times the median step.
+        """
         steps = np.abs(np.diff(self.positions if self.positions is not None else ()))
         return tuple(int(n) for n in np.flatnonzero(steps > 1.5 * np.median(steps))) if len(steps) else ()
 
     def count(self, label: str) -> int:
-        """In how many slices that the gate lets through this is the answer."""
+        """Number of slices in distribution with this answer."""
         return sum(len(run) for run in self.runs if run.label == label)
 
     @cached_property
     def with_tumour(self) -> int:
-        """In how many slices that the gate lets through the answer is a tumour."""
+        """Number of slices in distribution whose answer is a tumour."""
         return len(self.known) - self.count("no_tumor")
 
     @cached_property
     def tumours(self) -> tuple[str, ...]:
-        """Those that are some slice's answer: first the one with the longest run, or with more slices."""
-        found = [label for label in CLASSES if label != "no_tumor" and self.count(label)]
-        return tuple(
-            sorted(found, key=lambda label: (len(self.longest(label)), self.count(label)), reverse=True)
-        )
+        """The tumours that slices are read as: first the one with the longest run, then with more slices."""
+        lengths = {label: len(run) for label in CLASSES if (run := self.longest(label))}
+        lengths.pop("no_tumor", None)
+        return tuple(sorted(lengths, key=lambda label: (lengths[label], self.count(label)), reverse=True))
 
     @property
     def leading(self) -> str | None:
-        """The first of the tumours; "no_tumor" without one, None where the gate lets no slice through."""
+        """The first of the tumours, "no_tumor" without one; None where no slice is in distribution."""
         if not self.known:
             return None
         return self.tumours[0] if self.tumours else "no_tumor"
 
 
 def read_stack(stack: Stack, readers: Readers) -> Iterator[tuple[Scan | None, SliceReading]]:
-    """Read the slices of a stack in their order, on every core; a damaged one stops nothing.
+    """Read the slices of a stack in their order, on every core; a damaged slice does not stop the others.
 
     Yields:
-        Each slice, None where it is damaged, with what is known of it.
+        Each slice, None where it is damaged, with its reading.
     """
-
     return in_order(lambda number: read_slice(stack, number, readers), range(len(stack)))
 
 
 def read_slice(stack: Stack, number: int, readers: Readers) -> tuple[Scan | None, SliceReading]:
-    """One slice of a stack, None where it is damaged, with what is known of it."""
+    """One slice of a stack, None where it is damaged, with its reading."""
     try:
         scan = stack[number]
     except UnreadableScan as error:
@@ -203,9 +214,9 @@ def read_slice(stack: Stack, number: int, readers: Readers) -> tuple[Scan | None
 
 
 def spans(numbers: Sequence[int]) -> str:
-    """Numbers of slices as people count them, from 1: "1 to 4, 9"."""
+    """Numbers of slices in words, counted from 1: "1 to 4, 9"."""
     numbers = sorted(numbers)
-    ends = [n + 1 for n, (one, other) in enumerate(pairwise(numbers)) if other > one + 1]
+    ends = [n + 1 for n, (number, following) in enumerate(pairwise(numbers)) if following > number + 1]
     parts = [numbers[a:b] for a, b in zip([0, *ends], [*ends, len(numbers)], strict=True)] if numbers else []
     return ", ".join(
         str(part[0] + 1) if len(part) == 1 else f"{part[0] + 1} to {part[-1] + 1}" for part in parts

@@ -1,7 +1,7 @@
-"""Many scans and series read in the background, and the rows that come of them, the most suspicious first.
+"""Read many scans and series in the background into rows of a list, the most suspicious first.
 
-A row keeps a small picture and the numbers, not the pixels. The files themselves are held by the items, as
-they came, until the list is emptied; what lies on disk is read from there.
+A row keeps a thumbnail and the numbers, not the pixels. The items hold uploaded files as they came until the
+list is emptied; files on disk are read from there.
 """
 
 from __future__ import annotations
@@ -39,20 +39,21 @@ _NO_FOLDER = "There is no such folder among those that may be read here. Check t
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """What is known of one item of the list.
+    """One item of the list and its reading.
 
     Attributes:
-        number: its place among those that were given, from 1.
+        number: its place among the items that were given, from 1.
         item: where it came from, and how it is opened.
-        problem: why it was not read; the rest but `digest` is empty then.
+        problem: why it was not read; then all that follows but `format` and `digest` is empty.
         format: `Scan.format` or `Series.format`.
         digest: `Scan.digest` or `Series.digest`.
-        slice, slices: of a series, the slice that is spoken of, from 1, and how many it has.
-        slice_digest: `Scan.digest` of what the reading is of: the scan, or that slice.
+        slice, slices: of a series, the number of the slice that the row shows, from 1, and how many it has.
+        slice_digest: `Scan.digest` of the scan, or of that slice.
         label: the answer, one of `brat.CLASSES`.
-        shares: calibrated probabilities, 0 to 1, in the order of `brat.CLASSES`.
+        probabilities: calibrated, 0 to 1, in the order of `brat.CLASSES`.
         sets: level -> the classes of the prediction set.
-        known, score, reason: the gate's verdict; `known` is None where the model has no gate.
+        in_distribution, ood_score, reason: from the out-of-distribution check, see
+            `brat.model.out_of_distribution.OodResult`; None and empty where the model has no detector.
         thumbnail: a JPEG file.
     """
 
@@ -65,34 +66,34 @@ class Row:
     slices: int | None = None
     slice_digest: str = ""
     label: str = ""
-    shares: tuple[float, ...] = ()
+    probabilities: tuple[float, ...] = ()
     sets: Mapping[float, tuple[str, ...]] | None = None
-    known: bool | None = None
-    score: float | None = None
+    in_distribution: bool | None = None
+    ood_score: float | None = None
     reason: str = ""
     thumbnail: bytes = b""
 
     @property
     def tumour(self) -> float:
         """Probability of any tumour, 0 to 1; 0 where it was not read."""
-        return 1 - self.shares[CLASSES.index("no_tumor")] if self.shares else 0.0
+        return 1 - self.probabilities[CLASSES.index("no_tumor")] if self.probabilities else 0.0
 
     @property
     def state(self) -> str:
-        """ "known", "refused" by the gate, or "unread"."""
+        """ "known"; "refused", which is out of distribution; or "unread"."""
         if self.problem:
             return "unread"
-        return "refused" if self.known is False else "known"
+        return "refused" if self.in_distribution is False else "known"
 
 
 STATES = ("known", "refused", "unread")
 
 
-def suspicion(row: Row) -> tuple:
-    """By which rows are sorted, the most suspicious first.
+def suspicion(row: Row) -> tuple[int, float, int]:
+    """Sorting key: the most suspicious row first.
 
-    First what the gate lets through, by the probability of any tumour; then what it refuses and then what
-    could not be read, as they came: of these the model says nothing.
+    First come rows in distribution, by the probability of any tumour. Then come rows out of distribution, and
+    then those that could not be read, each in their order: about these the model says nothing.
     """
     return STATES.index(row.state), -row.tumour if row.state == "known" else 0, row.number
 
@@ -102,10 +103,10 @@ class Progress(NamedTuple):
 
     Attributes:
         done, total: items.
-        share: of the work, 0 to 1; of a series that is being read its slices count.
-        sorting: whether files are still being looked through, so that `total` will grow.
-        running: whether anything is being done; not where all is done, nor after `stop`.
-        stopped: whether it was stopped, and will go on when asked to.
+        share: share of the work that is done, 0 to 1; the slices of a series that is being read count.
+        sorting: whether files are still being grouped into items, so that `total` will grow.
+        running: whether work goes on; false when all is done, and after `stop`.
+        stopped: whether it was stopped; `go_on` resumes it.
     """
 
     done: int
@@ -137,31 +138,31 @@ class Worklist:
         self._clear()
 
     def _clear(self) -> None:
-        # Each job does a little at every `next`, so that lists take turns, and stopping does not wait long.
+        # A job does a little at every `next`, so that lists take turns, and stopping does not wait long.
         self._jobs: deque[Iterator[None]] = deque()
-        self._steps = 0  # of jobs, that are with the pool
+        self._steps = 0  # steps of jobs that the pool has now
         self._sorting = self._total = 0
         self._rows: dict[int, Row] = {}
         self._begun: dict[int, float] = {}
         self._problems: list[str] = []
         self._stopped = False
-        # Steps of before the list was emptied find another one here.
+        # A step that began before the list was emptied sees another object here.
         self._age = object()
 
     def add(self, source: Callable[[], Iterable[Item]]) -> None:
-        """Have more items read, after those that are there.
+        """Add items, to be read after those that are there.
 
         Args:
             source: called in the background; where it raises `UnreadableScan`, `problems` holds its sentence.
         """
         with self._changed:
             self._sorting += 1
-            # Before what waits to be read, so that it is known soon how much there is.
-            self._jobs.appendleft(self._sort_out(source, self._age))
+            # Ahead of the items that wait, so that the total is known soon.
+            self._jobs.appendleft(self._group(source, self._age))
             self._schedule()
 
     def stop(self) -> None:
-        """Begin nothing more; what is begun ends within a moment. All that was read stays."""
+        """Start nothing more; what has started ends within a moment. All rows stay."""
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
@@ -195,17 +196,17 @@ class Worklist:
             self._schedule()
 
     def row(self, number: int) -> Row | None:
-        """What was read of one item; None where there is no such item, or not yet."""
+        """The row of one item; None where there is no such item, or where it is not read yet."""
         with self._changed:
             return self._rows.get(number)
 
     def rows(self) -> list[Row]:
-        """What was read so far, as it was given."""
+        """The rows so far, in the order in which the items were given."""
         with self._changed:
             return [self._rows[number] for number in sorted(self._rows)]
 
     def problems(self) -> list[str]:
-        """Why a source gave nothing, a sentence each."""
+        """For each source that gave nothing, a sentence that says why."""
         with self._changed:
             return list(self._problems)
 
@@ -251,13 +252,13 @@ class Worklist:
                     self._schedule()
                     self._changed.notify_all()
 
-    def _sort_out(self, source: Callable[[], Iterable[Item]], age: object) -> Iterator[None]:
+    def _group(self, source: Callable[[], Iterable[Item]], age: object) -> Iterator[None]:
         items, problem = [], ""
         try:
             items = list(source())
         except UnreadableScan as error:
             problem = str(error)
-        # In a thread of the pool nobody would see it, and the list would wait for these files without end.
+        # Nobody would see it in a thread of the pool, and the list would wait for these files forever.
         except Exception as error:
             problem = _unforeseen(error)
         with self._changed:
@@ -269,7 +270,7 @@ class Worklist:
             for number, item in enumerate(items, self._total + 1):
                 self._jobs.append(self._read(number, item, age))
             self._total += len(items)
-        # What makes this a job; there is nothing left to do after it.
+        # A job is an iterator; nothing is left to do after this step.
         yield
 
     def _read(self, number: int, item: Item, age: object) -> Iterator[None]:
@@ -283,7 +284,7 @@ class Worklist:
                 row = _with_reading(row, opened, SliceReading.of(self._readers().read(opened.gray)))
         except UnreadableScan as error:
             row = replace(row, problem=str(error))
-        # Whatever a file does, it must not end the list.
+        # No file may end the list.
         except Exception as error:
             row = replace(row, problem=_unforeseen(error))
         with self._changed:
@@ -292,7 +293,7 @@ class Worklist:
                 self._rows[number] = row
 
     def _read_series(self, row: Row, series: Series) -> Iterator[None]:
-        """Read every slice, one at each step; the row speaks of the most suspicious one."""
+        """Read the slices, one at each step; the row shows the most suspicious one."""
         begun = self._begun
         stack = series.stack()
         slices = []
@@ -301,11 +302,11 @@ class Worklist:
             with self._changed:
                 begun[row.number] = len(slices) / len(stack)
             yield
-        most = SeriesReading(tuple(slices)).most_suspicious
-        row = replace(row, slice=most + 1, slices=len(stack))
-        if slices[most].problem:
-            return replace(row, problem=slices[most].problem)
-        return _with_reading(row, stack[most], slices[most])
+        shown = SeriesReading(tuple(slices)).most_suspicious
+        row = replace(row, slice=shown + 1, slices=len(stack))
+        if slices[shown].problem:
+            return replace(row, problem=slices[shown].problem)
+        return _with_reading(row, stack[shown], slices[shown])
 
 
 def _with_reading(row: Row, scan: Scan, reading: SliceReading) -> Row:
@@ -314,17 +315,17 @@ def _with_reading(row: Row, scan: Scan, reading: SliceReading) -> Row:
         row,
         slice_digest=scan.digest,
         label=prediction.label,
-        shares=tuple(map(float, prediction.probabilities)),
+        probabilities=tuple(map(float, prediction.probabilities)),
         sets=reading.sets or {},
-        known=ood and bool(ood.in_distribution),
-        score=ood and float(ood.score),
+        in_distribution=ood and bool(ood.in_distribution),
+        ood_score=ood and float(ood.score),
         reason=ood.reason if ood and not ood.in_distribution else "",
         thumbnail=_thumbnail(scan.gray),
     )
 
 
 def _unforeseen(error: Exception) -> str:
-    # Its own words are left out: they may repeat what the header says of the patient.
+    # The error's own message is left out: it may repeat patient data of the header.
     return f"Reading this failed for a reason that was not foreseen ({type(error).__name__})."
 
 
@@ -369,35 +370,35 @@ def files_in(folder: str, root: str | Path) -> list[File]:
 def records(
     rows: Sequence[Row], model: str, opinions: Mapping[str, Any] | None = None, names: bool = False
 ) -> list[dict[str, Any]]:
-    """Rows as they are exported: one flat record each, without anything that says who the patient is.
+    """Rows for export: one flat record each, without anything that identifies the patient.
 
     Args:
         model: `Classifier.digest` of the model that read them.
-        opinions: `Row.slice_digest` -> the case that was kept of it, with `verdict` and `seen`; None where
-            there is no store.
-        names: with the names of the files, which may be those of patients.
+        opinions: `Row.slice_digest` -> the stored case, with `verdict` and `seen`; None where there is no
+            store.
+        names: whether to add the names of the files, which may hold names of patients.
     """
     levels = sorted({level for row in rows for level in row.sets or ()})
-    made = []
+    exported = []
     for row in rows:
-        record = {"number": row.number}
+        record: dict[str, Any] = {"number": row.number}
         if names:
             record["file"] = row.item.name
-        shares = row.shares or (None,) * len(CLASSES)
+        probabilities = row.probabilities or (None,) * len(CLASSES)
         record |= {
             "scan": row.digest,
             "format": row.format,
             "slice": row.slice,
             "slices": row.slices,
             "read": row.label,
-            **{name: share and round(share, 6) for name, share in zip(CLASSES, shares, strict=True)},
+            **{name: p and round(p, 6) for name, p in zip(CLASSES, probabilities, strict=True)},
             **{f"set_{level:g}": " ".join((row.sets or {}).get(level, ())) for level in levels},
-            "gate_known": row.known,
-            "gate_score": row.score and round(row.score, 6),
+            "in_distribution": row.in_distribution,
+            "ood_score": row.ood_score and round(row.ood_score, 6),
             "problem": row.problem or row.reason,
         }
         if opinions is not None:
             case = opinions.get(row.slice_digest)
             record |= {"verdict": case.verdict if case else "", "seen": (case.seen or "") if case else ""}
-        made.append(record | {"model": model})
-    return made
+        exported.append(record | {"model": model})
+    return exported

@@ -1,7 +1,7 @@
-"""How the reading of one scan moves when the scan is changed a little: in contrast, light, pose and framing.
+"""How the reading of one scan changes when the scan is changed a little: in contrast, light, pose or framing.
 
-The changes are those of `brat.evaluation.robustness`, which measures the same over many slices; here they
-are smaller.
+The changes are those of `brat.perturb.changes`, at smaller levels than `brat.evaluation.robustness` measures
+over many slices.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from brat.classes import CLASS_NAMES
-from brat.evaluation.robustness import CHANGES
-from brat.figures.charts import percent
 from brat.model.reader import Reader
+from brat.perturb.changes import CHANGES
+from brat.wording import percent
 
 LEVELS: dict[str, tuple[float, ...]] = {
     "CLAHE": (1, 2, 4),
@@ -22,8 +22,8 @@ LEVELS: dict[str, tuple[float, ...]] = {
     "rotation": (-15, -10, -5, 5, 10, 15),
     "crop": (0.02, 0.05, 0.1),
 }
-"""What is changed and how far, in the units of `brat.evaluation.robustness.CHANGES`: three sizes of each,
-none of which changes the diagnosis, and all within or near what training varies."""
+"""The changes and their levels, in the units of `brat.perturb.changes.CHANGES`: three sizes of each. None
+alters the diagnosis, and all are within or near the range that training varies."""
 
 _WORDS: dict[str, Callable[[float], str]] = {
     "CLAHE": lambda level: f"after CLAHE with clip limit {level:g}",
@@ -38,8 +38,8 @@ class Step:
     """The reading after one change.
 
     Attributes:
-        change: what was changed, a key of `LEVELS`.
-        level: how far, in the unit that `brat.evaluation.robustness.CHANGES` names.
+        change: a key of `LEVELS`.
+        level: in the unit that `brat.perturb.changes.CHANGES` names.
         probabilities: float32 (4,), calibrated, in the order of `brat.CLASSES`.
         label: the likeliest class.
     """
@@ -56,7 +56,7 @@ class Step:
 
     @property
     def words(self) -> str:
-        """What was done to the scan: "when brightened by 10 %"."""
+        """The change in words: "when brightened by 10 %"."""
         return _WORDS[self.change](self.level).replace("%", "\u00a0%")
 
 
@@ -78,43 +78,41 @@ class Stability:
     def flips(self) -> tuple[Step, ...]:
         """The changes after which another class is the likeliest, the smallest first.
 
-        Kinds of change have no common unit, so size is the place among the three sizes of a kind; of two of
-        one size the one that leaves the first answer less comes first.
+        Kinds of change have no common unit, so changes are ordered by their place among the three sizes of
+        their kind. Within a size, the one that leaves the original answer the lowest probability comes first.
         """
         place = int(np.argmax(self.probabilities))
         changed = [step for step in self.steps if step.label != self.label]
         return tuple(sorted(changed, key=lambda step: (step.size, step.probabilities[place])))
 
     def sentence(self) -> str:
-        """What is to be said of it: whether the answer holds, and if not, under what it changes first."""
+        """One sentence: whether the answer holds, and if not, under which change it changes first."""
         if not self.flips:
             place = int(np.argmax(self.probabilities))
-            shares = [step.probabilities[place] for step in self.steps]
+            of_answer = [float(step.probabilities[place]) for step in self.steps]
             return (
                 f"Stable: {_named(self.label)} under all {len(self.steps)} changes, "
-                f"with {_between(min(shares), max(shares))}."
+                f"with {_range(min(of_answer), max(of_answer))}."
             )
         first, *others = self.flips
         more = f", and under {len(others)} more of the {len(self.steps)} changes" if others else ""
         return f"Changes to {_named(first.label)} {first.words}{more}."
 
     def in_words(self) -> str:
-        """The whole picture as text: a sentence for each kind of change."""
+        """The whole figure as text: a sentence for each kind of change."""
         place = int(np.argmax(self.probabilities))
-        said = [f"As it is: {_named(self.label)}, {percent(float(self.probabilities.max()))}."]
+        sentences = [f"As it is: {_named(self.label)}, {percent(float(self.probabilities.max()))}."]
         for change in LEVELS:
             steps = [step for step in self.steps if step.change == change]
-            shares = [step.probabilities[place] for step in steps]
+            of_answer = [float(step.probabilities[place]) for step in steps]
             flips = [f"{_named(step.label)} {step.words}" for step in steps if step.label != self.label]
-            held = f"{_named(self.label)} has {_between(min(shares), max(shares))}"
-            said.append(f"{change[0].upper()}{change[1:]}: {'; '.join([held, *flips])}.")
-        return " ".join(said)
+            held = f"{_named(self.label)} has {_range(min(of_answer), max(of_answer))}"
+            sentences.append(f"{change[0].upper()}{change[1:]}: {'; '.join([held, *flips])}.")
+        return " ".join(sentences)
 
 
 def measure(reader: Reader, gray: np.ndarray) -> Stability:
     """Read a scan as it is and after every change, the usual way.
-
-    The first call imports albumentations, which takes over a second.
 
     Args:
         gray: uint8 (height, width), as in `brat.io.scan.Scan`.
@@ -123,7 +121,7 @@ def measure(reader: Reader, gray: np.ndarray) -> Stability:
     steps = []
     for change, levels in LEVELS.items():
         for level in levels:
-            after = reader.read(CHANGES[change][1](gray, level)).prediction
+            after = reader.read(CHANGES[change].apply(gray, level)).prediction
             steps.append(Step(change, level, after.probabilities, after.label))
     return Stability(before.probabilities, before.label, tuple(steps))
 
@@ -132,6 +130,6 @@ def _named(label: str) -> str:
     return CLASS_NAMES[label].lower()
 
 
-def _between(low: float, high: float) -> str:
-    low, high = percent(float(low)), percent(float(high))
-    return low if low == high else f"{low} to {high}"
+def _range(low: float, high: float) -> str:
+    lowest, highest = percent(low), percent(high)
+    return lowest if lowest == highest else f"{lowest} to {highest}"

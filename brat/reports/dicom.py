@@ -14,18 +14,21 @@ that is part of the source's picture stays in it: the Clean Pixel Data Option is
 from __future__ import annotations
 
 import io
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from brat.classes import CLASS_NAMES
 from brat.io.scan import Scan
+from brat.model.calibration import DEFAULT_LEVEL
 from brat.model.explain import blend, grad_cam, onto_scan
 from brat.model.reader import Reading
 
-MAKER = "BraTum Scans"
+if TYPE_CHECKING:
+    from highdicom.sr import CodedConcept, QualitativeEvaluation
+    from pydicom.dataset import Dataset
 
-LEVEL = 0.95
-"""Of the prediction set that is reported."""
+MAKER = "BraTum Scans"
 
 _SCHEME = "99BRATUM"
 """A private coding scheme: the model's answers are not diagnoses, for which there are codes."""
@@ -69,7 +72,7 @@ def overlay(data: bytes, scan: Scan, reading: Reading, identified: bool = False)
     source = _source(data, identified)
     label = reading.prediction.label
     cam = onto_scan(grad_cam(reading.prediction, label), reading.geometry)
-    made = SCImage(
+    capture = SCImage(
         blend(scan.gray, cam, 0.5),
         photometric_interpretation="RGB",
         bits_allocated=8,
@@ -93,28 +96,29 @@ def overlay(data: bytes, scan: Scan, reading: Reading, identified: bool = False)
         patient_orientation=_orientation(source) or _UNKNOWN_ORIENTATION,
     )
     if not _orientation(source):
-        made.PatientOrientation = None
-    # Says by the way that there is no left or right one of it, which the standard would ask for.
-    made.BodyPartExamined = "BRAIN"
+        capture["PatientOrientation"].value = None
+    # A body part that is not paired: without one, the standard would ask for its laterality.
+    capture.BodyPartExamined = "BRAIN"
     if "BurnedInAnnotation" in source:
-        made.BurnedInAnnotation = source.BurnedInAnnotation
-    made.SeriesDescription = f"{MAKER}: map of {CLASS_NAMES[label].lower()}, not a medical device"
-    made.DerivationDescription = f"Grad-CAM of {CLASS_NAMES[label].lower()} laid over the source image"
+        capture.BurnedInAnnotation = source.BurnedInAnnotation
+    capture.SeriesDescription = f"{MAKER}: map of {CLASS_NAMES[label].lower()}, not a medical device"
+    capture.DerivationDescription = f"Grad-CAM of {CLASS_NAMES[label].lower()} laid over the source image"
     reference = Dataset()
     reference.ReferencedSOPClassUID = source.SOPClassUID
     reference.ReferencedSOPInstanceUID = source.SOPInstanceUID
     purpose = _code("121322", "Source image for image processing operation", "DCM")
     reference.PurposeOfReferenceCodeSequence = [purpose]
-    made.SourceImageSequence = [reference]
-    _declare(made, identified)
-    return _written(made)
+    capture.SourceImageSequence = [reference]
+    _declare(capture, identified)
+    return _written(capture)
 
 
 def structured_report(data: bytes, reading: Reading, digest: str, identified: bool = False) -> bytes:
     """The reading as a Comprehensive SR (PS3.3 A.35.3) after TID 1500, Measurement Report (PS3.16).
 
     One group of measurements on the source image: the probability of each class; as evaluations the reading,
-    the classes of the prediction set, and the gate's verdict. Unverified: no person has confirmed it.
+    the classes of the prediction set, and the result of the out-of-distribution check. Unverified: no person
+    has confirmed it.
 
     Args:
         data: the bytes of the file that was read.
@@ -141,19 +145,19 @@ def structured_report(data: bytes, reading: Reading, digest: str, identified: bo
     measurements = [
         sr.Measurement(
             name=_code(f"P-{_value(name)}", f"Probability of {CLASS_NAMES[name].lower()}"),
-            value=round(share, 6),
+            value=round(probability, 6),
             unit=codes.UCUM.NoUnits,
         )
-        for name, share in prediction.by_class().items()
+        for name, probability in prediction.by_class().items()
     ]
     evaluations = [_evaluation("READING", "Reading of the slice", prediction.label)]
-    for name in reading.sets.get(LEVEL, ()):
+    for name in reading.sets.get(DEFAULT_LEVEL, ()):
         evaluations.append(_evaluation("SET95", "In the 95 % prediction set", name))
     if reading.ood is not None:
         known = ("KNOWN", "Like the slices that the model knows")
         unknown = ("UNKNOWN", "Not like the slices that the model knows")
-        verdict = _code(*(known if reading.ood.in_distribution else unknown))
-        evaluations.append(sr.QualitativeEvaluation(_code("GATE", "Kind of image"), verdict))
+        result = _code(*(known if reading.ood.in_distribution else unknown))
+        evaluations.append(sr.QualitativeEvaluation(_code("OOD", "Out-of-distribution check"), result))
     group = sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=sr.TrackingIdentifier(uid=generate_uid(prefix=None), identifier="Reading"),
         algorithm_id=sr.AlgorithmIdentification(name=f"{MAKER}, not a medical device", version=digest[:12]),
@@ -168,7 +172,7 @@ def structured_report(data: bytes, reading: Reading, digest: str, identified: bo
         imaging_measurements=[group],
         title=codes.DCM.ImagingMeasurementReport,
     )
-    made = sr.ComprehensiveSR(
+    document = sr.ComprehensiveSR(
         evidence=[source],
         content=content,
         series_instance_uid=generate_uid(prefix=None),
@@ -178,15 +182,15 @@ def structured_report(data: bytes, reading: Reading, digest: str, identified: bo
         manufacturer=MAKER,
         is_complete=True,
     )
-    made.SeriesDescription = f"{MAKER}: reading, not a medical device"
-    _declare(made, identified)
-    return _written(made)
+    document.SeriesDescription = f"{MAKER}: reading, not a medical device"
+    _declare(document, identified)
+    return _written(document)
 
 
 def has_reference(data: bytes) -> bool:
     """Whether a DICOM file says which study, series and instance it is, so that something can refer to it."""
-    whole = _header(data)
-    return all(whole.get(keyword) for keyword in _REFERENCE)
+    header = _header(data)
+    return all(header.get(keyword) for keyword in _REFERENCE)
 
 
 def patient(data: bytes) -> str:
@@ -194,36 +198,36 @@ def patient(data: bytes) -> str:
 
     Only for an installation that is configured to show it.
     """
-    whole = _header(data)
-    said = (str(whole.get(keyword) or "") for keyword in ("PatientName", "PatientBirthDate", "PatientID"))
-    return ", ".join(part for part in said if part)
+    header = _header(data)
+    values = (str(header.get(keyword) or "") for keyword in ("PatientName", "PatientBirthDate", "PatientID"))
+    return ", ".join(value for value in values if value)
 
 
-def _header(data: bytes):
+def _header(data: bytes) -> Dataset:
     import pydicom
 
     return pydicom.dcmread(io.BytesIO(data), force=True, stop_before_pixels=True)
 
 
-def _source(data: bytes, identified: bool):
+def _source(data: bytes, identified: bool) -> Dataset:
     """What may go out of the source."""
     import pydicom
 
-    whole = _header(data)
+    header = _header(data)
     if not has_reference(data):
         raise NoReference(
             "This DICOM file does not say which study, series and instance it is, so nothing can refer to it."
         )
     source = pydicom.Dataset()
     for keyword in (*_REFERENCE, "BurnedInAnnotation", "ImageOrientationPatient"):
-        if whole.get(keyword):
-            setattr(source, keyword, whole.get(keyword))
+        if header.get(keyword):
+            setattr(source, keyword, header.get(keyword))
     for keyword in _IDENTIFYING:
-        setattr(source, keyword, whole.get(keyword, "") if identified else "")
+        setattr(source, keyword, header.get(keyword, "") if identified else "")
     return source
 
 
-def _orientation(source) -> tuple[str, str] | None:
+def _orientation(source: Dataset) -> tuple[str, str] | None:
     """Where the picture's rows and columns run to: left or right, posterior or anterior, head or foot."""
     cosines = source.get("ImageOrientationPatient")
     if not cosines or len(cosines) != 6:
@@ -235,18 +239,18 @@ def _orientation(source) -> tuple[str, str] | None:
     return letters[0], letters[1]
 
 
-def _declare(made, identified: bool) -> None:
-    made.SpecificCharacterSet = "ISO_IR 192"
+def _declare(dataset: Dataset, identified: bool) -> None:
+    dataset.SpecificCharacterSet = "ISO_IR 192"
     if identified:
         return
-    made.PatientIdentityRemoved = "YES"
-    made.DeidentificationMethodCodeSequence = [
+    dataset.PatientIdentityRemoved = "YES"
+    dataset.DeidentificationMethodCodeSequence = [
         _code("113100", "Basic Application Confidentiality Profile", "DCM"),
         _code("113110", "Retain UIDs Option", "DCM"),
     ]
 
 
-def _evaluation(value: str, meaning: str, label: str):
+def _evaluation(value: str, meaning: str, label: str) -> QualitativeEvaluation:
     from highdicom.sr import QualitativeEvaluation
 
     return QualitativeEvaluation(_code(value, meaning), _code(_value(label), CLASS_NAMES[label]))
@@ -257,13 +261,13 @@ def _value(label: str) -> str:
     return label.upper().replace("_", "-")
 
 
-def _code(value: str, meaning: str, scheme: str = _SCHEME):
+def _code(value: str, meaning: str, scheme: str = _SCHEME) -> CodedConcept:
     from highdicom.sr import CodedConcept
 
     return CodedConcept(value, scheme, meaning)
 
 
-def _written(dataset) -> bytes:
+def _written(dataset: Dataset) -> bytes:
     buffer = io.BytesIO()
     dataset.save_as(buffer, enforce_file_format=True)
     return buffer.getvalue()

@@ -1,9 +1,9 @@
 """One reading on one page of PDF, for a record: by fpdf2, text as text, fonts embedded.
 
 The fonts are those of the computer: DejaVu Sans (Debian's fonts-dejavu-core) has Latin, Greek, Cyrillic,
-Hebrew and Arabic, WenQuanYi Micro Hei (fonts-wqy-microhei) has Chinese, Japanese and Korean. What no font
-has is printed as a question mark, and the page says so. uharfbuzz joins Arabic letters and orders what runs
-from right to left.
+Hebrew and Arabic, WenQuanYi Micro Hei (fonts-wqy-microhei) has Chinese, Japanese and Korean. A character that
+no font has becomes a question mark, and the page says so. uharfbuzz joins Arabic letters and orders text that
+runs from right to left.
 """
 
 from __future__ import annotations
@@ -17,19 +17,21 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 from PIL import Image
 
 from brat.classes import CLASS_COLOURS, CLASS_NAMES
-from brat.figures.charts import percent
 from brat.io.scan import Scan
+from brat.model.calibration import DEFAULT_LEVEL
 from brat.model.explain import blend, colourise, grad_cam, onto_scan
 from brat.model.reader import REFER_FROM, Reading
+from brat.wording import percent
 
-LEVEL = 0.95
-"""Of the prediction set that is printed."""
+if TYPE_CHECKING:
+    from fpdf import FPDF
 
 _FOLDERS = (
     "/usr/share/fonts",
@@ -74,12 +76,12 @@ def report(
     scan: Scan,
     reading: Reading,
     digest: str,
-    metrics: Mapping | None,
+    metrics: Mapping[str, Any] | None,
     *,
     name: str = "",
     verdict: str = "",
     note: str = "",
-    made: datetime | None = None,
+    time: datetime | None = None,
 ) -> bytes:
     """A PDF of one A4 page.
 
@@ -89,9 +91,9 @@ def report(
         digest: SHA-256 of the model, from `brat.model.classifier.Classifier`.
         metrics: what `weights/metrics.json` holds; None where nothing was measured, which the page says.
         name: what to call the scan on the page, if anything.
-        verdict: what the clinician says of the reading, such as "Disagrees: meningioma".
+        verdict: the clinician's, such as "disagrees, sees meningioma".
         note: in any language; where it is too long for the page, the page says that it goes on.
-        made: when; now by default.
+        time: of the reading; now by default.
 
     Raises:
         ModuleNotFoundError: fpdf2 is not installed.
@@ -104,11 +106,11 @@ def report(
     pdf.c_margin = 0
     pdf.set_lang("en-GB")
     pdf.set_title("Reading of a brain MRI slice")
-    made = made or datetime.now(UTC)
-    pdf.set_creation_date(made)
+    time = time or datetime.now(UTC)
+    pdf.set_creation_date(time)
     pdf.add_page()
     page = _Page(pdf)
-    _head(page, scan, name, made)
+    _head(page, scan, name, time)
     _pictures(page, scan, reading)
     _answer(page, reading)
     _opinion(page, verdict, note)
@@ -119,7 +121,7 @@ def report(
 class _Page:
     """A page of FPDF that writes any script, in fonts that it looks for as they are needed."""
 
-    def __init__(self, pdf):
+    def __init__(self, pdf: FPDF):
         self.pdf = pdf
         installed = _installed()
         self.font = "helvetica"
@@ -145,11 +147,14 @@ class _Page:
         return "".join("?" if c in lacking else c for c in text), sum(c in lacking for c in text)
 
     def _has(self, character: str) -> bool:
+        from fpdf.fonts import TTFFont
+
         if character.isspace() or unicodedata.category(character) == "Cf":
             return True
         if self.font != "text":
             return ord(character) < 256
-        return any(ord(character) in self.pdf.fonts[family].cmap for family in ("text", *self._others))
+        fonts = (self.pdf.fonts[family] for family in ("text", *self._others))
+        return any(ord(character) in font.cmap for font in fonts if isinstance(font, TTFFont))
 
     def style(self, size: float, bold: bool = False, shade: int = 0) -> None:
         """Points; 0 is black, 255 is white."""
@@ -170,19 +175,19 @@ class _Page:
 @lru_cache(maxsize=1)
 def _installed() -> dict[str, Path]:
     """File name -> path of the fonts of this computer."""
-    found = {}
+    fonts: dict[str, Path] = {}
     for folder in _FOLDERS:
         for place, _, files in os.walk(os.path.expanduser(folder)):
-            found |= {file: Path(place) / file for file in files if file.lower().endswith((".ttf", ".ttc"))}
-    return found
+            fonts |= {file: Path(place) / file for file in files if file.lower().endswith((".ttf", ".ttc"))}
+    return fonts
 
 
-def _head(page: _Page, scan: Scan, name: str, made: datetime) -> None:
+def _head(page: _Page, scan: Scan, name: str, time: datetime) -> None:
     pdf = page.pdf
     page.write("Reading of a brain MRI slice", 17, bold=True)
     facts = [name] if name else []
     facts += [f"{scan.width} x {scan.height} pixels", scan.format, f"content {scan.digest[:12]}"]
-    page.write(" · ".join([*facts, f"read {made:%d %B %Y, %H:%M %Z}".rstrip()]), 9, shade=70)
+    page.write(" · ".join([*facts, f"read {time:%d %B %Y, %H:%M %Z}".rstrip()]), 9, shade=70)
     pdf.ln(2)
     top = pdf.get_y()
     pdf.set_fill_color(235)
@@ -213,8 +218,8 @@ def _pictures(page: _Page, scan: Scan, reading: Reading) -> None:
     page.style(8, shade=70)
     pdf.cell(_PICTURE, 4, "The scan")
     pdf.set_xy(second, top + height + 1.5)
-    says = f"Grad-CAM: what speaks for {named}, from 0 (nothing) to 1 (the most in this scan)"
-    pdf.multi_cell(_LEFT + _WIDTH - second, 4, says, align="L", new_x="LMARGIN", new_y="NEXT")
+    caption = f"Grad-CAM: what speaks for {named}, from 0 (nothing) to 1 (the most in this scan)"
+    pdf.multi_cell(_LEFT + _WIDTH - second, 4, caption, align="L", new_x="LMARGIN", new_y="NEXT")
     pdf.ln(3)
 
 
@@ -242,24 +247,28 @@ def _answer(page: _Page, reading: Reading) -> None:
     answer = f"{CLASS_NAMES[prediction.label]}, {percent(prediction.confidence)}"
     page.write(answer, 17, bold=True, indent=5)
     pdf.set_y(top + 11)
-    for label, share in prediction.by_class().items():
+    for label, probability in prediction.by_class().items():
         top = pdf.get_y()
         page.style(10)
         pdf.cell(35, 6, CLASS_NAMES[label])
         pdf.set_fill_color(CLASS_COLOURS[label])
-        pdf.rect(_LEFT + 36, top + 1, max(120 * share, 0.5), 4, style="F")
+        pdf.rect(_LEFT + 36, top + 1, max(120 * probability, 0.5), 4, style="F")
         pdf.set_xy(_LEFT + 160, top)
-        pdf.cell(20, 6, percent(share), align="R", new_x="LMARGIN", new_y="NEXT")
+        pdf.cell(20, 6, percent(probability), align="R", new_x="LMARGIN", new_y="NEXT")
     pdf.ln(1)
-    if LEVEL in reading.sets:
-        inside = reading.sets[LEVEL]
-        said = " or ".join(CLASS_NAMES[name].lower() for name in inside) or "no class"
-        refer = not inside or len(inside) >= REFER_FROM
+    if DEFAULT_LEVEL in reading.sets:
+        classes = reading.sets[DEFAULT_LEVEL]
+        names = " or ".join(CLASS_NAMES[name].lower() for name in classes) or "no class"
+        refer = not classes or len(classes) >= REFER_FROM
         page.write(
-            f"{percent(LEVEL)} set: {said}."
+            f"{percent(DEFAULT_LEVEL)} set: {names}."
             + (" Too uncertain to name a class: refer this scan to a specialist." if refer else "")
         )
-    if reading.ood is not None:
+    else:
+        page.write("The probabilities of this model are not calibrated, and it has no prediction sets.")
+    if reading.ood is None:
+        page.write("Whether the model knows scans like this one was not checked: this model cannot.")
+    else:
         page.write(f"Distance to the slices that the model knows: {reading.ood.score:.2f}, limit 1.")
     pdf.ln(2)
 
@@ -267,7 +276,7 @@ def _answer(page: _Page, reading: Reading) -> None:
 def _opinion(page: _Page, verdict: str, note: str) -> None:
     pdf = page.pdf
     if verdict:
-        page.write(f"Verdict of the reader: {verdict}", 10, bold=True)
+        page.write(f"Verdict of the clinician: {verdict}", 10, bold=True)
     if not note.strip():
         return
     page.write("Note", 10, bold=True)
@@ -300,8 +309,10 @@ def _opinion(page: _Page, verdict: str, note: str) -> None:
         page.write(" ".join(remarks), 8, shade=70)
 
 
-def _lines(pdf, text: str) -> int:
-    return len(pdf.multi_cell(_WIDTH, _LINE, text, align="L", dry_run=True, output="LINES"))
+def _lines(pdf: FPDF, text: str) -> int:
+    lines = pdf.multi_cell(_WIDTH, _LINE, text, align="L", dry_run=True, output="LINES")
+    assert isinstance(lines, list)
+    return len(lines)
 
 
 def _first_direction(text: str) -> str:
@@ -309,7 +320,7 @@ def _first_direction(text: str) -> str:
     return next((unicodedata.bidirectional(c) for c in text if c.isalpha()), "L")
 
 
-def _foot(page: _Page, digest: str, metrics: Mapping | None) -> None:
+def _foot(page: _Page, digest: str, metrics: Mapping[str, Any] | None) -> None:
     pdf = page.pdf
     pdf.set_draw_color(160)
     pdf.line(_LEFT, _FOOT, _LEFT + _WIDTH, _FOOT)
@@ -319,11 +330,11 @@ def _foot(page: _Page, digest: str, metrics: Mapping | None) -> None:
     if metrics is None:
         page.write("How often this model is right was not measured.", 8, shade=70)
         return
-    made = metrics["protocols"]["four_classes"]
-    accuracy = made["metrics"]["accuracy"]
+    measured = metrics["protocols"]["four_classes"]
+    accuracy = measured["metrics"]["accuracy"]
     page.write(
         f"Right in {100 * accuracy['value']:.1f} % (95 % interval {100 * accuracy['low']:.1f} to "
-        f"{100 * accuracy['high']:.1f}) of {made['slices']:,} slices of public collections in "
+        f"{100 * accuracy['high']:.1f}) of {measured['slices']:,} slices of public collections in "
         f"{len(metrics['folds'])}-fold cross-validation, each read by a model that had seen neither its "
         f"patient nor near-duplicates of it; measured {metrics['written'][:10]}. Other hospitals may differ.",
         8,

@@ -30,7 +30,7 @@ from brat.data.index import (
 )
 from brat.io.read import read_scan
 from brat.model.preprocess import SIZE, frame, to_input
-from brat.perturb.enhance import augmentation
+from brat.training.augmentation import augmentation
 from brat.training.network import MAP_SIZE, MapLoss, accuracy, build
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from brat.model.worklist import Row, Worklist
-from pages.parts.opened import open_item
+from pages.parts.open_scan import open_item
 from pages.words import worklist as words
 
 
@@ -31,7 +31,7 @@ class Walk:
 
 def open_row(row: Row, shown: Sequence[Row], work: Worklist) -> None:
     """Open a row in Review, and remember the others that go before and after it."""
-    numbers = [one.number for one in shown if not one.problem]
+    numbers = [other.number for other in shown if not other.problem]
     st.session_state.walk = Walk(work, numbers, numbers.index(row.number))
     _open()
 
@@ -58,10 +58,10 @@ def show_next() -> None:
     if walk is None or walk.item is None or st.session_state.get("item") is not walk.item:
         return
     with st.container(horizontal=True, vertical_alignment="center", key="walk"):
-        if st.button(words.BACK, icon=":material/arrow_back:", key="walk-back"):
+        if st.button("Worklist", icon=":material/arrow_back:", key="walk-back"):
             st.switch_page("pages/worklist.py")
         st.button(
-            words.PREVIOUS,
+            "Previous",
             key="walk-previous",
             on_click=_step,
             args=(-1,),
@@ -69,7 +69,7 @@ def show_next() -> None:
             shortcut="P",
         )
         st.button(
-            words.NEXT,
+            "Next",
             key="walk-next",
             on_click=_step,
             args=(1,),

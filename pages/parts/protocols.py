@@ -12,12 +12,12 @@ import pandas as pd
 import streamlit as st
 
 from brat.classes import CLASSES
-from brat.figures import charts as figures
+from brat.figures import classification
 from brat.figures.charts import NAMES
-from pages.parts import tables
-from pages.parts.exhibits import figure, numbers, table
+from pages.parts import metrics_tables
+from pages.parts.captioned_figures import figure, numbers, table
 from pages.words import protocols as words
-from pages.words.exhibits import decimal, estimate, share
+from pages.words.numbers import decimal, estimate, share
 
 PROTOCOLS = {
     "four_classes": CLASSES,
@@ -26,6 +26,31 @@ PROTOCOLS = {
     "three_tumors": CLASSES[:3],
 }
 """The protocols in the order of the page, and the classes of each."""
+
+TITLES = {
+    "four_classes": "Four classes",
+    "random_split": "Random split",
+    "same_source": "Tumour or none",
+    "three_tumors": "Three tumours",
+}
+
+MEASURES = {
+    "balanced_accuracy": "Balanced accuracy",
+    "accuracy": "Accuracy",
+    "macro_f1": "Macro F1",
+    "sensitivity": "Sensitivity",
+    "specificity": "Specificity",
+    "auc": "AUC",
+}
+"""The measures of a protocol as a whole."""
+
+CLASS_MEASURES = {
+    "recall": "Sensitivity (recall)",
+    "precision": "Precision",
+    "f1": "F1",
+    "auc": "AUC against the rest",
+}
+"""The measures of each class."""
 
 DECIMALS = ("macro_f1", "auc", "f1")
 """The measures that are no shares."""
@@ -61,18 +86,18 @@ def write(measure: str, entry: Mapping[str, float | None]) -> str:
     return decimal(entry) if measure in DECIMALS else estimate(entry)
 
 
-def headline(metrics: Mapping, card: Mapping) -> None:
+def headline(metrics: Mapping, card: Mapping | None) -> None:
     """The numbers to judge the model by, on what they were measured, and which model ships."""
     four = metrics["protocols"]["four_classes"]
     shown = [
-        (words.BALANCED_OF_FOUR, four["metrics"]["balanced_accuracy"]),
-        (words.ACCURACY_OF_FOUR, four["metrics"]["accuracy"]),
+        ("Balanced accuracy, four classes", four["metrics"]["balanced_accuracy"]),
+        ("Accuracy, four classes", four["metrics"]["accuracy"]),
     ]
     same = metrics["protocols"].get("same_source")
     if same:
         shown += [
-            (words.SENSITIVITY, same["metrics"]["sensitivity"]),
-            (words.SPECIFICITY, same["metrics"]["specificity"]),
+            ("Sensitivity, tumour or none", same["metrics"]["sensitivity"]),
+            ("Specificity, tumour or none", same["metrics"]["specificity"]),
         ]
     st.html(_STYLE)
     columns = st.container(key="headline").columns(len(shown))
@@ -87,7 +112,7 @@ def headline(metrics: Mapping, card: Mapping) -> None:
         )
     folds = len(metrics["folds"])
     measured = words.measured(four["slices"], same and same["slices"], folds)
-    st.markdown(f"{measured} {which_model_ships(card, folds)}")
+    st.markdown(f"{measured} {which_model_ships(card, folds) if card else ''}".rstrip())
     st.caption(words.intervals(metrics["written"][:10], four["clusters"]))
 
 
@@ -102,41 +127,41 @@ def which_model_ships(card: Mapping, folds: int) -> str:
 
 def side_by_side(protocols: Mapping) -> None:
     """The protocols in one table, beside what others report."""
-    made = {name: protocols[name] for name in PROTOCOLS if name in protocols}
+    measured = {name: protocols[name] for name in PROTOCOLS if name in protocols}
     rows = ""
-    for name, entry in made.items():
-        measured = "".join(
+    for name, entry in measured.items():
+        measures = "".join(
             f"<div>{title} {write(key, entry['metrics'][key])}</div>"
-            for key, title in words.MEASURES.items()
+            for key, title in MEASURES.items()
             if key in entry["metrics"]
         )
-        twins = share(entry["twins"]) if "twins" in entry else words.KEPT_OUT
+        duplicates = share(entry["twins"]) if "twins" in entry else "kept out"
         rows += (
-            f'<tr><th scope="row">{words.PROTOCOLS[name]}<span>{escape(entry["what"])}</span></th>'
-            f'<td data-label="{words.SLICES}">{entry["slices"]:,}</td>'
-            f'<td data-label="{words.TWIN}">{twins}</td>'
-            f"<td>{measured}</td>"
+            f'<tr><th scope="row">{TITLES[name]}<span>{escape(entry["what"])}</span></th>'
+            f'<td data-label="Slices">{entry["slices"]:,}</td>'
+            f'<td data-label="Near-duplicate in training">{duplicates}</td>'
+            f"<td>{measures}</td>"
             + (
-                f'<td data-label="{words.ELSEWHERE}">{words.REPORTED[name]}</td></tr>'
+                f'<td data-label="Elsewhere">{words.REPORTED[name]}</td></tr>'
                 if name in words.REPORTED
                 else "<td></td></tr>"
             )
         )
-    titles = (words.PROTOCOL, words.SLICES, words.TWIN, words.MEASURED_HERE, words.ELSEWHERE)
+    titles = ("Protocol", "Slices", "Near-duplicate in training", "Measured here", "Elsewhere")
     heads = "".join(f'<th scope="col">{title}</th>' for title in titles)
     st.html(
         f'<div class="room"><table class="protocols"><caption>{words.TABLE}</caption>'
         f"<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
-    numbers("protocols", words.TWIN_IS, tables.protocols(made))
+    numbers("protocols", words.NEAR_DUPLICATE_IS, metrics_tables.protocols(measured))
 
 
 def why_random_is_higher(protocols: Mapping) -> None:
-    """What a random split measures, with the share of twins in it."""
+    """What a random split measures, with the share of near-duplicates in it."""
     usual, honest = protocols["random_split"], protocols["four_classes"]
     accuracy, macro = (usual["metrics"][name] for name in ("accuracy", "macro_f1"))
     higher = accuracy["value"] > honest["metrics"]["accuracy"]["value"]
-    st.subheader(words.WHY_HIGHER if higher else words.WHAT_IT_MEASURES, anchor=False)
+    st.subheader(words.WHY_HIGHER if higher else "What the usual number measures", anchor=False)
     same = usual.get("same_slices_leak_free")
     leak_free = words.leak_free(same["slices"], same["metrics"]["accuracy"]) if same else ""
     st.markdown(words.random_split(usual["epochs"], accuracy, macro, usual["twins"], leak_free))
@@ -144,7 +169,7 @@ def why_random_is_higher(protocols: Mapping) -> None:
 
 def worst_confusion(entry: Mapping) -> str:
     """The commonest error, as a share of the slices that it can befall."""
-    rows = tables.confusion(entry["metrics"])
+    rows = metrics_tables.confusion(entry["metrics"])
     totals = rows.groupby("is")["value"].sum()
     wrong = rows[rows["is"] != rows["read_as"]].assign(share=lambda r: r["value"] / r["is"].map(totals))
     worst = wrong.sort_values("share").iloc[-1]
@@ -162,93 +187,96 @@ def by_protocol(metrics: Mapping) -> None:
         if any(key.startswith("confusion/") for key in protocols.get(name, {}).get("metrics", {}))
     ]
     name = st.segmented_control(
-        words.PROTOCOL,
+        "Protocol",
         able,
         default=able[0],
         required=True,
-        format_func=words.PROTOCOLS.get,
+        format_func=TITLES.__getitem__,
         key="protocol",
         wrap=True,
     )
+    assert name is not None  # required
     entry, classes = protocols[name], PROTOCOLS[name]
     left, right = st.columns(2, gap="large")
     with left:
         show_matrix(name, entry, classes)
     with right:
         show_measures(name, entry, classes)
-    made, operating = curves_of(metrics, name)
-    if made:
-        show_curves(name, made, operating, entry["metrics"])
+    by_class, operating = curves_of(metrics, name)
+    if by_class:
+        show_curves(name, by_class, operating, entry["metrics"])
 
 
 def show_matrix(name: str, entry: Mapping, classes: Sequence[str]) -> None:
     style = st.segmented_control(
-        words.SHOW, [words.COUNTS, words.SHARES], default=words.COUNTS, required=True, key="matrix"
+        "Show", ["Counts", "Share of each row"], default="Counts", required=True, key="matrix"
     )
     matrix = [[entry["metrics"][f"confusion/{t}/{r}"]["value"] for r in classes] for t in classes]
     figure(
-        figures.confusion(matrix, style != words.COUNTS, classes),
+        classification.confusion(matrix, style != "Counts", classes),
         f"confusion-{name}",
-        words.matrix(name),
+        words.matrix(TITLES[name]),
         f"{words.ROWS_AND_COLUMNS} {worst_confusion(entry)}",
-        tables.confusion(entry["metrics"]),
+        metrics_tables.confusion(entry["metrics"]),
     )
 
 
 def show_measures(name: str, entry: Mapping, classes: Sequence[str]) -> None:
     """Class by class where there are several; else the three measures of finding a tumour."""
-    found = entry["metrics"]
-    says = words.of_slices(entry["what"], entry["slices"])
-    if "sensitivity" in found:
+    measures = entry["metrics"]
+    caption = words.of_slices(entry["what"], entry["slices"])
+    if "sensitivity" in measures:
         shown = pd.DataFrame(
-            {title: [write(key, found[key])] for key, title in words.MEASURES.items() if key in found}
+            {title: [write(key, measures[key])] for key, title in MEASURES.items() if key in measures}
         )
-        shown.index = [words.IN_THE_APP]
-        table(shown, f"measures-{name}", says, tables.protocols({name: entry}))
+        shown.index = ["In\u00a0the\u00a0app"]
+        table(shown, f"measures-{name}", caption, metrics_tables.protocols({name: entry}))
         return
     shown = pd.DataFrame(
         {
-            title: [write(key, found[f"{key}/{c}"]) for c in classes]
-            for key, title in words.OF_CLASSES.items()
+            title: [write(key, measures[f"{key}/{c}"]) for c in classes]
+            for key, title in CLASS_MEASURES.items()
         },
         index=[NAMES[c] for c in classes],
     )
-    table(shown, f"classes-{name}", says, tables.of_classes(found, words.OF_CLASSES))
+    table(shown, f"classes-{name}", caption, metrics_tables.of_classes(measures, tuple(CLASS_MEASURES)))
 
 
 def curves_of(metrics: Mapping, name: str) -> tuple[Mapping, Mapping | None]:
     """The curves of a protocol by class, empty where none were written, and its operating point."""
-    made = metrics.get("curves" if name == "four_classes" else f"curves_{name}", {})
-    return ({"tumor": made}, made.get("operating_point")) if "roc" in made else (made, None)
+    curves = metrics.get("curves" if name == "four_classes" else f"curves_{name}", {})
+    return ({"tumor": curves}, curves.get("operating_point")) if "roc" in curves else (curves, None)
 
 
-def show_curves(name: str, made: Mapping, operating: Mapping | None, found: Mapping) -> None:
+def show_curves(name: str, by_class: Mapping, operating: Mapping | None, measures: Mapping) -> None:
     """ROC and precision-recall, with the point at which the app answers where it is one point."""
     on_roc = on_precision = None
-    said = ["", ""]
+    in_app = ["", ""]
     if operating:
-        hits, false = (found[f"confusion/{truth}/tumor"]["value"] for truth in ("tumor", "no_tumor"))
+        hits, false = (measures[f"confusion/{truth}/tumor"]["value"] for truth in ("tumor", "no_tumor"))
         on_roc = 1 - operating["specificity"], operating["sensitivity"]
         on_precision = operating["sensitivity"], hits / (hits + false)
-        said = words.operating(operating["sensitivity"], operating["specificity"], on_precision[1])
-    auc = {c: found["auc" if c == "tumor" else f"auc/{c}"]["value"] for c in made}
-    precision = {c: curve["average_precision"] for c, curve in made.items() if "average_precision" in curve}
+        in_app = words.operating(operating["sensitivity"], operating["specificity"], on_precision[1])
+    auc = {c: measures["auc" if c == "tumor" else f"auc/{c}"]["value"] for c in by_class}
+    precision = {
+        c: curve["average_precision"] for c, curve in by_class.items() if "average_precision" in curve
+    }
     left, right = st.columns(2, gap="large")
     with left:
         figure(
-            figures.roc(made, on_roc),
+            classification.roc(by_class, on_roc),
             f"roc-{name}",
-            words.ROC,
-            words.area(auc, said[0]),
-            tables.curves(made, "roc", "false_positive_rate", "sensitivity"),
+            "ROC curves",
+            words.area(auc, in_app[0]),
+            metrics_tables.curves(by_class, "roc", "false_positive_rate", "sensitivity"),
         )
     with right:
         figure(
-            figures.precision_recall(made, on_precision),
+            classification.precision_recall(by_class, on_precision),
             f"precision-recall-{name}",
-            words.PRECISION_RECALL,
-            words.average_precision(precision, said[1]),
-            tables.curves(made, "precision_recall", "recall", "precision"),
+            "Precision-recall curves",
+            words.average_precision(precision, in_app[1]),
+            metrics_tables.curves(by_class, "precision_recall", "recall", "precision"),
         )
 
 
@@ -257,25 +285,25 @@ def by_source(entry: Mapping) -> None:
     st.markdown(words.BY_SOURCE)
     with st.container(width=900):
         figure(
-            figures.sites(entry["by_site"]),
+            classification.sites(entry["by_site"]),
             "sources",
             words.SOURCES,
             uneven_sources(entry["by_site"]),
-            tables.sites(entry["by_site"]),
+            metrics_tables.sites(entry["by_site"]),
         )
 
 
 def uneven_sources(by_site: Mapping) -> str:
     """How much a class's sensitivity depends on the source; first where a source gives its class away."""
-    rows = tables.sites(by_site)
+    rows = metrics_tables.sites(by_site)
     for site, labels in by_site.items():
         name = next(iter(labels))
         elsewhere = rows[(rows["class"] == name) & (rows["source"] != site)]
         # Healthy slices from a source whose tumours are of unknown class do not give anything away.
         if len(labels) == 1 and name != "no_tumor" and len(elsewhere):
-            found = rows.loc[rows["source"] == site, "value"].iloc[0]
+            here = rows.loc[rows["source"] == site, "value"].iloc[0]
             return words.given_away(
-                site, name, found, dict(zip(elsewhere["source"], elsewhere["value"], strict=True))
+                site, name, here, dict(zip(elsewhere["source"], elsewhere["value"], strict=True))
             )
     gap = rows.groupby("class")["value"].agg(lambda values: values.max() - values.min())
     ordered = rows[rows["class"] == gap.idxmax()].sort_values("value")

@@ -1,8 +1,9 @@
-"""Part of Review: the reading as a file, to keep or to send back beside its scan; made when asked for."""
+"""Part of Review: the reading as a file, to keep or to send back beside its scan. It is made on demand."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
+from functools import partial
 
 import streamlit as st
 
@@ -10,6 +11,7 @@ from brat.environment import WEIGHTS
 from brat.io.scan import Scan
 from brat.model.reader import Reading
 from pages.parts.configuration import identified
+from pages.parts.weights_files import load
 from pages.words import reports as words
 
 
@@ -26,44 +28,59 @@ def show_downloads(
     """
     named = identified()
     stem = f"reading-{scan.digest[:12]}"
-    is_dicom = data is not None and scan.format.startswith("DICOM")
+    source = data if scan.format.startswith("DICOM") else None
+    can_refer = source is not None and _has_reference(source)
 
-    # Each import below costs time that only who asks for the file is to pay.
+    # The imports below take time, which only a visitor who asks for the file pays.
     def pdf() -> bytes:
         from brat.reports.dicom import patient
         from brat.reports.pdf import report
 
-        path = WEIGHTS / "metrics.json"
-        metrics = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-        name = patient(data) if named and is_dicom else ""
+        name = patient(source) if named and source else ""
+        metrics = load(WEIGHTS, "metrics.json")
         return report(scan, reading, model, metrics, name=name, verdict=verdict, note=note)
 
-    def overlay() -> bytes:
+    def overlay(source: bytes) -> bytes:
         from brat.reports.dicom import overlay
 
-        return overlay(data, scan, reading, named)
+        return overlay(source, scan, reading, named)
 
-    def structured() -> bytes:
+    def structured_report(source: bytes) -> bytes:
         from brat.reports.dicom import structured_report
 
-        return structured_report(data, reading, model, named)
+        return structured_report(source, reading, model, named)
 
-    can_refer = is_dicom and _has_reference(data)
     with st.container(horizontal=True):
-        _button(words.PDF, words.PDF_HELP, pdf, f"{stem}.pdf", "application/pdf", ":material/picture_as_pdf:")
-        if can_refer:
+        _button(
+            "Report (PDF)", words.PDF_HELP, pdf, f"{stem}.pdf", "application/pdf", ":material/picture_as_pdf:"
+        )
+        if source and can_refer:
             dicom = "application/dicom"
-            _button(words.MAP, words.MAP_HELP, overlay, f"{stem}-map.dcm", dicom, ":material/image:")
-            _button(words.SR, words.SR_HELP, structured, f"{stem}-sr.dcm", dicom, ":material/description:")
-    if is_dicom and not can_refer:
+            _button(
+                "Map (DICOM)",
+                words.MAP_HELP,
+                partial(overlay, source),
+                f"{stem}-map.dcm",
+                dicom,
+                ":material/image:",
+            )
+            _button(
+                "Report (DICOM SR)",
+                words.SR_HELP,
+                partial(structured_report, source),
+                f"{stem}-sr.dcm",
+                dicom,
+                ":material/description:",
+            )
+    if source and not can_refer:
         st.caption(words.NO_REFERENCE)
-    elif is_dicom and not named:
+    elif source and not named:
         st.caption(words.UNNAMED)
 
 
-def _button(label: str, says: str, make, file: str, mime: str, icon: str) -> None:
+def _button(label: str, explanation: str, make: Callable[[], bytes], file: str, mime: str, icon: str) -> None:
     st.download_button(
-        label, make, file, mime, key=f"download-{file}", help=says, icon=icon, on_click="ignore"
+        label, make, file, mime, key=f"download-{file}", help=explanation, icon=icon, on_click="ignore"
     )
 
 

@@ -10,17 +10,17 @@ import streamlit as st
 from brat.classes import CLASS_NAMES, CLASSES
 from brat.io.scan import Scan, UnreadableScan
 from brat.io.series import Series, Stack
+from brat.model.calibration import DEFAULT_LEVEL
 from brat.model.explain import as_png, grad_cam
 from brat.model.pool import Readers
 from brat.model.preprocess import Geometry
 from brat.model.series_reading import SeriesReading, SliceReading, read_stack
-from pages.parts.kept import keep, start_at
+from pages.parts.widget_memory import remember, restore
 from pages.parts.windows import choose_window
 from pages.viewer import ViewerSlice, stack_viewer
 from pages.words import series as words
 
-LEVEL = 0.95
-"""Of the prediction set that is shown."""
+PLANES = {"acquired": "As acquired", "axial": "Axial", "coronal": "Coronal", "sagittal": "Sagittal"}
 
 STRETCHED = 1.5
 """How many times as wide one way as the other a view's voxels must be for the page to say so."""
@@ -41,14 +41,14 @@ def show_series(series: Series, on_open: Callable[[Stack, int], None]) -> None:
     """Read a series and show it.
 
     Args:
-        on_open: called with a stack and the number of a slice that the reader wants to see by itself.
+        on_open: called with a stack and the number of a slice that the visitor wants to see by itself.
     """
     with st.container(horizontal=True, vertical_alignment="bottom"):
         plane, volume = choose_view(series)
         window = series.window
         if window:
             window = choose_window(window, series.presets, series.digest)
-    if window != series.window:
+    if window and window != series.window:
         series = series.windowed(window)
     try:
         stack = series.stack(plane, volume)
@@ -92,15 +92,13 @@ def choose_view(series: Series) -> tuple[str, int]:
     """Which plane, and which volume from 0, where there are several."""
     plane, volume = f"plane-{series.digest}", f"volume-{series.digest}"
     if len(series.planes) > 1:
-        start_at(plane, series.planes[0])
-        st.segmented_control(
-            words.PLANE, series.planes, required=True, format_func=words.PLANES.get, key=plane
-        )
-        keep(plane)
+        restore(plane, series.planes[0])
+        st.segmented_control("View", series.planes, required=True, format_func=PLANES.__getitem__, key=plane)
+        remember(plane)
     if series.volumes > 1:
-        start_at(volume, 1)
-        st.number_input(words.VOLUME, 1, series.volumes, key=volume, width=160)
-        keep(volume)
+        restore(volume, 1)
+        st.number_input("Volume", 1, series.volumes, key=volume, width=160)
+        remember(volume)
     return st.session_state.get(plane, series.planes[0]), st.session_state.get(volume, 1) - 1
 
 
@@ -118,11 +116,11 @@ def read(stack: Stack) -> dict:
     count = len(stack)
     bar = st.progress(0.0, words.reading(0, count))
     readings, slices, size = [], [], (256, 256)
-    for number, (scan, one) in enumerate(read_stack(stack, readers()), 1):
+    for number, (scan, reading) in enumerate(read_stack(stack, readers()), 1):
         # A damaged slice is as large as its neighbour, so that nothing moves when it passes by.
         size = scan.gray.shape if scan else size
-        readings.append(one)
-        slices.append(shown(scan, one, size))
+        readings.append(reading)
+        slices.append(shown(scan, reading, size))
         # Each message costs the page a moment.
         if number % 8 == 0:
             bar.progress(number / count, words.reading(number, count))
@@ -137,23 +135,33 @@ def shown(scan: Scan | None, read: SliceReading, size: tuple[int, int] = (256, 2
         height, width = gray.shape
         nowhere = Geometry(0, 0, max(height, width), width, height)
         name = scan.name if scan else ""
-        return ViewerSlice(as_png(gray), nowhere, {}, "", name, words.NOT_READ, read.problem, mark="unread")
+        return ViewerSlice(as_png(gray), nowhere, {}, "", name, "Not read", read.problem, mark="unread")
+    assert scan is not None
+    assert read.geometry is not None
     prediction, ood = read.prediction, read.ood
-    facts = {
-        "picture": as_png(scan.gray),
-        "geometry": read.geometry,
-        "name": scan.name,
-        "shares": prediction.probabilities,
-    }
-    if not read.is_known:
-        doubt = ood.reason
-        return ViewerSlice(**facts, maps={}, label="", answer=words.UNLIKE, doubt=doubt, mark="refused")
+    picture, probabilities = as_png(scan.gray), prediction.probabilities
+    if ood and not ood.in_distribution:
+        # The answer is withheld, and with it the maps.
+        return ViewerSlice(
+            picture,
+            read.geometry,
+            maps={},
+            label="",
+            name=scan.name,
+            answer=words.UNLIKE,
+            doubt=ood.reason,
+            probabilities=probabilities,
+            mark="refused",
+        )
     return ViewerSlice(
-        **facts,
+        picture,
+        read.geometry,
         maps={label: grad_cam(prediction, label) for label in CLASSES},
         label=prediction.label,
+        name=scan.name,
         answer=words.answer(prediction.label, prediction.confidence),
-        doubt=words.doubt(LEVEL, (read.sets or {}).get(LEVEL), ood and ood.score),
+        doubt=words.doubt(DEFAULT_LEVEL, (read.sets or {}).get(DEFAULT_LEVEL), ood.score if ood else None),
+        probabilities=probabilities,
     )
 
 
@@ -168,24 +176,24 @@ def show_reading(read: SeriesReading) -> None:
 @st.fragment
 def show_numbers(read: SeriesReading) -> None:
     """Every slice in a table, once somebody asks for it."""
-    if not st.toggle(words.EVERY_SLICE, key="series-numbers"):
+    if not st.toggle("Every slice as numbers", key="series-numbers"):
         return
     # Tables are loaded once somebody wants one.
     import pandas as pd
 
-    from pages.parts.exhibits import numbers
+    from pages.parts.captioned_figures import numbers
 
     rows = pd.DataFrame(
         {
             "slice": number,
             "mm": None if read.positions is None else read.positions[number - 1],
-            "read": one.prediction.label if one.prediction else None,
-            **{name: read.shares[number - 1, place] for place, name in enumerate(CLASSES)},
-            "known": one.is_known,
-            "distance": one.ood.score if one.ood else None,
-            "problem": one.problem,
+            "read": slice_reading.prediction.label if slice_reading.prediction else None,
+            **{name: read.probabilities[number - 1, place] for place, name in enumerate(CLASSES)},
+            "known": slice_reading.is_known,
+            "distance": slice_reading.ood.score if slice_reading.ood else None,
+            "problem": slice_reading.problem,
         }
-        for number, one in enumerate(read.slices, 1)
+        for number, slice_reading in enumerate(read.slices, 1)
     )
     rounded = {name: st.column_config.NumberColumn(CLASS_NAMES[name], format="percent") for name in CLASSES}
     st.dataframe(
@@ -193,9 +201,13 @@ def show_numbers(read: SeriesReading) -> None:
         hide_index=True,
         alt=words.TABLE,
         column_config={
-            **words.COLUMNS,
+            "slice": "Slice",
+            "mm": "mm",
+            "read": "Answer",
+            "known": "Like known slices",
+            "problem": "Why it was not read",
             **rounded,
-            "distance": st.column_config.NumberColumn(words.DISTANCE, format="%.2f"),
+            "distance": st.column_config.NumberColumn("Distance", format="%.2f"),
         },
     )
     numbers("series", words.TABLE, rows)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @st.cache_resource(max_entries=32, show_spinner=words.BUSY)
-def measured(digest: str, model: str, _gray: np.ndarray, _reader: Reader) -> Stability:
+def _measured(digest: str, model: str, _gray: np.ndarray, _reader: Reader) -> Stability:
     from brat.perturb.stability import measure
 
     return measure(_reader, _gray)
@@ -32,31 +32,31 @@ def show_stability(scan: Scan, reader: Reader) -> None:
         return
     # Charts and tables are loaded once somebody wants one.
     from brat.figures.stability import stability
-    from pages.parts.exhibits import figure
+    from pages.parts.captioned_figures import figure
 
-    found = measured(scan.digest, reader.classifier.digest, scan.gray, reader)
-    st.markdown(f"**{found.sentence()}**")
+    result = _measured(scan.digest, reader.classifier.digest, scan.gray, reader)
+    st.markdown(f"**{result.sentence()}**")
     figure(
-        stability(found),
+        stability(result),
         "stability",
-        f"{words.FIGURE} {found.in_words()}",
-        f"{words.CAPTION} {words.RING}" if found.flips else words.CAPTION,
-        table(found),
+        f"{words.FIGURE} {result.in_words()}",
+        f"{words.CAPTION} {words.RING}" if result.flips else words.CAPTION,
+        table(result),
     )
 
 
-def table(found: Stability) -> pd.DataFrame:
+def table(result: Stability) -> pd.DataFrame:
     """Every number drawn, one reading a row; the scan as it is comes first."""
     import pandas as pd
 
-    rows = [("none", 0, found.label, found.probabilities)]
-    rows += [(step.change, step.level, step.label, step.probabilities) for step in found.steps]
+    rows = [("none", 0.0, result.label, result.probabilities)]
+    rows += [(step.change, step.level, step.label, step.probabilities) for step in result.steps]
     return pd.DataFrame(
         {
             "change": change,
             "level": level,
             "label": label,
-            **dict(zip(CLASSES, map(float, shares), strict=True)),
+            **dict(zip(CLASSES, map(float, probabilities), strict=True)),
         }
-        for change, level, label, shares in rows
+        for change, level, label, probabilities in rows
     )

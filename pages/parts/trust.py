@@ -11,41 +11,52 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from brat.figures import charts as figures
+from brat.figures import reliability as reliability_charts
+from brat.figures import training as training_charts
+from brat.figures.maps import place_in_words
 from brat.io.read import read_scan
 from brat.io.samples import load_samples
 from brat.model.explain import blend, grad_cam, onto_scan
 from brat.model.reader import Reader
-from pages.parts import tables
-from pages.parts.exhibits import chart, figure, numbers, table
+from pages.parts import metrics_tables
+from pages.parts.captioned_figures import chart, figure, numbers, table
 from pages.words import trust as words
-from pages.words.exhibits import estimate, share
+from pages.words.numbers import estimate, share
+
+SIZES = {
+    "No class": "share/0",
+    "One class": "share/1",
+    "Two": "share/2",
+    "Three": "share/3",
+    "All four": "share/4",
+}
+"""How many classes a prediction set names, and the key of that share in `metrics.json`."""
 
 MATTERS = 0.03
 """A change that costs less accuracy than this is shown on demand only."""
 
 
-def calibration(found: Mapping) -> None:
+def calibration(measured: Mapping) -> None:
     """Reliability, and what the prediction sets hold."""
-    before, after, sets = found["before"]["ece"], found["after"]["ece"], found["sets"]
-    st.markdown(words.calibration(after, found["temperature"], before))
+    before, after, sets = measured["before"]["ece"], measured["after"]["ece"], measured["sets"]
+    st.markdown(words.calibration(after, measured["temperature"], before))
     left, right = st.columns(2, gap="large")
     with left:
         # The last bin holds most slices, and says how far the surest readings can be trusted.
-        bins = found["after"]["bins"]
+        bins = measured["after"]["bins"]
         figure(
-            figures.reliability(found["before"]["bins"], found["after"]["bins"]),
+            reliability_charts.reliability(measured["before"]["bins"], measured["after"]["bins"]),
             "reliability",
-            words.RELIABILITY,
+            "Reliability diagram",
             words.surest(bins),
-            tables.reliability(found),
+            metrics_tables.reliability(measured),
         )
     with right:
-        rows = tables.prediction_sets(sets)
+        rows = metrics_tables.prediction_sets(sets)
         of_class = rows[rows["measure"].str.startswith("coverage/")].dropna()
         below = of_class.assign(gap=of_class["value"] - of_class["level"]).sort_values("gap").iloc[0]
         figure(
-            figures.coverage(sets),
+            reliability_charts.coverage(sets),
             "coverage",
             words.COVERAGE,
             words.furthest_below(below["measure"].split("/")[1], below["level"], below["value"])
@@ -55,11 +66,11 @@ def calibration(found: Mapping) -> None:
         )
     shown = pd.DataFrame(
         {
-            words.HOLDS: [estimate(entry["coverage"]) for entry in sets.values()],
-            words.CLASSES_IN_IT: [f"{entry['size']['value']:.2f}" for entry in sets.values()],
+            "Holds the truth": [estimate(entry["coverage"]) for entry in sets.values()],
+            "Classes in it": [f"{entry['size']['value']:.2f}" for entry in sets.values()],
             **{
                 title: [share(entry[key]["value"]) for entry in sets.values()]
-                for title, key in words.SIZES.items()
+                for title, key in SIZES.items()
                 if all(key in entry for entry in sets.values())
             },
         },
@@ -68,56 +79,59 @@ def calibration(found: Mapping) -> None:
     table(shown, "prediction-sets", words.SETS, rows)
 
 
-def gate(found: Mapping) -> None:
-    """What is refused."""
-    images, refused = gate_totals(found)
+def out_of_distribution(measured: Mapping) -> None:
+    """What the out-of-distribution check refuses."""
+    images, refused = refused_totals(measured)
     through = [
         words.let_through(kind, entry["images"] - entry["refused"], entry["images"])
-        for kind, entry in found["others"].items()
+        for kind, entry in measured["others"].items()
         if entry["refused"] < entry["images"]
     ]
-    st.markdown(words.gate(found["slices"], found["refused"], images, refused / images, through))
+    st.markdown(
+        words.out_of_distribution(measured["slices"], measured["refused"], images, refused / images, through)
+    )
     shown = pd.DataFrame(
         {
-            words.PICTURES: [f"{entry['images']:,}" for entry in found["others"].values()],
-            words.REFUSED: [f"{entry['refused']:,}" for entry in found["others"].values()],
+            "Pictures": [f"{entry['images']:,}" for entry in measured["others"].values()],
+            "Refused": [f"{entry['refused']:,}" for entry in measured["others"].values()],
         },
-        index=[kind[0].upper() + kind[1:] for kind in found["others"]],
+        index=[kind[0].upper() + kind[1:] for kind in measured["others"]],
     )
-    with st.expander(words.all_kinds(len(found["others"]))):
-        table(shown, "gate", words.BY_KIND, tables.gate(found))
+    with st.expander(words.all_kinds(len(measured["others"]))):
+        table(shown, "out-of-distribution", words.BY_KIND, metrics_tables.out_of_distribution(measured))
 
 
-def gate_totals(found: Mapping) -> tuple[int, int]:
-    others = found["others"].values()
+def refused_totals(measured: Mapping) -> tuple[int, int]:
+    """How many pictures are no brain MRI slice, and how many of them are refused."""
+    others = measured["others"].values()
     return sum(entry["images"] for entry in others), sum(entry["refused"] for entry in others)
 
 
-def map_quality(place: Mapping, maps: Mapping | None) -> None:
+def map_quality(localisation: Mapping, maps: Mapping | None) -> None:
     """How well the maps lie in the boxes, by every method that was measured."""
-    pointing, energy, chance = (place["metrics"][name] for name in ("pointing", "energy", "chance"))
-    st.markdown(words.maps(place["slices"], pointing, energy, chance))
+    pointing, energy, chance = (localisation["metrics"][name] for name in ("pointing", "energy", "chance"))
+    st.markdown(words.maps(localisation["slices"], pointing, energy, chance))
     if not maps:
         return
     methods = maps["methods"]
     shown = pd.DataFrame(
         {
-            words.SLICES: [f"{entry.get('slices', maps.get('slices')):,}" for entry in methods.values()],
-            words.BRIGHTEST: [estimate(entry["pointing"]) for entry in methods.values()],
-            words.SUM: [estimate(entry["energy"]) for entry in methods.values()],
+            "Slices": [f"{entry.get('slices', maps.get('slices')):,}" for entry in methods.values()],
+            "Brightest place in the box": [estimate(entry["pointing"]) for entry in methods.values()],
+            "Sum in the box": [estimate(entry["energy"]) for entry in methods.values()],
         },
         index=list(methods),
     )
     points = {method: entry["pointing"]["value"] for method, entry in methods.items()}
     best = [method for method, value in points.items() if value == max(points.values())]
-    table(shown, "maps", words.best_map(best), tables.maps(maps))
+    table(shown, "maps", words.best_map(best), metrics_tables.maps(maps))
 
 
-@st.cache_data(show_spinner=words.READING_SAMPLES)
+@st.cache_data(show_spinner="Reading the samples …")
 def read_examples(weights: Path, modified: float) -> list[tuple]:
     """The samples with a lesion: name, scan, scan with the map of what is drawn, and what they show."""
     reader = Reader(weights)
-    made = []
+    examples = []
     for sample in load_samples():
         if sample.intended == "no_tumor":
             continue
@@ -125,44 +139,46 @@ def read_examples(weights: Path, modified: float) -> list[tuple]:
         reading = reader.read(gray)
         answer = reading.prediction
         cam = onto_scan(grad_cam(answer, sample.intended), reading.geometry)
-        where = figures.place_in_words(cam)
-        says = words.example(sample.title, sample.intended, answer.label, answer.confidence, where)
-        made.append((sample.name, gray, blend(gray, cam, 0.6), says))
-    return made
+        where = place_in_words(cam)
+        caption = words.example(sample.title, sample.intended, answer.label, answer.confidence, where)
+        examples.append((sample.name, gray, blend(gray, cam, 0.6), caption))
+    return examples
 
 
 def examples(weights: Path) -> None:
-    """The model that ships, on samples that may be shown."""
-    st.subheader(words.EXAMPLES, anchor=False)
+    """The model that ships, on samples that may be shown; nothing where the folder has no model."""
+    if not (weights / "model.tflite").exists():
+        return
+    st.subheader("Examples", anchor=False)
     st.markdown(words.EXAMPLES_ARE)
-    made = read_examples(weights, max(file.stat().st_mtime for file in weights.iterdir()))
-    for column, (name, scan, mapped, says) in zip(st.columns(len(made)), made, strict=True):
+    samples = read_examples(weights, max(file.stat().st_mtime for file in weights.iterdir()))
+    for column, (name, scan, mapped, caption) in zip(st.columns(len(samples)), samples, strict=True):
         with column, st.container(key=f"example-{name}"):
             with st.container(horizontal=True, gap="xsmall", wrap=False):
-                st.image(scan, width="stretch", alt=words.SCAN)
-                st.image(mapped, width="stretch", alt=words.SCAN_WITH_MAP)
-            st.caption(says)
+                st.image(scan, width="stretch", alt="The scan")
+                st.image(mapped, width="stretch", alt="The scan with its map")
+            st.caption(caption)
 
 
-def robustness(found: Mapping) -> None:
+def robustness(measured: Mapping) -> None:
     """Accuracy under every change; those that cost little only on demand."""
-    unchanged = unchanged_accuracy(found)
+    unchanged = unchanged_accuracy(measured)
     lost = {
         name: unchanged - min(entry["value"] for entry in change["accuracy"])
-        for name, change in found["changes"].items()
+        for name, change in measured["changes"].items()
     }
-    names = sorted(lost, key=lost.get, reverse=True)
+    names = sorted(lost, key=lost.__getitem__, reverse=True)
     heavy, light = [n for n in names if lost[n] >= MATTERS], [n for n in names if lost[n] < MATTERS]
     st.markdown(
-        f"{words.robustness(found['slices'], unchanged)} {worst_change(found)}"
+        f"{words.robustness(measured['slices'], unchanged)} {worst_change(measured)}"
         + (words.light(len(light), len(names), MATTERS) if light else "")
     )
 
-    def draw(names):
+    def draw(names: Sequence[str]) -> None:
         for start in range(0, len(names), 3):
             for column, name in zip(st.columns(3), names[start : start + 3], strict=False):
                 with column:
-                    drawn = figures.robustness(found["changes"][name], name, unchanged)
+                    drawn = reliability_charts.robustness(measured["changes"][name], name, unchanged)
                     chart(drawn, f"robustness-{name}", words.against(name, lost[name]))
 
     draw(heavy)
@@ -170,57 +186,57 @@ def robustness(found: Mapping) -> None:
         with st.expander(words.cost_little(light)):
             draw(light)
     costs = {name: lost[name] for name in names}
-    numbers("robustness", words.lost(costs), tables.robustness(found))
+    numbers("robustness", words.lost(costs), metrics_tables.robustness(measured))
 
 
-def unchanged_accuracy(found: Mapping) -> float:
+def unchanged_accuracy(measured: Mapping) -> float:
     """Of the slices as they are: a step of 0 changes nothing, whatever is changed."""
-    rows = tables.robustness(found)
+    rows = metrics_tables.robustness(measured)
     return rows.loc[rows["level"] == 0, "value"].iloc[0]
 
 
-def worst_change(found: Mapping) -> str:
+def worst_change(measured: Mapping) -> str:
     """The change that costs most accuracy."""
-    rows = tables.robustness(found)
+    rows = metrics_tables.robustness(measured)
     worst = rows.sort_values("value").iloc[0]
-    return words.worst_change(worst["change"], worst["level"], unchanged_accuracy(found) - worst["value"])
+    return words.worst_change(worst["change"], worst["level"], unchanged_accuracy(measured) - worst["value"])
 
 
-def audit(found: Mapping) -> None:
+def audit(measured: Mapping) -> None:
     """How like each other the images are, and what stands on both sides of the usual split."""
-    st.markdown(words.audit(found["names"], found["images"], leaks(found)))
-    near = found["nearest"]
-    rows = tables.nearest(near)
-    twins = rows.loc[(rows["from"] + rows["to"]) / 2 > near["threshold"], "images"].sum()
+    st.markdown(words.audit(measured["names"], measured["images"], leaks(measured)))
+    near = measured["nearest"]
+    rows = metrics_tables.nearest(near)
+    duplicates = rows.loc[(rows["from"] + rows["to"]) / 2 > near["threshold"], "images"].sum()
     figure(
-        figures.nearest_neighbours(near),
+        training_charts.nearest_neighbours(near),
         "nearest-images",
         words.NEAREST,
-        words.twins(twins, rows["images"].sum(), near["threshold"]),
+        words.duplicates(duplicates, rows["images"].sum(), near["threshold"]),
         rows,
     )
-    with st.expander(words.BETWEEN):
-        for title, matrix in {"collections": found["collections"], **found["splits"]}.items():
+    with st.expander("Between collections and splits"):
+        for title, matrix in {"collections": measured["collections"], **measured["splits"]}.items():
             table(
                 pd.DataFrame(
                     [[share(value) for value in row] for row in matrix["near"]],
                     index=matrix["of"],
                     columns=matrix["of"],
                 ),
-                f"twins-{title}",
-                words.twins_between(title if title in found["splits"] else None),
-                tables.twins(matrix),
+                f"near-duplicates-{title}",
+                words.duplicates_between(title if title in measured["splits"] else None),
+                metrics_tables.near_duplicates(matrix),
             )
 
 
-def leaks(found: Mapping) -> str | None:
-    """How much of a collection's test split has a twin in its training split."""
-    said = []
-    for name, matrix in found["splits"].items():
+def leaks(measured: Mapping) -> str | None:
+    """How much of a collection's test split has a near-duplicate in its training split."""
+    sentences = []
+    for name, matrix in measured["splits"].items():
         if {"train", "test"} <= set(matrix["of"]):
             test, train = matrix["of"].index("test"), matrix["of"].index("train")
-            said.append(words.leak(name, matrix["near"][test][train]))
-    return " ".join(said) or None
+            sentences.append(words.leak(name, matrix["near"][test][train]))
+    return " ".join(sentences) or None
 
 
 def training(history: Sequence[Mapping]) -> None:
@@ -230,7 +246,7 @@ def training(history: Sequence[Mapping]) -> None:
         first, last = (f"{rows[quantity].iloc[place]:.2f}" for place in (0, -1))
         with column:
             figure(
-                figures.curves(history, quantity),
+                training_charts.curves(history, quantity),
                 f"training-{quantity}",
                 words.curve(quantity),
                 words.goes(quantity, first, last, len(rows)),
@@ -254,5 +270,5 @@ def model_card(card: Mapping) -> None:
             boxes=card["boxes"],
         )
     )
-    with st.expander(words.FULL_CARD):
+    with st.expander("The full model card"):
         st.json(card)

@@ -1,4 +1,4 @@
-"""The picture of the Review page: a scan, or a stack of slices, with its map, and what a reader does with it.
+"""The picture of the Review page: a scan, or a stack of slices, with its map, and its controls.
 
 A Streamlit component (API v2). The scans, the small maps and the colour tables go to the browser once; slice,
 class, opacity, threshold, colours, zoom and wipe then need no trip to the server.
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from string import Template
+from typing import Any
 
 import numpy as np
 import streamlit as st
@@ -42,7 +43,7 @@ class ViewerSlice:
         label: the answer, whose map is shown first; empty where there is none.
         name: of the slice; a saved picture is named after it.
         answer, doubt: what is said of it above the picture, in a stack.
-        shares: the probability of each class; None where it was not read.
+        probabilities: of each class, 0 to 1; None where it was not read.
         mark: "known", "refused" or "unread".
     """
 
@@ -53,7 +54,7 @@ class ViewerSlice:
     name: str
     answer: str = ""
     doubt: str = ""
-    shares: Sequence[float] | None = None
+    probabilities: Sequence[float] | np.ndarray | None = None
     mark: str = "known"
 
 
@@ -69,7 +70,7 @@ def viewer(
 ) -> None:
     """Show a scan with its map.
 
-    What the reader chose stays when the script runs again with the same key. A new scan starts at its own
+    What the visitor chose stays when the script runs again with the same key. A new scan starts at its own
     label, unzoomed and with the map on; only opacity and colours are kept from the scan before.
 
     Args:
@@ -111,7 +112,7 @@ def stack_viewer(
         strip: what the strip shows, in words.
         aim: the number of the slice to which a button leads, and which the strip marks.
         aim_name: what the button says; without it there is neither.
-        on_open: called with the number of a slice that the reader wants to see by itself.
+        on_open: called with the number of a slice that the visitor wants to see by itself.
     """
 
     def opened() -> None:
@@ -121,38 +122,48 @@ def stack_viewer(
     _show(slices, start, of, METHODS[0], key, more, on_open_change=opened)
 
 
-def _show(slices, start: int, of: str, method: str, key: str, more=(), **callbacks) -> None:
+def _show(
+    slices: Sequence[ViewerSlice],
+    start: int,
+    of: str,
+    method: str,
+    key: str,
+    more: Mapping[str, Any] | None = None,
+    **callbacks: Any,
+) -> None:
     data = {
-        "slices": [_as_data(one) for one in slices],
+        "slices": [_as_data(slice_) for slice_ in slices],
         "start": start,
         "of": of,
         "names": CLASS_NAMES,
         "classes": [{"name": CLASS_NAMES[name], "colour": CLASS_COLOURS[name]} for name in CLASSES],
         "colours": _colour_tables(),
         "method": method,
-        "words": words.SAID_BY_SCRIPT,
-        **dict(more),
+        "words": words.IN_SCRIPT,
+        **(more or {}),
     }
-    # In a list, because Streamlit looks for tables in a dictionary, and loads pandas to know one.
+    # In a list, because Streamlit looks for tables in a dictionary, and loads pandas to know slice_.
     _mount(key=key, data=[data], **callbacks)
 
 
-def _as_data(one: ViewerSlice) -> dict:
+def _as_data(slice_: ViewerSlice) -> dict[str, Any]:
     return {
-        "scan": "data:image/png;base64," + _base64(one.picture),
+        "scan": "data:image/png;base64," + _base64(slice_.picture),
         "maps": {
-            known: _base64(np.ascontiguousarray(one.maps[known], "<f4").tobytes())
-            for known in CLASSES
-            if known in one.maps
+            name: _base64(np.ascontiguousarray(slice_.maps[name], "<f4").tobytes())
+            for name in CLASSES
+            if name in slice_.maps
         },
-        "geometry": vars(one.geometry),
-        "label": one.label,
-        "name": one.name,
-        "answer": one.answer,
-        "doubt": one.doubt,
-        "colour": CLASS_COLOURS.get(one.label),
-        "shares": None if one.shares is None else [round(float(share), 4) for share in one.shares],
-        "mark": one.mark,
+        "geometry": vars(slice_.geometry),
+        "label": slice_.label,
+        "name": slice_.name,
+        "answer": slice_.answer,
+        "doubt": slice_.doubt,
+        "colour": CLASS_COLOURS.get(slice_.label),
+        "probabilities": None
+        if slice_.probabilities is None
+        else [round(float(probability), 4) for probability in slice_.probabilities],
+        "mark": slice_.mark,
     }
 
 

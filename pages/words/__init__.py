@@ -1,4 +1,5 @@
-"""What the pages say: one module for each page or part, and nothing but words in it.
+"""The sentences of the pages: one module for each page or part, and nothing but words in it.
 
-What the library says of a scan, why a file cannot be read or why the gate refuses it, is `brat`'s own.
+A label of a few words stands where it is used. Sentences about a scan, such as why a file cannot be read, are
+the library's own.
 """

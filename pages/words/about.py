@@ -1,16 +1,14 @@
 """Words of the About page."""
 
-TITLE = "How to read a reading"
 WARNING = "BraTum Scans is not a medical device. Do not base a diagnosis or a treatment on it."
 IDENTIFIED = ", but this installation is configured to do so"
 
 BODY = """
 ### The answer and its probability
 The model looks at one slice and shares 100 % between four answers: glioma, meningioma, pituitary tumour,
-no tumour. On slices of patients it had not seen, the likeliest answer was right in {right} of cases. A
-probability is a statement about slices *like those*: 80 % means that of a hundred such slices about eighty
-are what the model says. It says nothing about a slice from a sequence, a scanner or an illness that the
-model never met, and the model has no fifth answer for those.
+no tumour.{right} A probability is a statement about slices *like those it learned from*: 80 % means that of
+a hundred such slices about eighty are what the model says. It says nothing about a slice from a sequence, a
+scanner or an illness that the model never met, and the model has no fifth answer for those.
 
 ### The set
 The 95 % set is the list of answers that the model cannot rule out. It is made to hold the truth 95 times of
@@ -18,11 +16,11 @@ The 95 % set is the list of answers that the model cannot rule out. It is made t
 One name in the set is a firm reading; two mean that the model cannot tell them apart; three or four
 mean that it does not know.
 
-### The gate
+### Like the scans it knows
 Before it answers, the app compares the picture with the slices that the model learned from. A photograph, a
 chart, another body part or another kind of image is refused, with the reason. You can ask for the reading
-all the same; it is then marked. Passing the gate does not make a reading right: it only means that the
-question was a fair one.
+all the same; it is then marked. A picture that passes need not be read
+rightly: it only means that the question was a fair one.
 
 ### The map
 The map shows **where in the slice the answer comes from**: each place votes for each class, and the
@@ -75,6 +73,10 @@ Data: Cheng, *brain tumor dataset*, [figshare 1512427](https://doi.org/10.6084/m
 
 def estimate(share: str, low: str, high: str) -> str:
     return f"**{share}** (95 % interval {low} to {high})"
+
+
+def right(estimate: str) -> str:
+    return f" On slices of patients it had not seen, the likeliest answer was right in {estimate} of cases."
 
 
 def covered(share: str) -> str:

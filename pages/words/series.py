@@ -5,19 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from brat.classes import CLASS_NAMES
-from brat.figures.charts import percent
 from brat.model.series_reading import SeriesReading, spans
+from brat.wording import percent
 
-PLANE = "View"
-VOLUME = "Volume"
-PLANES = {"acquired": "As acquired", "axial": "Axial", "coronal": "Coronal", "sagittal": "Sagittal"}
-
-NOT_READ = "Not read"
 UNLIKE = "Not a slice the model knows"
-TABLE = "Every slice: its answer, its probabilities and what the gate says."
-EVERY_SLICE = "Every slice as numbers"
+TABLE = "Every slice: its answer, its probabilities, and whether it is like those the model knows."
 
-HEADING_NONE = "No slice to answer for"
 HOW = (
     "**Not a probability for the patient.** Each slice was read by itself; this counts the answers, and "
     "averages nothing. Neighbouring slices with one answer say more than single ones, yet errors come in "
@@ -29,22 +22,13 @@ UNKNOWN = (
     "healthy head too it calls slices a tumour, whole runs of them at the base of the skull. Not a medical "
     "device, not for diagnosis."
 )
-FEW = "Most slices were refused: what is said here rests on the few that are left."
-LISTED = 6
+_FEW = "Most slices were refused: what is said here rests on the few that are left."
+_LISTED = 6
 """Stretches of slices that are named one by one, at most."""
-HATCHED = "they are hatched in the strip"
-NO_PLACES = "The files do not say where the slices lie: neighbours here need not be neighbours in the head."
-SAME_PLACE = "Several slices lie at one place: neighbours here need not be neighbours in the head."
-ONE_SLICE = "A single slice: there are no neighbours to compare it with."
-
-COLUMNS = {
-    "slice": "Slice",
-    "mm": "mm",
-    "read": "Answer",
-    "known": "Let through",
-    "problem": "Why it was not read",
-}
-DISTANCE = "Distance"
+_HATCHED = "they are hatched in the strip"
+_NO_PLACES = "The files do not say where the slices lie: neighbours here need not be neighbours in the head."
+_SAME_PLACE = "Several slices lie at one place: neighbours here need not be neighbours in the head."
+_ONE_SLICE = "A single slice: there are no neighbours to compare it with."
 
 
 def reading(number: int, count: int) -> str:
@@ -54,7 +38,7 @@ def reading(number: int, count: int) -> str:
 def heading(read: SeriesReading) -> str:
     """What the eye meets first: "Meningioma: the answer in 14 of 96 slices let through"."""
     if read.leading is None:
-        return HEADING_NONE
+        return "No slice to answer for"
     if read.leading == "no_tumor":
         return f"No tumour: the answer in {_all(len(read.known))} let through"
     is_one = read.count(read.leading) == read.with_tumour
@@ -65,43 +49,46 @@ def heading(read: SeriesReading) -> str:
 
 def findings(read: SeriesReading) -> list[str]:
     """A sentence for each tumour that is some slice's answer, and for what was left out."""
-    said = [_of_class(read, label) for label in read.tumours]
+    sentences = [_of_class(read, label) for label in read.tumours]
     if read.refused:
-        few = f" {FEW}" if 0 < len(read.known) < len(read.refused) else ""
-        said.append(
+        few = f" {_FEW}" if 0 < len(read.known) < len(read.refused) else ""
+        sentences.append(
             f"{_slices(len(read.refused))} refused as unlike those that the model knows: "
             f"{_listed(read.refused)}.{few}"
         )
     if read.unread:
-        said.append(f"Not read, damaged or empty: {spans(read.unread)}.")
+        sentences.append(f"Not read, damaged or empty: {spans(read.unread)}.")
     if len(read.slices) == 1:
-        said.append(ONE_SLICE)
+        sentences.append(_ONE_SLICE)
     elif read.positions is None:
-        said.append(NO_PLACES)
+        sentences.append(_NO_PLACES)
     elif len(set(read.positions)) < len(read.positions):
-        said.append(SAME_PLACE)
+        sentences.append(_SAME_PLACE)
     elif read.gaps:
-        said.append(f"Slices may be missing after {spans(read.gaps)}: the next one lies farther off.")
-    return said
+        sentences.append(f"Slices may be missing after {spans(read.gaps)}: the next one lies farther off.")
+    return sentences
 
 
 def _listed(numbers: Sequence[int]) -> str:
     parts = spans(numbers).split(", ")
-    return ", ".join(parts) if len(parts) <= LISTED else HATCHED
+    return ", ".join(parts) if len(parts) <= _LISTED else _HATCHED
 
 
 def _of_class(read: SeriesReading, label: str) -> str:
     run, count = read.longest(label), read.count(label)
-    share = _percent(float(read.slices[run.strongest].prediction.by_class()[label]))
-    said = f"**{CLASS_NAMES[label]}**: {_slices(count)}, "
+    assert run is not None  # it is some slice's answer
+    strongest = read.slices[run.strongest].prediction
+    assert strongest is not None
+    probability = _percent(float(strongest.by_class()[label]))
+    start = f"**{CLASS_NAMES[label]}**: {_slices(count)}, "
     if count == 1:
-        return f"**{CLASS_NAMES[label]}**: slice {run.first + 1} alone, with {share}."
+        return f"**{CLASS_NAMES[label]}**: slice {run.first + 1} alone, with {probability}."
     if len(run) == 1:
-        return f"{said}no two side by side; the strongest is slice {run.strongest + 1} with {share}."
+        return f"{start}no two side by side; the strongest is slice {run.strongest + 1} with {probability}."
     length = read.length(run)
     where = f"from {run.first + 1} to {run.last + 1}" + (f" ({length:.0f} mm)" if length else "")
     alone = "in one run" if count == len(run) else "the longest run"
-    return f"{said}{alone} {where}; the strongest in it is slice {run.strongest + 1} with {share}."
+    return f"{start}{alone} {where}; the strongest in it is slice {run.strongest + 1} with {probability}."
 
 
 def _slices(count: int) -> str:
@@ -112,8 +99,8 @@ def _all(count: int) -> str:
     return "the 1 slice" if count == 1 else f"all {count} slices"
 
 
-def _percent(share: float) -> str:
-    return percent(share).replace(" ", "\u00a0")
+def _percent(value: float) -> str:
+    return percent(value).replace(" ", "\u00a0")
 
 
 def stretched(apart: float, times: float) -> str:
@@ -141,11 +128,11 @@ def answer(label: str, confidence: float) -> str:
 
 
 def doubt(level: float, inside: tuple[str, ...] | None, score: float | None) -> str:
-    """The set and the gate of a slice, in one line."""
-    said = []
+    """The prediction set of a slice, and how far it is from those the model knows, in one line."""
+    sentences = []
     if inside is not None:
         names = " or ".join(CLASS_NAMES[name].lower() for name in inside) or "no class"
-        said.append(f"{_percent(level)} set: {names}.")
+        sentences.append(f"{_percent(level)} set: {names}.")
     if score is not None:
-        said.append(f"Like the slices that the model knows: distance {score:.2f}, limit 1.")
-    return " ".join(said)
+        sentences.append(f"Like the slices that the model knows: distance {score:.2f}, limit 1.")
+    return " ".join(sentences)

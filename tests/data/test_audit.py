@@ -78,35 +78,35 @@ def folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def found(folder):
+def audited(folder):
     return audit(folder)
 
 
-def test_counts_names_files_and_images(found):
-    report = found.report
-    assert (report["names"], report["files"], report["images"]) == (10, 10, 8)
-    assert [file["name"] for file in report["unreadable"]] == ["two/no/broken.png"]
-    assert "damaged" in report["unreadable"][0]["why"]
+def test_counts_names_files_and_images(audited):
+    findings = audited.findings
+    assert (findings["names"], findings["files"], findings["images"]) == (10, 10, 8)
+    assert [file["name"] for file in findings["unreadable"]] == ["two/no/broken.png"]
+    assert "damaged" in findings["unreadable"][0]["why"]
 
 
-def test_shares_across_splits(found):
-    matrix = found.report["splits"]["one"]
-    assert list(found.report["splits"]) == ["one"]
+def test_shares_across_splits(audited):
+    matrix = audited.findings["splits"]["one"]
+    assert list(audited.findings["splits"]) == ["one"]
     assert (matrix["of"], matrix["names"]) == (["train", "test"], [4, 4])
     assert matrix["exact"] == [[0.0, 0.25], [0.25, 0.0]]
     assert matrix["near"] == [[0.0, 0.5], [0.5, 0.0]]
 
 
-def test_shares_inside_and_between_collections(found):
-    matrix = found.report["collections"]
+def test_shares_inside_and_between_collections(audited):
+    matrix = audited.findings["collections"]
     assert (matrix["of"], matrix["names"]) == (["one", "two"], [8, 2])
     assert matrix["exact"] == [[0.25, 0.25], [0.5, 0.0]]
     assert matrix["near"] == [[0.5, 0.25], [0.5, 0.0]]
 
 
-def test_labels_disagree_only_where_none_fits_both(found):
+def test_labels_disagree_only_where_none_fits_both(audited):
     # `two/yes` says only "a tumour", which glioma is: no conflict.
-    (conflict,) = found.report["label_conflicts"]
+    (conflict,) = audited.findings["label_conflicts"]
     assert conflict["kind"] == "near"
     assert conflict["left"] == {"place": "one/test", "label": "meningioma", "names": 1}
     assert conflict["right"] == {"place": "one/train", "label": "glioma", "names": 1}
@@ -116,7 +116,7 @@ def test_labels_disagree_only_where_none_fits_both(found):
 def test_a_tumour_called_no_tumour_is_a_conflict(tmp_path):
     save(tmp_path / "yes/a.png", head(0))
     save(tmp_path / "no/b.png", head(0))
-    (conflict,) = audit(tmp_path).report["label_conflicts"]
+    (conflict,) = audit(tmp_path).findings["label_conflicts"]
     assert conflict["kind"] == "exact"
     assert {conflict[side]["label"] for side in ("left", "right")} == {"", "no_tumor"}
 
@@ -126,12 +126,12 @@ def test_a_folder_of_classes_or_splits_is_one_collection(tmp_path):
     save(tmp_path / "mine/TRAIN/glioma/b.png", head(0))
     save(tmp_path / "mine/pituitary/c.png", head(1))
     save(tmp_path / "mine/d.png", head(1))
-    report = audit(tmp_path / "mine").report
-    assert report["collections"]["of"] == ["mine"]
-    assert report["splits"]["mine"]["of"] == ["train", "validation"]
-    assert report["splits"]["mine"]["exact"] == [[0.0, 1.0], [1.0, 0.0]]
-    assert report["label_conflicts"] == []  # nothing is said of d.png
-    assert report["folds"] is None
+    findings = audit(tmp_path / "mine").findings
+    assert findings["collections"]["of"] == ["mine"]
+    assert findings["splits"]["mine"]["of"] == ["train", "validation"]
+    assert findings["splits"]["mine"]["exact"] == [[0.0, 1.0], [1.0, 0.0]]
+    assert findings["label_conflicts"] == []  # nothing is said of d.png
+    assert findings["folds"] is None
 
 
 def test_an_index_is_audited_by_name_and_by_fold(tmp_path):
@@ -150,13 +150,13 @@ def test_an_index_is_audited_by_name_and_by_fold(tmp_path):
             row | {"name": "theirs/Train/2.png", "file": "f/3.png", "fold": 2, "source": "theirs"},
         ],
     )
-    report = audit(index).report
-    assert (report["names"], report["files"], report["images"]) == (6, 5, 5)
-    assert report["collections"]["exact"] == [[0.0, 0.25], [0.5, 0.0]]
-    assert report["splits"]["theirs"]["of"] == ["train", "test"]
-    assert report["folds"]["names"] == [3, 2, 1]
-    assert report["folds"]["exact"] == [0.0, 0.0, 0.0]
-    assert report["folds"]["near"] == [round(1 / 3, 4), 0.5, 0.0]
+    findings = audit(index).findings
+    assert (findings["names"], findings["files"], findings["images"]) == (6, 5, 5)
+    assert findings["collections"]["exact"] == [[0.0, 0.25], [0.5, 0.0]]
+    assert findings["splits"]["theirs"]["of"] == ["train", "test"]
+    assert findings["folds"]["names"] == [3, 2, 1]
+    assert findings["folds"]["exact"] == [0.0, 0.0, 0.0]
+    assert findings["folds"]["near"] == [round(1 / 3, 4), 0.5, 0.0]
 
 
 def test_slices_near_the_tested_fold_are_not_trained_on(tmp_path):
@@ -165,45 +165,45 @@ def test_slices_near_the_tested_fold_are_not_trained_on(tmp_path):
     row = {"source": "mine", "label": "glioma", "tumor": 1}
     rows = [row | {"name": f"{n}.png", "file": f"{n}.png", "fold": k} for k, n in enumerate("ab")]
     rows[1]["near_fold"] = "0"
-    assert audit(write_rows(tmp_path / "index.csv", rows)).report["folds"]["near"] == [0.0, 1.0]
+    assert audit(write_rows(tmp_path / "index.csv", rows)).findings["folds"]["near"] == [0.0, 1.0]
 
 
-def test_the_histogram_counts_every_image_once(found):
-    nearest = found.report["nearest"]
+def test_the_histogram_counts_every_image_once(audited):
+    nearest = audited.findings["nearest"]
     assert len(nearest["edges"]) == len(nearest["counts"]) + 1
-    assert sum(nearest["counts"]) == found.report["images"]
+    assert sum(nearest["counts"]) == audited.findings["images"]
     assert nearest["threshold"] == NEAR_DUPLICATE
     # head(1) and its recut copy are each other's nearest; all else is new.
     assert sum(nearest["counts"][nearest["edges"].index(NEAR_DUPLICATE) :]) == 2
 
 
-def test_threshold_examples_lie_on_both_sides_in_order(found):
-    examples = found.report["examples"]["threshold"]
+def test_threshold_examples_lie_on_both_sides_in_order(audited):
+    examples = audited.findings["examples"]["threshold"]
     similarities = [example["similarity"] for example in examples]
     assert similarities == sorted(similarities, reverse=True)
-    assert [example["twins"] for example in examples] == [s > NEAR_DUPLICATE for s in similarities]
+    assert [example["near_duplicates"] for example in examples] == [s > NEAR_DUPLICATE for s in similarities]
     assert {examples[0]["left"], examples[0]["right"]} == {
         "one/Testing/meningioma_tumor/recut.jpg",
         "one/Training/glioma_tumor/1.png",
     }
-    assert not examples[1]["twins"]
+    assert not examples[1]["near_duplicates"]
 
 
-def test_the_report_for_the_terminal_says_what_was_found(found):
-    text = describe(found.report)
+def test_the_text_for_the_terminal_gives_the_findings(audited):
+    text = describe(audited.findings)
     assert "10 names, 10 files, 8 different images" in text
-    assert f"two/no/broken.png: {found.report['unreadable'][0]['why']}" in text
+    assert f"two/no/broken.png: {audited.findings['unreadable'][0]['why']}" in text
     assert "near: 1 in one/test labelled meningioma, 1 in one/train labelled glioma" in text
     cells = [re.split(r"\s{2,}", line.strip()) for line in text.splitlines()]
     assert ["test", "4", "50.0 % (25.0 %)", "0.0 % (0.0 %)"] in cells
     assert ["two", "2", "50.0 % (50.0 %)", "0.0 % (0.0 %)"] in cells
 
 
-def test_the_picture_shows_both_heads_of_every_pair(found):
-    examples = found.report["examples"]
+def test_the_picture_shows_both_heads_of_every_pair(audited):
+    examples = audited.findings["examples"]
     for section, pairs in examples.items():
         alone = {name: pairs if name == section else [] for name in examples}
-        picture = np.array(draw_audit(found.report | {"examples": alone}, found.paths).convert("L"))
+        picture = np.array(draw_audit(audited.findings | {"examples": alone}, audited.paths).convert("L"))
 
         def likeness(gray, picture=picture):
             small = cv2.resize(frame(gray)[0], (140, 140), interpolation=cv2.INTER_AREA)
@@ -211,7 +211,7 @@ def test_the_picture_shows_both_heads_of_every_pair(found):
 
         assert pairs
         for name in {pair[side] for pair in pairs for side in ("left", "right")}:
-            assert likeness(read_scan(found.paths[name]).gray) > 0.995, name
+            assert likeness(read_scan(audited.paths[name]).gray) > 0.995, name
         assert likeness(head(99)) < 0.95
 
 
@@ -219,24 +219,26 @@ def test_as_many_examples_above_the_threshold_as_below():
     similarity = np.repeat([0.99, 0.9499], 40)
     names = [Name(str(i), Path(str(i)), "mine", "", None) for i in range(80)]
     examples = _threshold_examples(names, np.arange(80), np.arange(80) ^ 1, similarity)
-    assert [example["twins"] for example in examples] == [True] * 8 + [False] * 8
+    assert [example["near_duplicates"] for example in examples] == [True] * 8 + [False] * 8
     assert len({example["left"] for example in examples}) == 16
 
 
-def test_files_are_written_and_say_the_same(folder, found, tmp_path):
+def test_files_are_written_and_say_the_same(folder, audited, tmp_path):
     text = write_audit(folder, tmp_path / "audit.json", tmp_path / "audit.png")
-    assert json.loads((tmp_path / "audit.json").read_text()) == found.report
-    assert text == describe(found.report)
-    assert cv2.imread(str(tmp_path / "audit.png")).shape[1] == draw_audit(found.report, found.paths).width
+    assert json.loads((tmp_path / "audit.json").read_text()) == audited.findings
+    assert text == describe(audited.findings)
+    assert (
+        cv2.imread(str(tmp_path / "audit.png")).shape[1] == draw_audit(audited.findings, audited.paths).width
+    )
 
 
 def test_one_image_alone_has_no_neighbour(tmp_path):
     save(tmp_path / "glioma/a.png", head(0))
-    found = audit(tmp_path)
-    assert sum(found.report["nearest"]["counts"]) == 0
-    assert found.report["examples"]["threshold"] == []
-    assert draw_audit(found.report, found.paths).height > 0
-    assert "none" in describe(found.report)
+    audited = audit(tmp_path)
+    assert sum(audited.findings["nearest"]["counts"]) == 0
+    assert audited.findings["examples"]["threshold"] == []
+    assert draw_audit(audited.findings, audited.paths).height > 0
+    assert "none" in describe(audited.findings)
 
 
 def test_nothing_to_audit(tmp_path):
@@ -246,14 +248,16 @@ def test_nothing_to_audit(tmp_path):
         audit(tmp_path / "absent.csv")
 
 
-def test_twins_groups_and_shares(folder):
+def test_near_duplicates_groups_and_shares(folder):
     train = [folder / f"one/Training/glioma_tumor/{seed}.png" for seed in range(4)]
     test = sorted((folder / "one/Testing").rglob("*.*"))
     thumbs = thumbnails(train), thumbnails(test)
-    twins = {
-        path.name for path, twin in zip(test, has_near_duplicate(thumbs[1], thumbs[0]), strict=True) if twin
+    duplicates = {
+        path.name
+        for path, duplicate in zip(test, has_near_duplicate(thumbs[1], thumbs[0]), strict=True)
+        if duplicate
     }
-    assert twins == {"same.bmp", "recut.jpg"}
+    assert duplicates == {"same.bmp", "recut.jpg"}
     assert near_duplicate_share(test, train) == 0.5
     groups = near_duplicate_groups([*train, *test])
     assert len(set(groups)) == 6
@@ -286,14 +290,14 @@ def test_rediscovers_what_is_known_of_sartaj(tmp_path):
         rows = list(csv.DictReader(handle))
     files = {row["file"] for row in rows if row["source"] == "sartaj"}
     rows = [row | {"file": str(DATA.parent / row["file"])} for row in rows if row["file"] in files]
-    report = audit(write_rows(tmp_path / "index.csv", rows)).report
-    splits = report["splits"]["sartaj"]
+    findings = audit(write_rows(tmp_path / "index.csv", rows)).findings
+    splits = findings["splits"]["sartaj"]
     test, train = splits["of"].index("test"), splits["of"].index("train")
     assert 0.6 < splits["near"][test][train] < 0.75
     assert 0.45 < splits["near"][test][test] < 0.6
     relabelled = {
         conflict["right"]["place"]: conflict["right"]["names"]
-        for conflict in report["label_conflicts"]
+        for conflict in findings["label_conflicts"]
         if conflict["kind"] == "exact"
         and (conflict["left"]["place"], conflict["left"]["label"]) == ("figshare", "meningioma")
         and conflict["right"]["label"] == "pituitary"

@@ -2,19 +2,10 @@ import numpy as np
 import pytest
 
 from brat.classes import CLASS_COLOURS, CLASS_NAMES, CLASSES
-from brat.figures.charts import (
-    confusion,
-    coverage,
-    curves,
-    nearest_neighbours,
-    percent,
-    place_in_words,
-    precision_recall,
-    reliability,
-    robustness,
-    roc,
-    sites,
-)
+from brat.figures.classification import confusion, precision_recall, roc, sites
+from brat.figures.maps import place_in_words
+from brat.figures.reliability import coverage, reliability, robustness
+from brat.figures.training import curves, nearest_neighbours
 
 
 def estimated(value: float) -> dict[str, float]:
@@ -48,14 +39,6 @@ def test_curves_show_validation_where_it_was_kept():
     assert list(training.x) == [1, 2]
     assert list(validation.y) == [1.5, 1.2]
     assert len(curves([{"epoch": 0, "loss": 2.0}], "loss").data) == 1
-
-
-@pytest.mark.parametrize(
-    ("share", "text"),
-    [(0.914, "91 %"), (0.9999, "> 99 %"), (1.0, "100 %"), (0.001, "< 1 %"), (0.0, "0 %"), (0.5, "50 %")],
-)
-def test_percent_never_rounds_to_certainty(share, text):
-    assert percent(share) == text
 
 
 def test_roc_and_precision_recall_mark_where_the_app_answers():

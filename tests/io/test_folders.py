@@ -10,11 +10,11 @@ import pytest
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MediaStorageDirectoryStorage
-from test_intake import slice_of
 
 from brat.io.files import File
 from brat.io.folders import Skipped, files_at, scans_in, walk
 from brat.io.samples import load_samples
+from tests.factories.files import slice_of
 
 PICTURE = load_samples()[0].file.read_bytes()
 

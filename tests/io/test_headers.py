@@ -11,12 +11,12 @@ from pathlib import Path
 import pydicom
 import pytest
 from pydicom.uid import DeflatedExplicitVRLittleEndian
-from test_intake import slice_of
 
 from brat.io import files
 from brat.io.files import File
 from brat.io.intake import group_into_series, load
 from brat.io.samples import load_samples
+from tests.factories.files import slice_of
 
 FEW = 20_000
 """Bytes."""

@@ -17,7 +17,6 @@ import cv2
 import numpy as np
 import pydicom
 import pytest
-from conftest import synthetic_head
 from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.pixels import apply_voi_lut
@@ -34,6 +33,7 @@ from pydicom.uid import (
 from brat.io.read import read_scan
 from brat.io.scan import MAX_PIXELS, MAX_SIDE, UnreadableScan
 from brat.io.sniff import SUFFIXES
+from tests.factories.heads import synthetic_head
 
 GRAY = synthetic_head(80, 96)
 GRAY[:24, :24] = 200  # so that no two orientations look alike

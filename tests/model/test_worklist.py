@@ -14,8 +14,6 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from test_cases import reading_of
-from test_intake import slice_of, zipped
 
 from brat.classes import CLASSES
 from brat.io.intake import File, Item, group_into_series
@@ -24,6 +22,8 @@ from brat.io.samples import load_samples
 from brat.io.scan import UnreadableScan
 from brat.model.pool import Readers
 from brat.model.worklist import THUMBNAIL, Row, Worklist, files_in, records, suspicion
+from tests.factories.files import slice_of, zipped
+from tests.factories.readings import reading_of
 
 SAMPLES = load_samples()
 MODEL = "m" * 64
@@ -104,9 +104,9 @@ def test_rows_hold_what_the_reader_says_and_a_small_picture(pool):
         assert not row.problem
         assert (row.digest, row.slice_digest, row.format) == (scan.digest, scan.digest, scan.format)
         assert row.label == reading.prediction.label
-        np.testing.assert_allclose(row.shares, reading.prediction.probabilities)
+        np.testing.assert_allclose(row.probabilities, reading.prediction.probabilities)
         assert row.sets == reading.sets
-        assert (row.known, row.score) == (
+        assert (row.in_distribution, row.ood_score) == (
             reading.ood.in_distribution,
             pytest.approx(reading.ood.score),
         )
@@ -415,12 +415,12 @@ def test_export_names_nobody_unless_it_is_asked_to(pool):
         "read": "glioma",
         **{name: 0.7 if name == "glioma" else 0.1 for name in CLASSES},
         "set_0.95": "glioma",
-        "gate_known": True,
-        "gate_score": 0.5,
+        "in_distribution": True,
+        "ood_score": 0.5,
         "problem": "",
         "model": MODEL,
     }
-    assert second["gate_known"] is False
+    assert second["in_distribution"] is False
     assert second["problem"] == "Unlike."
     assert bad["glioma"] is None
     assert "not an image" in bad["problem"]

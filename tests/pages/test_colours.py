@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import ast
 import tomllib
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from brat.classes import CLASS_COLOURS, CLASSES, OTHER_COLOURS, QUIET_COLOUR
-from brat.figures import charts as figures
+from brat.figures.classification import precision_recall, roc, sites
+from brat.figures.reliability import coverage, reliability
 from brat.figures.stability import stability
+from brat.figures.training import curves as training_curves
+from brat.figures.training import nearest_neighbours
 from brat.perturb.stability import LEVELS, Stability, Step
+from tests.factories.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 SOURCES = [
     file
     for folder in ("brat", "pages", "benchmarks")
@@ -62,12 +64,12 @@ def estimate(value: float) -> dict:
 
 def drawn():
     """Every figure that shows classes, by name."""
-    yield "roc", figures.roc(curves())
-    yield "precision-recall", figures.precision_recall(curves())
+    yield "roc", roc(curves())
+    yield "precision-recall", precision_recall(curves())
     held = {f"coverage/{name}": estimate(0.9) for name in CLASSES}
-    yield "coverage", figures.coverage({"0.9": held, "0.95": held})
+    yield "coverage", coverage({"0.9": held, "0.95": held})
     cell = {"slices": 10, "clusters": 5, "metrics": {"sensitivity": estimate(0.8)}}
-    yield "sites", figures.sites({"one": dict.fromkeys(CLASSES, cell)})
+    yield "sites", sites({"one": dict.fromkeys(CLASSES, cell)})
     shares = np.array([0.7, 0.1, 0.1, 0.1], np.float32)
     steps = tuple(Step(change, level, shares, "glioma") for change in LEVELS for level in LEVELS[change])
     yield "stability", stability(Stability(shares, "glioma", steps))
@@ -89,10 +91,10 @@ def test_no_class_is_told_by_its_colour_alone(name, figure):
 def others():
     """Every figure that tells apart by colour what is of no class, by name."""
     bins = {"confidence": [0.5, 0.9], "accuracy": [0.4, 0.9], "count": [30, 40]}
-    yield "reliability", figures.reliability(bins, bins)
-    yield "training", figures.curves([{"epoch": 0, "loss": 1, "val_loss": 2}], "loss")
+    yield "reliability", reliability(bins, bins)
+    yield "training", training_curves([{"epoch": 0, "loss": 1, "val_loss": 2}], "loss")
     nearest = {"edges": [0, 0.5, 0.9, 1], "counts": [3, 2, 1], "threshold": 0.8}
-    yield "nearest-images", figures.nearest_neighbours(nearest)
+    yield "nearest-images", nearest_neighbours(nearest)
 
 
 @pytest.mark.parametrize(("name", "figure"), [*others()], ids=[name for name, _ in others()])
@@ -121,9 +123,11 @@ def called(tree: ast.AST) -> dict[str, list[ast.Call]]:
 
 
 def without_numbers(file: str, source: str) -> list[tuple[str, str]]:
-    """Charts that do not go through `pages.parts.exhibits`, or are not followed by words and a CSV file."""
+    """Charts that bypass `pages.parts.captioned_figures`, or are followed by neither words nor a CSV file."""
     tree = ast.parse(source)
-    bare = [(file, "plotly_chart") for _ in called(tree).get("plotly_chart", []) if file != "exhibits.py"]
+    bare = [
+        (file, "plotly_chart") for _ in called(tree).get("plotly_chart", []) if file != "captioned_figures.py"
+    ]
     for part in tree.body:
         calls = called(part)
         if "chart" in calls and "numbers" not in calls:
@@ -138,13 +142,13 @@ def test_every_chart_has_words_and_numbers():
         ("a.py", "draw"),
     ]
     assert not without_numbers("a.py", f"{chart}    numbers(name, says, rows)\n")
-    pages = (ROOT / "pages").glob("*.py")
+    pages = (ROOT / "pages").rglob("*.py")
     assert not [bare for page in pages for bare in without_numbers(page.name, page.read_text("utf-8"))]
 
 
 def test_every_picture_and_table_has_words():
     bare = []
-    for page in (ROOT / "pages").glob("*.py"):
+    for page in (ROOT / "pages").rglob("*.py"):
         calls = called(ast.parse(page.read_text(encoding="utf-8")))
         for kind in ("plotly_chart", "image", "dataframe"):
             for node in calls.get(kind, []):

@@ -2,16 +2,13 @@ import io
 from dataclasses import replace
 from datetime import UTC, datetime
 
-import numpy as np
 import pytest
 
 from brat.classes import CLASS_NAMES
 from brat.io.scan import Scan
-from brat.model.classifier import Prediction
 from brat.model.out_of_distribution import OodResult
-from brat.model.preprocess import prepare
-from brat.model.reader import Reading
 from brat.reports import pdf
+from tests.factories.readings import reading_with_a_spot
 
 pytest.importorskip("fpdf", reason="fpdf2 is not installed")
 pypdf = pytest.importorskip("pypdf", reason="pypdf is not installed")
@@ -46,13 +43,7 @@ def scan(make_head):
 
 @pytest.fixture(scope="module")
 def reading(scan):
-    model_input, geometry = prepare(scan.gray)
-    maps = np.zeros((14, 14, 4), np.float32)
-    maps[4:6, 4:6, 1] = 1
-    shares = np.array([0.05, 0.91, 0.03, 0.01], np.float32)
-    prediction = Prediction(shares, maps, np.zeros(1280, np.float32))
-    sets = {0.95: ("meningioma",)}
-    return Reading(prediction, sets, OodResult(0.63, True, ""), model_input, geometry)
+    return reading_with_a_spot(scan, ("meningioma",))
 
 
 def printed(made: bytes) -> str:
@@ -61,9 +52,9 @@ def printed(made: bytes) -> str:
 
 
 def test_the_page_says_all_that_is_known(scan, reading):
-    made = datetime(2026, 11, 25, 4, 5, tzinfo=UTC)
+    time = datetime(2026, 11, 25, 4, 5, tzinfo=UTC)
     page = pdf.report(
-        scan, reading, "0123456789abcdef", METRICS, verdict="Agrees", note="Left side", made=made
+        scan, reading, "0123456789abcdef", METRICS, verdict="Agrees", note="Left side", time=time
     )
     says = printed(page)
     for text in (
@@ -75,7 +66,7 @@ def test_the_page_says_all_that_is_known(scan, reading):
         "5 %",
         "95 % set: meningioma.",
         "0.63, limit 1",
-        "Verdict of the reader: Agrees",
+        "Verdict of the clinician: Agrees",
         "Left side",
         "model 0123456789ab",
         "93.3 % (95 % interval 92.0 to 94.5) of 4,321 slices",
@@ -139,3 +130,11 @@ def test_a_long_note_stays_on_the_page(scan, reading):
     says = printed(pdf.report(scan, reading, "0", METRICS, note="word " * 3000))
     assert "does not fit on this page" in says
     assert "5-fold" in says
+
+
+def test_a_model_without_calibration_and_check_says_so(scan, reading):
+    assert "not calibrated" not in printed(pdf.report(scan, reading, "0", None))
+    text = printed(pdf.report(scan, replace(reading, sets={}, ood=None), "0", None))
+    assert "The probabilities of this model are not calibrated, and it has no prediction sets." in text
+    assert "Whether the model knows scans like this one was not checked" in text
+    assert "How often this model is right was not measured." in text

@@ -72,10 +72,10 @@ def test_agreement_over_time():
 def test_the_picture_over_time_has_a_point_a_month_with_its_interval():
     agreeing = np.diag([5, 3, 0, 2])
     months = {
-        "2026-10": Agreement(agreeing, 0, *cohens_kappa(agreeing)),
-        "2026-11": Agreement(np.zeros((4, 4), int), 2, None, None, None),
+        "2026-10": Agreement(agreeing, 0, cohens_kappa(agreeing)),
+        "2026-11": Agreement(np.zeros((4, 4), int), 2, None),
     }
     (points,) = over_time(months).data
     assert list(points.x) == ["2026-10"]
     assert list(points.y) == [1.0]
-    assert points.y[0] - points.error_y.arrayminus[0] == pytest.approx(months["2026-10"].low)
+    assert points.y[0] - points.error_y.arrayminus[0] == pytest.approx(months["2026-10"].kappa.low)

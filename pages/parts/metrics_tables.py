@@ -10,18 +10,18 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 
-def protocols(made: Mapping[str, Mapping]) -> pd.DataFrame:
+def protocols(measured: Mapping[str, Mapping]) -> pd.DataFrame:
     """Every measure of every protocol that is of the whole, not of one class."""
     rows = [
         {
             "protocol": name,
             "slices": entry["slices"],
             "clusters": entry["clusters"],
-            "test_slices_with_twin_in_training": entry.get("twins"),
+            "test_slices_with_near_duplicate_in_training": entry.get("twins"),
             "measure": measure,
             **estimate,
         }
-        for name, entry in made.items()
+        for name, entry in measured.items()
         for measure, estimate in entry["metrics"].items()
         if "/" not in measure
     ]
@@ -61,23 +61,23 @@ def sites(by_site: Mapping[str, Mapping]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def curves(made: Mapping[str, Mapping], kind: str, across: str, up: str) -> pd.DataFrame:
+def curves(by_class: Mapping[str, Mapping], kind: str, across: str, up: str) -> pd.DataFrame:
     """The points of one kind of curve of every class."""
     rows = [
         {"class": name, across: x, up: y}
-        for name, curve in made.items()
+        for name, curve in by_class.items()
         for x, y in zip(curve[kind]["x"], curve[kind]["y"], strict=True)
     ]
     return pd.DataFrame(rows)
 
 
-def reliability(found: Mapping) -> pd.DataFrame:
+def reliability(measured: Mapping) -> pd.DataFrame:
     """The bins of the reliability diagram that hold slices."""
     rows = [
         {"calibration": when, "confidence": confidence, "share_right": right, "slices": count}
         for when in ("before", "after")
         for confidence, right, count in zip(
-            *(found[when]["bins"][key] for key in ("confidence", "accuracy", "count")), strict=True
+            *(measured[when]["bins"][key] for key in ("confidence", "accuracy", "count")), strict=True
         )
         if count
     ]
@@ -94,54 +94,54 @@ def prediction_sets(sets: Mapping[str, Mapping]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def gate(found: Mapping) -> pd.DataFrame:
-    """What the gate refused: slices of the collections, and other pictures of each kind."""
-    rows = [{"kind": kind, **counts} for kind, counts in found["others"].items()]
+def out_of_distribution(measured: Mapping) -> pd.DataFrame:
+    """How many pictures of each kind there were, and how many the out-of-distribution check refused."""
+    rows = [{"kind": kind, **counts} for kind, counts in measured["others"].items()]
     return pd.DataFrame(rows)
 
 
-def maps(found: Mapping) -> pd.DataFrame:
+def maps(measured: Mapping) -> pd.DataFrame:
     """How well the maps of each method lie in the boxes."""
     rows = [
         {
             "method": method,
-            "slices": entry.get("slices", found["slices"]),
+            "slices": entry.get("slices", measured["slices"]),
             "measure": measure,
             **entry[measure],
         }
-        for method, entry in found["methods"].items()
+        for method, entry in measured["methods"].items()
         for measure in ("pointing", "energy")
     ]
     return pd.DataFrame(rows)
 
 
-def robustness(found: Mapping) -> pd.DataFrame:
+def robustness(measured: Mapping) -> pd.DataFrame:
     """Accuracy at every level of every change."""
     rows = [
         {"change": name, "unit": change["unit"], "level": level, **estimate}
-        for name, change in found["changes"].items()
+        for name, change in measured["changes"].items()
         for level, estimate in zip(change["levels"], change["accuracy"], strict=True)
     ]
     return pd.DataFrame(rows)
 
 
-def nearest(found: Mapping) -> pd.DataFrame:
+def nearest(measured: Mapping) -> pd.DataFrame:
     """How many images have their nearest other image at what correlation."""
-    edges = found["edges"]
-    return pd.DataFrame({"from": edges[:-1], "to": edges[1:], "images": found["counts"]})
+    edges = measured["edges"]
+    return pd.DataFrame({"from": edges[:-1], "to": edges[1:], "images": measured["counts"]})
 
 
-def twins(matrix: Mapping) -> pd.DataFrame:
-    """The share of the names of each set (a collection, a split) that have a twin in each set."""
+def near_duplicates(matrix: Mapping) -> pd.DataFrame:
+    """The share of the names of each set (a collection, a split) that have a near-duplicate in each set."""
     rows = [
         {
-            "of": one,
+            "of": first,
             "names": matrix["names"][i],
-            "with_twin_in": other,
+            "with_near_duplicate_in": second,
             "exact": matrix["exact"][i][j],
             "near": matrix["near"][i][j],
         }
-        for i, one in enumerate(matrix["of"])
-        for j, other in enumerate(matrix["of"])
+        for i, first in enumerate(matrix["of"])
+        for j, second in enumerate(matrix["of"])
     ]
     return pd.DataFrame(rows)
