@@ -12,9 +12,13 @@ import runpy
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from brat.classes import CLASS_NAMES, CLASSES
 from brat.environment import ROOT, WEIGHTS, missing_package
+
+if TYPE_CHECKING:
+    from brat.training.fit import Recipe
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -237,10 +241,10 @@ def _train(options: argparse.Namespace) -> int:
     return 0
 
 
-def _recipe(options: argparse.Namespace):
+def _recipe(options: argparse.Namespace) -> Recipe:
     from brat.training.fit import Recipe
 
-    chosen = {"seed": options.seed}
+    chosen: dict[str, int] = {"seed": options.seed}
     if options.epochs:
         chosen["epochs"] = options.epochs
     return Recipe(**chosen)
