@@ -15,7 +15,8 @@ from benchmarks.measure import Measured, Row, stopwatch
 from benchmarks.reading import bare_invoke
 from benchmarks.slices import as_file, make_slice
 from brat.environment import CORES
-from brat.io.intake import File, group_into_series, load
+from brat.io.files import File
+from brat.io.intake import group_into_series, load
 from brat.model.pool import Readers
 from brat.model.series_reading import SeriesReading, read_stack
 

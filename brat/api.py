@@ -18,8 +18,9 @@ from brat import notebook
 from brat.classes import CLASS_NAMES, CLASSES
 from brat.environment import WEIGHTS
 from brat.io.display import finite, to_display
+from brat.io.files import File
 from brat.io.folders import files_at
-from brat.io.intake import File, Item, group_into_series, load
+from brat.io.intake import Item, group_into_series, load
 from brat.io.scan import Scan, SeveralScans, UnreadableScan, checked, refuse_bomb
 from brat.io.series import Series, Stack
 from brat.model import series_reading

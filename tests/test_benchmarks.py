@@ -19,7 +19,7 @@ from benchmarks.measure import Measured, Row, figure, fresh_process, interleaved
 from benchmarks.slices import KINDS, as_file, fill, make_slice
 from brat.classes import CLASS_NAMES, CLASSES
 from brat.environment import WEIGHTS
-from brat.io.intake import File
+from brat.io.files import File
 from brat.io.read import read_scan
 from brat.model.classifier import Classifier, Prediction
 from brat.model.pool import Readers

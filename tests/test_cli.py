@@ -18,7 +18,8 @@ from brat.classes import CLASSES
 from brat.cli import main
 from brat.environment import CORES, WEIGHTS
 from brat.io import archives
-from brat.io.intake import File, Item
+from brat.io.files import File
+from brat.io.intake import Item
 from brat.io.read import read_scan
 from brat.io.samples import load_samples
 from brat.model.reader import Reader

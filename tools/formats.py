@@ -19,7 +19,8 @@ from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
 
-from brat.io.intake import File, Item, group_into_series, load
+from brat.io.files import File
+from brat.io.intake import Item, group_into_series, load
 from brat.io.scan import Scan, UnreadableScan, decoding
 from brat.io.series import ACQUIRED, Series
 from brat.io.sniff import HEAD, is_dicom, is_nifti, other_volume

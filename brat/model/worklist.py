@@ -20,8 +20,9 @@ import numpy as np
 from brat.classes import CLASSES
 from brat.environment import CORES
 from brat.io.archives import MAX_FILES
+from brat.io.files import File
 from brat.io.folders import Skipped, scans_in
-from brat.io.intake import File, Item, load
+from brat.io.intake import Item, load
 from brat.io.scan import Scan, UnreadableScan
 from brat.io.series import Series
 from brat.model.pool import Readers

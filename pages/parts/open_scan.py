@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from brat.io.intake import File, Item, group_into_series, load
+from brat.io.files import File
+from brat.io.intake import Item, group_into_series, load
 from brat.io.read import read_scan
 from brat.io.samples import Sample
 from brat.io.scan import Scan, UnreadableScan

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from brat.io import nifti
-from brat.io.intake import File, group_into_series, load
+from brat.io.files import File
+from brat.io.intake import group_into_series, load
 from brat.io.nifti import read_nifti
 from brat.io.scan import UnreadableScan
 from brat.io.series import Series

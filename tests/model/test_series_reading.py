@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from brat.classes import CLASSES
-from brat.io.intake import File, group_into_series, load
+from brat.io.files import File
+from brat.io.intake import group_into_series, load
 from brat.io.read import read_scan
 from brat.io.samples import load_samples
 from brat.io.scan import Scan, UnreadableScan

@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 
 from brat.classes import CLASSES
-from brat.io.intake import File, Item, group_into_series
+from brat.io.files import File
+from brat.io.intake import Item, group_into_series
 from brat.io.read import read_scan
 from brat.io.samples import load_samples
 from brat.io.scan import UnreadableScan

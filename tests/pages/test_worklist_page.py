@@ -125,7 +125,8 @@ def test_what_is_dropped_later_is_added_and_all_can_be_emptied():
 
 
 def test_several_dropped_in_review_come_here():
-    from brat.io.intake import File, group_into_series
+    from brat.io.files import File
+    from brat.io.intake import group_into_series
 
     items = group_into_series([File(name, data) for name, data, _ in FILES[:3]])
     page = read_through(worklist(handed_over=items))
