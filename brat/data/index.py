@@ -202,7 +202,7 @@ def write_index(slices: Sequence[IndexedSlice], path: str | Path) -> None:
 
 
 def image_files(folder: Path) -> list[Path]:
-    """All files under a folder whose suffix says that they may be read as scans, in order."""
+    """All files under a folder with the suffix of a scan, in order."""
     paths = (path for path in walk(folder) if isinstance(path, Path))
     return [path for path in paths if path.suffix.lower() in SUFFIXES and path.is_file()]
 
