@@ -51,6 +51,7 @@ class Slice:
         path: where it lies.
         file: its path relative to the index, the key by which results are kept.
         source: the collection that owns it.
+        sequence: "t1ce" (T1 after contrast), "t1", "t2" or "flair"; empty where the collection does not say.
         label: one of `CLASSES`, or empty where only `tumor` is known.
         tumor: whether a tumour is in it.
         group: what must stay on one side of a split.
@@ -70,6 +71,7 @@ class Slice:
     fold: int
     near: frozenset[int] = frozenset()
     boxes: tuple[tuple[float, float, float, float], ...] = ()
+    sequence: str = ""
 
     @property
     def site(self) -> str:
@@ -174,6 +176,7 @@ def slice_of(row: Mapping[str, str], folder: Path) -> Slice:
         fold=int(row["fold"]),
         near=frozenset(int(k) for k in row["near_fold"].split(";") if k),
         boxes=_parse_boxes(row["boxes"]),
+        sequence=row.get("sequence", ""),
     )
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from tqdm import tqdm
 
 from brat import CLASSES
+from brat.appearance import vary_appearance
 from brat.datasets import Slice, Split, count_classes, fingerprint, read_index, split, without_twins
 from brat.enhance import augmentation
 from brat.network import MAP_SIZE, MapLoss, accuracy, build
@@ -34,7 +35,8 @@ class Recipe:
         epochs: of `slices_per_epoch` draws each.
         learning_rate: the peak, reached after `warm_up` of the steps; a cosine takes it to zero.
         weight_decay: of AdamW (Loshchilov and Hutter, arXiv 1711.05101).
-        site_balance: see `draw_chances`.
+        balance: see `draw_chances`.
+        appearance: whether grey levels are varied as well, see `brat.appearance`.
         locate, confine: weights of the two map losses, see `brat.network.MapLoss`.
         seed: of the weights, the draws and the augmentation.
     """
@@ -45,7 +47,8 @@ class Recipe:
     learning_rate: float = 7e-4
     warm_up: float = 0.1
     weight_decay: float = 1e-3
-    site_balance: float = 0.5
+    balance: str = "sequence"
+    appearance: bool = True
     locate: float = 0.3
     confine: float = 0.2
     seed: int = 0
@@ -54,9 +57,8 @@ class Recipe:
 class Slices(keras.utils.PyDataset):
     """Batches of framed slices with their `MapLoss` targets.
 
-    With a recipe: augmented, each class (and tumours of unknown class, as a class of their own) drawn
-    equally often, and within a class each site in proportion to its slices to the power of
-    `site_balance`; every batch settled by the seed, its epoch and its number. Without: all slices once.
+    With a recipe: augmented, and drawn with the chances of `draw_chances`; every batch is settled by the
+    seed, its epoch and its number. Without: all slices once.
     """
 
     def __init__(self, slices: Sequence[Slice], recipe: Recipe | None = None, first_epoch: int = 0):
@@ -71,7 +73,7 @@ class Slices(keras.utils.PyDataset):
             self._framed[row], geometry = frame(read_scan(s.path).gray)
             for box in s.boxes:
                 draw_tumor(self._masks[row], geometry.box_to_input(box))
-        self._chances = draw_chances(slices, recipe.site_balance) if recipe else None
+        self._chances = draw_chances(slices, recipe.balance) if recipe else None
         self._augment = augmentation() if recipe else None
 
     def __len__(self) -> int:
@@ -86,30 +88,66 @@ class Slices(keras.utils.PyDataset):
             draw = np.random.default_rng((self._recipe.seed, self._epoch, number))
             rows = draw.choice(len(self._framed), size=self._batch, p=self._chances)
             self._augment.set_random_seed(int(draw.integers(2**31)))
-            made = [self._augment(image=self._framed[row], mask=self._masks[row]) for row in rows]
+            others = draw.choice(len(self._framed), size=self._batch, p=self._chances)
+            made = [
+                self._augment(image=self._vary(row, other, draw), mask=self._masks[row])
+                for row, other in zip(rows, others, strict=True)
+            ]
             framed = np.stack([one["image"] for one in made])
             masks = np.stack([one["mask"] for one in made])
         return to_input(framed), np.concatenate([self._allowed[rows], tumor_share(masks)], axis=1)
+
+    def _vary(self, row: int, other: int, draw: np.random.Generator) -> np.ndarray:
+        framed = self._framed[row]
+        return vary_appearance(framed, self._framed[other], draw) if self._recipe.appearance else framed
 
     def on_epoch_end(self) -> None:
         self._epoch += 1
 
 
-def draw_chances(slices: Sequence[Slice], site_balance: float) -> np.ndarray:
+NO_TUMOR_SHARE = 0.45
+"""Of the draws of a sequence in which there are slices with and without a tumour."""
+
+
+def draw_chances(slices: Sequence[Slice], balance: str) -> np.ndarray:
     """How likely each slice is to be drawn, float (n,), summing to 1.
 
-    A class that comes mostly from one scanner would otherwise be told by the scanner.
-
     Args:
-        site_balance: 1 draws a class's slices alike, 0 its sites alike.
+        balance: "sequence" draws tumour and none equally often within each sequence, so that neither contrast
+            medium nor sequence tells whether there is one; then the classes alike, and the sites within a
+            class in proportion to the square roots of their slices. "class" draws the classes alike and the
+            sites as above, whatever the sequence.
+
+    Raises:
+        ValueError: `balance` is neither.
     """
-    sites = Counter((s.label, s.site) for s in slices)
-    weight = {key: count**site_balance for key, count in sites.items()}
-    total: Counter[str] = Counter()
-    for (label, _), share in weight.items():
-        total[label] += share
-    chances = [weight[s.label, s.site] / total[s.label] / sites[s.label, s.site] / len(total) for s in slices]
-    return np.array(chances)
+    if balance == "class":
+        levels = [(lambda s: s.label, 0.0), (lambda s: s.site, 0.5)]
+    elif balance == "sequence":
+        levels = [(lambda s: s.sequence, 0.75), (lambda s: s.tumor, None), (lambda s: s.label, 0.0), (lambda s: s.site, 0.5)]
+    else:
+        raise ValueError(f"Slices are drawn by sequence or by class, not by {balance!r}.")
+    chances = np.zeros(len(slices))
+    _share_out(slices, np.arange(len(slices)), 1.0, levels, chances)
+    return chances
+
+
+def _share_out(slices, rows, chance, levels, chances) -> None:
+    """Deal a chance to rows, level by level: among a level's values by their counts to a power."""
+    if not levels:
+        chances[rows] = chance / len(rows)
+        return
+    (value_of, power), *rest = levels
+    members: dict = {}
+    for row in rows:
+        members.setdefault(value_of(slices[row]), []).append(row)
+    if power is None and len(members) == 2:
+        weights = {True: 1 - NO_TUMOR_SHARE, False: NO_TUMOR_SHARE}
+    else:
+        weights = {value: len(found) ** (power or 0.0) for value, found in members.items()}
+    for value, found in members.items():
+        share = weights[value] / sum(weights[v] for v in members)
+        _share_out(slices, np.array(found), chance * share, rest, chances)
 
 
 def draw_tumor(mask: np.ndarray, box: tuple[float, float, float, float]) -> None:
