@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import platform
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -35,6 +36,8 @@ class Recipe:
         epochs: of `slices_per_epoch` draws each.
         learning_rate: the peak, reached after `warm_up` of the steps; a cosine takes it to zero.
         weight_decay: of AdamW (Loshchilov and Hutter, arXiv 1711.05101).
+        coarse_epochs: the first epochs, at stride 32, see `brat.network.build`.
+        frozen_blocks: see `brat.network.build`.
         balance: see `draw_chances`.
         appearance: whether grey levels are varied as well, see `brat.appearance`.
         locate, confine: weights of the two map losses, see `brat.network.MapLoss`.
@@ -47,6 +50,8 @@ class Recipe:
     learning_rate: float = 7e-4
     warm_up: float = 0.1
     weight_decay: float = 1e-3
+    coarse_epochs: int = 0
+    frozen_blocks: int = -1
     balance: str = "sequence"
     appearance: bool = True
     locate: float = 0.3
@@ -217,14 +222,7 @@ def fit(
     plan = {**about, "backbone": _describe_backbone(backbone), "recipe": asdict(recipe)}
     done = _open_run(out, plan, resume)
     keras.utils.set_random_seed(recipe.seed)
-    training, serving = build(backbone)
-    training.compile(
-        optimizer=_optimizer(recipe),
-        loss=MapLoss(recipe.locate, recipe.confine),
-        metrics=[accuracy],
-        # XLA on a CPU made a step fifteen times slower than TensorFlow's own kernels.
-        jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
-    )
+    training, serving = _compiled(backbone, recipe)
     best = out / "best.weights.h5"
     callbacks = [
         keras.callbacks.CSVLogger(str(out / "history.csv"), append=resume),
@@ -242,13 +240,17 @@ def fit(
                 initial_value_threshold=watched,
             ),
         )
-    _run_epochs(
-        training,
-        Slices(parts.train, recipe, first_epoch=len(done)),
-        Slices(parts.validation) if parts.validation else None,
-        range(len(done), recipe.epochs),
-        callbacks,
-    )
+    batches = Slices(parts.train, recipe, first_epoch=len(done))
+    validation = Slices(parts.validation) if parts.validation else None
+    begun = len(done)
+    if begun < recipe.coarse_epochs:
+        coarse, _ = _compiled(backbone, recipe, coarse=True)
+        _run_epochs(coarse, batches, validation, range(begun, recipe.coarse_epochs), callbacks)
+        begun = recipe.coarse_epochs
+        _carry_over(coarse, training)
+        # The checkpoint of the coarse network is restored into no other.
+        shutil.rmtree(out / "checkpoint", ignore_errors=True)
+    _run_epochs(training, batches, validation, range(begun, recipe.epochs), callbacks)
     if best.exists():
         training.load_weights(best)
     card = {
@@ -268,6 +270,28 @@ def fit(
     }
     export(serving, out, card)
     return out
+
+
+def _compiled(
+    backbone: str | Path, recipe: Recipe, coarse: bool = False
+) -> tuple[keras.Model, keras.Model]:
+    training, serving = build(backbone, coarse=coarse, frozen_blocks=recipe.frozen_blocks)
+    training.compile(
+        optimizer=_optimizer(recipe),
+        loss=MapLoss(recipe.locate, recipe.confine),
+        metrics=[accuracy],
+        # XLA on a CPU made a step fifteen times slower than TensorFlow's own kernels.
+        jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
+    )
+    return training, serving
+
+
+def _carry_over(before: keras.Model, after: keras.Model) -> None:
+    """Weights and the optimizer's moments, from the coarse network to the fine one."""
+    after.set_weights(before.get_weights())
+    after.optimizer.build(after.trainable_variables)
+    for old, new in zip(before.optimizer.variables, after.optimizer.variables, strict=True):
+        new.assign(old)
 
 
 def _run_epochs(
