@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from benchmarks.browser import MISSING, chromium, open_page, serve, shown_slices, upload
 from benchmarks.measure import Measured, Row, interleaved
-from brat.reader import Reader
+from brat.model.reader import Reader
 
 SCRIPTS = {"ours": "app.py", "echo": "benchmarks/echo.py"}
 BESIDE = "a page that only echoes"

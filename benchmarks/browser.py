@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks import ROOT
 from benchmarks.measure import installed
 from benchmarks.slices import as_file, make_slice
-from brat.reader import Reader
+from brat.model.reader import Reader
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 MISSING = "" if installed("playwright") and CHROMIUM else "needs playwright and Chromium"
@@ -69,8 +69,8 @@ def open_page(browser, address: str):
 def shown_slices(reader: Reader) -> Iterator[int]:
     """Numbers of slices whose reading the page does not withhold; none twice, because it keeps readings."""
     for number in range(10_000):
-        verdict = reader.read(make_slice(number)).verdict
-        if verdict is None or verdict.known:
+        result = reader.read(make_slice(number)).ood
+        if result is None or result.in_distribution:
             yield number
 
 

@@ -8,10 +8,11 @@ import numpy as np
 
 from benchmarks.measure import Row, installed, interleaved, stopwatch
 from benchmarks.slices import make_slice
-from brat import CLASSES, WEIGHTS
-from brat.classifier import Classifier
-from brat.explain import grad_cam
-from brat.preprocess import prepare
+from brat.classes import CLASSES
+from brat.environment import WEIGHTS
+from brat.model.classifier import Classifier
+from brat.model.explain import grad_cam
+from brat.model.preprocess import prepare
 
 KERAS = {"model.predict, tf-keras-vis": 25, "model(x), GradientTape": 10, "tf.function, GradientTape": 3}
 TORCH = "PyTorch, torchcam"

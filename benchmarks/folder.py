@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks.measure import Measured, Row, fresh_process, stopwatch
 from benchmarks.reading import bare_invoke
 from benchmarks.slices import fill
-from brat import CORES
+from brat.environment import CORES
 
 _PROGRAM = """
 import sys

@@ -22,12 +22,12 @@ import numpy as np
 
 from benchmarks import ROOT
 from benchmarks.measure import Measured, Row, installed, interleaved, stopwatch
-from brat import CLASSES
-from brat.classifier import Classifier, Prediction
-from brat.datasets import FOLDS, Slice, read_index, split, without_twins
-from brat.explain import grad_cam
-from brat.preprocess import prepare
-from brat.scans import read_scan
+from brat.classes import CLASSES
+from brat.data.index import FOLDS, IndexedSlice, read_index, split, without_near_duplicates
+from brat.io.scan import read_scan
+from brat.model.classifier import Classifier, Prediction
+from brat.model.explain import grad_cam
+from brat.model.preprocess import prepare
 
 INDEX = Path(os.environ.get("BRAT_DATA", ROOT.parent / "shared" / "data" / "index.csv"))
 """Of the collection."""
@@ -85,7 +85,7 @@ def _missing(folds: Sequence[int]) -> str:
     return ""
 
 
-def write_formats(run: Path, slices: Sequence[Slice], fold: int) -> dict[str, Path]:
+def write_formats(run: Path, slices: Sequence[IndexedSlice], fold: int) -> dict[str, Path]:
     """Convert a fold's model -> format to the folder of its `model.tflite`.
 
     The folders are `run` itself for float32, and for the others `run/formats/`; what has been converted since
@@ -111,7 +111,7 @@ def write_formats(run: Path, slices: Sequence[Slice], fold: int) -> dict[str, Pa
     return folders
 
 
-def convert(model, name: str, slices: Sequence[Slice], fold: int) -> bytes:
+def convert(model, name: str, slices: Sequence[IndexedSlice], fold: int) -> bytes:
     """A Keras model as a LiteRT flatbuffer in one of `OTHERS`; `slices` and `fold` as in `write_formats`."""
     import tensorflow as tf
 
@@ -122,20 +122,20 @@ def convert(model, name: str, slices: Sequence[Slice], fold: int) -> bytes:
     if name == "int8":
         # Input and outputs stay floats, so that nothing around the model changes.
         parts = split(slices, fold, None)
-        seen = without_twins(replace(parts, train=draw(parts.train, EXAMPLES))).train
+        seen = without_near_duplicates(replace(parts, train=draw(parts.train, EXAMPLES))).train
         examples = [[model_input(s)[np.newaxis]] for s in seen]
         converter.representative_dataset = lambda: iter(examples)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     return converter.convert()
 
 
-def draw(slices: Sequence[Slice], count: int) -> list[Slice]:
+def draw(slices: Sequence[IndexedSlice], count: int) -> list[IndexedSlice]:
     """So many of them, or all, at random but the same ones every time."""
     rows = np.random.default_rng(0).permutation(len(slices))[:count]
     return [slices[row] for row in rows]
 
 
-def model_input(s: Slice) -> np.ndarray:
+def model_input(s: IndexedSlice) -> np.ndarray:
     return prepare(read_scan(s.path).gray)[0]
 
 
@@ -149,7 +149,7 @@ def rates(
         truth: int (n,), positions in `brat.CLASSES`.
         shipped: of the same slices, by float32.
     """
-    from brat.metrics import classification
+    from brat.evaluation.metrics import classification
 
     probabilities = np.array([one.probabilities for one in predictions])
     scores = classification(truth, probabilities, np.ones(len(truth)))

@@ -16,14 +16,15 @@ from ai_edge_litert.interpreter import Interpreter
 
 from benchmarks.measure import Row, interleaved, stopwatch
 from benchmarks.slices import as_file, make_slice
-from brat import CLASSES, CORES, WEIGHTS
-from brat.explain import blend, grad_cam, onto_scan
-from brat.preprocess import frame, prepare, to_input
-from brat.reader import Reader
-from brat.scans import read_scan
+from brat.classes import CLASSES
+from brat.environment import CORES, WEIGHTS
+from brat.io.scan import read_scan
+from brat.model.explain import blend, grad_cam, onto_scan
+from brat.model.preprocess import frame, prepare, to_input
+from brat.model.reader import Reader
 
 THREADS = min(4, CORES)
-"""What `brat.classifier.Classifier` takes."""
+"""What `brat.model.classifier.Classifier` takes."""
 
 LIMITS = {"PNG": 2.0, "JPEG": 2.5, "DICOM": 2.5}
 
@@ -35,9 +36,8 @@ def rows(short: bool) -> Iterator[Row]:
     functions |= {what: stopwatch(step) for what, step in steps(reader).items()}
     measured = interleaved(30 if short else 200, "ms", functions, warm_up=5)
     for kind, limit in LIMITS.items():
-        what = (
-            f"512 x 512 {kind}: bytes to reading,{' gate,' if reader.gate else ''} four class maps, overlay"
-        )
+        check = " out-of-distribution check," if reader.detector else ""
+        what = f"512 x 512 {kind}: bytes to reading,{check} four class maps, overlay"
         beside = f"bare LiteRT invoke, threads: {THREADS}"
         yield Row(what, measured[kind], beside, measured["floor"], {"times": limit})
     for what in list(measured)[len(LIMITS) + 1 :]:
@@ -50,8 +50,8 @@ def steps(reader: Reader) -> dict[str, Callable[[], object]]:
     prediction = reader.classifier.predict(to_input(framed))
     taken = {f"{kind} to pixels": partial(read_scan, as_file(0, kind)) for kind in LIMITS}
     taken["head found, cropped and levelled"] = partial(frame, make_slice(0))
-    if reader.gate:
-        taken["gate"] = partial(reader.gate.judge, prediction.features, framed)
+    if reader.detector:
+        taken["gate"] = partial(reader.detector.judge, prediction.features, framed)
     cam = grad_cam(prediction, prediction.label)
     taken["map laid over the scan"] = lambda: blend(make_slice(0), onto_scan(cam, geometry), opacity=0.6)
     return taken

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmarks.browser import CHROMIUM
 from benchmarks.measure import AIMS, Row, figure
-from brat import CORES
+from brat.environment import CORES
 
 _HEADER = ("what", "ours", "beside", "theirs", "ratio", "aim", "met")
 _PACKAGES = (

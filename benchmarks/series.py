@@ -14,10 +14,10 @@ from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless, generate_
 from benchmarks.measure import Measured, Row, stopwatch
 from benchmarks.reading import bare_invoke
 from benchmarks.slices import as_file, make_slice
-from brat import CORES
-from brat.intake import File, load, sort_out
-from brat.pool import Readers
-from brat.series_reading import SeriesReading, read_stack
+from brat.environment import CORES
+from brat.io.intake import File, group_into_series, load
+from brat.model.pool import Readers
+from brat.model.series_reading import SeriesReading, read_stack
 
 COUNT = 160
 LIMIT = 4
@@ -44,10 +44,10 @@ def rows(short: bool) -> Iterator[Row]:
 
 def read(files: list[File], readers: Readers) -> float:
     """Seconds for all that the page does before it shows a series."""
-    from pages.series import shown
+    from pages.parts.series import shown
 
     begun = time.perf_counter()
-    (item,) = sort_out(files)
+    (item,) = group_into_series(files)
     stack = load(item).stack()
     if len(stack) != COUNT:
         raise RuntimeError(f"{len(stack)} slices instead of {COUNT}")

@@ -13,9 +13,10 @@ from PIL import Image
 from benchmarks.browser import MISSING, chromium, open_page, scan_file, serve, shown_slices, upload
 from benchmarks.measure import Measured, Row
 from benchmarks.slices import make_slice
-from brat import CLASS_NAMES, CORES
-from brat.figures import percent
-from brat.reader import Reader
+from brat.classes import CLASS_NAMES
+from brat.environment import CORES
+from brat.figures.charts import percent
+from brat.model.reader import Reader
 
 # The answer, the scan under the map, and how many errors a page shows.
 _SHOWN = """[one(".answer h2").textContent, ui("plain").src,

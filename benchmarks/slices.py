@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from brat.samples import load_samples
-from brat.scans import read_scan
+from brat.io.samples import load_samples
+from brat.io.scan import read_scan
 
 SIDE = 512
 KINDS = {"PNG": ".png", "JPEG": ".jpg", "DICOM": ".dcm"}

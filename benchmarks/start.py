@@ -11,17 +11,18 @@ from benchmarks.slices import as_file
 
 _SCAN = """
 import sys
-from brat.scans import read_scan
+from brat.io.scan import read_scan
 gray = read_scan(sys.argv[1]).gray
 """
 _OURS = """
-from brat.reader import Reader
+from brat.model.reader import Reader
 print(Reader().read(gray).prediction.label, flush=True)
 """
 _THEIRS = """
 import keras
-from brat import CLASSES, WEIGHTS
-from brat.preprocess import prepare
+from brat.classes import CLASSES
+from brat.environment import WEIGHTS
+from brat.model.preprocess import prepare
 model_input, _ = prepare(gray)
 answer = keras.models.load_model(WEIGHTS / "model.keras").predict(model_input[None], verbose=0)
 print(CLASSES[answer["probabilities"].argmax()], flush=True)

@@ -13,10 +13,10 @@ from benchmarks.browser import MISSING, chromium, open_page, serve
 from benchmarks.measure import Measured, Row, stopwatch
 from benchmarks.reading import bare_invoke
 from benchmarks.slices import as_file
-from brat import CORES
-from brat.intake import File, sort_out
-from brat.pool import Readers
-from brat.worklist import Worklist
+from brat.environment import CORES
+from brat.io.intake import File, group_into_series
+from brat.model.pool import Readers
+from brat.model.worklist import Worklist
 
 KINDS = {"PNG": ".png", "JPEG": ".jpg"}
 SMOOTH = 500
@@ -56,7 +56,7 @@ def read(files: list[File], readers: Readers) -> float:
     with ThreadPoolExecutor(CORES) as pool:
         work = Worklist(readers, pool)
         begun = time.perf_counter()
-        work.add(lambda: sort_out(files))
+        work.add(lambda: group_into_series(files))
         work.wait()
         seconds = time.perf_counter() - begun
     if bad := [row.problem for row in work.rows() if row.problem]:

@@ -12,7 +12,8 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from brat import CLASS_NAMES, CLASSES, WEIGHTS
+from brat.classes import CLASS_NAMES, CLASSES
+from brat.environment import WEIGHTS
 
 SET_LEVEL = 0.95
 """Share of slices whose prediction set, as printed, is to hold the truth."""
@@ -160,7 +161,7 @@ def _validation_fold(text: str) -> int | str | None:
 def _predict(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from brat.series_reading import NOTHING
+    from brat.model.series_reading import NOTHING
 
     overlays = Path(options.cam) if options.cam else None
     if overlays:
@@ -185,8 +186,8 @@ def _predict(options: argparse.Namespace) -> int:
 
 def _read_all(paths: Sequence[str], weights: str, overlays: Path | None) -> Iterator[list[dict]]:
     """The records of each path, in their order: one, or one for each slice in it."""
-    from brat.pool import Readers, in_order
-    from brat.scans import SeveralScans, UnreadableScan
+    from brat.io.scan import SeveralScans, UnreadableScan
+    from brat.model.pool import Readers, in_order
 
     readers = Readers(weights)
 
@@ -203,7 +204,7 @@ def _read_all(paths: Sequence[str], weights: str, overlays: Path | None) -> Iter
 
 def _scans_at(path: str) -> Iterator[str]:
     """The path itself, or every scan in the folder; spelled as given."""
-    from brat.scans import SUFFIXES
+    from brat.io.scan import SUFFIXES
 
     if not Path(path).is_dir():
         yield path
@@ -216,7 +217,7 @@ def _scans_at(path: str) -> Iterator[str]:
 
 
 def _read(reader, path: str, overlays: Path | None) -> dict:
-    from brat.scans import read_scan
+    from brat.io.scan import read_scan
 
     begun = time.perf_counter()
     return {"path": path, **_record(reader, read_scan(path), path, overlays, begun)}
@@ -224,12 +225,12 @@ def _read(reader, path: str, overlays: Path | None) -> dict:
 
 def _read_slices(reader, path: str, overlays: Path | None) -> Iterator[dict]:
     """A record for each slice of what is in a file: of a volume, of the first view of its first volume."""
-    from brat.intake import File, load, sort_out
-    from brat.scans import UnreadableScan
-    from brat.series import Series
-    from brat.series_reading import NOTHING
+    from brat.io.intake import File, group_into_series, load
+    from brat.io.scan import UnreadableScan
+    from brat.io.series import Series
+    from brat.model.series_reading import NOTHING
 
-    for item in sort_out([File(path, Path(path))]):
+    for item in group_into_series([File(path, Path(path))]):
         try:
             opened = load(item)
             stack = opened.stack() if isinstance(opened, Series) else [opened]
@@ -256,13 +257,13 @@ def _record(reader, scan, path: str, overlays: Path | None, begun: float) -> dic
     seconds = time.perf_counter() - begun
     if overlays:
         _write_overlay(overlays, path, scan, reading)
-    verdict = reading.verdict
+    result = reading.ood
     return {
         "label": reading.prediction.label,
         "probabilities": reading.prediction.by_class(),
         "prediction_set": list(reading.sets[SET_LEVEL]) if reading.sets else None,
-        "in_distribution": verdict.known if verdict else None,
-        "gate_score": round(verdict.score, 3) if verdict else None,
+        "in_distribution": result.in_distribution if result else None,
+        "gate_score": round(result.score, 3) if result else None,
         "seconds": round(seconds, 4),
     }
 
@@ -270,7 +271,7 @@ def _record(reader, scan, path: str, overlays: Path | None, begun: float) -> dic
 def _write_overlay(folder: Path, path: str, scan, reading) -> None:
     from PIL import Image
 
-    from brat.explain import blend, grad_cam, onto_scan
+    from brat.model.explain import blend, grad_cam, onto_scan
 
     label = reading.prediction.label
     cam = onto_scan(grad_cam(reading.prediction, label), reading.geometry)
@@ -294,8 +295,8 @@ def _print_table(rows: list[dict]) -> None:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from brat.datasets import FOLDS
-    from brat.training import train
+    from brat.data.index import FOLDS
+    from brat.training.fit import train
 
     validation = options.validation_fold
     if validation == "next":
@@ -314,7 +315,7 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _recipe(options: argparse.Namespace):
-    from brat.training import Recipe
+    from brat.training.recipe import Recipe
 
     chosen = {"seed": options.seed}
     if options.epochs:
@@ -323,7 +324,7 @@ def _recipe(options: argparse.Namespace):
 
 
 def _export(options: argparse.Namespace) -> int:
-    from brat.training import export_again
+    from brat.training.fit import export_again
 
     export_again(options.weights)
     print(f"Wrote {Path(options.weights) / 'model.tflite'}.")
@@ -333,9 +334,9 @@ def _export(options: argparse.Namespace) -> int:
 def _augment(options: argparse.Namespace) -> int:
     from PIL import Image
 
-    from brat.enhance import augmentation_sheet
-    from brat.preprocess import frame
-    from brat.scans import read_scan
+    from brat.io.scan import read_scan
+    from brat.model.preprocess import frame
+    from brat.perturb.enhance import augmentation_sheet
 
     framed, _ = frame(read_scan(options.image).gray)
     Image.fromarray(augmentation_sheet(framed, seed=options.seed)).save(options.out)
@@ -344,21 +345,21 @@ def _augment(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from brat.evaluation import evaluate
+    from brat.evaluation.protocols import evaluate
 
     _print_report(evaluate(options.data, options.weights, options.fold), options.weights)
     return 0
 
 
 def _audit(options: argparse.Namespace) -> int:
-    from brat.audit import write_audit
+    from brat.data.audit import write_audit
 
     print(write_audit(options.source, options.json, options.picture))
     return 0
 
 
 def _datasets(options: argparse.Namespace) -> int:
-    from brat.index_builders import index_figshare, index_folder
+    from brat.data.builders import index_figshare, index_folder
 
     build = {"figshare": index_figshare, "folder": index_folder}[options.kind]
     slices = build(options.folder, options.out)
@@ -368,7 +369,7 @@ def _datasets(options: argparse.Namespace) -> int:
 
 
 def _formats(options: argparse.Namespace) -> int:
-    from brat.formats import write_formats
+    from tools.formats import write_formats
 
     files, read = write_formats(options.out, options.folders)
     print(f"Wrote {options.out}: {read} of {files} files are read.")
@@ -376,7 +377,7 @@ def _formats(options: argparse.Namespace) -> int:
 
 
 def _print_report(report: dict, weights: str | Path) -> None:
-    from brat.evaluation import summary
+    from brat.evaluation.protocols import summary
 
     for protocol in report["protocols"].values():
         print(f"\n{protocol['title']}: {protocol['slices']} slices in {protocol['clusters']} clusters")
@@ -391,8 +392,8 @@ def _print_report(report: dict, weights: str | Path) -> None:
 
 
 def _crossval(options: argparse.Namespace) -> int:
-    from brat.crossval import crossval, random_split
-    from brat.datasets import FOLDS
+    from brat.data.index import FOLDS
+    from brat.evaluation.crossval import crossval, random_split
 
     folds = range(FOLDS) if options.folds is None else options.folds
     crossval(options.data, options.backbone, options.out, folds, _recipe(options))
@@ -403,7 +404,7 @@ def _crossval(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from brat.report import report
+    from brat.evaluation.report import report
 
     _print_report(report(options.data, options.runs, options.weights), options.weights)
     return 0

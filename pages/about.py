@@ -4,10 +4,10 @@ import json
 
 import streamlit as st
 
-from brat import WEIGHTS
-from brat.figures import percent
-from brat.samples import load_samples
-from pages.configuration import identified
+from brat.environment import WEIGHTS
+from brat.figures.charts import percent
+from brat.io.samples import load_samples
+from pages.parts.configuration import identified
 from pages.words import about as words
 
 # The first visitor of a fresh server who comes by this page's own address gets here past app.py.

@@ -6,13 +6,14 @@ import pandas as pd
 import streamlit as st
 from sqlalchemy import Engine
 
-from brat import CLASS_NAMES, CLASSES, figures
-from brat.agreement import Agreement, agreement, agreement_by
-from brat.agreement_figure import over_time
-from brat.cases import Case, StoreError, choices, find, picture_of, remove, to_csv
-from brat.figures import percent
-from pages.exhibits import figure, table
-from pages.store import is_on, store
+from brat.classes import CLASS_NAMES, CLASSES
+from brat.figures import charts as figures
+from brat.figures.agreement import over_time
+from brat.figures.charts import percent
+from brat.store.agreement import Agreement, agreement, agreement_by
+from brat.store.cases import Case, StoreError, choices, find, picture_of, remove, to_csv
+from pages.parts.exhibits import figure, table
+from pages.parts.store import is_on, store
 from pages.words import history as words
 from pages.words.verdict import VERDICTS
 
@@ -21,7 +22,7 @@ _SHORT = 8
 
 
 def show_filters(engine: Engine) -> dict:
-    """What to search for, as arguments of `brat.cases.find`."""
+    """What to search for, as arguments of `brat.store.cases.find`."""
     search = st.text_input(
         words.SEARCH,
         placeholder=words.SEARCH_HINT,

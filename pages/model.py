@@ -5,8 +5,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from brat import WEIGHTS
-from pages import protocols, trust
+from brat.environment import WEIGHTS
+from pages.parts import protocols, trust
 from pages.words import model as words
 
 

@@ -6,22 +6,22 @@ from html import escape
 import numpy as np
 import streamlit as st
 
-from brat import CLASS_COLOURS, CLASS_NAMES, CLASSES
-from brat.enhance import brightness, clahe
-from brat.explain import METHODS, MissingPackage, as_png, grad_cam, reference_cam
-from brat.figures import percent
-from brat.reader import REFER_FROM, Reader, Reading
-from brat.samples import load_samples
-from brat.scans import Scan, Window, read_scan
-from pages import opened
-from pages.next_scan import show_next
-from pages.opened import back_to_series, open_slice, take_sample, take_upload
-from pages.reports import show_downloads
-from pages.series import show_series
-from pages.stability import show_stability
-from pages.verdict import verdict_form
+from brat.classes import CLASS_COLOURS, CLASS_NAMES, CLASSES
+from brat.figures.charts import percent
+from brat.io.samples import load_samples
+from brat.io.scan import Scan, Window, read_scan
+from brat.model.explain import METHODS, MissingPackage, as_png, grad_cam, reference_cam
+from brat.model.reader import REFER_FROM, Reader, Reading
+from brat.perturb.enhance import brightness, clahe
+from pages.parts import opened
+from pages.parts.next_scan import show_next
+from pages.parts.opened import back_to_series, open_slice, take_sample, take_upload
+from pages.parts.reports import show_downloads
+from pages.parts.series import show_series
+from pages.parts.stability import show_stability
+from pages.parts.verdict import verdict_form
+from pages.parts.windows import choose_window
 from pages.viewer import viewer
-from pages.windows import choose_window
 from pages.words import review as words
 from pages.words import windows as of_windows
 
@@ -101,9 +101,9 @@ def show_answer(uploaded: Reading, enhanced: Reading | None) -> bool:
     shown = enhanced or uploaded
     of = words.ENHANCED_READING if enhanced else words.READING
     label, confidence = shown.prediction.label, shown.prediction.confidence
-    unknown = shown.verdict is not None and not shown.verdict.known
+    unknown = shown.ood is not None and not shown.ood.in_distribution
     if unknown:
-        st.warning(words.unlike(shown.verdict.reason))
+        st.warning(words.unlike(shown.ood.reason))
         if not st.toggle(words.SHOW_ANYWAY, key=f"anyway-{st.session_state.scan.digest}"):
             st.caption(words.FOUR_ANSWERS)
             return False
@@ -125,8 +125,8 @@ def show_doubt(uploaded: Reading, enhanced: Reading | None) -> None:
     label = shown.prediction.label
     if shown.sets:
         show_set(shown)
-    if shown.verdict is not None and shown.verdict.known:
-        st.caption(words.like(shown.verdict.score))
+    if shown.ood is not None and shown.ood.in_distribution:
+        st.caption(words.like(shown.ood.score))
     if enhanced:
         before = uploaded.prediction
         st.markdown(

@@ -12,21 +12,22 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import streamlit as st
 
-from brat import CLASS_NAMES, CLASSES, CORES, WEIGHTS
-from brat.figures import percent
-from brat.intake import Item, sort_out
-from brat.pool import Readers
-from brat.spreadsheet import as_csv, as_xlsx
-from brat.worklist import STATES, Row, Worklist, files_in, records, suspicion
-from pages.configuration import setting
-from pages.next_scan import open_row
-from pages.opened import dropped
-from pages.store import is_on, store
+from brat.classes import CLASS_NAMES, CLASSES
+from brat.environment import CORES, WEIGHTS
+from brat.figures.charts import percent
+from brat.io.intake import Item, group_into_series
+from brat.model.pool import Readers
+from brat.model.worklist import STATES, Row, Worklist, files_in, records, suspicion
+from brat.reports.spreadsheet import as_csv, as_xlsx
+from pages.parts.configuration import setting
+from pages.parts.next_scan import open_row
+from pages.parts.opened import dropped
+from pages.parts.store import is_on, store
 from pages.words import worklist as words
 from pages.words.verdict import VERDICTS
 
 if TYPE_CHECKING:
-    from brat.cases import Case
+    from brat.store.cases import Case
 
 LEVEL = 0.95
 """Of the prediction set that is shown."""
@@ -90,7 +91,7 @@ def take_upload(work: Worklist, key: str) -> None:
     """Add what was dropped, and clear the widget: the list says what there is."""
     if files := dropped(key):
         st.session_state.worklist_drops += 1
-        add(work, lambda: sort_out(files))
+        add(work, lambda: group_into_series(files))
 
 
 def add(work: Worklist, source: Callable[[], list[Item]]) -> None:
@@ -122,7 +123,7 @@ def show_intake(work: Worklist) -> None:
         ):
             path = st.text_input(words.FOLDER_PATH, placeholder=root)
             if st.form_submit_button(words.FOLDER_ADD):
-                add(work, lambda: sort_out(files_in(path, root)))
+                add(work, lambda: group_into_series(files_in(path, root)))
 
 
 def is_due(count: int) -> bool:
@@ -150,7 +151,7 @@ def opinions(rows: Sequence[Row], digest: str) -> dict[str, Case] | None:
     """What was kept of the scans, by digest; None where there is no store, or it does not answer."""
     if not is_on():
         return None
-    from brat.cases import StoreError, latest
+    from brat.store.cases import StoreError, latest
 
     try:
         return latest(store(), {row.slice_digest for row in rows if row.slice_digest}, digest)
@@ -199,7 +200,7 @@ def show_choices(rows: list[Row], kept: dict[str, Case] | None) -> list[Row]:
 
 
 def verdict_of(row: Row, kept: dict[str, Case] | None) -> str:
-    """One of `brat.cases.VERDICTS`; empty where none was kept."""
+    """One of `brat.store.cases.VERDICTS`; empty where none was kept."""
     case = (kept or {}).get(row.slice_digest)
     return case.verdict if case else ""
 

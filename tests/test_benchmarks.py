@@ -16,14 +16,15 @@ from benchmarks.__main__ import NAMES, main
 from benchmarks.browser import MISSING, chromium, open_page, serve, shown_slices, upload
 from benchmarks.measure import Measured, Row, figure, fresh_process, interleaved
 from benchmarks.slices import KINDS, as_file, fill, make_slice
-from brat import CLASS_NAMES, CLASSES, WEIGHTS
-from brat.classifier import Classifier, Prediction
-from brat.figures import percent
-from brat.intake import File
-from brat.pool import Readers
-from brat.preprocess import prepare
-from brat.reader import Reader
-from brat.scans import read_scan
+from brat.classes import CLASS_NAMES, CLASSES
+from brat.environment import WEIGHTS
+from brat.figures.charts import percent
+from brat.io.intake import File
+from brat.io.scan import read_scan
+from brat.model.classifier import Classifier, Prediction
+from brat.model.pool import Readers
+from brat.model.preprocess import prepare
+from brat.model.reader import Reader
 
 MS = partial(Measured, unit="ms")
 

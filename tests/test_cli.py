@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from brat import CLASSES, CORES, WEIGHTS, cli
+from brat import cli
+from brat.classes import CLASSES
 from brat.cli import main
-from brat.reader import Reader
-from brat.samples import load_samples
-from brat.scans import read_scan
+from brat.environment import CORES, WEIGHTS
+from brat.io.samples import load_samples
+from brat.io.scan import read_scan
+from brat.model.reader import Reader
 
 SAMPLES = load_samples()
 
@@ -69,7 +71,7 @@ def test_predict_keeps_the_order_and_names_what_is_bad(tmp_path, capsys):
             expected = reader.read(read_scan(SAMPLES[number % len(SAMPLES)].file).gray)
             assert record["label"] == expected.prediction.label
             assert record["probabilities"] == pytest.approx(expected.prediction.by_class(), abs=1e-4)
-            assert record["gate_score"] == pytest.approx(expected.verdict.score, abs=2e-3)
+            assert record["gate_score"] == pytest.approx(expected.ood.score, abs=2e-3)
 
 
 def test_predict_reads_only_a_little_ahead(monkeypatch):
@@ -177,7 +179,7 @@ def test_augment_writes_a_picture(tmp_path, capsys):
 
 def test_evaluate_writes_metrics(tmp_path, capsys):
     pytest.importorskip("sklearn", reason="needs the full installation")
-    from brat.datasets import fingerprint, read_index
+    from brat.data.index import fingerprint, read_index
 
     index = tmp_path / "index.csv"
     rows = ["name,file,source,label,tumor,group,cluster,fold,near_fold,boxes"]

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from brat import WEIGHTS
-from brat.evaluation import summary
+from brat.environment import WEIGHTS
+from brat.evaluation.protocols import summary
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -16,9 +16,9 @@ from string import Template
 import numpy as np
 import streamlit as st
 
-from brat import CLASS_COLOURS, CLASS_NAMES, CLASSES
-from brat.explain import COLOUR_MAPS, METHODS, as_png, colourise
-from brat.preprocess import Geometry
+from brat.classes import CLASS_COLOURS, CLASS_NAMES, CLASSES
+from brat.model.explain import COLOUR_MAPS, METHODS, as_png, colourise
+from brat.model.preprocess import Geometry
 from pages.words import viewer as words
 
 _HERE = Path(__file__).parent
@@ -32,7 +32,7 @@ _mount = st.components.v2.component(
 
 
 @dataclass(frozen=True, eq=False)
-class Slice:
+class ViewerSlice:
     """One slice as the viewer shows it.
 
     Attributes:
@@ -78,7 +78,7 @@ def viewer(
         geometry: where that square lies on the scan.
         label: the answer. Its map is shown first, or the first of `maps` where that has none of it.
         name: the scan's file name; a saved picture is named after it.
-        method: one of `brat.explain.METHODS`, how the maps were made.
+        method: one of `brat.model.explain.METHODS`, how the maps were made.
         key: of the widget; one viewer a page can keep the same key for every scan.
 
     Raises:
@@ -88,11 +88,11 @@ def viewer(
         raise ValueError("There is no map to show.")
     if gray.shape != (geometry.height, geometry.width):
         raise ValueError(f"The scan is {gray.shape}, its geometry {(geometry.height, geometry.width)}.")
-    _show([Slice(as_png(gray), geometry, maps, label, name)], 0, "", method, key)
+    _show([ViewerSlice(as_png(gray), geometry, maps, label, name)], 0, "", method, key)
 
 
 def stack_viewer(
-    slices: Sequence[Slice],
+    slices: Sequence[ViewerSlice],
     start: int,
     *,
     of: str,
@@ -137,7 +137,7 @@ def _show(slices, start: int, of: str, method: str, key: str, more=(), **callbac
     _mount(key=key, data=[data], **callbacks)
 
 
-def _as_data(one: Slice) -> dict:
+def _as_data(one: ViewerSlice) -> dict:
     return {
         "scan": "data:image/png;base64," + _base64(one.picture),
         "maps": {

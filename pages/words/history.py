@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from brat import CLASS_NAMES
-from brat.figures import percent
+from brat.classes import CLASS_NAMES
+from brat.figures.charts import percent
 from pages.words.exhibits import share
 
 TITLE = "History"

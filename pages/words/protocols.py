@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from brat.figures import NAMES
+from brat.figures.charts import NAMES
 from pages.words.exhibits import decimal, estimate, share
 
 Entry = Mapping[str, float | None]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from brat import CLASS_NAMES
-from brat.figures import percent
-from brat.series_reading import SeriesReading, spans
+from brat.classes import CLASS_NAMES
+from brat.figures.charts import percent
+from brat.model.series_reading import SeriesReading, spans
 
 PLANE = "View"
 VOLUME = "Volume"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from brat.figures import NAMES, percent
+from brat.figures.charts import NAMES, percent
 from pages.words.exhibits import estimate, share
 
 Entry = Mapping[str, float | None]

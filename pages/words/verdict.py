@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 VERDICTS = {"agree": "Agree", "disagree": "Disagree", "unsure": "Unsure"}
-"""The verdicts of `brat.cases`."""
+"""The verdicts of `brat.store.cases`."""
 
 SAYS = {"agree": "agrees", "disagree": "disagrees", "unsure": "unsure"}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from brat.worklist import Progress, Row
+from brat.model.worklist import Progress, Row
 
 TITLE = "Worklist"
 WELCOME = (

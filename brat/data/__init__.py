@@ -1,0 +1,1 @@
+"""Collections of slices with labels: indexes, their builders, near-duplicates, audits."""

@@ -1,0 +1,343 @@
+"""Indexes of slices and the splits that may be made of them.
+
+An index is a CSV file with the columns `COLUMNS`, or a folder with one sub-folder a class, for which
+groups of near-duplicates and folds are made here. A split never lets a group, or a fold that lies too
+near, stand on both sides.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from brat.classes import CLASSES
+from brat.data.near_duplicates import has_near_duplicate, near_duplicate_groups, thumbnails
+from brat.io.scan import SUFFIXES
+
+FOLDS = 5
+
+COLUMNS = ("name", "file", "source", "label", "tumor", "group", "cluster", "fold", "near_fold", "boxes")
+"""Of an index file: one row for each name that an image has, `file` relative to the index."""
+
+_CLASS_FOLDERS = {
+    "glioma": "glioma",
+    "gliomatumor": "glioma",
+    "meningioma": "meningioma",
+    "meningiomatumor": "meningioma",
+    "pituitary": "pituitary",
+    "pituitarytumor": "pituitary",
+    "notumor": "no_tumor",
+    "no": "no_tumor",
+    "yes": "",
+}
+
+
+class LeakError(ValueError):
+    """A split in which the same patient, or the same image, may stand on both sides."""
+
+
+@dataclass(frozen=True)
+class IndexedSlice:
+    """One stored image.
+
+    Attributes:
+        path: where it lies.
+        file: its path relative to the index, the key by which results are kept.
+        source: the collection that owns it.
+        sequence: "t1ce" (T1 after contrast), "t1", "t2" or "flair"; empty where the collection does not say.
+        label: one of `CLASSES`, or empty where only `tumor` is known.
+        tumor: whether a tumour is in it.
+        group: what must stay on one side of a split.
+        cluster: what intervals are resampled over.
+        fold: 0 to 4.
+        near: other folds that may hold the same patient.
+        boxes: tumour boxes, (x_center, y_center, width, height) in fractions of the image.
+    """
+
+    path: Path
+    file: str
+    source: str
+    label: str
+    tumor: bool
+    group: str
+    cluster: str
+    fold: int
+    near: frozenset[int] = frozenset()
+    boxes: tuple[tuple[float, float, float, float], ...] = ()
+    sequence: str = ""
+
+    @property
+    def site(self) -> str:
+        """Where a slice was made, as far as is known: its source and, in figshare, the hospital.
+
+        figshare's files numbered 1841 and up come from its second hospital, all of them gliomas.
+        """
+        stem = Path(self.file).stem
+        if self.source == "figshare" and stem.isdigit():
+            return "figshare, second hospital" if int(stem) >= 1841 else "figshare, first hospital"
+        return self.source
+
+    @property
+    def allowed(self) -> np.ndarray:
+        """float32 (4,): 1 for each class that it may be; all three tumours where only that is known."""
+        if self.label:
+            return np.array([name == self.label for name in CLASSES], np.float32)
+        return np.array([name != "no_tumor" for name in CLASSES], np.float32)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Slices to train on, to choose the best epoch by, and to test on."""
+
+    train: list[IndexedSlice]
+    validation: list[IndexedSlice]
+    test: list[IndexedSlice]
+
+
+def read_index(path: str | Path) -> list[IndexedSlice]:
+    """Read an index file, or make one of a folder with one sub-folder a class.
+
+    An image that several names share is returned once: with the label of the collection that owns it
+    (the row whose `name` is its `file`), because the copies were relabelled by others, and with the
+    boxes of whichever row has them.
+
+    Raises:
+        FileNotFoundError: there is nothing at `path`.
+        ValueError: columns are missing, a row does not hold what it should, or there is nothing to read.
+    """
+    path = Path(path)
+    return _read_folder(path) if path.is_dir() else _read_csv(path)
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Read and check the rows of an index file as they stand, one for each name; raises as `read_index`."""
+    # Spreadsheets begin the files they save with a byte order mark.
+    with path.open(newline="", encoding="utf-8-sig") as handle:
+        rows = list(csv.DictReader(handle))
+    if not rows:
+        raise ValueError(f"{path} has no rows.")
+    if missing := set(COLUMNS) - set(rows[0]):
+        raise ValueError(f"{path} lacks the columns {', '.join(sorted(missing))}.")
+    folds = {str(k) for k in range(FOLDS)}
+    for row in rows:
+        where = f"{path}: {row['name']}"
+        if None in row or None in row.values():
+            raise ValueError(f"{where} has not as many columns as the heading.")
+        if row["label"] not in ("", *CLASSES):
+            raise ValueError(f"{where} has the unknown label {row['label']!r}.")
+        if row["tumor"] != str(int(row["label"] != "no_tumor")):
+            raise ValueError(f"{where} is labelled {row['label']!r} but has {row['tumor']!r} under tumor.")
+        if row["fold"] not in folds or not folds.issuperset(filter(None, row["near_fold"].split(";"))):
+            raise ValueError(f"{where} has a fold that is not one of 0 to {FOLDS - 1}.")
+        try:
+            _parse_boxes(row["boxes"])
+        except ValueError:
+            raise ValueError(f"{where} has a box that is not four numbers: {row['boxes']!r}.") from None
+    return rows
+
+
+def _parse_boxes(text: str) -> tuple[tuple[float, float, float, float], ...]:
+    boxes = []
+    for box in filter(None, text.split(";")):
+        x, y, width, height = (float(v) for v in box.split())
+        boxes.append((x, y, width, height))
+    return tuple(boxes)
+
+
+def _read_csv(path: Path) -> list[IndexedSlice]:
+    by_file: dict[str, list[dict[str, str]]] = {}
+    for row in read_rows(path):
+        by_file.setdefault(row["file"], []).append(row)
+    slices = []
+    for file, names in by_file.items():
+        own = next((row for row in names if row["name"] == file), names[0])
+        boxes = next((row["boxes"] for row in names if row["boxes"]), "")
+        slices.append(replace(slice_of(own, path.parent), boxes=_parse_boxes(boxes)))
+    return slices
+
+
+def slice_of(row: Mapping[str, str], folder: Path) -> IndexedSlice:
+    """A row of `read_rows`, from an index in `folder`, by itself."""
+    return IndexedSlice(
+        path=folder / row["file"],
+        file=row["file"],
+        source=row["source"],
+        label=row["label"],
+        tumor=row["tumor"] == "1",
+        group=row["group"],
+        cluster=row["cluster"],
+        fold=int(row["fold"]),
+        near=frozenset(int(k) for k in row["near_fold"].split(";") if k),
+        boxes=_parse_boxes(row["boxes"]),
+        sequence=row.get("sequence", ""),
+    )
+
+
+def write_index(slices: Sequence[IndexedSlice], path: str | Path) -> None:
+    """Write slices as an index file that `read_index` reads back.
+
+    Each file is written relative to the index, so the two may be moved together; where that makes
+    another `file` of it than it had, results kept under the old one, and `fingerprint`, no longer match.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as handle:
+        writer = csv.DictWriter(handle, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        for s in slices:
+            file = Path(os.path.relpath(s.path, path.parent)).as_posix()
+            writer.writerow(
+                {
+                    "name": file,
+                    "file": file,
+                    "source": s.source,
+                    "label": s.label,
+                    "tumor": int(s.tumor),
+                    "group": s.group,
+                    "cluster": s.cluster,
+                    "fold": s.fold,
+                    "near_fold": ";".join(str(k) for k in sorted(s.near)),
+                    "boxes": ";".join(" ".join(str(v) for v in box) for box in s.boxes),
+                }
+            )
+
+
+def image_files(folder: Path) -> list[Path]:
+    """All files under a folder whose suffix says that they may be read as scans, in order."""
+    return [p for p in sorted(folder.rglob("*")) if p.suffix.lower() in SUFFIXES and p.is_file()]
+
+
+def folder_label(parts: Sequence[str]) -> str | None:
+    """The class that the innermost telling folder names ("" for any tumour); None where none tells."""
+    for part in reversed(parts):
+        key = "".join(c for c in part.lower() if c.isalpha())
+        if key in _CLASS_FOLDERS:
+            return _CLASS_FOLDERS[key]
+    return None
+
+
+def _read_folder(folder: Path) -> list[IndexedSlice]:
+    found = []
+    for path in image_files(folder):
+        label = folder_label(path.relative_to(folder).parts[:-1])
+        if label is not None:
+            found.append((path, label))
+    if not found:
+        raise ValueError(
+            f"{folder} has no images in sub-folders named after the classes ({', '.join(CLASSES)})."
+        )
+    groups = near_duplicate_groups([path for path, _ in found])
+    folds = deal_folds(groups, [label for _, label in found])
+    return [
+        IndexedSlice(
+            path=path,
+            file=path.relative_to(folder).as_posix(),
+            source=folder.resolve().name,
+            label=label,
+            tumor=label != "no_tumor",
+            group=f"group-{group:04d}",
+            cluster=f"group-{group:04d}",
+            fold=fold,
+        )
+        for (path, label), group, fold in zip(found, groups, folds, strict=True)
+    ]
+
+
+def deal_folds(groups: Sequence[Hashable], labels: Sequence[str]) -> list[int]:
+    """Deal whole groups to the folds, the largest first, each to the fold poorest in its commonest class."""
+    folds = [0] * len(groups)
+    filled = [Counter() for _ in range(FOLDS)]
+    members: dict[Hashable, list[int]] = {}
+    for position, group in enumerate(groups):
+        members.setdefault(group, []).append(position)
+    for positions in sorted(members.values(), key=len, reverse=True):
+        counts = Counter(labels[p] for p in positions)
+        commonest = counts.most_common(1)[0][0]
+        fold = min(range(FOLDS), key=lambda k: (filled[k][commonest], filled[k].total()))
+        filled[fold].update(counts)
+        for position in positions:
+            folds[position] = fold
+    return folds
+
+
+def split(slices: Sequence[IndexedSlice], test_fold: int | None, validation_fold: int | None) -> Split:
+    """Hold out a test fold and a validation fold, either of which may be None, with all that lies near them.
+
+    Training slices lie in neither fold nor near either; validation slices do not lie near the test fold.
+
+    Raises:
+        LeakError: a group stands on both sides, or both folds are the same.
+        ValueError: a side would be empty.
+    """
+    if test_fold is not None and test_fold == validation_fold:
+        raise LeakError(f"Fold {test_fold} cannot be the test fold and the validation fold at once.")
+    held_out = {test_fold, validation_fold} - {None}
+    test = [s for s in slices if s.fold == test_fold]
+    validation = [s for s in slices if s.fold == validation_fold and test_fold not in s.near]
+    train = [s for s in slices if s.fold not in held_out and not s.near & held_out]
+    result = Split(train, validation, test)
+    sides = ((test_fold, test), (validation_fold, validation))
+    if not train or any(fold is not None and not side for fold, side in sides):
+        raise ValueError(
+            f"Holding out fold {test_fold} for the test and {validation_fold} for validation leaves "
+            f"{len(train)} slices to train on, {len(validation)} to validate and {len(test)} to test."
+        )
+    refuse_leaks(train, validation)
+    refuse_leaks(train + validation, test)
+    return result
+
+
+def without_near_duplicates(parts: Split) -> Split:
+    """Take from training what looks like a slice of another side, and from validation what does of the test.
+
+    An index's groups may have been made with another measure than `brat.data.near_duplicates`, and then
+    twins are left between its folds. The test side stays whole, so that results remain comparable.
+    """
+    train, validation, test = (
+        thumbnails([s.path for s in side]) for side in (parts.train, parts.validation, parts.test)
+    )
+    seen = has_near_duplicate(train, np.concatenate([validation, test]))
+    looked_at = has_near_duplicate(validation, test)
+    return Split(
+        [s for s, twin in zip(parts.train, seen, strict=True) if not twin],
+        [s for s, twin in zip(parts.validation, looked_at, strict=True) if not twin],
+        parts.test,
+    )
+
+
+def refuse_leaks(seen: Sequence[IndexedSlice], unseen: Sequence[IndexedSlice]) -> None:
+    """Raise `LeakError` where a file, a group or a near fold stands on both sides."""
+    for what, of in (("file", lambda s: s.file), ("group", lambda s: s.group)):
+        if both := {of(s) for s in seen} & {of(s) for s in unseen}:
+            raise LeakError(
+                f"{len(both)} {what}(s) stand on both sides of the split, {min(both)!r} among them. "
+                f"Give each {what} one fold in the index."
+            )
+    folds = {s.fold for s in unseen}
+    if near := [s for s in seen if s.near & folds]:
+        raise LeakError(
+            f"{len(near)} slices on the training side, {near[0].file!r} among them, lie near fold "
+            f"{sorted(near[0].near & folds)[0]} and may show the same patients. Leave them out."
+        )
+
+
+def fingerprint(slices: Sequence[IndexedSlice]) -> str:
+    """SHA-256 over every slice's file name, content, label, group and fold: what a model was trained on."""
+    total = hashlib.sha256()
+    for s in sorted(slices, key=lambda s: s.file):
+        content = hashlib.sha256(s.path.read_bytes()).hexdigest()
+        total.update(f"{s.file}\0{content}\0{s.label}\0{s.tumor:d}\0{s.group}\0{s.fold}\n".encode())
+    return total.hexdigest()
+
+
+def count_classes(slices: Sequence[IndexedSlice]) -> dict[str, int]:
+    """Slices a class; `tumor_of_unknown_class` counts those that only say that there is a tumour."""
+    counts = Counter(s.label or "tumor_of_unknown_class" for s in slices)
+    return {name: counts[name] for name in (*CLASSES, "tumor_of_unknown_class")}

@@ -1,0 +1,126 @@
+"""Cross-validation: every slice is read by a model that has not seen its patient, its twin or its neighbour.
+
+The runs' raw answers are kept beside their models, so that everything reported is computed again without
+training. For comparison the protocol of the original work is repeated too: a random split, which leaks.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from brat.classes import CLASSES
+from brat.data.index import (
+    FOLDS,
+    IndexedSlice,
+    Split,
+    fingerprint,
+    read_index,
+    read_rows,
+    slice_of,
+    split,
+    without_near_duplicates,
+)
+from brat.evaluation.metrics import softmax
+from brat.evaluation.readings import Readings, read_slices
+from brat.model.classifier import Classifier
+from brat.training.fit import fit, train
+from brat.training.recipe import Recipe
+
+RANDOM_COLLECTION = "sartaj"
+"""The collection on which the original work made its random split."""
+
+
+def crossval(
+    data: str | Path,
+    backbone: str | Path,
+    out: str | Path,
+    folds: Sequence[int] = range(FOLDS),
+    recipe: Recipe | None = None,
+) -> None:
+    """Train and ask one model a fold; what is already done is not done again.
+
+    Args:
+        data: an index file or a folder, see `brat.data.index.read_index`.
+        backbone: "imagenet" or a weights file.
+        out: a folder; `fold-K/` gets what `brat.training.fit.train` writes, and `readings.npz`: the test
+            fold's,
+            and `train_readings.npz`, the pooled features of what the model learned from. `out_of_fold.csv`
+            is written once every fold is done.
+        folds: which to do now.
+        recipe: of every fold.
+    """
+    out = Path(out)
+    slices = read_index(data)
+    for fold in folds:
+        run = out / f"fold-{fold}"
+        if not (run / "model.tflite").exists():
+            train(data, backbone, run, fold, None, recipe, resume=True)
+        _ask(run, [s for s in slices if s.fold == fold], "readings.npz")
+        if not (run / "train_readings.npz").exists():
+            _ask(run, without_near_duplicates(split(slices, fold, None)).train, "train_readings.npz")
+    if all((out / f"fold-{fold}" / "readings.npz").exists() for fold in range(FOLDS)):
+        write_out_of_fold(pooled(out, slices), out / "out_of_fold.csv")
+
+
+def random_split(
+    data: str | Path, backbone: str | Path, out: str | Path, recipe: Recipe | None = None
+) -> Split:
+    """Repeat the original work's protocol into `out/random`: the leak is left in, to be measured.
+
+    The names of `RANDOM_COLLECTION`, with the labels that they have there, are dealt at random: 70 % to train
+    on, 20 % to choose the epoch by, 10 % to test on.
+
+    Args:
+        data: an index file that names the collection's slices.
+    """
+    recipe = recipe or Recipe()
+    run = Path(out) / "random"
+    parts = deal_at_random(Path(data), recipe.seed)
+    if not (run / "model.tflite").exists():
+        everything = [*parts.train, *parts.validation, *parts.test]
+        about = {"data_fingerprint": fingerprint(everything), "split": "random 70/20/10, leaks"}
+        fit(parts, about, backbone, run, recipe, resume=True)
+    _ask(run, parts.test, "readings.npz")
+    return parts
+
+
+def deal_at_random(index: Path, seed: int) -> Split:
+    """The names of `RANDOM_COLLECTION` as slices of their own, dealt 70 : 20 : 10."""
+    named = [
+        replace(slice_of(row, index.parent), file=row["name"])
+        for row in read_rows(index)
+        if row["name"].startswith(f"{RANDOM_COLLECTION}/")
+    ]
+    order = np.random.default_rng(seed).permutation(len(named))
+    train, validation, test = np.split(order, [round(0.7 * len(named)), round(0.9 * len(named))])
+    return Split(*([named[row] for row in side] for side in (train, validation, test)))
+
+
+def pooled(out: str | Path, slices: Sequence[IndexedSlice], folds: Sequence[int] = range(FOLDS)) -> Readings:
+    """The out-of-fold readings of `crossval`, of all the folds together.
+
+    Raises:
+        FileNotFoundError: a fold has not been read yet.
+    """
+    return Readings.concatenate(
+        [Readings.load(Path(out) / f"fold-{k}" / "readings.npz", slices) for k in folds]
+    )
+
+
+def write_out_of_fold(readings: Readings, path: Path) -> None:
+    """Keep what was read of each slice, before calibration, as a CSV file for people."""
+    with path.open("w", newline="", encoding="utf-8") as handle:
+        writer = csv.writer(handle)
+        writer.writerow(["path", "fold", "label", "tumor", *CLASSES])
+        for s, row in zip(readings.slices, softmax(readings.logits), strict=True):
+            writer.writerow([s.file, s.fold, s.label, int(s.tumor), *(f"{p:.6f}" for p in row)])
+
+
+def _ask(run: Path, slices: Sequence[IndexedSlice], name: str) -> None:
+    if not (run / name).exists():
+        read_slices(Classifier(run), slices).save(run / name)

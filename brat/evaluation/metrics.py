@@ -1,0 +1,137 @@
+"""How good a set of readings is, with 95 % intervals.
+
+scikit-learn computes every metric of the classes. Intervals come from resampling the index's clusters
+with replacement (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13), because
+slices of one patient are not independent of one another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from brat.classes import CLASSES
+
+RESAMPLES = 1000
+
+NO_TUMOR = CLASSES.index("no_tumor")
+
+
+def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+    """float (..., 4) logits -> probabilities; a temperature above 1 makes them less sure."""
+    scaled = logits / temperature
+    scaled = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
+    return scaled / scaled.sum(axis=-1, keepdims=True)
+
+
+def classification(
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    weights: np.ndarray,
+    classes: Sequence[str] = CLASSES,
+) -> dict[str, float]:
+    """Every number that is reported of the reading of the classes.
+
+    Args:
+        labels: int (n,), positions in `classes`.
+        probabilities: float (n, k), in the order of `classes`.
+        weights: float (n,), how often each slice counts.
+        classes: names of the k classes.
+
+    Returns:
+        `accuracy`, `balanced_accuracy`, `macro_f1`; `precision/CLASS`, `recall/CLASS`, `f1/CLASS`,
+        `auc/CLASS` (one against the rest), `confusion/TRUE/READ` (counts). NaN where a class is missing.
+    """
+    from sklearn import metrics
+
+    read = probabilities.argmax(axis=1)
+    every = range(len(classes))
+    present = np.isin(every, labels[weights > 0])
+    matrix = metrics.confusion_matrix(labels, read, labels=every, sample_weight=weights)
+    precision, recall, f1, _ = metrics.precision_recall_fscore_support(
+        labels, read, labels=every, sample_weight=weights, zero_division=np.nan
+    )
+    result = {
+        "accuracy": metrics.accuracy_score(labels, read, sample_weight=weights),
+        "balanced_accuracy": float(np.mean(recall[present])),
+        "macro_f1": float(np.mean(np.nan_to_num(f1[present]))),
+    }
+    for k, name in enumerate(classes):
+        both = present[k] and present.sum() > 1
+        result[f"precision/{name}"] = precision[k]
+        result[f"recall/{name}"] = recall[k] if present[k] else np.nan
+        result[f"f1/{name}"] = f1[k] if present[k] else np.nan
+        result[f"auc/{name}"] = (
+            metrics.roc_auc_score(labels == k, probabilities[:, k], sample_weight=weights) if both else np.nan
+        )
+        for other, column in zip(classes, matrix[k], strict=True):
+            result[f"confusion/{name}/{other}"] = column
+    return result
+
+
+def detection(tumor: np.ndarray, probabilities: np.ndarray, weights: np.ndarray) -> dict[str, float]:
+    """Tumour against none, where a slice counts as read with tumour if `no_tumor` is not its likeliest class.
+
+    Args:
+        tumor: bool (n,).
+        probabilities: float (n, 4).
+        weights: float (n,).
+
+    Returns:
+        `sensitivity`, `specificity`; `auc`, of one minus the probability of no tumour; and
+        `confusion/TRUE/READ` (counts) of `tumor` and `no_tumor`.
+    """
+    from sklearn import metrics
+
+    both = weights[tumor].sum() > 0, weights[~tumor].sum() > 0
+    found = probabilities.argmax(axis=1) != NO_TUMOR
+    score = 1 - probabilities[:, NO_TUMOR]
+    return {
+        "sensitivity": mean(found[tumor], weights[tumor]),
+        "specificity": mean(~found[~tumor], weights[~tumor]),
+        "auc": metrics.roc_auc_score(tumor, score, sample_weight=weights) if all(both) else float("nan"),
+        **{
+            f"confusion/{true}/{read}": weights[rows & as_read].sum()
+            for true, rows in (("tumor", tumor), ("no_tumor", ~tumor))
+            for read, as_read in (("tumor", found), ("no_tumor", ~found))
+        },
+    }
+
+
+def with_intervals(
+    metric: Callable[[np.ndarray], dict[str, float]], clusters: Sequence[str], seed: int = 0
+) -> dict[str, dict[str, float | None]]:
+    """A metric and the 95 % interval of each of its numbers, from resampling clusters.
+
+    Args:
+        metric: weights, float (n,) -> numbers by name.
+        clusters: n names; slices that share one are drawn together.
+
+    Returns:
+        `{name: {"value": ..., "low": ..., "high": ...}}`; None for what cannot be computed.
+    """
+    _, members = np.unique(np.asarray(clusters), return_inverse=True)
+    count = members.max() + 1
+    draw = np.random.default_rng(seed)
+    value = metric(np.ones(len(members)))
+    drawn: dict[str, list[float]] = {name: [] for name in value}
+    for _ in range(RESAMPLES):
+        times = np.bincount(draw.integers(count, size=count), minlength=count)
+        for name, number in metric(times[members].astype(float)).items():
+            drawn[name].append(number)
+    result = {}
+    for name, number in value.items():
+        known = np.array(drawn[name], float)
+        known = known[np.isfinite(known)]
+        low, high = np.percentile(known, [2.5, 97.5]) if len(known) else (np.nan, np.nan)
+        result[name] = {
+            key: float(v) if np.isfinite(v) else None
+            for key, v in (("value", number), ("low", low), ("high", high))
+        }
+    return result
+
+
+def mean(values: np.ndarray, weights: np.ndarray) -> float:
+    """The weighted mean of (n,) numbers; NaN where no weight is left."""
+    return float(np.average(values, weights=weights)) if weights.any() else float("nan")

@@ -1,0 +1,224 @@
+"""Protocols: which slices a model is asked about, and what is reported of them -> metrics.json.
+
+A protocol's entry holds its title, what it measures in a sentence, how many slices and clusters it
+counts, and its metrics with their intervals (see `brat.evaluation.metrics`).
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from brat.classes import CLASSES
+from brat.data.index import IndexedSlice, fingerprint, read_index
+from brat.evaluation.localisation import localisation
+from brat.evaluation.metrics import NO_TUMOR, classification, detection, mean, softmax, with_intervals
+from brat.evaluation.readings import Readings, read_slices
+from brat.model.classifier import Classifier
+
+SAME_SOURCE = "br35h"
+"""The source that has slices with and without a tumour, so that recognising the source does not help."""
+
+TUMORS = CLASSES[:NO_TUMOR]
+
+THREE_TUMORS = "figshare"
+"""The source of the three tumours only, on which most published figures with a split by patient are given."""
+
+
+def evaluate(data: str | Path, weights: str | Path, fold: int) -> dict:
+    """Measure a model on a fold that it was not trained on and write `metrics.json` beside its weights.
+
+    Args:
+        data: an index file or a folder, see `brat.data.index.read_index`.
+        weights: the folder of the model, with its `model_card.json` and `history.csv`.
+        fold: the fold to test on.
+
+    Returns:
+        What was written.
+
+    Raises:
+        ValueError: the model's card says that it was trained on this fold, or on other data.
+    """
+    weights = Path(weights)
+    slices = read_index(data)
+    card = json.loads((weights / "model_card.json").read_text())
+    prints = fingerprint(slices)
+    if card["data_fingerprint"] != prints:
+        raise ValueError(
+            f"{weights} was trained on other data than {data}: whether fold {fold} was among it is unknown."
+        )
+    if fold != card["test_fold"]:
+        unseen = "no fold" if card["test_fold"] is None else f"fold {card['test_fold']} only"
+        raise ValueError(f"The model in {weights} was trained on fold {fold}; it has not seen {unseen}.")
+    classifier = Classifier(weights)
+    readings = read_slices(classifier, [s for s in slices if s.fold == fold])
+    report = {
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "data_fingerprint": prints,
+        "model_sha256": classifier.digest,
+        "folds": [fold],
+        "protocols": protocols(readings, softmax(readings.logits)),
+        "history": read_history(weights),
+    }
+    write_json(report, weights / "metrics.json")
+    return report
+
+
+def write_json(report: dict, path: Path) -> None:
+    """Write a report; refuses NaN, which JSON does not know."""
+    path.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
+
+
+def summary(report: dict) -> str:
+    """What the README says of the model, in Markdown, from a report."""
+    made = report["protocols"]
+
+    def said(protocol: str, name: str) -> str:
+        entry = made[protocol]["metrics"][name]
+        return f"{entry['value']:.1%} ({entry['low']:.1%} to {entry['high']:.1%})".replace("%", " %")
+
+    rows = [
+        (
+            "Four classes, all sources",
+            "four_classes",
+            (("accuracy", "accuracy"), ("balanced accuracy", "balanced_accuracy")),
+        ),
+        (
+            "Tumour or none, one source",
+            "same_source",
+            (("sensitivity", "sensitivity"), ("specificity", "specificity")),
+        ),
+        ("Three tumours, one source", "three_tumors", (("balanced accuracy", "balanced_accuracy"),)),
+        ("Map's peak in the tumour's box", "localisation", (("of correctly read slices", "pointing"),)),
+    ]
+    lines = [
+        "| on patients that the model has not seen | with 95 % intervals | slices |",
+        "|---|---|---|",
+    ]
+    for title, key, names in rows:
+        if key in made:
+            figures = ", ".join(f"{word} {said(key, name)}" for word, name in names)
+            lines.append(f"| {title} | {figures} | {made[key]['slices']:,} |")
+    return "\n".join(lines)
+
+
+def read_history(folder: Path) -> list[dict[str, float]]:
+    """The training run's curves: one record an epoch, of what `history.csv` knows of it."""
+    with (folder / "history.csv").open(newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    return [{k: float(v) for k, v in row.items() if v not in ("", "NA")} for row in rows]
+
+
+def protocols(readings: Readings, probabilities: np.ndarray) -> dict[str, dict]:
+    """Every protocol that the readings have slices for.
+
+    Args:
+        readings: of slices that the model has not seen.
+        probabilities: float (n, 4), of these readings.
+    """
+    slices = readings.slices
+
+    known = _rows(slices, lambda s: bool(s.label))
+    one_source, tumors = same_source_rows(slices), three_tumors_rows(slices)
+    read = probabilities.argmax(axis=1)
+    boxed = np.array([row for row, s in enumerate(slices) if s.boxes and s.allowed[read[row]]], int)
+    made = {
+        "four_classes": (
+            "Four classes",
+            "Slices whose class is known, from every source.",
+            lambda: four_classes([slices[row] for row in known], probabilities[known]),
+            len(known) > 0,
+        ),
+        "same_source": (
+            "Tumour or none, one source",
+            f"Slices of {SAME_SOURCE} with and without a tumour: recognising the scanner does not help here.",
+            lambda: same_source([slices[row] for row in one_source], probabilities[one_source]),
+            len({slices[row].tumor for row in one_source}) == 2,
+        ),
+        "three_tumors": (
+            "Three tumours, one source",
+            f"Slices of {THREE_TUMORS}, the answer taken among the three tumours only.",
+            lambda: three_tumors([slices[row] for row in tumors], probabilities[tumors]),
+            len(tumors) > 0,
+        ),
+        "localisation": (
+            "Map against tumour box",
+            "Grad-CAM on correctly read slices in which a box was drawn round the tumour.",
+            lambda: map_in_box(readings.take(boxed)),
+            len(boxed) > 0,
+        ),
+    }
+    return {
+        name: {"title": title, "what": what, **measure()}
+        for name, (title, what, measure, there) in made.items()
+        if there
+    }
+
+
+def four_classes(slices: Sequence[IndexedSlice], probabilities: np.ndarray) -> dict:
+    """The reading of the classes, also by source: `by_site` holds each site's sensitivity for each class."""
+    labels = np.array([CLASSES.index(s.label) for s in slices])
+    read = probabilities.argmax(axis=1)
+    by_site: dict[str, dict] = {}
+    for site, label in sorted({(s.site, s.label) for s in slices}):
+        rows = [row for row, s in enumerate(slices) if (s.site, s.label) == (site, label)]
+        right = (read[rows] == labels[rows]).astype(float)
+        entry = _entry([slices[row] for row in rows], lambda w, right=right: {"sensitivity": mean(right, w)})
+        by_site.setdefault(site, {})[label] = entry
+    overall = _entry(slices, lambda weights: classification(labels, probabilities, weights))
+    return {**overall, "by_site": by_site}
+
+
+def same_source(slices: Sequence[IndexedSlice], probabilities: np.ndarray) -> dict:
+    """Tumour against none."""
+    tumor = np.array([s.tumor for s in slices], bool)
+    return _entry(slices, lambda weights: detection(tumor, probabilities, weights))
+
+
+def three_tumors(slices: Sequence[IndexedSlice], probabilities: np.ndarray) -> dict:
+    """The reading of the tumour's class where it is given that there is one."""
+    labels = np.array([TUMORS.index(s.label) for s in slices])
+    given = among_tumors(probabilities)
+    return _entry(slices, lambda weights: classification(labels, given, weights, TUMORS))
+
+
+def same_source_rows(slices: Sequence[IndexedSlice]) -> np.ndarray:
+    """int (k,): which slices the protocol of tumour against none is about."""
+    return _rows(slices, lambda s: s.source == SAME_SOURCE)
+
+
+def three_tumors_rows(slices: Sequence[IndexedSlice]) -> np.ndarray:
+    """int (k,): which slices the protocol of the three tumours is about."""
+    return _rows(slices, lambda s: s.source == THREE_TUMORS and s.label in TUMORS)
+
+
+def _rows(slices: Sequence[IndexedSlice], wanted: Callable[[IndexedSlice], bool]) -> np.ndarray:
+    return np.array([row for row, s in enumerate(slices) if wanted(s)], int)
+
+
+def among_tumors(probabilities: np.ndarray) -> np.ndarray:
+    """float (n, 4) -> (n, 3): the probabilities of the tumours where it is given that there is one."""
+    tumors = probabilities[:, :NO_TUMOR]
+    return tumors / tumors.sum(axis=1, keepdims=True)
+
+
+def map_in_box(readings: Readings) -> dict:
+    """How well Grad-CAM points at the tumour, see `brat.evaluation.localisation`."""
+    measured = localisation(readings)
+    return _entry(
+        readings.slices, lambda weights: {name: mean(values, weights) for name, values in measured.items()}
+    )
+
+
+def _entry(slices: Sequence[IndexedSlice], metric: Callable[[np.ndarray], dict[str, float]]) -> dict:
+    clusters = [s.cluster for s in slices]
+    return {
+        "slices": len(slices),
+        "clusters": len(set(clusters)),
+        "metrics": with_intervals(metric, clusters),
+    }

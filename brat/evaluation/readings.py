@@ -1,0 +1,107 @@
+"""What a model says of slices it has not seen; every reported number is computed from this."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from brat.data.index import IndexedSlice
+from brat.io.scan import read_scan
+from brat.model.classifier import Classifier
+from brat.model.preprocess import frame, to_input
+
+
+@dataclass(frozen=True, eq=False)
+class Readings:
+    """A model's raw answers for a list of slices; everything reported is computed from them.
+
+    Attributes:
+        slices: what was read, n of them.
+        maps: float32 (n, 14, 14, 4), the class maps, unclipped.
+        features: float32 (n, 1280), the pooled features.
+        heads: float32 (n,), the head's share of the model's input, 0 to 1.
+        boxes: for each slice its tumour boxes, float32 (k, 4), x_center, y_center, width, height in
+            pixels of the model's input.
+    """
+
+    slices: list[IndexedSlice]
+    maps: np.ndarray
+    features: np.ndarray
+    heads: np.ndarray
+    boxes: list[np.ndarray]
+
+    @property
+    def logits(self) -> np.ndarray:
+        """float32 (n, 4)."""
+        return self.maps.mean(axis=(1, 2))
+
+    def take(self, rows: Sequence[int]) -> Readings:
+        """The readings at these positions."""
+        return Readings(
+            [self.slices[row] for row in rows],
+            self.maps[rows],
+            self.features[rows],
+            self.heads[rows],
+            [self.boxes[row] for row in rows],
+        )
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Readings]) -> Readings:
+        """Several readings as one."""
+        return cls(
+            [s for part in parts for s in part.slices],
+            np.concatenate([part.maps for part in parts]),
+            np.concatenate([part.features for part in parts]),
+            np.concatenate([part.heads for part in parts]),
+            [boxes for part in parts for boxes in part.boxes],
+        )
+
+    def save(self, path: Path) -> None:
+        """Write everything but the slices themselves, which stay known by their `file`."""
+        counts = [len(boxes) for boxes in self.boxes]
+        np.savez_compressed(
+            path,
+            files=np.array([s.file for s in self.slices]),
+            maps=self.maps,
+            features=self.features,
+            heads=self.heads,
+            boxes=np.concatenate(self.boxes),
+            box_counts=counts,
+        )
+
+    @classmethod
+    def load(cls, path: Path, slices: Sequence[IndexedSlice]) -> Readings:
+        """Read what `save` wrote; `slices` holds at least the slices that were read.
+
+        Raises:
+            KeyError: a slice is not in `slices`.
+        """
+        by_file = {s.file: s for s in slices}
+        with np.load(path) as stored:
+            boxes = np.split(stored["boxes"], np.cumsum(stored["box_counts"])[:-1])
+            found = [by_file[file] for file in stored["files"]]
+            return cls(found, stored["maps"], stored["features"], stored["heads"], boxes)
+
+
+def read_slices(classifier: Classifier, slices: Sequence[IndexedSlice]) -> Readings:
+    """Ask a model about every slice, with a progress bar."""
+    maps, features, heads, boxes = [], [], [], []
+    for s in tqdm(slices, desc="reading", unit="slice"):
+        framed, geometry = frame(read_scan(s.path).gray)
+        prediction = classifier.predict(to_input(framed))
+        maps.append(prediction.maps)
+        features.append(prediction.features)
+        heads.append(head_share(framed))
+        boxes.append(np.array([geometry.box_to_input(box) for box in s.boxes], np.float32).reshape(-1, 4))
+    return Readings(list(slices), np.stack(maps), np.stack(features), np.array(heads, np.float32), boxes)
+
+
+def head_share(framed: np.ndarray) -> float:
+    """Share of a framed slice, uint8 (224, 224), that the convex hull of everything bright covers."""
+    points = cv2.findNonZero((framed > 0.12 * 255).astype(np.uint8))
+    return 0.0 if points is None else float(cv2.contourArea(cv2.convexHull(points))) / framed.size

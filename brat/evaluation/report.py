@@ -1,0 +1,300 @@
+"""Everything that is reported of a cross-validated model, from its runs' readings -> the files in `weights/`.
+
+Nothing is trained here. What takes minutes (changed slices, slow maps) is kept beside the runs and reused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from brat.classes import CLASSES
+from brat.data.audit import audit
+from brat.data.index import (
+    FOLDS,
+    IndexedSlice,
+    Split,
+    fingerprint,
+    read_index,
+    split,
+    without_near_duplicates,
+)
+from brat.data.near_duplicates import near_duplicate_share
+from brat.evaluation import robustness
+from brat.evaluation.crossval import deal_at_random, pooled, write_out_of_fold
+from brat.evaluation.localisation import compare_methods
+from brat.evaluation.metrics import NO_TUMOR, mean, softmax, with_intervals
+from brat.evaluation.other_images import other_images
+from brat.evaluation.protocols import (
+    TUMORS,
+    among_tumors,
+    four_classes,
+    protocols,
+    read_history,
+    same_source_rows,
+    three_tumors_rows,
+    write_json,
+)
+from brat.evaluation.readings import Readings, read_slices
+from brat.io.scan import read_scan
+from brat.model import calibration
+from brat.model.classifier import Classifier
+from brat.model.out_of_distribution import (
+    OodDetector,
+    choose_limit,
+    describe_copies,
+    image_facts,
+    out_of_fold_scores,
+)
+from brat.model.preprocess import frame, to_input
+
+CURVE_POINTS = 100
+"""At most, of a curve."""
+
+MAPPED_A_FOLD = 5
+"""Slices a fold whose maps are made in every way: Score-CAM takes 10 to 20 s for one."""
+
+CHANGED_A_FOLD = 120
+"""Slices a fold that are changed in every way."""
+
+
+# A path of the machine that measured, and pairs of images that are not ours to show.
+_NOT_FOR_THE_PAGE = ("source", "examples", "label_conflicts")
+
+
+def report(data: str | Path, runs: str | Path, weights: str | Path) -> dict:
+    """Write `metrics.json`, `calibration.json`, `out_of_distribution.npz` and `out_of_fold.csv` beside the
+    weights.
+
+    Args:
+        data: the index file that `runs` was made with.
+        runs: the folder of `brat.evaluation.crossval.crossval` and `random_split`.
+        weights: the folder of the model that ships, trained with the same recipe.
+
+    Raises:
+        FileNotFoundError: a fold has not been run.
+        ValueError: the model was trained on other data.
+    """
+    runs, weights = Path(runs), Path(weights)
+    slices = read_index(data)
+    prints = fingerprint(slices)
+    card = json.loads((weights / "model_card.json").read_text())
+    if card["data_fingerprint"] != prints:
+        raise ValueError(f"The model in {weights} was trained on other data than {data}.")
+    readings = pooled(runs, slices)
+    write_out_of_fold(readings, weights / "out_of_fold.csv")
+
+    logits = readings.logits
+    folds = np.array([s.fold for s in readings.slices])
+    # Only where the class is known is there something to fit to, or to be right about.
+    known = np.array([bool(s.label) for s in readings.slices])
+    named = readings.take(np.flatnonzero(known))
+    labels = np.array([CLASSES.index(s.label) for s in named.slices])
+    clusters = [s.cluster for s in named.slices]
+    calibration.fit(logits[known], labels, prints).save(weights / "calibration.json")
+    probabilities = _calibrated(logits, folds, known, labels)
+
+    made = protocols(readings, probabilities)
+    result = {
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "data_fingerprint": prints,
+        "model_sha256": Classifier(weights).digest,
+        "folds": sorted(set(folds.tolist())),
+        "protocols": made,
+        "gate": _gate(runs, slices, weights),
+        "curves": curves(labels, probabilities[known]),
+        **_more_curves(readings.slices, probabilities, made),
+        "calibration": calibration.report(logits[known], labels, folds[known], clusters),
+        "robustness": _kept(runs / "robustness.json", lambda: _robustness(runs, slices)),
+        "maps": _kept(runs / "maps.json", lambda: _maps(runs, slices)),
+        "audit": {k: v for k, v in audit(data).report.items() if k not in _NOT_FOR_THE_PAGE},
+        "history": read_history(weights),
+    }
+    if (runs / "random" / "readings.npz").exists():
+        parts = deal_at_random(Path(data), card["recipe"]["seed"])
+        dealt = Readings.load(runs / "random" / "readings.npz", parts.test)
+        epochs = json.loads((runs / "random" / "model_card.json").read_text())["recipe"]["epochs"]
+        made["random_split"] = {"epochs": epochs, **_random(parts, dealt, readings, probabilities)}
+        kinds = np.array([CLASSES.index(s.label) for s in dealt.slices])
+        result["curves_random_split"] = curves(kinds, softmax(dealt.logits))
+    made_with = ("calibration.json", "out_of_distribution.npz", "out_of_fold.csv")
+    result["files"] = {name: hashlib.sha256((weights / name).read_bytes()).hexdigest() for name in made_with}
+    write_json(result, weights / "metrics.json")
+    return result
+
+
+def _calibrated(logits: np.ndarray, folds: np.ndarray, known: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Probabilities, float (n, 4), each fold's by a temperature fitted to the other folds."""
+    probabilities = np.empty_like(logits)
+    for fold in np.unique(folds):
+        others = folds[known] != fold
+        temperature = calibration.fit_temperature(logits[known][others], labels[others])
+        probabilities[folds == fold] = softmax(logits[folds == fold], temperature)
+    return probabilities
+
+
+def _random(parts: Split, dealt: Readings, unseen: Readings, unseen_probabilities: np.ndarray) -> dict:
+    """The random split, and the very same test images as read by models that have not seen their patients."""
+    row_of = {s.path: row for row, s in enumerate(unseen.slices)}
+    same = unseen_probabilities[[row_of[s.path] for s in parts.test]]
+    seen = [s.path for s in (*parts.train, *parts.validation)]
+    return {
+        "title": "As in the original work: a random split",
+        "what": "A random tenth of the sartaj names, whatever their patients; the rest is trained on.",
+        "twins": near_duplicate_share([s.path for s in parts.test], seen),
+        **four_classes(parts.test, softmax(dealt.logits)),
+        "same_slices_leak_free": four_classes(parts.test, same),
+    }
+
+
+def curves(
+    labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str] = CLASSES
+) -> dict[str, dict]:
+    """ROC and precision-recall curves of the classes that occur, one against the rest, thinned."""
+    return {name: _curves(labels == k, probabilities[:, k]) for k, name in enumerate(classes) if k in labels}
+
+
+def _more_curves(slices: Sequence[IndexedSlice], probabilities: np.ndarray, made: dict) -> dict[str, dict]:
+    """The same of tumour against none, with the point at which the app answers, and of the three tumours."""
+    result = {}
+    if "same_source" in made:
+        rows = same_source_rows(slices)
+        tumor = np.array([slices[row].tumor for row in rows], bool)
+        measured = made["same_source"]["metrics"]
+        result["curves_same_source"] = {
+            **_curves(tumor, 1 - probabilities[rows, NO_TUMOR]),
+            "operating_point": {key: measured[key]["value"] for key in ("sensitivity", "specificity")},
+        }
+    if "three_tumors" in made:
+        rows = three_tumors_rows(slices)
+        labels = np.array([TUMORS.index(slices[row].label) for row in rows])
+        result["curves_three_tumors"] = curves(labels, among_tumors(probabilities[rows]), TUMORS)
+    return result
+
+
+def _curves(truth: np.ndarray, score: np.ndarray) -> dict:
+    from sklearn.metrics import average_precision_score, precision_recall_curve, roc_curve
+
+    false, true, _ = roc_curve(truth, score)
+    precision, recall, _ = precision_recall_curve(truth, score)
+    return {
+        "roc": _thin(false, true),
+        "precision_recall": _thin(recall[::-1], precision[::-1]),
+        "average_precision": float(average_precision_score(truth, score)),
+        "prevalence": float(truth.mean()),
+    }
+
+
+def _thin(x: np.ndarray, y: np.ndarray) -> dict[str, list[float]]:
+    # As many points along the curve as it has length, so that steep parts keep theirs.
+    length = np.concatenate([[0], np.cumsum(np.hypot(np.diff(x), np.diff(y)))])
+    rows = np.unique(np.searchsorted(length, np.linspace(0, length[-1], CURVE_POINTS)))
+    return {"x": x[rows].round(5).tolist(), "y": y[rows].round(5).tolist()}
+
+
+def _gate(runs: Path, slices: Sequence[IndexedSlice], weights: Path) -> dict:
+    """Fit the gate of the model that ships, and measure it: each fold by the limit of the others."""
+    facts = {
+        s.file: image_facts(frame(read_scan(s.path).gray)[0])
+        for s in tqdm(slices, desc="describing slices", unit="slice", disable=None)
+    }
+
+    def facts_of(readings: Readings) -> np.ndarray:
+        return np.stack([facts[s.file] for s in readings.slices])
+
+    def learned_from(folder: Path, readings: Readings) -> tuple[np.ndarray, np.ndarray]:
+        features, changed = _copies(runs, Classifier(folder), readings.slices)
+        return np.concatenate([readings.features, features]), np.concatenate([facts_of(readings), changed])
+
+    distances, folds, clusters = [], [], []
+    for fold in range(FOLDS):
+        run = runs / f"fold-{fold}"
+        seen = Readings.load(run / "train_readings.npz", slices)
+        unseen = Readings.load(run / "readings.npz", slices)
+        distances.append(out_of_fold_scores(*learned_from(run, seen), unseen.features, facts_of(unseen)))
+        folds += [fold] * len(unseen.slices)
+        clusters += [s.cluster for s in unseen.slices]
+    pooled_distances, of_fold = np.concatenate(distances), np.array(folds)
+    refused = np.zeros(len(of_fold))
+    for fold in range(FOLDS):
+        limit = choose_limit(pooled_distances[of_fold != fold])
+        refused[of_fold == fold] = pooled_distances[of_fold == fold] > limit
+
+    classifier = Classifier(weights)
+    known = read_slices(classifier, trained_on(weights, slices))
+    gate = OodDetector.fit(*learned_from(weights, known), choose_limit(pooled_distances))
+    gate.save(weights / "out_of_distribution.npz")
+    kinds: dict[str, list[bool]] = {}
+    for _, kind, gray in other_images():
+        framed, _ = frame(gray)
+        result = gate.judge(classifier.predict(to_input(framed)).features, framed)
+        kinds.setdefault(kind, []).append(not result.in_distribution)
+    return {
+        "limit": gate.limit,
+        "slices": len(refused),
+        "refused": with_intervals(lambda weights: {"share": mean(refused, weights)}, clusters)["share"],
+        "others": {kind: {"images": len(all_), "refused": sum(all_)} for kind, all_ in kinds.items()},
+    }
+
+
+def _copies(
+    runs: Path, classifier: Classifier, slices: Sequence[IndexedSlice]
+) -> tuple[np.ndarray, np.ndarray]:
+    """`describe_copies` of what a model learned from, kept by the model's hash."""
+    path = runs / f"copies-{classifier.digest[:16]}.npz"
+    if not path.exists():
+        features, facts = describe_copies(classifier, slices)
+        np.savez_compressed(path, features=features, facts=facts)
+    with np.load(path) as kept:
+        return kept["features"], kept["facts"]
+
+
+def trained_on(weights: Path, slices: Sequence[IndexedSlice]) -> list[IndexedSlice]:
+    """The slices that a model was trained on, by its card."""
+    card = json.loads((weights / "model_card.json").read_text())
+    return without_near_duplicates(split(slices, card["test_fold"], card["validation_fold"])).train
+
+
+def _robustness(runs: Path, slices: Sequence[IndexedSlice]) -> dict:
+    draw = np.random.default_rng(0)
+    models = []
+    for fold in range(FOLDS):
+        able = [s for s in slices if s.fold == fold and s.label]
+        rows = draw.choice(len(able), size=min(CHANGED_A_FOLD, len(able)), replace=False)
+        models.append((runs / f"fold-{fold}", [able[row] for row in sorted(rows)]))
+    return {"slices": sum(len(chosen) for _, chosen in models), "changes": robustness.measure(models)}
+
+
+def _maps(runs: Path, slices: Sequence[IndexedSlice]) -> dict:
+    """Pointing game and energy of every method on the same slices, correctly read and with a box."""
+    draw = np.random.default_rng(0)
+    models = []
+    for fold in range(FOLDS):
+        run = runs / f"fold-{fold}"
+        readings = Readings.load(run / "readings.npz", slices)
+        read = readings.logits.argmax(axis=1)
+        able = [row for row, s in enumerate(readings.slices) if s.boxes and s.allowed[read[row]]]
+        rows = draw.choice(able, size=min(MAPPED_A_FOLD, len(able)), replace=False)
+        models.append((run, readings.take(np.sort(rows))))
+    clusters = [s.cluster for _, readings in models for s in readings.slices]
+    return {
+        "slices": len(clusters),
+        "methods": {
+            method: with_intervals(
+                lambda w, values=values: {k: mean(v, w) for k, v in values.items()}, clusters
+            )
+            for method, values in compare_methods(models).items()
+        },
+    }
+
+
+def _kept(path: Path, measure) -> dict:
+    if not path.exists():
+        write_json(measure(), path)
+    return json.loads(path.read_text())

@@ -1,0 +1,1 @@
+"""Pictures from plain data: Plotly figures and the picture of an audit."""

@@ -1,0 +1,113 @@
+"""A series: slices of one acquisition, in the order in which they lie, decoded when they are looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from brat.io.scan import Scan, Window
+
+ACQUIRED = "acquired"
+"""The plane of a series of DICOM: that in which it was made."""
+
+
+class Stack(Sequence[Scan]):
+    """One view of a series, a scan for each slice; threads may share it.
+
+    Attributes:
+        plane: `ACQUIRED`, or "axial", "coronal" or "sagittal".
+        positions: millimetres along the stack from its first slice; None where they are not known.
+        source: the number of a slice -> its file's bytes; None where it has no file of its own.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        decode: Callable[[int], Scan],
+        plane: str = ACQUIRED,
+        positions: Sequence[float] | None = None,
+        source: Callable[[int], bytes | None] = lambda number: None,
+    ):
+        """Args: decode: the number of a slice, 0 to `count` - 1 -> the slice."""
+        self.source = source
+        self.plane = plane
+        self.positions = None if positions is None else tuple(positions)
+        self._count, self._decode = count, decode
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> Scan:
+        """A slice; one at the end of a stack may be of one shade all over.
+
+        Raises:
+            IndexError: there is no such slice.
+            UnreadableScan: its file is damaged.
+        """
+        if not -self._count <= index < self._count:
+            raise IndexError(index)
+        return self._decode(index % self._count)
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """Slices of one acquisition.
+
+    Attributes:
+        name: what to call it: its file's or its folder's name.
+        kind: for people: "DICOM MR, 12-bit, 160 slices", "NIfTI, 256 x 256 x 160".
+        modality: the DICOM modality code, empty where nothing says it.
+        digest: SHA-256, hexadecimal, over its files.
+        planes: the views that it can be cut into, the first of which is the one to start with.
+        volumes: how many volumes of the same space it holds; 1 but for a 4D file.
+        window: what is shown of its values; None where another window makes no sense.
+        presets: the windows that the file itself suggests.
+        cut: plane, volume -> the stack; `stack` checks what it is asked for.
+    """
+
+    name: str
+    kind: str
+    modality: str
+    digest: str
+    planes: tuple[str, ...]
+    volumes: int
+    window: Window | None
+    presets: tuple[Window, ...]
+    cut: Callable[[str, int], Stack]
+
+    def stack(self, plane: str | None = None, volume: int = 0) -> Stack:
+        """One view of it.
+
+        Args:
+            plane: of `planes`; the first by default.
+            volume: 0 to `volumes` - 1.
+
+        Raises:
+            ValueError: there is no such view.
+            UnreadableScan: the file is damaged.
+        """
+        plane = plane or self.planes[0]
+        if plane not in self.planes or not 0 <= volume < self.volumes:
+            raise ValueError(f"There is no {plane} view of volume {volume}.")
+        return self.cut(plane, volume)
+
+    def windowed(self, window: Window) -> Series:
+        """The series as another window shows it.
+
+        Raises:
+            ValueError: it has no window.
+        """
+        if self.window is None:
+            raise ValueError("This series has no window to change.")
+
+        def cut(plane: str, volume: int) -> Stack:
+            before = self.cut(plane, volume)
+
+            def decode(number: int) -> Scan:
+                scan = before[number]
+                # One slice of a series may be in colour.
+                return scan.windowed(window) if scan.window else scan
+
+            return Stack(len(before), decode, plane, before.positions, before.source)
+
+        return replace(self, window=window, cut=cut)

@@ -1,0 +1,166 @@
+"""Where a reading comes from: class activation maps, colour maps, blending.
+
+Grad-CAM comes free with every prediction (see `brat.training.network`). Grad-CAM++ and Score-CAM go through
+tf-keras-vis and need TensorFlow, which is imported only when one of them is asked for.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from brat.classes import CLASSES
+from brat.environment import WEIGHTS
+from brat.model.classifier import Prediction
+from brat.model.preprocess import Geometry
+
+_FINAL_FEATURES = "dropout"
+"""The Keras model's layer whose output the maps weigh; when not training, dropout passes its input on."""
+
+METHODS = ("Grad-CAM", "Grad-CAM++", "Score-CAM")
+
+COLOUR_MAPS = {
+    "Inferno": cv2.COLORMAP_INFERNO,
+    "Viridis": cv2.COLORMAP_VIRIDIS,
+    "Cividis": cv2.COLORMAP_CIVIDIS,
+    "Jet": cv2.COLORMAP_JET,
+}
+"""Perceptually uniform but for Jet, which many readers were trained on and which invents edges."""
+
+
+class MissingPackage(RuntimeError):
+    """A method needs a package that this installation lacks; the message says which."""
+
+
+def grad_cam(prediction: Prediction, label: str) -> np.ndarray:
+    """Grad-CAM (Selvaraju et al. 2017, arXiv 1610.02391) of one class, at no cost.
+
+    Grad-CAM weights the last feature maps by the mean gradient of the class's logit and clips at zero.
+    Behind a 1 x 1 convolution and a global average those weights are the convolution's own (divided by
+    the number of cells), so the result is the class map itself.
+
+    Args:
+        label: one of `brat.CLASSES`.
+
+    Returns:
+        float32 (14, 14) in [0, 1], its peak at 1; all 0 where nothing speaks for the class.
+    """
+    return _to_unit(prediction.maps[..., CLASSES.index(label)])
+
+
+def reference_cam(method: str, model_input: np.ndarray, label: str, weights: Path = WEIGHTS) -> np.ndarray:
+    """A class activation map by tf-keras-vis, on the Keras model.
+
+    Grad-CAM++ is Chattopadhyay et al. 2018 (arXiv 1710.11063), Score-CAM Wang et al. 2020 (arXiv
+    1910.01279). On the logits, as in the papers.
+
+    Args:
+        method: one of `METHODS`.
+        model_input: float32 (224, 224, 1) in [-1, 1].
+        label: one of `brat.CLASSES`.
+        weights: the folder of `model.keras`.
+
+    Returns:
+        float32 (14, 14) in [0, 1]. Score-CAM asks the model once for each of its 1280 feature maps,
+        which takes 10 to 20 s on two cores.
+
+    Raises:
+        MissingPackage: tensorflow or tf-keras-vis is not installed.
+    """
+    if not reference_available():
+        raise MissingPackage(
+            f"{method} needs the full installation, with TensorFlow and tf-keras-vis; this one has neither. "
+            "Grad-CAM works without them."
+        )
+    from tf_keras_vis.gradcam import Gradcam
+    from tf_keras_vis.gradcam_plus_plus import GradcamPlusPlus
+    from tf_keras_vis.scorecam import Scorecam
+    from tf_keras_vis.utils.scores import CategoricalScore
+
+    model = _keras_logits(Path(weights), (Path(weights) / "model.keras").stat().st_mtime_ns)
+    kind = {"Grad-CAM": Gradcam, "Grad-CAM++": GradcamPlusPlus, "Score-CAM": Scorecam}[method]
+    made = kind(model, clone=False)(
+        CategoricalScore(CLASSES.index(label)),
+        model_input[np.newaxis],
+        penultimate_layer=_FINAL_FEATURES,
+        seek_penultimate_conv_layer=False,
+        expand_cam=False,
+        normalize_cam=False,
+    )
+    return _to_unit(np.asarray(made)[0])
+
+
+def reference_available() -> bool:
+    """Whether tensorflow and tf-keras-vis are installed; imports neither."""
+    return all(importlib.util.find_spec(name) for name in ("tensorflow", "tf_keras_vis"))
+
+
+@lru_cache(maxsize=2)
+def _keras_logits(weights: Path, _modified: int):
+    import keras
+
+    # Score-CAM predicts in batches and would draw a progress bar for each map.
+    keras.utils.disable_interactive_logging()
+    serving = keras.models.load_model(weights / "model.keras")
+    return keras.Model(serving.inputs, serving.get_layer("logits").output)
+
+
+def _to_unit(values: np.ndarray) -> np.ndarray:
+    clipped = np.maximum(values, 0, dtype=np.float32)
+    peak = clipped.max()
+    return clipped / peak if peak > 0 else clipped
+
+
+def onto_scan(cam: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """float32 (n, n) in [0, 1] on the model's input -> float32 (height, width) in [0, 1] on the scan."""
+    return geometry.to_scan(cam)
+
+
+def blend(gray: np.ndarray, cam: np.ndarray, opacity: float, colour_map: str = "Inferno") -> np.ndarray:
+    """Lay a map over a scan.
+
+    A pixel's share of colour is `opacity` times the map's value there, so that where the map is silent
+    the scan stays as it was.
+
+    Args:
+        gray: uint8 (height, width).
+        cam: float32 (height, width) in [0, 1].
+        opacity: 0 (scan only) to 1.
+        colour_map: one of `COLOUR_MAPS`.
+
+    Returns:
+        uint8 (height, width, 3), RGB.
+    """
+    # In whole numbers, each level's colour weighed once: four times as fast as in floats, within one shade.
+    levels = np.linspace(0, 1, 256)[:, np.newaxis, np.newaxis]
+    weighed = np.round(_colours(colour_map) * (opacity * levels)).astype(np.uint8)
+    level = cv2.convertScaleAbs(cam, alpha=255)
+    mixed = cv2.applyColorMap(level, weighed)
+    hidden = cv2.multiply(gray, level, scale=opacity / 255)
+    return cv2.add(mixed, cv2.cvtColor(cv2.subtract(gray, hidden), cv2.COLOR_GRAY2RGB), dst=mixed)
+
+
+def colourise(values: np.ndarray, colour_map: str = "Inferno") -> np.ndarray:
+    """float (...) in [0, 1], two-dimensional -> uint8 (..., 3), RGB."""
+    level = np.clip(np.round(values * 255), 0, 255).astype(np.uint8)
+    return cv2.applyColorMap(level, _colours(colour_map))
+
+
+def as_png(gray: np.ndarray, longest: int | None = None) -> bytes:
+    """uint8 (height, width) -> a PNG file, made smaller where a side is to be no longer than `longest`."""
+    if longest and longest < max(gray.shape):
+        height, width = (round(side * longest / max(gray.shape)) for side in gray.shape)
+        gray = cv2.resize(gray, (width, height), interpolation=cv2.INTER_AREA)
+    # The script runs at every click, and OpenCV writes one four times as fast as Pillow.
+    return cv2.imencode(".png", gray)[1].tobytes()
+
+
+@lru_cache
+def _colours(colour_map: str) -> np.ndarray:
+    """The colours of the 256 levels, uint8 (256, 1, 3), RGB. OpenCV would work them out at each use."""
+    bgr = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, np.newaxis], COLOUR_MAPS[colour_map])
+    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)

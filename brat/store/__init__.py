@@ -1,0 +1,1 @@
+"""Kept cases, the verdicts on them, and how far these agree with the model."""

@@ -1,0 +1,1 @@
+"""The network, its loss, and fitting it to an index."""

@@ -1,0 +1,279 @@
+"""Fit the network to an index of slices and export it: Keras file, LiteRT file, model card, history."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import platform
+from collections import Counter
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import keras
+
+from brat.classes import CLASSES
+from brat.data.index import (
+    Split,
+    count_classes,
+    fingerprint,
+    read_index,
+    split,
+    without_near_duplicates,
+)
+from brat.training.batches import Slices
+from brat.training.network import MapLoss, accuracy, build
+from brat.training.recipe import Recipe
+
+
+def train(
+    data: str | Path,
+    backbone: str | Path,
+    out: str | Path,
+    test_fold: int | None = 0,
+    validation_fold: int | None = None,
+    recipe: Recipe | None = None,
+    resume: bool = False,
+) -> Path:
+    """Train one model and write it to `out`.
+
+    Args:
+        data: an index file or a folder, see `brat.data.index.read_index`.
+        backbone: "imagenet" or a weights file.
+        out: a folder for `model.keras`, `model.tflite`, `model_card.json`, `history.csv` and, while
+            training runs, a checkpoint.
+        test_fold: never trained on, nor what lies near it. None holds out nothing, for the model that ships
+            once cross-validation has measured its recipe.
+        validation_fold: the weights of its best epoch are kept. None trains on it too and keeps the
+            last epoch's, for a recipe that has already proved itself on a validation fold.
+        resume: go on from the checkpoint in `out`.
+
+    Raises:
+        LeakError: the same group stands on both sides of the split.
+        FileExistsError: `out` holds a run and `resume` is off.
+        ValueError: the run in `out` was made with other data, folds or recipe.
+    """
+    slices = read_index(data)
+    parts = without_near_duplicates(split(slices, test_fold, validation_fold))
+    about = {
+        "data_fingerprint": fingerprint(slices),
+        "test_fold": test_fold,
+        "validation_fold": validation_fold,
+    }
+    return fit(parts, about, backbone, out, recipe or Recipe(), resume)
+
+
+def fit(
+    parts: Split, about: dict, backbone: str | Path, out: str | Path, recipe: Recipe, resume: bool = False
+) -> Path:
+    """Train one model on a split that is already made; arguments and exceptions else as for `train`.
+
+    Args:
+        about: what tells this split from others, for the model card.
+    """
+    out = Path(out)
+    plan = {**about, "backbone": _describe_backbone(backbone), "recipe": asdict(recipe)}
+    done = _open_run(out, plan, resume)
+    keras.utils.set_random_seed(recipe.seed)
+    training, serving = _compiled(backbone, recipe)
+    batches = Slices(parts.train, recipe, first_epoch=len(done))
+    validation = Slices(parts.validation) if parts.validation else None
+    # Without a fine epoch behind it the fine network begins where the coarse one ended, which is restored.
+    if recipe.coarse_epochs and len(done) <= recipe.coarse_epochs:
+        coarse, _ = _compiled(backbone, recipe, coarse=True)
+        epochs = range(len(done), recipe.coarse_epochs)
+        _run_epochs(coarse, batches, validation, epochs, _keepers(out, "coarse_checkpoint"))
+        _carry_over(coarse, training)
+    callbacks = _keepers(out, "checkpoint")
+    best = out / "best.weights.h5"
+    if validation:
+        fine = done[recipe.coarse_epochs :]
+        callbacks.append(
+            keras.callbacks.ModelCheckpoint(
+                str(best),
+                monitor="val_loss",
+                save_best_only=True,
+                save_weights_only=True,
+                initial_value_threshold=min((float(row["val_loss"]) for row in fine), default=None),
+            )
+        )
+    epochs = range(max(len(done), recipe.coarse_epochs), recipe.epochs)
+    _run_epochs(training, batches, validation, epochs, callbacks)
+    if best.exists():
+        training.load_weights(best)
+    card = {
+        **plan,
+        "classes": list(CLASSES),
+        "trained": datetime.now(UTC).isoformat(timespec="seconds"),
+        "train_slices": count_classes(parts.train),
+        "validation_slices": count_classes(parts.validation),
+        "test_slices": count_classes(parts.test),
+        "sources": sorted({s.source for s in parts.train}),
+        "boxes": sum(bool(s.boxes) for s in parts.train),
+        "versions": {
+            "python": platform.python_version(),
+            "backend": keras.backend.backend(),
+            **{p: version(p) for p in ("keras", "albumentations", "opencv-python-headless", "numpy")},
+        },
+    }
+    export(serving, out, card)
+    return out
+
+
+def _compiled(backbone: str | Path, recipe: Recipe, coarse: bool = False) -> tuple[keras.Model, keras.Model]:
+    training, serving = build(backbone, coarse=coarse, frozen_blocks=recipe.frozen_blocks)
+    training.compile(
+        optimizer=_optimizer(recipe),
+        loss=MapLoss(recipe.locate, recipe.confine),
+        metrics=[accuracy],
+        # XLA on a CPU made a step fifteen times slower than TensorFlow's own kernels.
+        jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
+    )
+    return training, serving
+
+
+def _carry_over(before: keras.Model, after: keras.Model) -> None:
+    """Weights and the optimizer's moments, from the coarse network to the fine one."""
+    after.set_weights(before.get_weights())
+    after.optimizer.build(after.trainable_variables)
+    for old, new in zip(before.optimizer.variables, after.optimizer.variables, strict=True):
+        new.assign(old)
+
+
+def _run_epochs(
+    model: keras.Model,
+    batches: Slices,
+    validation: Slices | None,
+    epochs: range,
+    callbacks: list[keras.callbacks.Callback],
+) -> None:
+    """What `Model.fit` does, without its input pipeline.
+
+    Under load TensorFlow's now and then waited for ever at the end of an epoch: the iterator was torn down by
+    a thread that held Python's lock, while the pipeline's own thread needed it to finish.
+    """
+    # The checkpoint can only be restored into optimizer and metrics that exist.
+    model.optimizer.build(model.trainable_variables)
+    model.test_on_batch(*batches[0])
+    run = keras.callbacks.CallbackList(
+        callbacks, add_progbar=True, model=model, verbose=1, epochs=epochs.stop, steps=len(batches)
+    )
+    run.on_train_begin()
+    for epoch in epochs:
+        run.on_epoch_begin(epoch)
+        seen = _Means()
+        for step in range(len(batches)):
+            run.on_train_batch_begin(step)
+            batch = batches[step]
+            seen.add(model.train_on_batch(*batch, return_dict=True), len(batch[0]))
+            run.on_train_batch_end(step, seen.values)
+        batches.on_epoch_end()
+        logs = seen.values
+        if validation is not None:
+            watched = _Means()
+            for step in range(len(validation)):
+                batch = validation[step]
+                watched.add(model.test_on_batch(*batch, return_dict=True), len(batch[0]))
+            logs |= {f"val_{name}": value for name, value in watched.values.items()}
+        run.on_epoch_end(epoch, logs)
+    run.on_train_end()
+
+
+class _Means:
+    """Running means over the slices of an epoch; Keras forgets its own from batch to batch here."""
+
+    def __init__(self):
+        self._sums: Counter[str] = Counter()
+        self._slices = 0
+
+    def add(self, values: dict[str, float], slices: int) -> None:
+        self._sums.update({name: float(value) * slices for name, value in values.items()})
+        self._slices += slices
+
+    @property
+    def values(self) -> dict[str, float]:
+        return {name: total / self._slices for name, total in self._sums.items()}
+
+
+def _open_run(out: Path, plan: dict, resume: bool) -> list[dict[str, str]]:
+    """Make or reopen a run's folder; return the rows of its history so far."""
+    marker, history = out / "plan.json", out / "history.csv"
+    if marker.exists():
+        if not resume:
+            raise FileExistsError(
+                f"{out} already holds a run. Add --resume to go on with it, or name another folder."
+            )
+        if json.loads(marker.read_text()) != plan:
+            raise ValueError(
+                f"{out} holds a run with other data, folds, backbone or recipe: name another folder."
+            )
+        if history.exists():
+            with history.open(newline="") as handle:
+                return list(csv.DictReader(handle))
+    out.mkdir(parents=True, exist_ok=True)
+    marker.write_text(json.dumps(plan, indent=2))
+    return []
+
+
+def _describe_backbone(backbone: str | Path) -> dict[str, str]:
+    if str(backbone) == "imagenet":
+        return {"name": "imagenet"}
+    return {
+        "name": Path(backbone).name,
+        "sha256": hashlib.sha256(Path(backbone).read_bytes()).hexdigest(),
+    }
+
+
+def _optimizer(recipe: Recipe) -> keras.optimizers.Optimizer:
+    steps = recipe.epochs * -(-recipe.slices_per_epoch // recipe.batch_size)
+    warm_up = int(recipe.warm_up * steps)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=recipe.learning_rate / 100,
+        decay_steps=steps - warm_up,
+        warmup_target=recipe.learning_rate,
+        warmup_steps=warm_up,
+    )
+    return keras.optimizers.AdamW(schedule, weight_decay=recipe.weight_decay)
+
+
+def export(serving: keras.Model, out: Path, card: dict) -> None:
+    """Write `model.keras`, the LiteRT file with the same three outputs, and the card with their hashes.
+
+    Only TensorFlow can write the LiteRT file; on another backend it is left out, and `export_again` adds it.
+    """
+    serving.save(out / "model.keras")
+    names = ["model.keras"]
+    if keras.backend.backend() == "tensorflow":
+        (out / "model.tflite").write_bytes(to_litert(serving))
+        names.append("model.tflite")
+    for name in names:
+        card[name] = {
+            "sha256": hashlib.sha256((out / name).read_bytes()).hexdigest(),
+            "bytes": (out / name).stat().st_size,
+        }
+    (out / "model_card.json").write_text(json.dumps(card, indent=2) + "\n")
+
+
+def export_again(folder: str | Path) -> None:
+    """Write the LiteRT file of the `model.keras` in a folder, and its hash into the card.
+
+    Raises:
+        RuntimeError: Keras runs on another backend than TensorFlow.
+        FileNotFoundError: there is no `model.keras`.
+    """
+    if keras.backend.backend() != "tensorflow":
+        raise RuntimeError("The LiteRT file is written by TensorFlow: set KERAS_BACKEND=tensorflow.")
+    folder = Path(folder)
+    if not (folder / "model.keras").exists():
+        raise FileNotFoundError(f"There is no model.keras in {folder}.")
+    card = json.loads((folder / "model_card.json").read_text())
+    export(keras.models.load_model(folder / "model.keras"), folder, card)
+
+
+def to_litert(serving: keras.Model) -> bytes:
+    """Convert a serving model to a float32 LiteRT flatbuffer for one slice."""
+    import tensorflow as tf
+
+    return tf.lite.TFLiteConverter.from_keras_model(serving).convert()

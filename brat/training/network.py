@@ -1,0 +1,154 @@
+"""The network and its loss, in Keras operations only, so that any Keras 3 backend trains them.
+
+MobileNetV2 1.0 (Sandler et al. 2018) with its last stage at stride 16, a 1 x 1 convolution to the four
+classes, and the global average of its output: the logit of a class is the mean of its map. For such a
+head Grad-CAM (Selvaraju et al. 2017) *is* the map, clipped at zero.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+from keras import ops
+
+from brat.classes import CLASSES
+from brat.model.preprocess import SIZE
+
+MAP_SIZE = SIZE // 16
+"""Cells a side of a class map."""
+
+LABEL_SMOOTHING = 0.05
+DROPOUT = 0.2
+
+
+def build(
+    backbone: str | Path | None, size: int = SIZE, coarse: bool = False, frozen_blocks: int = -1
+) -> tuple[keras.Model, keras.Model]:
+    """Two models over the same layers: one to train, one to serve.
+
+    Args:
+        backbone: "imagenet", which Keras downloads; a weights file of `MobileNetV2(include_top=False)`; or
+            None for random weights.
+        size: pixels a side of the input, a multiple of 32.
+        coarse: the last stage runs at stride 32, as MobileNetV2 was made, which takes half the time. The
+            weights are those of stride 16: there dilation lets every filter see what it sees here.
+        frozen_blocks: the first convolution and the blocks up to this number are not trained; -1 trains all.
+
+    Returns:
+        The training model, float32 (n, size, size, 1) in [-1, 1] -> maps (n, size / 16, size / 16, 4), or
+        size / 32; and the serving model, the same input -> `probabilities` (n, 4), the maps, `features`
+        (n, 1280).
+    """
+    base = _backbone(backbone, size, coarse)
+    for layer in base.layers:
+        if isinstance(layer, keras.layers.BatchNormalization) or _block(layer.name) <= frozen_blocks:
+            layer.trainable = False
+    image = keras.Input((size, size, 1), name="image")
+    final = base(keras.layers.Concatenate(name="gray_to_rgb")([image, image, image]))
+    dropped = keras.layers.SpatialDropout2D(DROPOUT, name="dropout")(final)
+    # Without a bias the maps alone make the logits, and nothing speaks that has no place.
+    maps = keras.layers.Conv2D(len(CLASSES), 1, use_bias=False, name="maps")(dropped)
+    logits = keras.layers.GlobalAveragePooling2D(name="logits")(maps)
+    serving = keras.Model(
+        image,
+        {
+            "probabilities": keras.layers.Softmax(name="probabilities")(logits),
+            "maps": maps,
+            "features": keras.layers.GlobalAveragePooling2D(name="features")(final),
+        },
+        name="bratum",
+    )
+    return keras.Model(image, maps), serving
+
+
+def _backbone(backbone: str | Path | None, size: int, coarse: bool) -> keras.Model:
+    known = "imagenet" if str(backbone) == "imagenet" else None
+    base = keras.applications.MobileNetV2(include_top=False, weights=known, input_shape=(size, size, 3))
+    if backbone is not None and not known:
+        base.load_weights(backbone)
+    if coarse:
+        return base
+    config = base.get_config()
+    for layer in config["layers"]:
+        if layer["name"] == "block_13_pad":
+            layer["config"]["padding"] = ((0, 0), (0, 0))
+        elif layer["name"] == "block_13_depthwise":
+            layer["config"].update(strides=(1, 1), padding="same")
+        elif layer["name"] in {f"block_{n}_depthwise" for n in (14, 15, 16)}:
+            # Dilation lets these see what they saw at stride 32, where their weights were learned.
+            layer["config"]["dilation_rate"] = (2, 2)
+    atrous = keras.Model.from_config(config)
+    atrous.set_weights(base.get_weights())
+    return atrous
+
+
+def _block(layer: str) -> int:
+    """The number of the block that a layer of MobileNetV2 belongs to; the first convolution's is 0."""
+    if layer.startswith("block_"):
+        return int(layer.split("_")[1])
+    return 17 if layer.startswith(("Conv_1", "out_relu")) else 0
+
+
+class MapLoss(keras.losses.Loss):
+    """Classify by the maps' means, and pull the maps of the allowed classes onto the tumour.
+
+    With p the softmax of the logits, A the allowed classes of a slice, B the tumour's share of each cell:
+
+        -log sum_A p                                smoothed towards the uniform distribution
+        + locate x cross-entropy(B / sum B, softmax over cells of the allowed map)
+        + confine x (mean over B of softplus(-e) + mean outside the tumour of softplus(e))
+
+    where e, the evidence of a cell, is the log-sum-exp of the allowed maps. The softmax puts the peak into
+    the tumour but does not feel an offset; the last term gives the sign of the map a meaning, above zero in
+    the tumour and below it elsewhere, after "right for the right reasons" (Ross et al. 2017, arXiv
+    1703.03717), so that the map clipped at zero is the size of the tumour. Both count only where there is
+    a box.
+
+    Called with y_true float32 (n, 4 + 14 * 14): the allowed classes, then the tumour's share of each
+    cell, row by row; and y_pred, the maps (n, 14, 14, 4), or (n, 7, 7, 4) of the coarse network.
+    """
+
+    def __init__(self, locate: float, confine: float):
+        super().__init__(name="map_loss")
+        self.locate, self.confine = locate, confine
+
+    def call(self, y_true, y_pred):
+        count = len(CLASSES)
+        allowed, tumor = y_true[:, :count], y_true[:, count:]
+        forbidden = (allowed - 1) * 1e9
+        log_p = ops.log_softmax(ops.mean(y_pred, axis=(1, 2)), axis=-1)
+        classify = -(1 - LABEL_SMOOTHING) * ops.logsumexp(log_p + forbidden, axis=-1)
+        classify -= LABEL_SMOOTHING * ops.mean(log_p, axis=-1)
+
+        side = y_pred.shape[1]
+        if side < MAP_SIZE:
+            tumor = _coarser(tumor)
+        cells = ops.reshape(y_pred, (-1, side * side, count))
+        evidence = ops.logsumexp(cells + forbidden[:, None, :], axis=-1)
+        area = ops.sum(tumor, axis=-1)
+        boxed = ops.cast(area > 0, y_pred.dtype)
+        target = tumor / ops.maximum(area, 1e-6)[:, None]
+        locate = -ops.sum(target * ops.log_softmax(evidence, axis=-1), axis=-1)
+        outside = ops.cast(tumor <= 0, y_pred.dtype)
+        confine = ops.sum(target * ops.softplus(-evidence), axis=-1)
+        elsewhere = ops.sum(outside * ops.softplus(evidence), axis=-1)
+        confine += elsewhere / ops.maximum(ops.sum(outside, axis=-1), 1)
+        return classify + boxed * (self.locate * locate + self.confine * confine)
+
+
+def _coarser(tumor):
+    """The tumour's share of the cells of the coarse map, (n, 14 * 14) -> (n, 7 * 7).
+
+    Cell i of the coarse map stands where cell 2 i + 1 of the fine one does, and takes in its neighbours.
+    """
+    cells = ops.reshape(tumor, (-1, MAP_SIZE, MAP_SIZE, 1))
+    cells = ops.average_pool(ops.pad(cells, ((0, 0), (0, 1), (0, 1), (0, 0))), 3, 2)
+    return ops.reshape(cells, (-1, (MAP_SIZE // 2) ** 2))
+
+
+def accuracy(y_true, y_pred):
+    """Share of slices whose likeliest class is allowed; arguments as for `MapLoss`."""
+    best = ops.argmax(ops.mean(y_pred, axis=(1, 2)), axis=-1)
+    allowed = ops.convert_to_tensor(y_true)[:, : len(CLASSES)]
+    return ops.sum(allowed * ops.one_hot(best, len(CLASSES)), axis=-1)

@@ -1,0 +1,64 @@
+"""A figure or a table on a page, what it says in a sentence, and its numbers as a CSV file."""
+
+from __future__ import annotations
+
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+
+from brat.figures.charts import CONFIG
+from pages.words import exhibits as words
+
+# Streamlit writes axes in a gray of 3.7 to 1 on a light page, and keeps columns side by side however large
+# the text; WCAG 2.1 asks for 4.5 to 1, and for text that holds at twice its size.
+_STYLE = """<style>
+.stPlotlyChart svg text:not(.heatmaplayer text, .hoverlayer text) {fill: currentColor !important}
+.stColumn:has(.stPlotlyChart, .stTable) {min-width: min(100%, 20rem)}
+</style>"""
+
+
+def chart(drawn: go.Figure, name: str, what: str) -> None:
+    """A figure alone; `numbers` is to follow, with what it says and what it was drawn from.
+
+    Args:
+        name: in the session.
+        what: the kind of figure, for a screen reader.
+    """
+    st.html(_STYLE)
+    st.plotly_chart(drawn, config=CONFIG, key=name, alt=what)
+
+
+def figure(drawn: go.Figure, name: str, what: str, says: str, rows: pd.DataFrame) -> None:
+    """A figure with its caption and its numbers.
+
+    Args:
+        name: of the CSV file and, in the session, of the figure.
+        what: the kind of figure, for a screen reader; `says` follows it as text.
+        says: what is to be seen, in words.
+        rows: every number drawn.
+    """
+    chart(drawn, f"figure-{name}", what)
+    numbers(name, says, rows)
+
+
+def table(shown: pd.DataFrame, name: str, says: str, rows: pd.DataFrame) -> None:
+    """A table of words and rounded numbers, with its caption and the numbers as they were measured."""
+    st.table(shown, border="horizontal")
+    numbers(name, says, rows)
+
+
+def numbers(name: str, says: str, rows: pd.DataFrame) -> None:
+    """A caption, and beside it a quiet way to the numbers."""
+    with st.container(horizontal=True, vertical_alignment="center", wrap=False):
+        st.caption(says, width="stretch")
+        st.download_button(
+            words.CSV,
+            rows.to_csv(index=False).encode(),
+            f"{name}.csv",
+            "text/csv",
+            key=f"csv-{name}",
+            help=words.csv_help(name),
+            type="tertiary",
+            icon=":material/download:",
+            on_click="ignore",
+        )

@@ -1,0 +1,106 @@
+"""What is open in Review, for the visitor's session, and how it gets there."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from brat.io.intake import File, Item, group_into_series, load
+from brat.io.samples import Sample
+from brat.io.scan import Scan, UnreadableScan, read_scan
+from brat.io.series import Series, Stack
+from pages.words import opened as words
+
+STATE = ("scan", "data", "sample", "series", "problem", "item")
+"""In `st.session_state`: the open scan, the bytes of its file where it has one of its own, the sample that it
+is; the open series, which is behind the scan where both are; what could not be opened last, and why; where
+scan or series came from."""
+
+
+# Few, because the largest scan that is read takes 125 MB.
+@st.cache_resource(max_entries=8, show_spinner=False)
+def decoded(data: bytes, name: str) -> Scan:
+    return read_scan(data, name)
+
+
+def start() -> None:
+    """Nothing is open yet, where this session has not been here before."""
+    for name in STATE:
+        st.session_state.setdefault(name, None)
+    st.session_state.setdefault("uploads", 0)
+
+
+def upload_key() -> str:
+    """Of the widget that takes files, another one after each drop: what was dropped is not added to."""
+    return f"upload-{st.session_state.uploads}"
+
+
+def dropped(key: str) -> list[File]:
+    """What was dropped on a widget for files, as its callback finds it.
+
+    On a busy server Streamlit calls the callback of one drop again, where the run that followed was cut
+    short; what was taken already is not taken twice.
+    """
+    taken = st.session_state.setdefault("taken", set())
+    uploads = [upload for upload in st.session_state[key] if upload.file_id not in taken]
+    taken |= {upload.file_id for upload in uploads}
+    return [File(upload.name, upload.getvalue()) for upload in uploads]
+
+
+def take_upload(key: str) -> None:
+    """Open what was dropped: a scan or a series here, several of either in the worklist.
+
+    Args:
+        key: of the widget.
+    """
+    files = dropped(key)
+    if not files:
+        return
+    st.session_state.uploads += 1
+    st.session_state.problem = None
+    items = group_into_series(files)
+    if len(items) == 1:
+        open_item(items[0])
+    else:
+        st.session_state.handed_over = items
+
+
+def take_sample(sample: Sample) -> None:
+    name = sample.file.name
+    open_item(Item(name, (File(name, sample.file.read_bytes()),)))
+    st.session_state.sample = sample
+
+
+def open_item(item: Item) -> None:
+    """Open a scan or a series, or say why it cannot be and leave what is open."""
+    try:
+        if item.is_series or item.problem:
+            opened, data = load(item), None
+        else:
+            data = item.files[0].read()
+            opened = decoded(data, item.name)
+    except UnreadableScan as error:
+        st.session_state.problem = words.not_read(item.name, str(error))
+        return
+    is_series = isinstance(opened, Series)
+    _open(scan=None if is_series else opened, data=data, series=opened if is_series else None, item=item)
+
+
+def open_slice(stack: Stack, number: int) -> None:
+    """Open one slice of the open series by itself, with the series behind it."""
+    try:
+        scan, data = stack[number], stack.source(number)
+    except UnreadableScan as error:
+        st.session_state.problem = words.not_read(words.slice_number(number + 1), str(error))
+        return
+    state = st.session_state
+    _open(scan=scan, data=data, series=state.series, item=state.item)
+
+
+def back_to_series() -> None:
+    state = st.session_state
+    _open(series=state.series, item=state.item)
+
+
+def _open(**opened: object) -> None:
+    for name in STATE:
+        st.session_state[name] = opened.get(name)

@@ -1,0 +1,283 @@
+"""Parts of the Model page: how often the answer is right, by protocol, class and source.
+
+Each part is made from its entry of `metrics.json`; only other people's numbers are typed in here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+
+import pandas as pd
+import streamlit as st
+
+from brat.classes import CLASSES
+from brat.figures import charts as figures
+from brat.figures.charts import NAMES
+from pages.parts import tables
+from pages.parts.exhibits import figure, numbers, table
+from pages.words import protocols as words
+from pages.words.exhibits import decimal, estimate, share
+
+PROTOCOLS = {
+    "four_classes": CLASSES,
+    "random_split": CLASSES,
+    "same_source": ("tumor", "no_tumor"),
+    "three_tumors": CLASSES[:3],
+}
+"""The protocols in the order of the page, and the classes of each."""
+
+DECIMALS = ("macro_f1", "auc", "f1")
+"""The measures that are no shares."""
+
+# A table on a desk; on a phone, or in large text, each protocol is a card, or five columns would be a word
+# wide each. The room is measured in letters, so that it does not matter why there is little of it.
+_STYLE = """<style>
+.room {container-type: inline-size}
+.protocols {width: 100%; border-collapse: collapse; font-size: .95rem; line-height: 1.45}
+.protocols caption {position: absolute; clip-path: inset(50%)}
+.protocols th, .protocols td {text-align: left; vertical-align: top; padding: .55rem .8rem .55rem 0;
+    border-bottom: 1px solid rgba(128, 128, 128, .35)}
+.protocols thead th {font-weight: 400; opacity: .75}
+.protocols tbody th {font-weight: 600; width: 30%}
+.protocols tbody th span {display: block; font-weight: 400; opacity: .75}
+.protocols td div {white-space: nowrap}
+.protocols tbody tr:first-child td div:first-child {font-weight: 600}
+@container (max-width: 44rem) {
+    .protocols thead {display: block; position: absolute; width: 1px; height: 1px; overflow: hidden}
+    .protocols tr, .protocols tbody th, .protocols td {display: block; width: auto; border: 0; padding: 0}
+    .protocols tr {border-bottom: 1px solid rgba(128, 128, 128, .35); padding: .6rem 0}
+    .protocols td:empty {display: none}
+    .protocols td div {white-space: normal}
+    .protocols td[data-label]::before {content: attr(data-label) ": "; opacity: .75}
+}
+.st-key-headline .stColumn {min-width: min(100%, 16rem)}
+.st-key-headline .stMetric :is(label, div, p) {white-space: normal; overflow: visible; text-overflow: clip}
+</style>"""
+
+
+def write(measure: str, entry: Mapping[str, float | None]) -> str:
+    """A measure with its interval."""
+    return decimal(entry) if measure in DECIMALS else estimate(entry)
+
+
+def headline(metrics: Mapping, card: Mapping) -> None:
+    """The numbers to judge the model by, on what they were measured, and which model ships."""
+    four = metrics["protocols"]["four_classes"]
+    shown = [
+        (words.BALANCED_OF_FOUR, four["metrics"]["balanced_accuracy"]),
+        (words.ACCURACY_OF_FOUR, four["metrics"]["accuracy"]),
+    ]
+    same = metrics["protocols"].get("same_source")
+    if same:
+        shown += [
+            (words.SENSITIVITY, same["metrics"]["sensitivity"]),
+            (words.SPECIFICITY, same["metrics"]["specificity"]),
+        ]
+    st.html(_STYLE)
+    columns = st.container(key="headline").columns(len(shown))
+    for column, (title, entry) in zip(columns, shown, strict=True):
+        column.metric(
+            title,
+            f"{100 * entry['value']:.1f} %",
+            words.interval(entry["low"], entry["high"]),
+            delta_color="off",
+            delta_arrow="off",
+            border=True,
+        )
+    folds = len(metrics["folds"])
+    measured = words.measured(four["slices"], same and same["slices"], folds)
+    st.markdown(f"{measured} {which_model_ships(card, folds)}")
+    st.caption(words.intervals(metrics["written"][:10], four["clusters"]))
+
+
+def which_model_ships(card: Mapping, folds: int) -> str:
+    """What the figures of cross-validation say of the one model in the app."""
+    if card["test_fold"] is None:
+        return words.SHIPS_ALL_FOLDS
+    if folds == 1:
+        return words.SHIPS_AS_MEASURED
+    return words.ships_one_of(card["test_fold"])
+
+
+def side_by_side(protocols: Mapping) -> None:
+    """The protocols in one table, beside what others report."""
+    made = {name: protocols[name] for name in PROTOCOLS if name in protocols}
+    rows = ""
+    for name, entry in made.items():
+        measured = "".join(
+            f"<div>{title} {write(key, entry['metrics'][key])}</div>"
+            for key, title in words.MEASURES.items()
+            if key in entry["metrics"]
+        )
+        twins = share(entry["twins"]) if "twins" in entry else words.KEPT_OUT
+        rows += (
+            f'<tr><th scope="row">{words.PROTOCOLS[name]}<span>{escape(entry["what"])}</span></th>'
+            f'<td data-label="{words.SLICES}">{entry["slices"]:,}</td>'
+            f'<td data-label="{words.TWIN}">{twins}</td>'
+            f"<td>{measured}</td>"
+            + (
+                f'<td data-label="{words.ELSEWHERE}">{words.REPORTED[name]}</td></tr>'
+                if name in words.REPORTED
+                else "<td></td></tr>"
+            )
+        )
+    titles = (words.PROTOCOL, words.SLICES, words.TWIN, words.MEASURED_HERE, words.ELSEWHERE)
+    heads = "".join(f'<th scope="col">{title}</th>' for title in titles)
+    st.html(
+        f'<div class="room"><table class="protocols"><caption>{words.TABLE}</caption>'
+        f"<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+    numbers("protocols", words.TWIN_IS, tables.protocols(made))
+
+
+def why_random_is_higher(protocols: Mapping) -> None:
+    """What a random split measures, with the share of twins in it."""
+    usual, honest = protocols["random_split"], protocols["four_classes"]
+    accuracy, macro = (usual["metrics"][name] for name in ("accuracy", "macro_f1"))
+    higher = accuracy["value"] > honest["metrics"]["accuracy"]["value"]
+    st.subheader(words.WHY_HIGHER if higher else words.WHAT_IT_MEASURES, anchor=False)
+    same = usual.get("same_slices_leak_free")
+    leak_free = words.leak_free(same["slices"], same["metrics"]["accuracy"]) if same else ""
+    st.markdown(words.random_split(usual["epochs"], accuracy, macro, usual["twins"], leak_free))
+
+
+def worst_confusion(entry: Mapping) -> str:
+    """The commonest error, as a share of the slices that it can befall."""
+    rows = tables.confusion(entry["metrics"])
+    totals = rows.groupby("is")["value"].sum()
+    wrong = rows[rows["is"] != rows["read_as"]].assign(share=lambda r: r["value"] / r["is"].map(totals))
+    worst = wrong.sort_values("share").iloc[-1]
+    return words.worst_confusion(
+        worst["is"], worst["read_as"], worst["value"], totals[worst["is"]], worst["share"]
+    )
+
+
+def by_protocol(metrics: Mapping) -> None:
+    """Confusion matrix, classes and curves of the protocol chosen."""
+    protocols = metrics["protocols"]
+    able = [
+        name
+        for name in PROTOCOLS
+        if any(key.startswith("confusion/") for key in protocols.get(name, {}).get("metrics", {}))
+    ]
+    name = st.segmented_control(
+        words.PROTOCOL,
+        able,
+        default=able[0],
+        required=True,
+        format_func=words.PROTOCOLS.get,
+        key="protocol",
+        wrap=True,
+    )
+    entry, classes = protocols[name], PROTOCOLS[name]
+    left, right = st.columns(2, gap="large")
+    with left:
+        show_matrix(name, entry, classes)
+    with right:
+        show_measures(name, entry, classes)
+    made, operating = curves_of(metrics, name)
+    if made:
+        show_curves(name, made, operating, entry["metrics"])
+
+
+def show_matrix(name: str, entry: Mapping, classes: Sequence[str]) -> None:
+    style = st.segmented_control(
+        words.SHOW, [words.COUNTS, words.SHARES], default=words.COUNTS, required=True, key="matrix"
+    )
+    matrix = [[entry["metrics"][f"confusion/{t}/{r}"]["value"] for r in classes] for t in classes]
+    figure(
+        figures.confusion(matrix, style != words.COUNTS, classes),
+        f"confusion-{name}",
+        words.matrix(name),
+        f"{words.ROWS_AND_COLUMNS} {worst_confusion(entry)}",
+        tables.confusion(entry["metrics"]),
+    )
+
+
+def show_measures(name: str, entry: Mapping, classes: Sequence[str]) -> None:
+    """Class by class where there are several; else the three measures of finding a tumour."""
+    found = entry["metrics"]
+    says = words.of_slices(entry["what"], entry["slices"])
+    if "sensitivity" in found:
+        shown = pd.DataFrame(
+            {title: [write(key, found[key])] for key, title in words.MEASURES.items() if key in found}
+        )
+        shown.index = [words.IN_THE_APP]
+        table(shown, f"measures-{name}", says, tables.protocols({name: entry}))
+        return
+    shown = pd.DataFrame(
+        {
+            title: [write(key, found[f"{key}/{c}"]) for c in classes]
+            for key, title in words.OF_CLASSES.items()
+        },
+        index=[NAMES[c] for c in classes],
+    )
+    table(shown, f"classes-{name}", says, tables.of_classes(found, words.OF_CLASSES))
+
+
+def curves_of(metrics: Mapping, name: str) -> tuple[Mapping, Mapping | None]:
+    """The curves of a protocol by class, empty where none were written, and its operating point."""
+    made = metrics.get("curves" if name == "four_classes" else f"curves_{name}", {})
+    return ({"tumor": made}, made.get("operating_point")) if "roc" in made else (made, None)
+
+
+def show_curves(name: str, made: Mapping, operating: Mapping | None, found: Mapping) -> None:
+    """ROC and precision-recall, with the point at which the app answers where it is one point."""
+    on_roc = on_precision = None
+    said = ["", ""]
+    if operating:
+        hits, false = (found[f"confusion/{truth}/tumor"]["value"] for truth in ("tumor", "no_tumor"))
+        on_roc = 1 - operating["specificity"], operating["sensitivity"]
+        on_precision = operating["sensitivity"], hits / (hits + false)
+        said = words.operating(operating["sensitivity"], operating["specificity"], on_precision[1])
+    auc = {c: found["auc" if c == "tumor" else f"auc/{c}"]["value"] for c in made}
+    precision = {c: curve["average_precision"] for c, curve in made.items() if "average_precision" in curve}
+    left, right = st.columns(2, gap="large")
+    with left:
+        figure(
+            figures.roc(made, on_roc),
+            f"roc-{name}",
+            words.ROC,
+            words.area(auc, said[0]),
+            tables.curves(made, "roc", "false_positive_rate", "sensitivity"),
+        )
+    with right:
+        figure(
+            figures.precision_recall(made, on_precision),
+            f"precision-recall-{name}",
+            words.PRECISION_RECALL,
+            words.average_precision(precision, said[1]),
+            tables.curves(made, "precision_recall", "recall", "precision"),
+        )
+
+
+def by_source(entry: Mapping) -> None:
+    """Sensitivity in each source."""
+    st.markdown(words.BY_SOURCE)
+    with st.container(width=900):
+        figure(
+            figures.sites(entry["by_site"]),
+            "sources",
+            words.SOURCES,
+            uneven_sources(entry["by_site"]),
+            tables.sites(entry["by_site"]),
+        )
+
+
+def uneven_sources(by_site: Mapping) -> str:
+    """How much a class's sensitivity depends on the source; first where a source gives its class away."""
+    rows = tables.sites(by_site)
+    for site, labels in by_site.items():
+        name = next(iter(labels))
+        elsewhere = rows[(rows["class"] == name) & (rows["source"] != site)]
+        # Healthy slices from a source whose tumours are of unknown class do not give anything away.
+        if len(labels) == 1 and name != "no_tumor" and len(elsewhere):
+            found = rows.loc[rows["source"] == site, "value"].iloc[0]
+            return words.given_away(
+                site, name, found, dict(zip(elsewhere["source"], elsewhere["value"], strict=True))
+            )
+    gap = rows.groupby("class")["value"].agg(lambda values: values.max() - values.min())
+    ordered = rows[rows["class"] == gap.idxmax()].sort_values("value")
+    low, high = ordered.iloc[0], ordered.iloc[-1]
+    return words.most_uneven(low["class"], low["value"], low["source"], high["value"], high["source"])

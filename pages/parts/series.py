@@ -1,0 +1,201 @@
+"""Part of Review: a series, read slice by slice, with the slices beside what they say together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import streamlit as st
+
+from brat.classes import CLASS_NAMES, CLASSES
+from brat.io.scan import Scan, UnreadableScan
+from brat.io.series import Series, Stack
+from brat.model.explain import as_png, grad_cam
+from brat.model.pool import Readers
+from brat.model.preprocess import Geometry
+from brat.model.series_reading import SeriesReading, SliceReading, read_stack
+from pages.parts.kept import keep, start_at
+from pages.parts.windows import choose_window
+from pages.viewer import ViewerSlice, stack_viewer
+from pages.words import series as words
+
+LEVEL = 0.95
+"""Of the prediction set that is shown."""
+
+STRETCHED = 1.5
+"""How many times as wide one way as the other a view's voxels must be for the page to say so."""
+
+
+@st.cache_resource(show_spinner=False)
+def readers() -> Readers:
+    return Readers()
+
+
+# Of a large series the pictures take 20 MB. What the place is for fills it, with its progress on the page.
+@st.cache_resource(max_entries=4, show_spinner=False)
+def place(digest: str, plane: str, volume: int, window: str) -> dict:
+    return {}
+
+
+def show_series(series: Series, on_open: Callable[[Stack, int], None]) -> None:
+    """Read a series and show it.
+
+    Args:
+        on_open: called with a stack and the number of a slice that the reader wants to see by itself.
+    """
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        plane, volume = choose_view(series)
+        window = series.window
+        if window:
+            window = choose_window(window, series.presets, series.digest)
+    if window != series.window:
+        series = series.windowed(window)
+    try:
+        stack = series.stack(plane, volume)
+        apart, times = stretch(series, plane, volume)
+    except UnreadableScan as error:
+        st.error(str(error))
+        return
+    if times >= STRETCHED:
+        st.caption(words.stretched(apart, times))
+    held = place(series.digest, plane, volume, str(series.window))
+    if "reading" not in held:
+        held |= read(stack)
+    reading = held["reading"]
+    with st.container(key="reading"):
+        answer, picture = st.columns(2, gap="large")
+    with answer:
+        show_reading(reading)
+    of = f"{series.digest}-{plane}-{volume}-{series.window}"
+
+    def open_alone(number: int) -> None:
+        st.session_state["series-left"] = (of, number)
+        on_open(stack, number)
+
+    # Who comes back from a slice comes back to it.
+    left = st.session_state.get("series-left", ("", 0))
+    with picture:
+        stack_viewer(
+            held["slices"],
+            left[1] if left[0] == of else reading.most_suspicious,
+            of=of,
+            strip=words.strip(reading),
+            aim=reading.most_suspicious,
+            aim_name=words.suspicious(reading),
+            on_open=open_alone,
+            key="stack",
+        )
+    show_numbers(reading)
+
+
+def choose_view(series: Series) -> tuple[str, int]:
+    """Which plane, and which volume from 0, where there are several."""
+    plane, volume = f"plane-{series.digest}", f"volume-{series.digest}"
+    if len(series.planes) > 1:
+        start_at(plane, series.planes[0])
+        st.segmented_control(
+            words.PLANE, series.planes, required=True, format_func=words.PLANES.get, key=plane
+        )
+        keep(plane)
+    if series.volumes > 1:
+        start_at(volume, 1)
+        st.number_input(words.VOLUME, 1, series.volumes, key=volume, width=160)
+        keep(volume)
+    return st.session_state.get(plane, series.planes[0]), st.session_state.get(volume, 1) - 1
+
+
+def stretch(series: Series, plane: str, volume: int) -> tuple[float, float]:
+    """How many millimetres lie between the slices that a view is put together from, and how many times as
+    many as between its pixels the other way; (0, 1) where it is not put together.
+    """
+    places = [series.stack(other, volume).positions for other in series.planes if other != plane]
+    steps = [place[1] - place[0] for place in places if place is not None and len(place) > 1]
+    return (max(steps), max(steps) / min(steps)) if steps else (0.0, 1.0)
+
+
+def read(stack: Stack) -> dict:
+    """The readings and the pictures of a stack, with a bar that says how far it is."""
+    count = len(stack)
+    bar = st.progress(0.0, words.reading(0, count))
+    readings, slices, size = [], [], (256, 256)
+    for number, (scan, one) in enumerate(read_stack(stack, readers()), 1):
+        # A damaged slice is as large as its neighbour, so that nothing moves when it passes by.
+        size = scan.gray.shape if scan else size
+        readings.append(one)
+        slices.append(shown(scan, one, size))
+        # Each message costs the page a moment.
+        if number % 8 == 0:
+            bar.progress(number / count, words.reading(number, count))
+    bar.empty()
+    return {"reading": SeriesReading(tuple(readings), stack.positions), "slices": slices}
+
+
+def shown(scan: Scan | None, read: SliceReading, size: tuple[int, int] = (256, 256)) -> ViewerSlice:
+    """A slice as the viewer shows it; black, of that height and width, where it is damaged."""
+    if read.prediction is None:
+        gray = scan.gray if scan else np.zeros(size, np.uint8)
+        height, width = gray.shape
+        nowhere = Geometry(0, 0, max(height, width), width, height)
+        name = scan.name if scan else ""
+        return ViewerSlice(as_png(gray), nowhere, {}, "", name, words.NOT_READ, read.problem, mark="unread")
+    prediction, ood = read.prediction, read.ood
+    facts = {
+        "picture": as_png(scan.gray),
+        "geometry": read.geometry,
+        "name": scan.name,
+        "shares": prediction.probabilities,
+    }
+    if not read.is_known:
+        doubt = ood.reason
+        return ViewerSlice(**facts, maps={}, label="", answer=words.UNLIKE, doubt=doubt, mark="refused")
+    return ViewerSlice(
+        **facts,
+        maps={label: grad_cam(prediction, label) for label in CLASSES},
+        label=prediction.label,
+        answer=words.answer(prediction.label, prediction.confidence),
+        doubt=words.doubt(LEVEL, (read.sets or {}).get(LEVEL), ood and ood.score),
+    )
+
+
+def show_reading(read: SeriesReading) -> None:
+    """What the slices say together, how that was made, and what it does not know."""
+    st.header(words.heading(read), anchor=False)
+    st.markdown(words.HOW)
+    st.markdown("\n".join(f"- {sentence}" for sentence in words.findings(read)))
+    st.caption(words.UNKNOWN)
+
+
+@st.fragment
+def show_numbers(read: SeriesReading) -> None:
+    """Every slice in a table, once somebody asks for it."""
+    if not st.toggle(words.EVERY_SLICE, key="series-numbers"):
+        return
+    # Tables are loaded once somebody wants one.
+    import pandas as pd
+
+    from pages.parts.exhibits import numbers
+
+    rows = pd.DataFrame(
+        {
+            "slice": number,
+            "mm": None if read.positions is None else read.positions[number - 1],
+            "read": one.prediction.label if one.prediction else None,
+            **{name: read.shares[number - 1, place] for place, name in enumerate(CLASSES)},
+            "known": one.is_known,
+            "distance": one.ood.score if one.ood else None,
+            "problem": one.problem,
+        }
+        for number, one in enumerate(read.slices, 1)
+    )
+    rounded = {name: st.column_config.NumberColumn(CLASS_NAMES[name], format="percent") for name in CLASSES}
+    st.dataframe(
+        rows.assign(read=rows["read"].map(CLASS_NAMES)),
+        hide_index=True,
+        alt=words.TABLE,
+        column_config={
+            **words.COLUMNS,
+            **rounded,
+            "distance": st.column_config.NumberColumn(words.DISTANCE, format="%.2f"),
+        },
+    )
+    numbers("series", words.TABLE, rows)

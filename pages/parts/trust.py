@@ -1,0 +1,258 @@
+"""Parts of the Model page: how far an answer can be trusted, what was learned from, and what it is for.
+
+Each part is made from its entry of `metrics.json` or of the model card.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from brat.figures import charts as figures
+from brat.io.samples import load_samples
+from brat.io.scan import read_scan
+from brat.model.explain import blend, grad_cam, onto_scan
+from brat.model.reader import Reader
+from pages.parts import tables
+from pages.parts.exhibits import chart, figure, numbers, table
+from pages.words import trust as words
+from pages.words.exhibits import estimate, share
+
+MATTERS = 0.03
+"""A change that costs less accuracy than this is shown on demand only."""
+
+
+def calibration(found: Mapping) -> None:
+    """Reliability, and what the prediction sets hold."""
+    before, after, sets = found["before"]["ece"], found["after"]["ece"], found["sets"]
+    st.markdown(words.calibration(after, found["temperature"], before))
+    left, right = st.columns(2, gap="large")
+    with left:
+        # The last bin holds most slices, and says how far the surest readings can be trusted.
+        bins = found["after"]["bins"]
+        figure(
+            figures.reliability(found["before"]["bins"], found["after"]["bins"]),
+            "reliability",
+            words.RELIABILITY,
+            words.surest(bins),
+            tables.reliability(found),
+        )
+    with right:
+        rows = tables.prediction_sets(sets)
+        of_class = rows[rows["measure"].str.startswith("coverage/")].dropna()
+        below = of_class.assign(gap=of_class["value"] - of_class["level"]).sort_values("gap").iloc[0]
+        figure(
+            figures.coverage(sets),
+            "coverage",
+            words.COVERAGE,
+            words.furthest_below(below["measure"].split("/")[1], below["level"], below["value"])
+            if below["gap"] < 0
+            else words.AS_PROMISED,
+            rows,
+        )
+    shown = pd.DataFrame(
+        {
+            words.HOLDS: [estimate(entry["coverage"]) for entry in sets.values()],
+            words.CLASSES_IN_IT: [f"{entry['size']['value']:.2f}" for entry in sets.values()],
+            **{
+                title: [share(entry[key]["value"]) for entry in sets.values()]
+                for title, key in words.SIZES.items()
+                if all(key in entry for entry in sets.values())
+            },
+        },
+        index=[words.level(float(level)) for level in sets],
+    )
+    table(shown, "prediction-sets", words.SETS, rows)
+
+
+def gate(found: Mapping) -> None:
+    """What is refused."""
+    images, refused = gate_totals(found)
+    through = [
+        words.let_through(kind, entry["images"] - entry["refused"], entry["images"])
+        for kind, entry in found["others"].items()
+        if entry["refused"] < entry["images"]
+    ]
+    st.markdown(words.gate(found["slices"], found["refused"], images, refused / images, through))
+    shown = pd.DataFrame(
+        {
+            words.PICTURES: [f"{entry['images']:,}" for entry in found["others"].values()],
+            words.REFUSED: [f"{entry['refused']:,}" for entry in found["others"].values()],
+        },
+        index=[kind[0].upper() + kind[1:] for kind in found["others"]],
+    )
+    with st.expander(words.all_kinds(len(found["others"]))):
+        table(shown, "gate", words.BY_KIND, tables.gate(found))
+
+
+def gate_totals(found: Mapping) -> tuple[int, int]:
+    others = found["others"].values()
+    return sum(entry["images"] for entry in others), sum(entry["refused"] for entry in others)
+
+
+def map_quality(place: Mapping, maps: Mapping | None) -> None:
+    """How well the maps lie in the boxes, by every method that was measured."""
+    pointing, energy, chance = (place["metrics"][name] for name in ("pointing", "energy", "chance"))
+    st.markdown(words.maps(place["slices"], pointing, energy, chance))
+    if not maps:
+        return
+    methods = maps["methods"]
+    shown = pd.DataFrame(
+        {
+            words.SLICES: [f"{entry.get('slices', maps.get('slices')):,}" for entry in methods.values()],
+            words.BRIGHTEST: [estimate(entry["pointing"]) for entry in methods.values()],
+            words.SUM: [estimate(entry["energy"]) for entry in methods.values()],
+        },
+        index=list(methods),
+    )
+    points = {method: entry["pointing"]["value"] for method, entry in methods.items()}
+    best = [method for method, value in points.items() if value == max(points.values())]
+    table(shown, "maps", words.best_map(best), tables.maps(maps))
+
+
+@st.cache_data(show_spinner=words.READING_SAMPLES)
+def read_examples(weights: Path, modified: float) -> list[tuple]:
+    """The samples with a lesion: name, scan, scan with the map of what is drawn, and what they show."""
+    reader = Reader(weights)
+    made = []
+    for sample in load_samples():
+        if sample.intended == "no_tumor":
+            continue
+        gray = read_scan(sample.file).gray
+        reading = reader.read(gray)
+        answer = reading.prediction
+        cam = onto_scan(grad_cam(answer, sample.intended), reading.geometry)
+        where = figures.place_in_words(cam)
+        says = words.example(sample.title, sample.intended, answer.label, answer.confidence, where)
+        made.append((sample.name, gray, blend(gray, cam, 0.6), says))
+    return made
+
+
+def examples(weights: Path) -> None:
+    """The model that ships, on samples that may be shown."""
+    st.subheader(words.EXAMPLES, anchor=False)
+    st.markdown(words.EXAMPLES_ARE)
+    made = read_examples(weights, max(file.stat().st_mtime for file in weights.iterdir()))
+    for column, (name, scan, mapped, says) in zip(st.columns(len(made)), made, strict=True):
+        with column, st.container(key=f"example-{name}"):
+            with st.container(horizontal=True, gap="xsmall", wrap=False):
+                st.image(scan, width="stretch", alt=words.SCAN)
+                st.image(mapped, width="stretch", alt=words.SCAN_WITH_MAP)
+            st.caption(says)
+
+
+def robustness(found: Mapping) -> None:
+    """Accuracy under every change; those that cost little only on demand."""
+    unchanged = unchanged_accuracy(found)
+    lost = {
+        name: unchanged - min(entry["value"] for entry in change["accuracy"])
+        for name, change in found["changes"].items()
+    }
+    names = sorted(lost, key=lost.get, reverse=True)
+    heavy, light = [n for n in names if lost[n] >= MATTERS], [n for n in names if lost[n] < MATTERS]
+    st.markdown(
+        f"{words.robustness(found['slices'], unchanged)} {worst_change(found)}"
+        + (words.light(len(light), len(names), MATTERS) if light else "")
+    )
+
+    def draw(names):
+        for start in range(0, len(names), 3):
+            for column, name in zip(st.columns(3), names[start : start + 3], strict=False):
+                with column:
+                    drawn = figures.robustness(found["changes"][name], name, unchanged)
+                    chart(drawn, f"robustness-{name}", words.against(name, lost[name]))
+
+    draw(heavy)
+    if light:
+        with st.expander(words.cost_little(light)):
+            draw(light)
+    costs = {name: lost[name] for name in names}
+    numbers("robustness", words.lost(costs), tables.robustness(found))
+
+
+def unchanged_accuracy(found: Mapping) -> float:
+    """Of the slices as they are: a step of 0 changes nothing, whatever is changed."""
+    rows = tables.robustness(found)
+    return rows.loc[rows["level"] == 0, "value"].iloc[0]
+
+
+def worst_change(found: Mapping) -> str:
+    """The change that costs most accuracy."""
+    rows = tables.robustness(found)
+    worst = rows.sort_values("value").iloc[0]
+    return words.worst_change(worst["change"], worst["level"], unchanged_accuracy(found) - worst["value"])
+
+
+def audit(found: Mapping) -> None:
+    """How like each other the images are, and what stands on both sides of the usual split."""
+    st.markdown(words.audit(found["names"], found["images"], leaks(found)))
+    near = found["nearest"]
+    rows = tables.nearest(near)
+    twins = rows.loc[(rows["from"] + rows["to"]) / 2 > near["threshold"], "images"].sum()
+    figure(
+        figures.nearest_neighbours(near),
+        "nearest-images",
+        words.NEAREST,
+        words.twins(twins, rows["images"].sum(), near["threshold"]),
+        rows,
+    )
+    with st.expander(words.BETWEEN):
+        for title, matrix in {"collections": found["collections"], **found["splits"]}.items():
+            table(
+                pd.DataFrame(
+                    [[share(value) for value in row] for row in matrix["near"]],
+                    index=matrix["of"],
+                    columns=matrix["of"],
+                ),
+                f"twins-{title}",
+                words.twins_between(title if title in found["splits"] else None),
+                tables.twins(matrix),
+            )
+
+
+def leaks(found: Mapping) -> str | None:
+    """How much of a collection's test split has a twin in its training split."""
+    said = []
+    for name, matrix in found["splits"].items():
+        if {"train", "test"} <= set(matrix["of"]):
+            test, train = matrix["of"].index("test"), matrix["of"].index("train")
+            said.append(words.leak(name, matrix["near"][test][train]))
+    return " ".join(said) or None
+
+
+def training(history: Sequence[Mapping]) -> None:
+    """The curves of the run that made the model that ships."""
+    rows = pd.DataFrame(history)
+    for column, quantity in zip(st.columns(2, gap="large"), ("loss", "accuracy"), strict=True):
+        first, last = (f"{rows[quantity].iloc[place]:.2f}" for place in (0, -1))
+        with column:
+            figure(
+                figures.curves(history, quantity),
+                f"training-{quantity}",
+                words.curve(quantity),
+                words.goes(quantity, first, last, len(rows)),
+                rows[["epoch", *(key for key in (quantity, f"val_{quantity}") if key in rows)]],
+            )
+    st.caption(words.NOT_COMPARABLE)
+
+
+def model_card(card: Mapping) -> None:
+    """What the model is, what it learned from and what it is for."""
+    recipe, slices = card["recipe"], card["train_slices"]
+    st.markdown(
+        words.card(
+            megabytes=card["model.tflite"]["bytes"] / 1e6,
+            trained=card["trained"][:10],
+            backbone=card["backbone"]["name"],
+            epochs=recipe["epochs"],
+            a_epoch=recipe["slices_per_epoch"],
+            slices=slices,
+            sources=card["sources"],
+            boxes=card["boxes"],
+        )
+    )
+    with st.expander(words.FULL_CARD):
+        st.json(card)

@@ -1,0 +1,154 @@
+"""The worklist as a person goes through it: a real server, a real browser."""
+
+import csv
+
+import pytest
+
+test_browser = pytest.importorskip("test_browser", reason="playwright is not installed")
+
+import openpyxl  # noqa: E402
+from test_browser import CHROMIUM, playwright, serving  # noqa: E402
+
+from brat.classes import CLASS_NAMES, CLASSES  # noqa: E402
+from brat.io.samples import load_samples  # noqa: E402
+from brat.io.scan import read_scan  # noqa: E402
+from brat.model.reader import Reader  # noqa: E402
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+browser = test_browser.browser
+SAMPLES = load_samples()
+BAD = {"name": "DOE_JANE.png", "mimeType": "image/png", "buffer": b"not a scan"}
+
+
+@pytest.fixture(scope="module")
+def address():
+    with serving() as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def expected():
+    """The samples that the gate lets through, the most suspicious first: name -> answer."""
+    reader = Reader()
+    readings = {s.file.name: reader.read(read_scan(s.file).gray) for s in SAMPLES}
+    known = [name for name, reading in readings.items() if reading.ood.in_distribution]
+    known.sort(key=lambda name: readings[name].prediction.by_class()["no_tumor"])
+    return {name: readings[name].prediction.label for name in known}
+
+
+@pytest.fixture(params=[1440, 390], ids=["desk", "phone"])
+def page(browser, address, request):
+    opened = browser.new_page(viewport={"width": request.param, "height": 900})
+    opened.set_default_timeout(30_000)
+    opened.goto(address)
+    playwright.expect(opened.get_by_role("heading", name="BraTum Scans")).to_be_visible()
+    opened.goto(f"{address}/worklist")
+    files = [{"name": s.file.name, "mimeType": "", "buffer": s.file.read_bytes()} for s in SAMPLES]
+    opened.locator("input[type=file]").first.set_input_files([BAD, *files])
+    playwright.expect(opened.get_by_text(f"{len(files) + 1} of {len(files) + 1} shown.")).to_be_visible()
+    yield opened
+    opened.close()
+
+
+def is_open(page, name: str, label: str, place: str) -> None:
+    playwright.expect(page.locator(".answer h2")).to_contain_text(CLASS_NAMES[label])
+    playwright.expect(page.get_by_text(f"{name} ·")).to_be_visible()
+    playwright.expect(page.get_by_text(place, exact=True)).to_be_visible()
+
+
+def test_from_the_list_through_review_and_back(page, expected):
+    first, second, third = list(expected.items())[:3]
+    count = len(SAMPLES)
+    # One of them is bad, and says why.
+    playwright.expect(page.get_by_text("1 could not be read").first).to_be_visible()
+    page.locator("summary").filter(has_text="could not be read").click()
+    playwright.expect(page.get_by_text("DOE_JANE.png was not read. This is not an image")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+    # The table is a picture to the browser; the box at a row's left opens it. The first row, then the next.
+    table = page.get_by_test_id("stDataFrame").first
+    table.click(position={"x": 15, "y": 60})
+    is_open(page, *first, f"1 of {count}")
+    page.get_by_role("button", name="Next").click()
+    is_open(page, *second, f"2 of {count}")
+    # By key, too; but not while somebody writes.
+    page.keyboard.press("n")
+    is_open(page, *third, f"3 of {count}")
+    page.keyboard.press("p")
+    is_open(page, *second, f"2 of {count}")
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+    page.get_by_role("button", name="Worklist").click()
+    playwright.expect(page.get_by_text(f"{count + 1} of {count + 1} shown.")).to_be_visible()
+
+
+def test_filter_is_kept_and_followed(page, expected):
+    tumours = {name: label for name, label in expected.items() if label != "no_tumor"}
+    page.get_by_test_id("stPopoverButton").filter(has_text="Filter").click()
+    box = page.get_by_role("combobox", name="Reading")
+    for label in CLASSES[:3]:
+        box.fill(CLASS_NAMES[label])
+        box.press("Enter")
+    shown = page.get_by_text(f"{len(tumours)} of {len(SAMPLES) + 1} shown.")
+    playwright.expect(shown).to_be_visible()
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Review from the top").click()
+    first = next(iter(tumours.items()))
+    is_open(page, *first, f"1 of {len(tumours)}")
+    # "n" in a note is a letter.
+    page.locator("[class*='st-key-verdict-']").get_by_text("Unsure").click()
+    page.get_by_label("Note").press_sequentially("no oedema")
+    page.get_by_label("Note").press("Tab")
+    is_open(page, *first, f"1 of {len(tumours)}")
+    page.get_by_role("button", name="Worklist").click()
+    playwright.expect(shown).to_be_visible()
+
+
+def test_a_heading_sorts_and_review_follows(page, expected):
+    if page.viewport_size["width"] < 600:
+        pytest.skip("the columns are the same; on a phone they are scrolled to")
+    table = page.get_by_test_id("stDataFrame").first
+    table.click(position={"x": 550, "y": 20})
+    playwright.expect(page.get_by_role("combobox", name="Order")).to_have_value("By file name")
+    # Nothing else sorts.
+    table.hover(position={"x": 68, "y": 20})
+    table.click(position={"x": 68, "y": 20})
+    playwright.expect(page.get_by_text("Pin column")).to_be_visible()
+    playwright.expect(page.get_by_text("Sort ascending")).to_be_hidden()
+    playwright.expect(page.get_by_text("Sort descending")).to_be_hidden()
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Review from the top").click()
+    first = min(sample.file.name for sample in SAMPLES)
+    playwright.expect(page.get_by_text(f"{first} ·")).to_be_visible()
+
+
+def test_export_names_no_file_unless_asked(page, expected, tmp_path):
+    def downloaded(name: str, kind: str):
+        with page.expect_download() as download:
+            page.get_by_role("button", name=kind, exact=True).click()
+        download.value.save_as(tmp_path / name)
+        return tmp_path / name
+
+    playwright.expect(page.get_by_role("button", name="Excel")).to_be_visible()
+    page.wait_for_timeout(1000)
+    # The table's own button would name them.
+    page.get_by_test_id("stDataFrame").first.hover()
+    playwright.expect(page.get_by_role("button", name="Fullscreen")).to_be_visible()
+    playwright.expect(page.get_by_role("button", name="Download as CSV")).to_have_count(0)
+
+    saved = downloaded("a.csv", "CSV").read_text("utf-8-sig")
+    rows = list(csv.DictReader(saved.splitlines()))
+    assert [row["read"] for row in rows][: len(expected)] == list(expected.values())
+    assert len(rows) == len(SAMPLES) + 1
+    assert "DOE" not in saved
+    assert {len(row["model"]) for row in rows} == {64}
+    assert rows[-1]["number"] == "1"
+    assert "not an image" in rows[-1]["problem"]
+
+    page.get_by_text("With file names").click()
+    playwright.expect(page.get_by_role("switch", name="With file names")).to_be_checked()
+    page.wait_for_timeout(1000)
+    sheet = openpyxl.load_workbook(downloaded("a.xlsx", "Excel"))["Worklist"]
+    heading, *cells = sheet.iter_rows(values_only=True)
+    assert [row[heading.index("file")] for row in cells][-1] == "DOE_JANE.png"
+    assert [row[heading.index("read")] for row in cells][: len(expected)] == list(expected.values())

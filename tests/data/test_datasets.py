@@ -1,0 +1,311 @@
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from brat.classes import CLASSES
+from brat.data.index import (
+    FOLDS,
+    IndexedSlice,
+    LeakError,
+    count_classes,
+    fingerprint,
+    read_index,
+    refuse_leaks,
+    split,
+)
+
+COLUMNS = "name,file,source,label,tumor,group,cluster,fold,near_fold,boxes"
+
+
+@pytest.fixture
+def index(tmp_path, make_head):
+    """Ten slices, two a fold; one of them under a second name, with another label and a box."""
+    rows = [COLUMNS]
+    for number in range(10):
+        file = f"a/{number}.png"
+        (tmp_path / "a").mkdir(exist_ok=True)
+        Image.fromarray(make_head(80, 80, seed=number)).save(tmp_path / file)
+        label = ("glioma", "no_tumor")[number % 2]
+        near = "1;2" if number == 0 else ""
+        rows.append(
+            f"{file},{file},a,{label},{int(label == 'glioma')},g{number},c{number},{number // 2},{near},"
+        )
+    rows.insert(1, "b/x.jpg,a/0.png,a,meningioma,1,g0,c0,0,1;2,0.5 0.4 0.2 0.1;0.1 0.2 0.3 0.4")
+    path = tmp_path / "index.csv"
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
+def one(
+    number: int, fold: int, near: tuple[int, ...] = (), group: str = "", label: str = "glioma"
+) -> IndexedSlice:
+    name = f"{number}.png"
+    group = group or f"g{number}"
+    return IndexedSlice(None, name, "made", label, label != "no_tumor", group, group, fold, frozenset(near))
+
+
+def rows_of(index) -> list[str]:
+    return index.read_text().splitlines()
+
+
+class TestReadIndex:
+    def test_every_image_once(self, index):
+        slices = read_index(index)
+        assert len(slices) == 10
+        assert len({s.file for s in slices}) == 10
+        assert all(s.path.is_file() for s in slices)
+
+    def test_label_is_the_owners_and_boxes_are_whoevers(self, index):
+        first = next(s for s in read_index(str(index)) if s.file == "a/0.png")
+        assert first == IndexedSlice(
+            path=index.parent / "a/0.png",
+            file="a/0.png",
+            source="a",
+            label="glioma",
+            tumor=True,
+            group="g0",
+            cluster="c0",
+            fold=0,
+            near=frozenset({1, 2}),
+            boxes=((0.5, 0.4, 0.2, 0.1), (0.1, 0.2, 0.3, 0.4)),
+        )
+
+    def test_missing_columns_are_named(self, index):
+        index.write_text(index.read_text().replace("cluster", "patient"))
+        with pytest.raises(ValueError, match="lacks the columns cluster"):
+            read_index(index)
+
+    def test_unknown_label_is_named(self, index):
+        index.write_text(index.read_text().replace("no_tumor", "healthy"))
+        with pytest.raises(ValueError, match="unknown label 'healthy'"):
+            read_index(index)
+
+    @pytest.mark.parametrize(
+        ("column", "value"),
+        [("fold", "5"), ("fold", "x"), ("near_fold", "9"), ("boxes", "0.1 0.2 0.3"), ("tumor", "2")],
+    )
+    def test_values_that_mean_nothing_are_refused(self, index, column, value):
+        rows = rows_of(index)
+        cells = rows[-1].split(",")
+        cells[COLUMNS.split(",").index(column)] = value
+        index.write_text("\n".join([*rows[:-1], ",".join(cells)]))
+        with pytest.raises(ValueError, match=r"a/9\.png"):
+            read_index(index)
+
+    def test_index_without_rows(self, index):
+        index.write_text(COLUMNS + "\n")
+        with pytest.raises(ValueError, match="no rows"):
+            read_index(index)
+
+    def test_allowed_classes(self):
+        assert one(0, 0, label="meningioma").allowed.tolist() == [0, 1, 0, 0]
+        assert one(0, 0, label="no_tumor").allowed.tolist() == [0, 0, 0, 1]
+        unknown = replace(one(0, 0), label="")
+        assert unknown.allowed.tolist() == [1, 1, 1, 0]
+        assert unknown.allowed.dtype == np.float32
+
+    def test_counts(self):
+        slices = [one(0, 0), one(1, 0), one(2, 0, label="no_tumor"), replace(one(3, 0), label="")]
+        assert count_classes(slices) == {
+            "glioma": 2,
+            "meningioma": 0,
+            "pituitary": 0,
+            "no_tumor": 1,
+            "tumor_of_unknown_class": 1,
+        }
+
+
+def patches(seed: int) -> Image.Image:
+    """A round head of large bright and dark patches, 200 x 200; no two seeds correlate above 0.9."""
+    patch = np.random.default_rng(seed).uniform(40, 255, (5, 5)).astype(np.uint8)
+    inside = Image.fromarray(patch).resize((200, 200), Image.Resampling.BICUBIC)
+    rows, columns = np.mgrid[:200, :200]
+    mask = np.hypot(rows - 99.5, columns - 99.5) < 85
+    return Image.fromarray(np.where(mask, inside, 0).astype(np.uint8))
+
+
+class TestFolder:
+    @pytest.fixture
+    def folder(self, tmp_path):
+        """Three unlike slices a class; a darker, larger, recompressed copy of the first in another folder."""
+        for place, name in enumerate(("glioma_tumor", "meningioma_tumor", "pituitary_tumor", "no_tumor")):
+            training, testing = tmp_path / "Training" / name, tmp_path / "Testing" / name
+            training.mkdir(parents=True)
+            testing.mkdir(parents=True)
+            for number in range(3):
+                patches(10 * place + number).save(training / f"{number}.png")
+            copy = patches(10 * place).point(lambda v: int(v * 0.8)).resize((300, 300))
+            copy.save(testing / "copy.jpg", quality=80)
+        (tmp_path / "notes.txt").write_text("not a slice")
+        return tmp_path
+
+    def test_labels_come_from_the_folders(self, folder):
+        slices = read_index(folder)
+        assert len(slices) == 16
+        assert Counter(s.label for s in slices) == dict.fromkeys(CLASSES, 4)
+        assert all(s.tumor == (s.label != "no_tumor") for s in slices)
+        assert all(s.source == folder.name for s in slices)
+        assert {s.fold for s in slices} <= set(range(FOLDS))
+
+    def test_near_duplicates_share_group_and_fold(self, folder):
+        by_file = {s.file: s for s in read_index(folder)}
+        copies = [file for file in by_file if file.endswith("copy.jpg")]
+        assert len(copies) == 4
+        for copy in copies:
+            original = by_file[copy.replace("Testing", "Training").replace("copy.jpg", "0.png")]
+            assert by_file[copy].group == original.group
+            assert by_file[copy].fold == original.fold
+        # and only they do
+        assert len({s.group for s in by_file.values()}) == 12
+
+    def test_folds_can_be_split(self, folder):
+        slices = read_index(folder)
+        for fold in range(FOLDS):
+            parts = split(slices, fold, None)
+            assert not {s.group for s in parts.train} & {s.group for s in parts.test}
+            assert len(parts.train) + len(parts.test) == len(slices)
+
+    def test_folder_without_classes(self, tmp_path, make_head):
+        (tmp_path / "images").mkdir()
+        Image.fromarray(make_head(80, 80)).save(tmp_path / "images" / "0.png")
+        with pytest.raises(ValueError, match="sub-folders named after the classes"):
+            read_index(tmp_path)
+
+
+class TestSplit:
+    def test_folds_go_to_their_sides(self, index):
+        parts = split(read_index(index), test_fold=4, validation_fold=3)
+        assert {s.fold for s in parts.test} == {4}
+        assert {s.fold for s in parts.validation} == {3}
+        assert {s.fold for s in parts.train} == {0, 1, 2}
+
+    def test_without_validation_its_fold_is_trained_on(self, index):
+        parts = split(read_index(index), test_fold=4, validation_fold=None)
+        assert parts.validation == []
+        assert len(parts.train) == 8
+
+    def test_what_lies_near_is_left_out(self):
+        slices = [one(n, n) for n in range(5)]
+        near_test, near_validation = one(5, 2, near=(0,)), one(6, 3, near=(1,))
+        near_both_in_validation = one(7, 1, near=(0,))
+        near_in_test = one(8, 0, near=(2,))
+        parts = split([*slices, near_test, near_validation, near_both_in_validation, near_in_test], 0, 1)
+        assert [s.file for s in parts.train] == ["2.png", "3.png", "4.png"]
+        assert [s.file for s in parts.validation] == ["1.png"]
+        assert [s.file for s in parts.test] == ["0.png", "8.png"]
+
+    @pytest.mark.parametrize("folds", [(0, 1), (0, 4), (1, 4)])
+    def test_group_on_both_sides_is_refused(self, folds):
+        slices = [one(n, n) for n in range(5)] + [
+            one(10 + n, fold, group="twins") for n, fold in enumerate(folds)
+        ]
+        with pytest.raises(LeakError, match="twins"):
+            split(slices, test_fold=0, validation_fold=1)
+
+    def test_one_fold_cannot_be_both(self):
+        with pytest.raises(LeakError):
+            split([one(n, n) for n in range(5)], 2, 2)
+
+    def test_empty_sides_are_refused(self):
+        slices = [one(n, n % 2) for n in range(4)]
+        with pytest.raises(ValueError, match="leaves 0 slices to train on"):
+            split(slices, 0, 1)
+        with pytest.raises(ValueError, match="0 to test"):
+            split(slices, 3, None)
+
+
+class TestRefuseLeaks:
+    def test_lets_clean_sides_pass(self):
+        refuse_leaks([one(0, 0), one(1, 1)], [one(2, 2), one(3, 2, near=(3,))])
+
+    def test_same_file(self):
+        with pytest.raises(LeakError, match=r"file.*0\.png"):
+            refuse_leaks([one(0, 0)], [replace(one(0, 1), group="other")])
+
+    def test_same_group(self):
+        with pytest.raises(LeakError, match=r"group.*patient"):
+            refuse_leaks([one(0, 0, group="patient")], [one(1, 1, group="patient")])
+
+    def test_near_fold(self):
+        with pytest.raises(LeakError, match=r"0\.png.*near fold 2"):
+            refuse_leaks([one(0, 1, near=(2, 4))], [one(1, 2)])
+
+
+class TestFingerprint:
+    def test_same_slices_same_print(self, index):
+        slices = read_index(index)
+        assert fingerprint(slices) == fingerprint(slices[::-1])
+        assert len(fingerprint(slices)) == 64
+
+    def test_place_does_not_matter(self, index, tmp_path_factory):
+        before = fingerprint(read_index(index))
+        elsewhere = tmp_path_factory.mktemp("elsewhere") / "data"
+        index.parent.rename(elsewhere)
+        assert fingerprint(read_index(elsewhere / index.name)) == before
+
+    @pytest.mark.parametrize(
+        "change",
+        [{"label": "pituitary"}, {"tumor": False}, {"group": "other"}, {"fold": 3}, {"file": "other.png"}],
+    )
+    def test_changes_with_what_is_said_of_a_slice(self, index, change):
+        slices = read_index(index)
+        assert fingerprint([replace(slices[0], **change), *slices[1:]]) != fingerprint(slices)
+
+    def test_changes_with_an_images_content(self, index):
+        before = fingerprint(read_index(index))
+        path = index.parent / "a/3.png"
+        path.write_bytes(path.read_bytes() + b"\0")
+        assert fingerprint(read_index(index)) != before
+
+    def test_changes_with_the_number_of_slices(self, index):
+        slices = read_index(index)
+        assert fingerprint(slices[1:]) != fingerprint(slices)
+
+
+@pytest.fixture(scope="module")
+def slices(data_index):
+    return read_index(data_index)
+
+
+class TestRealSlices:
+    def test_index(self, slices):
+        assert len({s.file for s in slices}) == len(slices)
+        assert {s.label for s in slices} == {"", *CLASSES}
+        assert {s.fold for s in slices} == set(range(FOLDS))
+        for s in slices:
+            assert s.tumor == (s.label != "no_tumor")
+            assert s.fold not in s.near
+            assert s.cluster
+            for x, y, width, height in s.boxes:
+                assert 0 < width <= 1
+                assert 0 < height <= 1
+                assert 0 <= x <= 1
+                assert 0 <= y <= 1
+
+    @pytest.mark.parametrize("test_fold", range(FOLDS))
+    def test_splits_are_free_of_leaks(self, slices, test_fold):
+        validation_fold = (test_fold + 1) % FOLDS
+        parts = split(slices, test_fold, validation_fold)
+        sides = {"train": parts.train, "validation": parts.validation, "test": parts.test}
+        for name, part in sides.items():
+            assert {s.label for s in part if s.label} == set(CLASSES), name
+        groups = [{s.group for s in part} for part in sides.values()]
+        files = [{s.file for s in part} for part in sides.values()]
+        for of in (groups, files):
+            assert not of[0] & of[1]
+            assert not of[0] & of[2]
+            assert not of[1] & of[2]
+        assert not any(s.near & {test_fold, validation_fold} for s in parts.train)
+        assert not any(test_fold in s.near for s in parts.validation)
+        assert len(parts.train) > len(parts.test)
+
+    def test_sources(self, slices):
+        by_source = Counter(s.source for s in slices)
+        assert set(by_source) == {"figshare", "sartaj", "br35h"}
+        assert all(s.label in CLASSES for s in slices if s.source != "br35h")
+        assert all(s.boxes for s in slices if s.source == "figshare")

@@ -1,0 +1,88 @@
+import numpy as np
+import pytest
+
+from brat.classes import CLASSES
+from brat.evaluation.metrics import classification, detection, softmax, with_intervals
+
+pytest.importorskip("sklearn", reason="needs the full installation")
+
+LABELS = np.array([0, 0, 1, 1, 2, 2, 3, 3])
+READ = np.array([0, 1, 1, 1, 2, 2, 3, 0])
+PROBABILITIES = np.eye(4)[READ] * 0.7 + 0.075
+
+
+def test_classification_counts():
+    found = classification(LABELS, PROBABILITIES, np.ones(8))
+    assert found["accuracy"] == pytest.approx(6 / 8)
+    assert found["balanced_accuracy"] == pytest.approx((0.5 + 1 + 1 + 0.5) / 4)
+    assert found["recall/glioma"] == pytest.approx(0.5)
+    assert found["precision/meningioma"] == pytest.approx(2 / 3)
+    assert found["confusion/glioma/meningioma"] == 1
+    assert found["confusion/no_tumor/glioma"] == 1
+    assert sum(v for k, v in found.items() if k.startswith("confusion/")) == 8
+    assert found["auc/pituitary"] == 1
+
+
+def test_weights_stand_for_repeats():
+    weights = np.array([2, 0, 1, 3, 1, 1, 0, 1])
+    repeated = classification(LABELS.repeat(weights), PROBABILITIES.repeat(weights, axis=0), np.ones(9))
+    weighted = classification(LABELS, PROBABILITIES, weights.astype(float))
+    assert weighted == pytest.approx(repeated, nan_ok=True)
+
+
+def test_missing_class_is_not_measured():
+    found = classification(LABELS, PROBABILITIES, (LABELS != 2).astype(float))
+    assert np.isnan(found["recall/pituitary"])
+    assert np.isnan(found["auc/pituitary"])
+    assert found["balanced_accuracy"] == pytest.approx((0.5 + 1 + 0.5) / 3)
+
+
+def test_detection():
+    found = detection(LABELS != 3, PROBABILITIES, np.ones(8))
+    assert found["sensitivity"] == 1
+    assert found["specificity"] == 0.5
+    # Six tumours against two: one of the two is read as surely as they are.
+    assert found["auc"] == pytest.approx((6 + 3) / 12)
+
+
+def test_detection_without_one_side_is_not_measured():
+    found = detection(LABELS != 3, PROBABILITIES, (LABELS != 3).astype(float))
+    assert np.isnan(found["specificity"])
+    assert np.isnan(found["auc"])
+
+
+def test_softmax_and_temperature():
+    logits = np.log([[0.1, 0.2, 0.3, 0.4]])
+    np.testing.assert_allclose(softmax(logits), [[0.1, 0.2, 0.3, 0.4]])
+    hot = softmax(logits, 100.0)
+    assert hot.argmax() == 3
+    assert np.ptp(hot) < 0.01
+    assert np.isfinite(softmax(np.array([[1e4, 0, 0, 0]]))).all()
+
+
+def test_intervals_are_wider_where_slices_come_in_clusters():
+    draw = np.random.default_rng(0)
+    right = np.repeat(draw.random(40) < 0.8, 10).astype(float)
+
+    def share(weights):
+        return {"share": np.average(right, weights=weights)}
+
+    alone = with_intervals(share, [str(k) for k in range(400)])["share"]
+    together = with_intervals(share, [str(k // 10) for k in range(400)])["share"]
+    assert alone["value"] == together["value"] == right.mean()
+    assert together["high"] - together["low"] > 2 * (alone["high"] - alone["low"])
+    # sqrt(p (1 - p) / n) for 40 independent clusters, times 2 x 1.96.
+    expected = 2 * 1.96 * np.sqrt(right.mean() * (1 - right.mean()) / 40)
+    assert together["high"] - together["low"] == pytest.approx(expected, rel=0.15)
+
+
+def test_what_cannot_be_computed_is_none():
+    assert with_intervals(lambda weights: {"x": float("nan")}, ["a", "b"])["x"] == {
+        "value": None,
+        "low": None,
+        "high": None,
+    }
+
+
+def test_order_of_classes():
+    assert CLASSES == ("glioma", "meningioma", "pituitary", "no_tumor")

@@ -1,0 +1,164 @@
+"""What is reported of cross-validated models: it follows from their readings, and no fold judges itself.
+
+The shipped model stands for every fold's; nothing is trained.
+"""
+
+import csv
+import hashlib
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from brat.classes import CLASSES
+from brat.environment import WEIGHTS
+
+pytest.importorskip("sklearn", reason="needs the full installation")
+pytest.importorskip("keras", reason="needs the full installation")
+
+from brat.data.index import FOLDS, fingerprint, read_index
+from brat.evaluation import report as reporting
+from brat.evaluation.crossval import crossval, random_split
+
+HEADER = "name,file,source,label,tumor,group,cluster,fold,near_fold,boxes\n"
+
+
+@pytest.fixture(scope="module")
+def collection(tmp_path_factory, make_head):
+    """Two heads of each class a fold, unlike one another, and with them two tumours of unknown class."""
+    folder = tmp_path_factory.mktemp("collection")
+    draw = np.random.default_rng(0)
+    rows = []
+    for fold in range(FOLDS):
+        for number, label in enumerate([*CLASSES, *CLASSES, "", ""]):
+            name = f"{fold}-{number}.png"
+            gray = make_head(160, 160).astype(float)
+            gray[40:120, 40:120] *= draw.uniform(0.3, 1.2, (10, 10)).repeat(8, axis=0).repeat(8, axis=1)
+            Image.fromarray(np.clip(gray, 0, 255).astype(np.uint8)).save(folder / name)
+            source = "br35h" if label in ("", "no_tumor") else "figshare"
+            box = "" if label == "no_tumor" else "0.5 0.5 0.2 0.2"
+            tumor = int(label != "no_tumor")
+            named = f"sartaj/{name}" if label else name
+            rows.append(f"{named},{name},{source},{label},{tumor},{name},{name},{fold},,{box}\n")
+    (folder / "index.csv").write_text(HEADER + "".join(rows))
+    return folder / "index.csv"
+
+
+@pytest.fixture(scope="module")
+def made(collection, tmp_path_factory):
+    runs, weights = tmp_path_factory.mktemp("runs"), tmp_path_factory.mktemp("weights")
+    card = json.loads((WEIGHTS / "model_card.json").read_text())
+    card |= {
+        "data_fingerprint": fingerprint(read_index(collection)),
+        "test_fold": None,
+        "validation_fold": None,
+    }
+    for folder in (weights, runs / "random", *(runs / f"fold-{k}" for k in range(FOLDS))):
+        folder.mkdir(exist_ok=True)
+        for name in ("model.tflite", "history.csv"):
+            shutil.copy(WEIGHTS / name, folder)
+        (folder / "model_card.json").write_text(json.dumps(card))
+    crossval(collection, "not needed", runs)
+    random_split(collection, "not needed", runs)
+    # Slow maps are made of real models only; what was kept of them is shown as it is.
+    (runs / "maps.json").write_text(json.dumps({"slices": 7, "methods": {}}))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("brat.evaluation.metrics.RESAMPLES", 20)
+        patched.setattr(reporting, "CHANGED_A_FOLD", 1)
+        noise = np.random.default_rng(1).integers(0, 256, (3, 200, 200), np.uint8)
+        patched.setattr(reporting, "other_images", lambda: [("a", "noise", gray) for gray in noise])
+        result = reporting.report(collection, runs, weights)
+    return result, runs, weights
+
+
+def test_writes_what_it_returns_and_names_its_files(made):
+    result, _, weights = made
+    assert json.loads((weights / "metrics.json").read_text()) == json.loads(json.dumps(result))
+    assert set(result["files"]) == {"calibration.json", "out_of_distribution.npz", "out_of_fold.csv"}
+    for name, digest in result["files"].items():
+        assert hashlib.sha256((weights / name).read_bytes()).hexdigest() == digest
+    assert result["folds"] == list(range(FOLDS))
+    assert result["maps"]["slices"] == 7
+
+
+def test_every_slice_is_kept_once_with_its_fold(made, collection):
+    _, runs, weights = made
+    assert (runs / "out_of_fold.csv").read_text() == (weights / "out_of_fold.csv").read_text()
+    with (weights / "out_of_fold.csv").open(newline="") as handle:
+        kept = {row["path"]: row for row in csv.DictReader(handle)}
+    slices = read_index(collection)
+    assert set(kept) == {s.file for s in slices}
+    for s in slices:
+        assert (int(kept[s.file]["fold"]), kept[s.file]["label"]) == (s.fold, s.label)
+        assert sum(float(kept[s.file][name]) for name in CLASSES) == pytest.approx(1, abs=1e-5)
+
+
+def test_figures_follow_from_the_kept_readings(made, collection):
+    result, _, weights = made
+    with (weights / "out_of_fold.csv").open(newline="") as handle:
+        kept = list(csv.DictReader(handle))
+    known = [row for row in kept if row["label"]]
+    right = np.mean([max(CLASSES, key=lambda name: float(row[name])) == row["label"] for row in known])
+    four, same = (result["protocols"][name] for name in ("four_classes", "same_source"))
+    assert four["metrics"]["accuracy"]["value"] == pytest.approx(right)
+    assert four["slices"] == len(known)
+    counts = {
+        name: same["metrics"][f"confusion/{name}"]["value"] for name in ("tumor/tumor", "tumor/no_tumor")
+    }
+    assert sum(counts.values()) == 2 * FOLDS
+    assert same["metrics"]["sensitivity"]["value"] == pytest.approx(counts["tumor/tumor"] / (2 * FOLDS))
+    assert set(result["curves_same_source"]) >= {"roc", "precision_recall"}
+    assert result["robustness"]["slices"] == FOLDS
+    assert result["gate"]["slices"] == len(kept)
+    assert result["gate"]["others"]["noise"]["images"] == 3
+
+
+def test_random_split_stands_beside_the_same_slices_read_leak_free(made):
+    """One model stands for all here, so both read the same."""
+    result, _, _ = made
+    usual = result["protocols"]["random_split"]
+    leak_free = usual["same_slices_leak_free"]
+    assert usual["slices"] == leak_free["slices"] == 4
+    assert usual["metrics"]["accuracy"] == leak_free["metrics"]["accuracy"]
+    assert 0 <= usual["twins"] <= 1
+
+
+def test_gate_and_calibration_are_read_by_the_app(made, collection):
+    from brat.io.scan import read_scan
+    from brat.model.reader import Reader
+
+    _, _, weights = made
+    reading = Reader(weights).read(read_scan(collection.parent / "0-0.png").gray)
+    assert reading.ood.score < 1
+    assert set(reading.sets) == {0.9, 0.95, 0.99}
+
+
+def test_refuses_a_model_of_other_data(made, collection, tmp_path):
+    _, runs, weights = made
+    shutil.copytree(weights, tmp_path / "weights")
+    card = json.loads((weights / "model_card.json").read_text())
+    (tmp_path / "weights" / "model_card.json").write_text(json.dumps(card | {"data_fingerprint": "other"}))
+    with pytest.raises(ValueError, match="other data"):
+        reporting.report(collection, runs, tmp_path / "weights")
+
+
+def test_no_fold_is_scaled_by_its_own_slices():
+    draw = np.random.default_rng(0)
+    logits, folds = draw.normal(0, 3, (60, 4)), np.arange(60) % 3
+    labels, known = logits.argmax(axis=1), np.ones(60, bool)
+    before = reporting._calibrated(logits, folds, known, labels)
+    # Wrong labels in fold 0 change how the other folds are scaled, and not how fold 0 is.
+    after = reporting._calibrated(logits, folds, known, np.where(folds == 0, (labels + 1) % 4, labels))
+    np.testing.assert_array_equal(before[folds == 0], after[folds == 0])
+    assert np.abs(before[folds != 0] - after[folds != 0]).max() > 0.01
+
+
+def test_thinned_curves_keep_their_ends_and_their_shape():
+    x = np.linspace(0, 1, 5000)
+    curve = reporting._thin(x, np.minimum(1, 20 * x))
+    assert (curve["x"][0], curve["x"][-1]) == (0, 1)
+    assert len(curve["x"]) <= reporting.CURVE_POINTS
+    # About half of the points go to the steep twentieth, which is half of the curve's length.
+    assert np.mean(np.array(curve["x"]) < 0.05) > 0.4

@@ -1,0 +1,200 @@
+"""The shipped model: Keras and LiteRT agree, the map is Grad-CAM, samples and held-out slices as pinned."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from brat.classes import CLASSES
+from brat.environment import WEIGHTS
+from brat.io.samples import load_samples
+from brat.io.scan import read_scan
+from brat.model.classifier import Classifier
+from brat.model.explain import grad_cam, reference_cam
+from brat.model.preprocess import prepare
+
+PINNED = Path(__file__).parents[1] / "pinned_readings.json"
+
+HELD_OUT = Path(__file__).parents[1] / "held_out"
+"""The model that cross-validation trained without fold 0, as LiteRT file of half precision: the shipped one
+has seen every slice there is."""
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    return Classifier()
+
+
+@pytest.fixture(scope="module")
+def inputs():
+    return {s.name: prepare(read_scan(s.file).gray)[0] for s in load_samples()}
+
+
+def test_litert_equals_keras(classifier, inputs):
+    keras = pytest.importorskip("keras", reason="needs the full installation")
+    batch = np.stack(list(inputs.values()))
+    outputs = keras.models.load_model(WEIGHTS / "model.keras").predict(batch, verbose=0)
+    for row, model_input in enumerate(batch):
+        prediction = classifier.predict(model_input)
+        for name in ("probabilities", "maps", "features"):
+            served = getattr(prediction, name)
+            np.testing.assert_allclose(served, outputs[name][row], rtol=1e-4, atol=1e-4, err_msg=name)
+
+
+def test_probabilities_follow_from_the_maps(classifier, inputs):
+    for model_input in inputs.values():
+        prediction = classifier.predict(model_input)
+        logits = prediction.maps.mean(axis=(0, 1))
+        expected = np.exp(logits - logits.max())
+        np.testing.assert_allclose(prediction.probabilities, expected / expected.sum(), atol=1e-5)
+        assert prediction.probabilities.sum() == pytest.approx(1, abs=1e-5)
+        assert prediction.confidence == prediction.by_class()[prediction.label]
+
+
+def test_the_map_is_grad_cam(classifier, inputs):
+    pytest.importorskip("tf_keras_vis", reason="needs the full installation")
+    compared = 0
+    for model_input in inputs.values():
+        prediction = classifier.predict(model_input)
+        for label in CLASSES:
+            free = grad_cam(prediction, label)
+            if not free.any():
+                continue
+            reference = reference_cam("Grad-CAM", model_input, label)
+            assert np.corrcoef(free.ravel(), reference.ravel())[0, 1] > 0.999
+            compared += 1
+    assert compared >= len(inputs)
+
+
+@pytest.mark.parametrize("method", ["Grad-CAM++", "Score-CAM"])
+def test_reference_methods_give_maps(inputs, method):
+    pytest.importorskip("tf_keras_vis", reason="needs the full installation")
+    cam = reference_cam(method, next(iter(inputs.values())), "no_tumor")
+    assert cam.shape == (14, 14)
+    assert cam.min() >= 0
+    assert cam.max() == pytest.approx(1)
+
+
+def test_samples_read_as_pinned(classifier, inputs):
+    """Catches a change of preprocessing or weights; running this file writes the pins anew."""
+    pinned = json.loads(PINNED.read_text())
+    assert pinned["model_sha256"] == classifier.digest
+    assert set(pinned["probabilities"]) == set(inputs)
+    for name, model_input in inputs.items():
+        np.testing.assert_allclose(
+            classifier.predict(model_input).probabilities,
+            pinned["probabilities"][name],
+            atol=1e-3,
+            err_msg=name,
+        )
+
+
+def test_shipped_files_belong_together():
+    import hashlib
+
+    card = json.loads((WEIGHTS / "model_card.json").read_text())
+    metrics = json.loads((WEIGHTS / "metrics.json").read_text())
+    for name in ("model.keras", "model.tflite"):
+        assert hashlib.sha256((WEIGHTS / name).read_bytes()).hexdigest() == card[name]["sha256"]
+    assert metrics["model_sha256"] == card["model.tflite"]["sha256"]
+    assert metrics["data_fingerprint"] == card["data_fingerprint"]
+    assert card["model.tflite"]["bytes"] <= 12e6
+    for name, digest in metrics["files"].items():
+        assert hashlib.sha256((WEIGHTS / name).read_bytes()).hexdigest() == digest
+
+
+def kept_readings():
+    """What was read of each slice out of fold: file -> row of the table that ships."""
+    with (WEIGHTS / "out_of_fold.csv").open(newline="") as handle:
+        return {row["path"]: row for row in csv.DictReader(handle)}
+
+
+def read_fold(data_index, classifier, fold):
+    """The slices that the kept readings name as a fold, their labels there, and what a model says of them.
+
+    The collection's own folds have been made anew since, so the kept ones say what a model has not seen.
+    """
+    from brat.data.index import read_index
+    from brat.evaluation.metrics import softmax
+    from brat.evaluation.readings import read_slices
+
+    rows = {file: row for file, row in kept_readings().items() if row["fold"] == str(fold) and row["label"]}
+    slices = [s for s in read_index(data_index) if s.file in rows]
+    assert len(slices) == len(rows)
+    labels = np.array([CLASSES.index(rows[s.file]["label"]) for s in slices])
+    return slices, labels, softmax(read_slices(classifier, slices).logits)
+
+
+def test_held_out_slices_read_as_reported(data_index):
+    """The model of fold 0 reads that fold, which it has not seen, as kept and as well as promised."""
+    from brat.evaluation.metrics import classification
+
+    slices, labels, probabilities = read_fold(data_index, Classifier(HELD_OUT), 0)
+    kept = {file: [float(row[name]) for name in CLASSES] for file, row in kept_readings().items()}
+    # It is kept with half the digits.
+    np.testing.assert_allclose(probabilities, [kept[s.file] for s in slices], atol=0.03)
+    measured = classification(labels, probabilities, np.ones(len(labels)))
+    assert measured["accuracy"] >= 0.924
+    assert measured["balanced_accuracy"] >= 0.912
+
+
+def test_shipped_weights_read_what_they_were_trained_on(data_index, classifier):
+    """They must do better there than cross-validation promises elsewhere."""
+    card = json.loads((WEIGHTS / "model_card.json").read_text())
+    metrics = json.loads((WEIGHTS / "metrics.json").read_text())
+    assert card["test_fold"] is None
+    _, labels, probabilities = read_fold(data_index, classifier, 0)
+    right = (probabilities.argmax(axis=1) == labels).mean()
+    assert right >= metrics["protocols"]["four_classes"]["metrics"]["accuracy"]["value"]
+
+
+def test_reported_accuracy_is_that_of_the_kept_readings():
+    """The page's figure follows from the out-of-fold readings that ship beside it."""
+    metrics = json.loads((WEIGHTS / "metrics.json").read_text())
+    known = [row for row in kept_readings().values() if row["label"]]
+    right = [max(CLASSES, key=lambda name: float(row[name])) == row["label"] for row in known]
+    assert sorted({int(row["fold"]) for row in known}) == metrics["folds"]
+    four = metrics["protocols"]["four_classes"]
+    assert four["slices"] == len(known)
+    assert four["metrics"]["accuracy"]["value"] == pytest.approx(np.mean(right), abs=1e-6)
+
+
+def test_serving_does_not_import_tensorflow():
+    """Nor anything else that is slow to import and not needed for a reading."""
+    code = (
+        "import sys; from brat import cli; from brat.io import samples, scan as scans;"
+        "from brat.model import classifier, explain, preprocess;"
+        "s = samples.load_samples()[0];"
+        "classifier.Classifier().predict(preprocess.prepare(scans.read_scan(s.file).gray)[0]);"
+        "print(*sorted({m.split('.')[0] for m in sys.modules}))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(result.stdout.split())
+    assert "brat" in loaded
+    assert not loaded & {"tensorflow", "keras", "albumentations", "sklearn", "scipy", "plotly", "streamlit"}
+
+
+def keep_held_out(folder: Path) -> None:
+    import tensorflow as tf
+
+    converter = tf.lite.TFLiteConverter.from_keras_model(tf.keras.models.load_model(folder / "model.keras"))
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.target_spec.supported_types = [tf.float16]
+    HELD_OUT.mkdir(exist_ok=True)
+    (HELD_OUT / "model.tflite").write_bytes(converter.convert())
+
+
+if __name__ == "__main__":
+    served = Classifier()
+    pins = {
+        s.name: [round(float(p), 5) for p in served.predict(prepare(read_scan(s.file).gray)[0]).probabilities]
+        for s in load_samples()
+    }
+    PINNED.write_text(json.dumps({"model_sha256": served.digest, "probabilities": pins}, indent=1) + "\n")
+    # python tests/model/test_model.py RUNS/fold-0
+    for run in sys.argv[1:]:
+        keep_held_out(Path(run))

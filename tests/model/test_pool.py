@@ -1,0 +1,49 @@
+"""Many scans at once: in order, few ahead, an error where its result was due."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from brat.model.pool import Readers, in_order
+
+
+def test_results_come_in_the_order_of_the_items():
+    def work(item):
+        time.sleep(0.002 * (item % 3))
+        return item * item
+
+    assert list(in_order(work, range(40), workers=4)) == [item * item for item in range(40)]
+
+
+def test_only_a_few_are_begun_ahead():
+    begun = []
+    results = in_order(lambda item: begun.append(item) or item, iter(range(1000)), workers=2)
+    assert next(results) == 0
+    assert len(begun) <= 10
+    results.close()
+    assert len(begun) <= 10
+
+
+def test_an_error_comes_where_its_result_was_due():
+    results = in_order(lambda item: 1 // item, [1, 0, 1], workers=2)
+    assert next(results) == 1
+    with pytest.raises(ZeroDivisionError):
+        next(results)
+
+
+def test_each_thread_has_its_own_reader_and_they_agree(make_head):
+    readers, found = Readers(), {}
+    gate = threading.Barrier(2)
+
+    def work(_):
+        gate.wait(30)
+        found[threading.get_ident()] = readers()
+        assert readers() is found[threading.get_ident()]
+        return readers().read(make_head()).prediction.probabilities
+
+    first, second = in_order(work, range(2), workers=2)
+    assert len(set(found.values())) == 2
+    assert first == pytest.approx(second, abs=1e-6)

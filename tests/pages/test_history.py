@@ -1,0 +1,259 @@
+"""The History page and the form of a verdict, through Streamlit's own test harness."""
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from sqlalchemy import create_engine, text
+from streamlit.runtime.secrets import secrets_singleton
+from streamlit.testing.v1 import AppTest
+from test_cases import MODEL, NEXT_MODEL, READING, reading_of, scan_of
+
+from brat.store.cases import find, keep, prepare
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _at_root(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.syspath_prepend(str(ROOT))
+    monkeypatch.setattr(secrets_singleton, "_secrets", {})
+    st.cache_resource.clear()
+    yield
+    st.cache_resource.clear()
+
+
+@pytest.fixture
+def url(tmp_path, monkeypatch):
+    address = f"sqlite:///{tmp_path / 'cases.db'}"
+    monkeypatch.setattr(secrets_singleton, "_secrets", {"connections": {"cases": {"url": address}}})
+    return address
+
+
+@pytest.fixture
+def engine(url):
+    opened = create_engine(url)
+    prepare(opened)
+    yield opened
+    opened.dispose()
+
+
+def history() -> AppTest:
+    page = AppTest.from_file(str(ROOT / "pages" / "history.py"), default_timeout=120)
+    page.session_state["entered"] = True
+    page.run()
+    assert not page.exception
+    return page
+
+
+def review() -> None:
+    """Stands for the Review page."""
+    import streamlit
+    from test_cases import MODEL, reading_of, scan_of
+
+    from pages.parts.verdict import verdict_form
+
+    streamlit.header("The reading")
+    streamlit.json(list(verdict_form(scan_of(5), reading_of("glioma"), MODEL)))
+
+
+def form() -> AppTest:
+    page = AppTest.from_function(review, default_timeout=120).run()
+    assert not page.exception
+    return page
+
+
+def control(page: AppTest, start: str):
+    """The only control whose key starts so."""
+    kinds = ("button_group", "text_area", "text_input", "checkbox", "button")
+    (found,) = [one for kind in kinds for one in page.get(kind) if (one.key or "").startswith(start)]
+    return found
+
+
+def test_both_say_where_no_store_is_set_up():
+    page = history()
+    assert "No store is set up" in page.info[0].value
+    assert "[connections.cases]" in page.code[0].value
+    page = form()
+    assert "No store is set up" in page.caption[0].value
+    # It is asked all the same, for the report, and there is nothing to keep it with.
+    control(page, "verdict-").set_value("disagree").run()
+    control(page, "seen-").set_value("meningioma").run()
+    control(page, "note-").input("dural tail").run()
+    assert not page.button
+    assert page.json[0].value == '["disagree", "meningioma", "dural tail"]'
+
+
+def test_secrets_without_an_entry_for_the_store_leave_it_off(monkeypatch):
+    monkeypatch.setattr(secrets_singleton, "_secrets", {"connections": {"other": {"url": "sqlite://"}}})
+    assert "No store is set up" in history().info[0].value
+
+
+def test_a_verdict_is_kept_shown_and_changed(engine):
+    page = form()
+    assert not page.button
+    control(page, "verdict-").set_value("disagree").run()
+    assert control(page, "keep-").disabled
+    control(page, "seen-").set_value("meningioma").run()
+    control(page, "note-").input("dural tail").run()
+    control(page, "name-").input("A*B").run()
+    control(page, "keep-").click().run()
+    assert not page.exception
+    assert "Kept by A\\*B" in page.caption[0].value
+    assert "disagrees, sees meningioma" in page.caption[0].value
+    (case,) = find(engine)
+    assert (case.scan, case.model) == (scan_of(5).digest, MODEL)
+    assert (case.seen, case.note, case.reader, case.pictured) == ("meningioma", "dural tail", "A*B", False)
+
+    assert "Note: dural tail" in page.caption[0].value
+
+    # The next visitor, after a restart, sees it, and does not write over it by accident.
+    page = form()
+    assert "disagrees, sees meningioma" in page.caption[0].value
+    assert control(page, "verdict-").value is None
+    assert control(page, "note-").value == ""
+    assert control(page, "keep-").label == "Keep"
+    # Who gives the same name replaces it, and is told so.
+    control(page, "name-").input("A*B").run()
+    assert control(page, "keep-").label == "Replace"
+    control(page, "verdict-").set_value("agree").run()
+    control(page, "picture-").check().run()
+    control(page, "keep-").click().run()
+    (case,) = find(engine)
+    assert (case.verdict, case.pictured) == ("agree", True)
+    assert "agrees" in page.caption[0].value
+
+
+def test_who_gives_no_name_finds_the_verdict_that_has_none(engine):
+    keep(engine, scan_of(5), READING, MODEL, seen="meningioma", note="dural tail")
+    page = form()
+    assert control(page, "verdict-").value == "disagree"
+    assert control(page, "seen-").value == "meningioma"
+    assert control(page, "note-").value == "dural tail"
+    assert control(page, "keep-").label == "Replace"
+
+
+def test_another_reader_keeps_another_case(engine):
+    keep(engine, scan_of(5), READING, MODEL, seen="glioma", reader="AB")
+    page = form()
+    control(page, "name-").input("CD").run()
+    control(page, "verdict-").set_value("unsure").run()
+    control(page, "keep-").click().run()
+    assert {(case.reader, case.verdict) for case in find(engine)} == {("AB", "agree"), ("CD", "unsure")}
+    assert len(page.caption) == 2
+
+
+def test_a_store_that_fails_gives_a_sentence_and_leaves_the_reading(engine):
+    page = form()
+    with engine.begin() as connection:
+        connection.execute(text("DROP TABLE cases"))
+    control(page, "verdict-").set_value("agree").run()
+    assert not page.exception
+    assert "cannot be reached" in page.warning[0].value
+    assert page.header[0].value == "The reading"
+    assert "cannot be reached" in history().error[0].value
+
+
+@pytest.mark.parametrize(
+    ("entry", "says"),
+    [
+        ({"url": "sqlite:////nowhere/at/all/cases.db"}, "cannot be reached"),
+        ({"url": "no address"}, "not set up rightly"),
+        ({"url": "nosuchdatabase://server/x"}, "not set up rightly"),
+        ({}, "not set up rightly"),
+    ],
+)
+def test_a_store_that_cannot_be_opened_gives_a_sentence(monkeypatch, entry, says):
+    monkeypatch.setattr(secrets_singleton, "_secrets", {"connections": {"cases": entry}})
+    page = form()
+    assert says in page.warning[0].value
+    assert page.header[0].value == "The reading"
+
+
+@pytest.fixture
+def some_cases(engine):
+    """Six cases: four agree, one does not, of one the clinician is unsure; the last by another model."""
+    for number, (read, seen) in enumerate(
+        [
+            ("glioma", "glioma"),
+            ("glioma", "meningioma"),
+            ("no_tumor", "no_tumor"),
+            ("pituitary", "pituitary"),
+            ("meningioma", None),
+        ]
+    ):
+        keep(engine, scan_of(number), reading_of(read), MODEL, seen=seen, note=f"note {number}", reader="AB")
+    keep(engine, scan_of(0), reading_of("glioma"), NEXT_MODEL, seen="glioma", picture=True)
+    return find(engine)
+
+
+def select(page: AppTest, row: int) -> None:
+    page.session_state[page.dataframe[0].key] = {"selection": {"rows": [row], "columns": [], "cells": []}}
+    page.run()
+    assert not page.exception
+
+
+def test_history_searches_and_filters(some_cases):
+    page = history()
+    assert len(page.dataframe[0].value) == 6
+    page.text_input(key="history-search").input("note 1").run()
+    assert page.dataframe[0].value["Seen"].tolist() == ["Meningioma"]
+    page.text_input(key="history-search").input("").run()
+    verdict, label, model, reader = page.multiselect
+    verdict.select("disagree").run()
+    assert page.dataframe[0].value["Verdict"].tolist() == ["Disagree"]
+    verdict.unselect("disagree").run()
+    model.select(NEXT_MODEL).run()
+    assert len(page.dataframe[0].value) == 1
+    reader.select("AB").run()
+    assert not page.dataframe
+    assert "No case meets" in page.markdown[0].value
+    model.unselect(NEXT_MODEL).run()
+    label.select("meningioma").run()
+    assert len(page.dataframe[0].value) == 2
+
+
+def test_history_shows_the_agreement(some_cases):
+    page = history()
+    agreed, kappa = page.metric
+    assert agreed.value == "4 of 5"
+    # By hand: 0.8 observed; by chance 2/5 x 3/5 + 1/5 x 0 + 1/5 x 1/5 + 1/5 x 1/5 = 0.32.
+    assert kappa.value == "0.71"
+    assert any("meningioma read as glioma: 1" in caption.value for caption in page.caption)
+    assert any("unsure: 1" in caption.value for caption in page.caption)
+    by_month, by_model = page.table
+    assert by_month.value["Agreed"].tolist() == ["4 of 5 (80.0\u00a0%)"]
+    assert by_model.value.index.tolist() == [MODEL[:8], NEXT_MODEL[:8]]
+    assert by_model.value["Kappa"].tolist()[1] == "undefined"
+
+
+def test_history_exports_what_is_found(some_cases, monkeypatch):
+    exported = {}
+    button = st.download_button
+
+    def caught(label, data, name, *others, **options):
+        exported[name] = data
+        return button(label, data, name, *others, **options)
+
+    monkeypatch.setattr(st, "download_button", caught)
+    page = history()
+    page.multiselect[0].select("unsure").run()
+    (row,) = csv.DictReader(io.StringIO(exported["cases.csv"].decode("utf-8-sig"), newline=""))
+    assert (row["verdict"], row["note"]) == ("unsure", "note 4")
+
+
+def test_history_shows_a_case_and_deletes_it_for_good(some_cases, engine):
+    page = history()
+    select(page, 0)
+    assert any(some_cases[0].model in block.value for block in page.markdown)
+    page.button(key="delete").click().run()
+    assert not page.exception
+    assert [case.id for case in find(engine)] == [case.id for case in some_cases[1:]]
+    assert len(page.dataframe[0].value) == 5
+
+
+def test_an_empty_store_says_how_to_fill_it(engine):
+    assert any("No case has been kept yet" in block.value for block in history().markdown)

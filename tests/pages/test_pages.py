@@ -1,0 +1,462 @@
+"""Each page, through Streamlit's own test harness: no browser, no server."""
+
+import csv
+import io
+import json
+import shutil
+from html import escape
+from pathlib import Path
+
+import numpy as np
+import pytest
+import streamlit as st
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+from brat.classes import CLASS_COLOURS, CLASS_NAMES
+from brat.environment import WEIGHTS
+from brat.figures.charts import percent
+from brat.io.samples import load_samples
+from brat.io.scan import read_scan
+from brat.model.classifier import Classifier
+from brat.model.preprocess import prepare
+from brat.model.reader import Reader
+
+ROOT = Path(__file__).resolve().parents[2]
+SAMPLES = load_samples()
+# One that the gate lets through: the averaged heads lie near its limit, on either side.
+KNOWN = next(s for s in SAMPLES if s.name == "head-axial-ring")
+
+
+@pytest.fixture(autouse=True)
+def _at_root(monkeypatch):
+    """Pages are started from the root of the project, as `streamlit run app.py` does."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.syspath_prepend(str(ROOT))
+
+
+@pytest.fixture
+def review():
+    page = AppTest.from_file(str(ROOT / "pages" / "review.py"), default_timeout=60).run()
+    assert not page.exception
+    return page
+
+
+def entered(name: str) -> AppTest:
+    """A page as app.py opens it."""
+    page = AppTest.from_file(str(ROOT / "pages" / name), default_timeout=60)
+    page.session_state["entered"] = True
+    return page
+
+
+def answer(page: AppTest) -> str:
+    return " ".join(
+        block.proto.body for block in page.get("html") if '<section class="answer"' in block.proto.body
+    )
+
+
+def group(page: AppTest, key: str):
+    return next(g for g in page.get("button_group") if g.key == key)
+
+
+def expected(sample) -> str:
+    return CLASS_NAMES[Classifier().predict(prepare(read_scan(sample.file).gray)[0]).label]
+
+
+def test_welcome_offers_every_sample(review):
+    assert [b.label for b in review.button] == [s.title for s in SAMPLES]
+    assert not answer(review)
+
+
+def test_sample_is_read(review):
+    sample = KNOWN
+    review.button(key=f"welcome-{sample.name}").click().run()
+    assert not review.exception
+    assert expected(sample) in answer(review)
+    assert any(sample.title in c.value for c in review.caption)
+
+
+def test_every_class_has_its_share_and_a_bar(review):
+    review.button(key=f"welcome-{KNOWN.name}").click().run()
+    reading = Reader().read(read_scan(KNOWN.file).gray).prediction
+    (shares,) = (block.proto.body for block in review.get("html") if "<table" in block.proto.body)
+    for label, share in reading.by_class().items():
+        row = shares.partition(f">{CLASS_NAMES[label]}</th>")[2].partition("</tr>")[0]
+        assert f"width:{share:.1%}; background-color:{CLASS_COLOURS[label]}" in row
+        assert row.endswith(f"<td>{escape(percent(share))}</td>")
+
+
+def test_upload_is_read(review):
+    sample = SAMPLES[0]
+    review.file_uploader[0].upload(sample.file.name, sample.file.read_bytes()).run()
+    assert not review.exception
+    assert expected(sample) in answer(review)
+
+
+def test_bad_file_leaves_the_reading_as_it_was(review):
+    sample = SAMPLES[0]
+    review.button(key=f"welcome-{sample.name}").click().run()
+    before = answer(review)
+    review.file_uploader[0].upload("notes.png", b"these are notes, not a scan").run()
+    assert not review.exception
+    assert len(review.error) == 1
+    assert "notes.png" in review.error[0].value
+    assert "not an image" in review.error[0].value
+    assert answer(review) == before
+    assert any(sample.title in c.value for c in review.caption)
+    # The samples are there once they are asked for.
+    assert not [b for b in review.button if b.key.startswith("samples-")]
+    review.session_state["samples-open"] = True
+    review.run().button(key=f"samples-{sample.name}").click().run()
+    assert not review.error
+
+
+def test_enhancement_is_read_on_request(review):
+    review.button(key=f"welcome-{SAMPLES[0].name}").click().run()
+    assert "enhanced" not in answer(review)
+    review.toggle(key="brightness").set_value(True).run()
+    review.slider(key="change").set_value(-40).run()
+    assert "enhanced" not in answer(review)
+    review.toggle(key="read_enhanced").set_value(True).run()
+    assert not review.exception
+    assert "Reading of the enhanced scan" in answer(review)
+    assert any("As uploaded: " in m.value for m in review.markdown)
+    (shares,) = (b.proto.body for b in review.get("html") if "<table" in b.proto.body)
+    assert shares.count("<td>enhanced</td>") == shares.count("<td>as uploaded</td>") == len(CLASS_NAMES)
+    review.toggle(key="clahe").set_value(True).run()
+    assert not review.exception
+    review.toggle(key="clahe").set_value(False).run()
+    review.toggle(key="brightness").set_value(False).run()
+    assert "enhanced" not in answer(review)
+
+
+def test_a_second_look_computes_nothing(review, monkeypatch):
+    """Controls of the page and the same scan uploaded again are answered from the cache."""
+    sample = SAMPLES[1]
+    review.button(key=f"welcome-{sample.name}").click().run()
+
+    def forbidden(*_args, **_kwargs):
+        raise AssertionError("read again")
+
+    monkeypatch.setattr(Classifier, "predict", forbidden)
+    review.toggle(key="clahe").set_value(True).run()
+    review.slider(key="clip_limit").set_value(4.0).run()
+    review.file_uploader[0].upload(sample.file.name, sample.file.read_bytes()).run()
+    assert not review.exception
+    # And the guard does catch a scan that is new.
+    pixels = np.zeros((80, 80), np.uint8)
+    pixels[20:60, 20:60] = np.arange(40) * 5 + 20
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    review.file_uploader[0].upload("new.png", buffer.getvalue()).run()
+    assert review.exception
+
+
+def test_slow_methods_say_what_they_need(review, monkeypatch):
+    monkeypatch.setattr("brat.model.explain.reference_available", lambda: False)
+    review.button(key=f"welcome-{KNOWN.name}").click().run()
+    group(review, "method").set_value("Score-CAM").run()
+    assert not review.exception
+    assert any("full installation" in i.value for i in review.info)
+
+
+@pytest.fixture
+def model_page(monkeypatch, tmp_path):
+    """Opens the Model page on a copy of the files in `weights`, changed at will; keeps what it offers."""
+
+    def opened(change_metrics, test_fold):
+        folder = tmp_path / "weights"
+        folder.mkdir()
+        shutil.copy(WEIGHTS / "out_of_fold.csv", folder)
+        metrics, card = (json.loads((WEIGHTS / n).read_text()) for n in ("metrics.json", "model_card.json"))
+        change_metrics(metrics)
+        card["test_fold"] = test_fold
+        (folder / "metrics.json").write_text(json.dumps(metrics))
+        (folder / "model_card.json").write_text(json.dumps(card))
+        offered = {}
+        offer = st.download_button
+
+        def kept(label, data, file_name, *args, **kwargs):
+            offered[file_name] = data
+            return offer(label, data, file_name, *args, **kwargs)
+
+        monkeypatch.setattr("brat.environment.WEIGHTS", folder)
+        monkeypatch.setattr(st, "download_button", kept)
+        # There is no model in the folder to make examples with.
+        monkeypatch.setattr("pages.parts.trust.examples", lambda weights: None)
+        page = entered("model.py").run()
+        assert not page.exception
+        return page, metrics, offered
+
+    return opened
+
+
+def said(page) -> str:
+    """All text of the page."""
+    return " ".join(block.value for kind in (page.markdown, page.caption, page.subheader) for block in kind)
+
+
+def read_csv(data: bytes) -> list[dict]:
+    """Rows of a CSV file, numbers as numbers."""
+
+    def number(text):
+        try:
+            return float(text)
+        except ValueError:
+            return text
+
+    rows = csv.DictReader(io.StringIO(data.decode()))
+    return [{key: number(value) for key, value in row.items()} for row in rows]
+
+
+def as_estimate(row: dict) -> dict:
+    return {key: row[key] for key in ("value", "low", "high")}
+
+
+def with_later_entries(metrics: dict) -> None:
+    """What a report may hold besides: the counts and the curves of tumour or none, and more ways to map."""
+    same = metrics["protocols"]["same_source"]["metrics"]
+    counts = {"tumor/tumor": 303, "tumor/no_tumor": 6, "no_tumor/tumor": 35, "no_tumor/no_tumor": 1209}
+    for key, count in counts.items():
+        same[f"confusion/{key}"] = {"value": count, "low": count - 5, "high": count + 5}
+    metrics["curves_same_source"] = {
+        "roc": {"x": [0, 0.03, 1], "y": [0, 0.98, 1]},
+        "precision_recall": {"x": [0, 0.98, 1], "y": [1, 0.9, 0.2]},
+        "operating_point": {"sensitivity": 303 / 309, "specificity": 1209 / 1244},
+    }
+    half = {"value": 0.5, "low": 0.4, "high": 0.6}
+    metrics["maps"]["methods"]["Grad-CAM at 7 x 7"] = {"pointing": half, "energy": half, "slices": 1234}
+    metrics["protocols"]["random_split"]["same_slices_leak_free"] = {
+        "slices": 254,
+        "metrics": {"accuracy": {"value": 0.777, "low": 0.7, "high": 0.8}},
+    }
+
+
+def test_model_page_shows_what_was_measured():
+    page = entered("model.py").run()
+    assert not page.exception
+    protocols = json.loads((WEIGHTS / "metrics.json").read_text())["protocols"]
+    balanced = protocols["four_classes"]["metrics"]["balanced_accuracy"]["value"]
+    assert f"{100 * balanced:.1f} %" in [m.value for m in page.metric]
+    assert not any(word in said(page) for word in ("None", "nan", "not measured"))
+    (overview,) = (block.proto.body for block in page.get("html") if "<table" in block.proto.body)
+    for name, key in (("four_classes", "accuracy"), ("same_source", "auc"), ("random_split", "macro_f1")):
+        value = protocols[name]["metrics"][key]["value"]
+        assert f"{protocols[name]['slices']:,}" in overview
+        assert (f"{100 * value:.1f}\u00a0%" if key == "accuracy" else f"{value:.3f}") in overview
+    assert f"{100 * protocols['random_split']['twins']:.1f}\u00a0%" in overview
+    # Beside what others report.
+    assert "macro F1 0.89" in overview
+    assert "89.4 % ± 4.6" in overview
+    # Maps are shown on the project's own samples.
+    drawn = [sample for sample in SAMPLES if sample.intended != "no_tumor"]
+    assert len(page.get("image")) == 2 * len(drawn) > 0
+    for sample in drawn:
+        (caption,) = (c.value for c in page.caption if sample.title in c.value)
+        assert f"read as **{expected(sample).lower()}**" in caption
+
+
+def test_model_page_of_one_fold(model_page):
+    """What `brat evaluate` writes has none of the rest."""
+
+    def reduce(metrics):
+        for name in ("gate", "curves", "calibration", "robustness", "maps", "audit"):
+            metrics.pop(name, None)
+        metrics["folds"] = [2]
+        metrics["protocols"] = {"four_classes": metrics["protocols"]["four_classes"]}
+
+    page, _, offered = model_page(reduce, test_fold=2)
+    assert len(page.metric) == 2
+    assert group(page, "protocol").options == ["Four classes"]
+    assert "The model measured is the one that ships" in said(page)
+    assert "sources.csv" in offered
+    assert "robustness.csv" not in offered
+
+
+def test_which_model_ships():
+    from pages.parts.protocols import which_model_ships
+
+    assert "its expected accuracy is the cross-validated one" in which_model_ships({"test_fold": None}, 5)
+    assert "fold 3 was kept from it" in which_model_ships({"test_fold": 3}, 5)
+
+
+def test_model_page_offers_every_number(model_page):
+    """Every protocol can be chosen, and each CSV file is its part of metrics.json, unrounded."""
+    page, metrics, offered = model_page(with_later_entries, test_fold=None)
+    assert "its expected accuracy is the cross-validated one" in said(page)
+    assert "254 of the very same slices score 77.7" in said(page)
+    for protocol in ("random_split", "three_tumors", "same_source"):
+        group(page, "protocol").set_value(protocol).run()
+        assert not page.exception
+    assert "35 of 1,244" in said(page)
+    assert f"sensitivity {100 * 303 / 309:.1f}\u00a0% and precision {100 * 303 / 338:.1f}" in said(page)
+
+    rows = {name: read_csv(data) for name, data in offered.items() if name.endswith(".csv")}
+    rows.pop("out_of_fold.csv")
+    protocols, sets = metrics["protocols"], metrics["calibration"]["sets"]
+    for r in rows.pop("protocols.csv"):
+        assert as_estimate(r) == protocols[r["protocol"]]["metrics"][r["measure"]]
+        assert r["slices"] == protocols[r["protocol"]]["slices"]
+    for name in ("four_classes", "random_split", "same_source", "three_tumors"):
+        found = protocols[name]["metrics"]
+        counts = rows.pop(f"confusion-{name}.csv")
+        assert len(counts) == sum(key.startswith("confusion/") for key in found)
+        for r in counts:
+            assert as_estimate(r) == found[f"confusion/{r['is']}/{r['read_as']}"]
+        for r in rows.pop(f"classes-{name}.csv", []):
+            assert as_estimate(r) == found[f"{r['measure']}/{r['class']}"]
+    for r in rows.pop("measures-same_source.csv"):
+        assert as_estimate(r) == protocols["same_source"]["metrics"][r["measure"]]
+    for file, kind, across, up in (
+        ("roc", "roc", "false_positive_rate", "sensitivity"),
+        ("precision-recall", "precision_recall", "recall", "precision"),
+    ):
+        for protocol, made in {
+            "four_classes": metrics["curves"],
+            "same_source": {"tumor": metrics["curves_same_source"]},
+            "random_split": metrics.get("curves_random_split", {}),
+            "three_tumors": metrics.get("curves_three_tumors", {}),
+        }.items():
+            points = rows.pop(f"{file}-{protocol}.csv", [])
+            assert {r["class"] for r in points} == set(made)
+            for name, curve in made.items():
+                of_class = [r for r in points if r["class"] == name]
+                assert [r[across] for r in of_class] == curve[kind]["x"]
+                assert [r[up] for r in of_class] == curve[kind]["y"]
+    for r in rows.pop("sources.csv"):
+        cell = protocols["four_classes"]["by_site"][r["source"]][r["class"]]
+        assert as_estimate(r) == cell["metrics"]["sensitivity"]
+        assert r["slices"] == cell["slices"]
+    for when in ("before", "after"):
+        bins = metrics["calibration"][when]["bins"]
+        of_bins = [r for r in rows["reliability.csv"] if r["calibration"] == when]
+        assert [r["share_right"] for r in of_bins] == [v for v in bins["accuracy"] if v is not None]
+        assert [r["slices"] for r in of_bins] == [v for v in bins["count"] if v]
+    del rows["reliability.csv"]
+    for file in ("coverage.csv", "prediction-sets.csv"):
+        for r in rows.pop(file):
+            assert as_estimate(r) == sets[f"{r['level']:g}"][r["measure"]]
+    assert rows.pop("gate.csv") == [{"kind": kind, **o} for kind, o in metrics["gate"]["others"].items()]
+    for r in rows.pop("maps.csv"):
+        assert as_estimate(r) == metrics["maps"]["methods"][r["method"]][r["measure"]]
+    for r in rows.pop("robustness.csv"):
+        change = metrics["robustness"]["changes"][r["change"]]
+        assert as_estimate(r) == change["accuracy"][change["levels"].index(r["level"])]
+    nearest = rows.pop("nearest-images.csv")
+    assert [r["images"] for r in nearest] == metrics["audit"]["nearest"]["counts"]
+    for title, matrix in {
+        "collections": metrics["audit"]["collections"],
+        **metrics["audit"]["splits"],
+    }.items():
+        for r in rows.pop(f"twins-{title}.csv"):
+            i, j = matrix["of"].index(r["of"]), matrix["of"].index(r["with_twin_in"])
+            assert (r["exact"], r["near"]) == (matrix["exact"][i][j], matrix["near"][i][j])
+    for quantity in ("loss", "accuracy"):
+        of_epochs = rows.pop(f"training-{quantity}.csv")
+        assert [r[quantity] for r in of_epochs] == [epoch[quantity] for epoch in metrics["history"]]
+    # Nothing is offered that was not compared.
+    assert not rows
+    assert json.loads(offered["metrics.json"]) == metrics
+    assert offered["out_of_fold.csv"] == (WEIGHTS / "out_of_fold.csv").read_bytes()
+
+
+def test_about_page_says_what_it_is_not():
+    page = entered("about.py").run()
+    assert not page.exception
+    assert "not a medical device" in page.warning[0].value
+    for sample in SAMPLES:
+        assert any(sample.title in m.value for m in page.markdown)
+
+
+def test_app_navigates_to_every_page():
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
+    assert not app.exception
+    assert app.button
+
+
+def test_other_pictures_are_refused_until_asked_for(review):
+    draw = np.random.default_rng(0)
+    buffer = io.BytesIO()
+    Image.fromarray(draw.integers(0, 256, (200, 200), dtype=np.uint8)).save(buffer, "PNG")
+    review.file_uploader[0].upload("noise.png", buffer.getvalue()).run()
+    assert not review.exception
+    assert not answer(review)
+    assert "Not a slice like those" in review.warning[0].value
+    anyway = next(t for t in review.toggle if t.key.startswith("anyway"))
+    anyway.set_value(True).run()
+    assert "of an unknown kind of picture" in answer(review)
+    assert review.warning
+
+
+def test_the_prediction_set_grows_with_its_certainty(review):
+    review.button(key=f"welcome-{KNOWN.name}").click().run()
+    reading = Reader().read(read_scan(KNOWN.file).gray)
+    for level in (0.9, 0.99):
+        group(review, "level").set_value(level).run()
+        names = [CLASS_NAMES[name].lower() for name in reading.sets[level]]
+        (said,) = (m.value.lower() for m in review.markdown if "set:**" in m.value)
+        assert said.endswith(f"set:** {' or '.join(names) or 'no class'}")
+        assert ("Refer this scan" in " ".join(m.value for m in review.markdown)) == (len(names) not in (1, 2))
+
+
+def test_another_window_makes_another_reading(review):
+    sample = KNOWN
+    assert sample.file.suffix == ".dcm"
+    review.button(key=f"welcome-{sample.name}").click().run()
+    before = answer(review)
+    digest = read_scan(sample.file).digest
+    review.radio(key=f"preset-{digest}").set_value(-1).run()
+    assert answer(review) == before
+    width = review.number_input(key=f"width-{digest}")
+    width.set_value(width.value / 8).run()
+    assert not review.exception
+    assert answer(review) != before
+    assert any("no longer as it was exported" in caption.value for caption in review.caption)
+    review.radio(key=f"preset-{digest}").set_value(0).run()
+    assert answer(review) == before
+
+
+def test_a_drop_that_is_told_of_twice_is_taken_once(review, monkeypatch):
+    """As Streamlit does where the run after a drop was cut short."""
+    from pages.parts import opened
+
+    taken = []
+    monkeypatch.setattr(opened, "open_item", lambda item: taken.append(item.name))
+    first = review.file_uploader[0].upload("one.png", SAMPLES[0].file.read_bytes())
+    key = first.key
+    review.run()
+    assert not review.exception
+    assert review.file_uploader[0].key != key
+
+    class Upload:
+        name, file_id = "one.png", "1"
+
+        def getvalue(self):
+            return SAMPLES[0].file.read_bytes()
+
+    state = {"old": [Upload()], "uploads": 1}
+    monkeypatch.setattr(opened.st, "session_state", State(state))
+    opened.take_upload("old")
+    opened.take_upload("old")
+    assert taken == ["one.png", "one.png"]
+    assert state["uploads"] == 2
+
+
+class State(dict):
+    """As `st.session_state`: by item and by attribute, of the dictionary that it is given."""
+
+    def __init__(self, held):
+        super().__init__()
+        self.__dict__["held"] = held
+
+    def __getitem__(self, name):
+        return self.held[name]
+
+    def __getattr__(self, name):
+        return self.held[name]
+
+    def __setattr__(self, name, value):
+        self.held[name] = value
+
+    def setdefault(self, name, value):
+        return self.held.setdefault(name, value)

@@ -1,0 +1,95 @@
+"""The download buttons of Review, through Streamlit's own test harness."""
+
+import io
+
+import pydicom
+import pytest
+import streamlit as st
+from streamlit.runtime.secrets import secrets_singleton
+from streamlit.testing.v1 import AppTest
+
+from brat.io.samples import load_samples
+
+PLANTED = "PLANTED^NAME"
+
+
+def _page(file: str):
+    from pathlib import Path
+
+    from brat.io.scan import read_scan
+    from brat.model.reader import Reader
+    from pages.parts.reports import show_downloads
+
+    scan, reader = read_scan(file), Reader()
+    show_downloads(scan, Path(file).read_bytes(), reader.read(scan.gray), reader.classifier.digest)
+
+
+@pytest.fixture
+def show(monkeypatch):
+    """Shows the buttons for a file: captions, and label -> what its button makes."""
+    made = {}
+    button = st.download_button
+
+    def caught(label, make, *others, **options):
+        made[label] = make
+        return button(label, make, *others, **options)
+
+    monkeypatch.setattr(st, "download_button", caught)
+
+    def shown(file) -> tuple[list[str], dict]:
+        page = AppTest.from_function(_page, args=(str(file),), default_timeout=120).run()
+        assert not page.exception
+        return [c.value for c in page.caption], made
+
+    return shown
+
+
+@pytest.fixture(autouse=True)
+def _not_configured(monkeypatch):
+    monkeypatch.setattr(secrets_singleton, "_secrets", {})
+
+
+def sample(suffix: str):
+    return next(sample.file for sample in load_samples() if sample.file.suffix == suffix)
+
+
+@pytest.fixture
+def dicom(tmp_path):
+    dataset = pydicom.dcmread(sample(".dcm"))
+    dataset.PatientName, dataset.PatientID = PLANTED, "PLANTED-7"
+    dataset.save_as(tmp_path / "scan.dcm")
+    return tmp_path / "scan.dcm"
+
+
+def test_a_picture_has_a_pdf(show):
+    captions, made = show(sample(".png"))
+    assert list(made) == ["Report (PDF)"]
+    assert made["Report (PDF)"]().startswith(b"%PDF")
+    assert captions == []
+
+
+def test_a_dicom_scan_has_dicom_reports_too_and_none_names_the_patient(show, dicom):
+    captions, made = show(dicom)
+    assert list(made) == ["Report (PDF)", "Map (DICOM)", "Report (DICOM SR)"]
+    for make in made.values():
+        assert b"PLANTED" not in make()
+    assert "do not name the patient" in captions[0]
+
+
+def test_configured_so_they_name_the_patient(show, dicom, monkeypatch):
+    pypdf = pytest.importorskip("pypdf", reason="pypdf is not installed")
+    monkeypatch.setattr(secrets_singleton, "_secrets", {"privacy": {"identified": True}})
+    captions, made = show(dicom)
+    assert captions == []
+    assert PLANTED in pypdf.PdfReader(io.BytesIO(made["Report (PDF)"]())).pages[0].extract_text()
+    for label in ("Map (DICOM)", "Report (DICOM SR)"):
+        assert pydicom.dcmread(io.BytesIO(made[label]())).PatientName == PLANTED
+
+
+def test_a_file_that_is_no_instance_says_why_there_is_no_dicom_report(show, tmp_path):
+    dataset = pydicom.dcmread(sample(".dcm"))
+    del dataset.StudyInstanceUID
+    dataset.save_as(tmp_path / "scan.dcm")
+    captions, made = show(tmp_path / "scan.dcm")
+    assert list(made) == ["Report (PDF)"]
+    assert "does not say which instance" in captions[0]

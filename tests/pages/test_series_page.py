@@ -1,0 +1,237 @@
+"""A series in Review, through Streamlit's own test harness."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+from test_intake import slice_of, zipped
+from test_series_reading import GLIOMA, MENINGIOMA, NONE, REFUSED, UNREAD
+
+from brat.io.samples import load_samples
+from brat.io.scan import read_scan
+from brat.model.classifier import Classifier
+from brat.model.reader import Reader
+from brat.model.series_reading import SeriesReading
+from pages.words import series as words
+
+ROOT = Path(__file__).resolve().parents[2]
+# One that the gate lets through.
+SAMPLE = next(s for s in load_samples() if s.name == "head-axial-ring")
+
+
+@pytest.fixture(autouse=True)
+def _at_root(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.syspath_prepend(str(ROOT))
+
+
+def volume(apart: float = 1, shrink: int = 1) -> bytes:
+    """Six axial slices: nothing, noise, the sample three times, nothing.
+
+    Args:
+        apart: millimetres from one to the next; there is one from pixel to pixel.
+        shrink: of so many pixels each way, one is taken.
+    """
+    head = read_scan(SAMPLE.file).gray[::shrink, ::shrink]
+    noise = np.random.default_rng(0).integers(0, 256, head.shape, np.uint8)
+    nothing = np.zeros_like(head)
+    slices = [nothing, noise, head, head, head, nothing]
+    # From how they are shown to left, back and foot first.
+    stored = np.stack([one.T[::-1, ::-1] for one in slices], axis=-1)
+    return nibabel.Nifti1Image(stored, np.diag([1.0, 1.0, apart, 1.0])).to_bytes()
+
+
+def review(name: str, data: bytes) -> AppTest:
+    page = AppTest.from_file(str(ROOT / "pages" / "review.py"), default_timeout=120).run()
+    page.file_uploader[0].upload(name, data).run()
+    assert not page.exception
+    return page
+
+
+def viewer(page: AppTest) -> dict:
+    """What the viewer was sent."""
+    (component,) = page.get("bidi_component")
+    return json.loads(component.proto.json)[0]
+
+
+def test_a_volume_is_read_slice_by_slice(monkeypatch):
+    page = review("head.nii", volume())
+    label = read_label()
+    sent = viewer(page)
+    assert [one["mark"] for one in sent["slices"]] == [
+        "unread",
+        "refused",
+        "known",
+        "known",
+        "known",
+        "unread",
+    ]
+    assert sent["start"] == sent["aim"] == 2
+    assert [one["label"] for one in sent["slices"]] == ["", "", label, label, label, ""]
+    assert not sent["slices"][1]["maps"]
+    assert set(sent["slices"][2]["maps"]) == {"glioma", "meningioma", "pituitary", "no_tumor"}
+    text = " ".join(block.value for block in page.markdown)
+    assert "Not a probability for the patient" in text
+    assert "refused as unlike those that the model knows: 2." in text
+    assert "Not read, damaged or empty: 1, 6." in text
+
+    # Read once.
+    def forbidden(*_args):
+        raise AssertionError("read again")
+
+    monkeypatch.setattr(Classifier, "predict", forbidden)
+    page.toggle(key="series-numbers").set_value(True).run()
+    assert not page.exception
+    assert len(page.dataframe[0].value) == 6
+
+
+def test_another_view_is_read_by_itself_and_a_stretched_one_says_so():
+    page = review("head.nii", volume(apart=20, shrink=4))
+    assert not any("stretched" in caption.value for caption in page.caption)
+    page.segmented_control[0].set_value("coronal").run()
+    assert not page.exception
+    sent = viewer(page)
+    assert len(sent["slices"]) == 125
+    assert sent["slices"][60]["geometry"]["height"] == 120
+    assert any("20 mm apart, and stretched 20.0 times" in caption.value for caption in page.caption)
+
+
+def test_a_window_of_ones_own_is_read_and_named():
+    page = review("head.nii", volume(shrink=4))
+    before = viewer(page)["slices"][3]["scan"]
+    page.radio[0].set_value(-1).run()
+    # It starts with what was shown.
+    assert viewer(page)["slices"][3]["scan"] == before
+    assert not any("no longer as it was exported" in caption.value for caption in page.caption)
+    level, width = page.number_input
+    level.set_value(60.0)
+    width.set_value(40.0).run()
+    assert not page.exception
+    assert viewer(page)["slices"][3]["scan"] != before
+    assert any("level 60 and width 40" in caption.value for caption in page.caption)
+
+
+def test_the_volume_of_a_sequence_is_chosen():
+    one = nibabel.Nifti1Image.from_bytes(volume(shrink=4)).get_fdata().astype(np.uint8)
+    both = nibabel.Nifti1Image(np.stack([one, one[..., ::-1]], axis=-1), np.eye(4)).to_bytes()
+    page = review("two.nii", both)
+    marks = [one["mark"] for one in viewer(page)["slices"]]
+    page.number_input[0].set_value(2).run()
+    assert not page.exception
+    assert [one["mark"] for one in viewer(page)["slices"]] == marks[::-1] != marks
+
+
+def test_a_single_slice_and_a_damaged_one():
+    stored = nibabel.Nifti1Image.from_bytes(volume()).get_fdata().astype(np.uint8)
+    page = review("one.nii", nibabel.Nifti1Image(stored[..., 2:3], np.eye(4)).to_bytes())
+    assert len(viewer(page)["slices"]) == 1
+    assert any("A single slice" in block.value for block in page.markdown)
+
+    files = {f"a/{n}": slice_of(n) for n in range(4)}
+    files["a/2"] = files["a/2"][:-5000]
+    page = review("study.zip", zipped(files))
+    assert not page.exception
+    sent = viewer(page)["slices"][2]
+    assert (sent["mark"], sent["answer"]) == ("unread", "Not read")
+    assert "damaged" in sent["doubt"]
+    # Black, and as large as the others.
+    assert sent["geometry"]["height"] == viewer(page)["slices"][1]["geometry"]["height"]
+
+
+def read_label() -> str:
+    return Reader().read(read_scan(SAMPLE.file).gray).prediction.label
+
+
+def test_a_series_of_dicom_in_an_archive():
+    page = review("study.zip", zipped({f"a/{n}": slice_of(n) for n in range(4)}))
+    assert any("study.zip/a" in block.value and "4 slices" in block.value for block in page.markdown)
+    sent = viewer(page)
+    assert len(sent["slices"]) == 4
+    # Another window makes other pictures.
+    page.radio[0].set_value(1).run()
+    assert not page.exception
+    assert viewer(page)["slices"][0]["scan"] != sent["slices"][0]["scan"]
+    assert any("no longer as it was exported" in caption.value for caption in page.caption)
+    # A slice by itself is shown, and read, as it was in its series.
+    series = page.session_state.series
+    page.session_state.scan = series.windowed(series.presets[1]).stack()[1]
+    page.run()
+    assert not page.exception
+    assert page.radio[0].value == 1
+    assert any("no longer as it was exported" in caption.value for caption in page.caption)
+
+
+def test_a_series_that_cannot_be_read_leaves_the_scan():
+    page = AppTest.from_file(str(ROOT / "pages" / "review.py"), default_timeout=120).run()
+    page.button(key=f"welcome-{SAMPLE.name}").click().run()
+    page.file_uploader[0].upload("head.nii", volume()[:5000]).run()
+    assert not page.exception
+    assert "head.nii" in page.error[0].value
+    assert SAMPLE.file.name in page.error[0].value
+
+
+@pytest.mark.parametrize(
+    ("slices", "heading", "says"),
+    [
+        (
+            (NONE, REFUSED),
+            "No tumour: the answer in the 1 slice let through",
+            "1 slice refused",
+        ),
+        (
+            (NONE, NONE, REFUSED, REFUSED, REFUSED),
+            "No tumour: the answer in all 2 slices let through",
+            "3 slices refused as unlike those that the model knows: 3 to 5. Most slices were refused",
+        ),
+        (
+            (REFUSED, UNREAD),
+            "No slice to answer for",
+            "1 slice refused as unlike those that the model knows: 1. Not read, damaged or empty: 2.",
+        ),
+        (
+            (NONE, GLIOMA, GLIOMA, MENINGIOMA, GLIOMA, REFUSED),
+            "A tumour: the answer in 4 of 5 slices let through",
+            "**Glioma**: 3 slices, the longest run from 2 to 3 (5 mm); the strongest in it is slice 2 with "
+            "90 %. **Meningioma**: slice 4 alone, with 80 %.",
+        ),
+        (
+            (NONE, GLIOMA, GLIOMA),
+            "Glioma: the answer in 2 of 3 slices let through",
+            "**Glioma**: 2 slices, in one run from 2 to 3 (5 mm);",
+        ),
+        (
+            (GLIOMA, NONE, GLIOMA),
+            "Glioma: the answer in 2 of 3 slices let through",
+            "**Glioma**: 2 slices, no two side by side; the strongest is slice 1 with 90 %.",
+        ),
+        (
+            (GLIOMA,),
+            "Glioma: the answer in 1 of 1 slice let through",
+            "A single slice: there are no neighbours",
+        ),
+    ],
+)
+def test_what_is_said_of_a_series(slices, heading, says):
+    read = SeriesReading(slices, tuple(5.0 * number for number in range(len(slices))))
+    assert words.heading(read) == heading
+    assert says in " ".join(words.findings(read)).replace("\u00a0", " ")
+    assert "**" not in words.strip(read)
+
+
+@pytest.mark.parametrize(
+    ("positions", "says"),
+    [
+        (None, "do not say where the slices lie"),
+        ((0, 0, 5, 5), "lie at one place"),
+        ((0, 5, 15, 20), "missing after 2:"),
+    ],
+)
+def test_neighbours_that_may_be_none_are_named(positions, says):
+    said = " ".join(words.findings(SeriesReading((NONE,) * 4, positions)))
+    assert says in said
+    assert says not in " ".join(words.findings(SeriesReading((NONE,) * 4, (0, 5, 10, 15))))

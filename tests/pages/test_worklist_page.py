@@ -1,0 +1,340 @@
+"""The worklist's page and the way through it in Review, through Streamlit's own test harness."""
+
+import io
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from PIL import Image
+from sqlalchemy import create_engine
+from streamlit.runtime.secrets import secrets_singleton
+from streamlit.testing.v1 import AppTest
+
+from brat.classes import CLASS_NAMES
+from brat.figures.charts import percent
+from brat.io.samples import load_samples
+from brat.io.scan import read_scan
+from brat.model.reader import Reader
+from brat.model.worklist import suspicion
+from brat.store.cases import keep, prepare
+from pages.words import worklist as words
+
+ROOT = Path(__file__).resolve().parents[2]
+SAMPLES = load_samples()
+FILES = [(s.file.name, s.file.read_bytes(), "") for s in SAMPLES]
+BAD = ("notes.png", b"these are notes, not a scan", "image/png")
+
+
+@pytest.fixture(autouse=True)
+def _at_root(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.syspath_prepend(str(ROOT))
+    monkeypatch.setattr(secrets_singleton, "_secrets", {})
+    st.cache_resource.clear()
+    yield
+    st.cache_resource.clear()
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    """Where the page switches to, instead of doing so: there is no app around it here."""
+    switched = []
+
+    def switch(page):
+        switched.append(page)
+        st.stop()
+
+    monkeypatch.setattr(st, "switch_page", switch)
+    return switched
+
+
+def worklist(**state) -> AppTest:
+    """The page as a new visitor opens it; to the harness all of them are one connection."""
+    st.cache_resource.clear()
+    page = AppTest.from_file(str(ROOT / "pages" / "worklist.py"), default_timeout=60)
+    for name, value in {"entered": True, **state}.items():
+        page.session_state[name] = value
+    page.run()
+    assert not page.exception
+    return page
+
+
+def drop(page: AppTest, *files) -> AppTest:
+    page.get("file_uploader")[0].set_value(list(files))
+    page.run()
+    return read_through(page)
+
+
+def read_through(page: AppTest) -> AppTest:
+    assert page.session_state["worklist"].wait(60)
+    page.run()
+    assert not page.exception
+    return page
+
+
+def table(page: AppTest):
+    return page.dataframe[0].value
+
+
+def names(page: AppTest) -> list[str]:
+    return list(table(page)[words.FILE])
+
+
+@pytest.fixture(scope="module")
+def readings():
+    reader = Reader()
+    return {s.file.name: reader.read(read_scan(s.file).gray) for s in SAMPLES}
+
+
+def test_empty_it_says_what_it_is_for():
+    page = worklist()
+    assert any(m.value == words.WELCOME for m in page.markdown)
+    assert not page.dataframe
+
+
+def test_rows_in_order_of_suspicion_with_a_bad_file_among_them(readings):
+    page = drop(worklist(), BAD, *FILES)
+    shown = table(page)
+    assert len(shown) == len(FILES) + 1
+    known = [name for name, reading in readings.items() if reading.ood.in_distribution]
+    known.sort(key=lambda name: readings[name].prediction.by_class()["no_tumor"])
+    assert names(page)[: len(known)] == known
+    assert names(page)[-1] == BAD[0]
+    for _, row in shown.iterrows():
+        if row[words.FILE] == BAD[0]:
+            assert row[words.READING] == words.NOT_READ
+            assert "not an image" in row[words.REMARK]
+            assert row[words.NUMBER] == 1
+            continue
+        reading = readings[row[words.FILE]]
+        assert row[words.PICTURE].startswith("data:image/jpeg;base64,")
+        if reading.ood.in_distribution:
+            label = CLASS_NAMES[reading.prediction.label]
+            assert row[words.READING] == f"{label} {percent(reading.prediction.confidence)}"
+            tumour = 100 * (1 - reading.prediction.by_class()["no_tumor"])
+            assert row[words.TUMOUR] == pytest.approx(tumour, abs=1e-3)
+            assert row[words.GATE] == words.KNOWN
+        else:
+            # As in Review, it is not given unless somebody asks for it.
+            assert row[words.READING] == words.WITHHELD
+            assert row[[words.TUMOUR]].isna().all()
+            assert row[words.SET] == words.NOT_SAID
+            assert row[words.REMARK] == reading.ood.reason
+    # The sentence stands there in full, for those who cannot read the table.
+    assert any("notes.png was not read. This is not an image" in text.value for text in page.text)
+
+
+def test_what_is_dropped_later_is_added_and_all_can_be_emptied():
+    page = drop(worklist(), *FILES[:2])
+    drop(page, BAD)
+    assert list(table(page)[words.NUMBER].sort_values()) == [1, 2, 3]
+    page.button(key="worklist-empty").click().run()
+    assert not page.dataframe
+    assert any(m.value == words.WELCOME for m in page.markdown)
+
+
+def test_several_dropped_in_review_come_here():
+    from brat.io.intake import File, group_into_series
+
+    items = group_into_series([File(name, data) for name, data, _ in FILES[:3]])
+    page = read_through(worklist(handed_over=items))
+    assert len(table(page)) == 3
+    # Once.
+    assert len(table(page.run())) == 3
+
+
+def test_search_filter_and_order(readings):
+    page = drop(worklist(), BAD, *FILES)
+    everything = set(names(page))
+    page.text_input(key="worklist-search").set_value("AXIAL").run()
+    assert set(names(page)) == {name for name in everything if "axial" in name}
+    page.text_input(key="worklist-search").set_value("no such name").run()
+    assert not page.dataframe
+    assert any(m.value == words.EMPTY_FILTER for m in page.markdown)
+    page.text_input(key="worklist-search").set_value("").run()
+
+    page.multiselect(key="worklist-states").set_value(["unread"]).run()
+    assert names(page) == [BAD[0]]
+    page.multiselect(key="worklist-states").set_value(["refused"]).run()
+    refused = {name for name, reading in readings.items() if not reading.ood.in_distribution}
+    assert set(names(page)) == refused
+    page.multiselect(key="worklist-states").set_value([]).run()
+
+    page.multiselect(key="worklist-labels").set_value(["no_tumor"]).run()
+    clear = {n for n, r in readings.items() if r.ood.in_distribution and r.prediction.label == "no_tumor"}
+    assert set(names(page)) == clear
+    page.multiselect(key="worklist-labels").set_value([]).run()
+
+    page.selectbox(key="worklist-order").set_value("name").run()
+    assert names(page) == sorted(everything)
+    page.selectbox(key="worklist-order").set_value("number").run()
+    assert names(page) == [BAD[0], *(name for name, *_ in FILES)]
+    # As a click on a heading asks for it.
+    page.session_state["worklist_sort"] = "suspicion"
+    page.run()
+    assert page.selectbox(key="worklist-order").value == "suspicion"
+
+
+def test_opens_from_the_top_and_goes_on_in_the_order_shown(opened, readings):
+    page = drop(worklist(), *FILES, BAD)
+    page.selectbox(key="worklist-order").set_value("name").run()
+    page.button(key="worklist-first").click().run()
+    assert opened == ["pages/review.py"]
+    order = sorted(name for name, *_ in FILES)
+    walk = page.session_state["walk"]
+    # What could not be read is passed over.
+    assert [walk.work.row(number).item.name for number in walk.numbers] == order
+    assert page.session_state["item"].name == order[0]
+
+    review = AppTest.from_file(str(ROOT / "pages" / "review.py"), default_timeout=60)
+    for name in ("walk", "item", "scan", "data", "series", "sample", "problem", "worklist_opened"):
+        review.session_state[name] = page.session_state.get(name)
+    review.run()
+    assert not review.exception
+    assert review.button(key="walk-previous").disabled
+    review.button(key="walk-next").click().run()
+    assert review.session_state["scan"].name == order[1]
+    assert any(words.place(2, len(order)) == m.value for m in review.markdown)
+    for _ in order[2:]:
+        review.button(key="walk-next").click().run()
+    assert review.session_state["scan"].name == order[-1]
+    assert review.button(key="walk-next").disabled
+    review.button(key="walk-previous").click().run()
+    assert review.session_state["scan"].name == order[-2]
+    review.button(key="walk-back").click().run()
+    assert opened[-1] == "pages/worklist.py"
+
+    # Another scan is none of the list.
+    review.run()
+    review.get("file_uploader")[0].set_value([FILES[0]]).run()
+    assert not review.exception
+    assert not [button for button in review.button if button.key == "walk-next"]
+
+
+def test_opens_by_name_and_marks_what_was_opened(opened):
+    page = drop(worklist(), *FILES)
+    chosen = next(row for row in page.session_state["worklist"].rows() if row.item.name == FILES[3][0])
+    box = next(box for box in page.selectbox if box.label == words.OPEN_BY_NAME)
+    box.set_value(chosen.number).run()
+    assert opened == ["pages/review.py"]
+    assert page.session_state["item"].name == FILES[3][0]
+    rows = sorted(page.session_state["worklist"].rows(), key=suspicion)
+    assert page.session_state["walk"].at == [row.item.name for row in rows].index(FILES[3][0])
+    page.run()
+    shown = table(page)
+    assert list(shown[shown[words.OPENED]][words.FILE]) == [FILES[3][0]]
+    # Nothing is opened again when one comes back.
+    assert opened == ["pages/review.py"]
+
+
+def test_stop_and_go_on():
+    page = worklist()
+    page.get("file_uploader")[0].set_value(many(30))
+    page.run()
+    page.button(key="worklist-stop").click().run()
+    work = page.session_state["worklist"]
+    assert work.wait(30)
+    page.run()
+    assert not page.exception
+    now = work.progress()
+    assert now.stopped
+    assert now.done < 30
+    page.button(key="worklist-go-on").click().run()
+    assert work.wait(60)
+    page.run()
+    assert len(table(page)) == 30
+    assert not [button for button in page.button if button.key in ("worklist-stop", "worklist-go-on")]
+
+
+def many(count: int) -> list:
+    head = Image.open(io.BytesIO(FILES[1][1])).convert("L")
+    made = []
+    for number in range(count):
+        buffer = io.BytesIO()
+        head.rotate(number).save(buffer, "PNG")
+        made.append((f"{number}.png", buffer.getvalue(), ""))
+    return made
+
+
+def test_stopped_it_goes_on_with_what_is_added():
+    page = worklist()
+    page.get("file_uploader")[0].set_value(many(20))
+    page.run()
+    page.button(key="worklist-stop").click().run()
+    drop(page, BAD)
+    assert len(table(page)) == 21
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_it_waits_while_the_visitor_is_gone(stopped):
+    page = worklist()
+    page.get("file_uploader")[0].set_value(many(30))
+    page.run()
+    if stopped:
+        page.button(key="worklist-stop").click().run()
+    work = page.session_state["worklist"]
+    # As Streamlit does where a connection ends.
+    st.cache_resource.clear()
+    assert work.wait(30)
+    done = work.progress().done
+    assert done < 30
+    page.run()
+    assert not page.exception
+    assert work.progress().stopped == stopped
+    if not stopped:
+        assert work.wait(60)
+        page.run()
+        assert len(table(page)) == 30
+
+
+def test_verdicts_are_shown_and_filtered_where_there_is_a_store(tmp_path, monkeypatch):
+    page = drop(worklist(), *FILES)
+    assert words.VERDICT not in table(page)
+
+    url = f"sqlite:///{tmp_path / 'cases.db'}"
+    monkeypatch.setattr(secrets_singleton, "_secrets", {"connections": {"cases": {"url": url}}})
+    engine = create_engine(url)
+    prepare(engine)
+    name, data, _ = FILES[2]
+    scan, reader = read_scan(data, name), Reader()
+    keep(engine, scan, reader.read(scan.gray), reader.classifier.digest, seen=None, reader="AB")
+    page = drop(worklist(), *FILES)
+    given = table(page).set_index(words.FILE)[words.VERDICT]
+    assert given[name] == "Unsure"
+    assert (given.drop(name) == words.NOT_SAID).all()
+    page.multiselect(key="worklist-verdicts").set_value(["unsure"]).run()
+    assert names(page) == [name]
+    page.multiselect(key="worklist-verdicts").set_value([""]).run()
+    assert name not in names(page)
+    engine.dispose()
+
+
+def test_a_folder_is_read_only_where_it_is_configured(tmp_path, monkeypatch):
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    (folder / FILES[1][0]).write_bytes(FILES[1][1])
+    page = worklist()
+    assert not [field for field in page.text_input if field.label == words.FOLDER_PATH]
+    assert any("[worklist]" in m.value for m in page.markdown)
+    # A mere switch is no place to read from.
+    for value in (True, ["/"], 1):
+        monkeypatch.setattr(secrets_singleton, "_secrets", {"worklist": {"folders": value}})
+        page = worklist()
+        assert not [field for field in page.text_input if field.label == words.FOLDER_PATH]
+
+    monkeypatch.setattr(secrets_singleton, "_secrets", {"worklist": {"folders": str(folder)}})
+    page = worklist()
+    ask(page, "/etc")
+    assert [error.value for error in page.error] == [
+        "There is no such folder among those that may be read here. Check the spelling."
+    ]
+    assert not page.dataframe
+    page = worklist()
+    ask(page, str(folder))
+    assert names(page) == [f"scans/{FILES[1][0]}"]
+
+
+def ask(page: AppTest, path: str) -> None:
+    next(field for field in page.text_input if field.label == words.FOLDER_PATH).set_value(path)
+    next(button for button in page.button if button.label == words.FOLDER_ADD).click().run()
+    read_through(page)

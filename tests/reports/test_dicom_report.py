@@ -1,0 +1,158 @@
+import io
+import shutil
+import subprocess
+
+import numpy as np
+import pydicom
+import pytest
+from pydicom.data import get_testdata_file
+
+from brat.io.scan import read_scan
+from brat.model.classifier import Prediction
+from brat.model.out_of_distribution import OodResult
+from brat.model.preprocess import prepare
+from brat.model.reader import Reading
+
+pytest.importorskip("highdicom", reason="highdicom is not installed")
+
+from brat.reports.dicom import NoReference, has_reference, overlay, structured_report
+
+PLANTED = {
+    "SpecificCharacterSet": "ISO_IR 100",
+    "PatientName": "PLANTED^NÄME",
+    "PatientID": "PLANTED-ID",
+    "PatientBirthDate": "19470305",
+    "PatientAddress": "PLANTED STREET",
+    "OtherPatientNames": "PLANTED^OTHER",
+    "PatientComments": "PLANTED COMMENT",
+    "StudyDate": "19990203",
+    "SeriesDate": "19990203",
+    "AccessionNumber": "PLANTED-ACC",
+    "StudyID": "PLANTED-STUDY",
+    "StudyDescription": "PLANTED STUDY",
+    "ReferringPhysicianName": "PLANTED^DOCTOR",
+    "OperatorsName": "PLANTED^OPERATOR",
+    "InstitutionName": "PLANTED HOSPITAL",
+    "DeviceSerialNumber": "PLANTED-SERIAL",
+}
+DIGEST = "0123456789abcdef" * 4
+
+
+@pytest.fixture(scope="module")
+def source() -> bytes:
+    dataset = pydicom.dcmread(get_testdata_file("MR_small.dcm"))
+    for keyword, value in PLANTED.items():
+        setattr(dataset, keyword, value)
+    written = io.BytesIO()
+    dataset.save_as(written)
+    return written.getvalue()
+
+
+@pytest.fixture(scope="module")
+def scan(source):
+    return read_scan(source, "planted.dcm")
+
+
+@pytest.fixture(scope="module")
+def reading(scan):
+    model_input, geometry = prepare(scan.gray)
+    maps = np.zeros((14, 14, 4), np.float32)
+    maps[4:6, 4:6, 1] = 1
+    shares = np.array([0.05, 0.91, 0.03, 0.01], np.float32)
+    prediction = Prediction(shares, maps, np.zeros(1280, np.float32))
+    sets = {0.95: ("meningioma", "glioma")}
+    return Reading(prediction, sets, OodResult(0.63, True, ""), model_input, geometry)
+
+
+@pytest.fixture(scope="module")
+def made(source, scan, reading) -> dict[str, bytes]:
+    return {
+        "overlay": overlay(source, scan, reading),
+        "structured report": structured_report(source, reading, DIGEST),
+    }
+
+
+def parsed(content: bytes) -> pydicom.Dataset:
+    return pydicom.dcmread(io.BytesIO(content))
+
+
+def test_both_refer_to_the_source(made, source):
+    original = parsed(source)
+    picture, report = (parsed(content) for content in made.values())
+    for dataset in (picture, report):
+        assert dataset.StudyInstanceUID == original.StudyInstanceUID
+        assert dataset.SeriesInstanceUID != original.SeriesInstanceUID
+        assert dataset.SOPInstanceUID != original.SOPInstanceUID
+    assert picture.SourceImageSequence[0].ReferencedSOPInstanceUID == original.SOPInstanceUID
+    (study,) = report.CurrentRequestedProcedureEvidenceSequence
+    (series,) = study.ReferencedSeriesSequence
+    assert series.SeriesInstanceUID == original.SeriesInstanceUID
+    assert series.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == original.SOPInstanceUID
+
+
+def test_the_picture_is_the_scan_in_colour(made, scan):
+    pixels = parsed(made["overlay"]).pixel_array
+    assert pixels.shape == (*scan.gray.shape, 3)
+    # Where the map is silent the scan is as it was.
+    assert (pixels[-1, -1] == scan.gray[-1, -1]).all()
+    assert (pixels[..., 0] != pixels[..., 2]).any()
+
+
+def test_the_report_says_what_was_read(made):
+    said = str(parsed(made["structured report"]))
+    for text in ("Probability of meningioma", "0.91", "Reading of the slice", "MENINGIOMA", DIGEST[:12]):
+        assert text in said, text
+    assert parsed(made["structured report"]).VerificationFlag == "UNVERIFIED"
+
+
+@pytest.mark.parametrize("kind", ["overlay", "structured report"])
+def test_no_planted_name_goes_out(made, kind):
+    for value in (b"PLANTED", b"19470305", b"19990203"):
+        assert value not in made[kind]
+    dataset = parsed(made[kind])
+    assert dataset.PatientName == ""
+    assert dataset.PatientIdentityRemoved == "YES"
+
+
+def test_who_the_patient_is_goes_out_where_it_is_switched_on(source, scan, reading):
+    for content in (
+        overlay(source, scan, reading, identified=True),
+        structured_report(source, reading, DIGEST, identified=True),
+    ):
+        dataset = parsed(content)
+        assert dataset.PatientName == "PLANTED^NÄME"
+        assert dataset.PatientID == "PLANTED-ID"
+        assert "PatientIdentityRemoved" not in dataset
+        assert b"PLANTED HOSPITAL" not in content
+
+
+@pytest.mark.parametrize("kind", ["overlay", "structured report"])
+def test_dciodvfy_finds_no_error(made, kind, tmp_path):
+    if not shutil.which("dciodvfy"):
+        pytest.skip("dciodvfy is not installed (Debian: dicom3tools)")
+    file = tmp_path / "made.dcm"
+    file.write_bytes(made[kind])
+    run = subprocess.run(["dciodvfy", file], capture_output=True, text=True, check=False)
+    errors = [line for line in (run.stdout + run.stderr).splitlines() if line.startswith("Error")]
+    assert errors == []
+
+
+def test_dsrdump_reads_the_report(made, tmp_path):
+    if not shutil.which("dsrdump"):
+        pytest.skip("dsrdump is not installed (Debian: dcmtk)")
+    file = tmp_path / "made.dcm"
+    file.write_bytes(made["structured report"])
+    run = subprocess.run(["dsrdump", file], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert "Probability of meningioma" in run.stdout
+
+
+def test_a_source_without_uids_is_refused(source, reading):
+    dataset = parsed(source)
+    del dataset.SeriesInstanceUID
+    written = io.BytesIO()
+    dataset.save_as(written)
+    assert has_reference(source)
+    assert not has_reference(written.getvalue())
+    with pytest.raises(NoReference, match="nothing can refer to it"):
+        structured_report(written.getvalue(), reading, DIGEST)

@@ -1,0 +1,141 @@
+import io
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from brat.classes import CLASS_NAMES
+from brat.io.scan import Scan
+from brat.model.classifier import Prediction
+from brat.model.out_of_distribution import OodResult
+from brat.model.preprocess import prepare
+from brat.model.reader import Reading
+from brat.reports import pdf
+
+pytest.importorskip("fpdf", reason="fpdf2 is not installed")
+pypdf = pytest.importorskip("pypdf", reason="pypdf is not installed")
+
+METRICS = {
+    "written": "2026-01-02T03:04:05+00:00",
+    "folds": [0, 1, 2, 3, 4],
+    "protocols": {
+        "four_classes": {
+            "slices": 4321,
+            "metrics": {"accuracy": {"value": 0.9335, "low": 0.9205, "high": 0.9451}},
+        }
+    },
+}
+NOTES = {
+    "Latin": ("DejaVuSans.ttf", "Größe 3 cm, œdème, łagodny guz, ırk"),
+    "Greek": ("DejaVuSans.ttf", "Μηνιγγίωμα δεξιά"),
+    "Cyrillic": ("DejaVuSans.ttf", "Менингиома справа, їжак"),
+    "Hebrew": ("DejaVuSans.ttf", "גידול"),
+    "Arabic": ("DejaVuSans.ttf", "ورم"),
+    "Chinese": ("wqy-microhei.ttc", "右侧脑膜瘤"),
+    "Japanese": ("wqy-microhei.ttc", "右側の髄膜腫"),
+    "Korean": ("wqy-microhei.ttc", "우측 수막종"),
+}
+
+
+@pytest.fixture(scope="module")
+def scan(make_head):
+    gray = make_head(height=200, width=240)
+    return Scan(gray, gray, "SECRET_PATIENT.png", "PNG, 8-bit gray", "", digest="abcdef0123456789" * 4)
+
+
+@pytest.fixture(scope="module")
+def reading(scan):
+    model_input, geometry = prepare(scan.gray)
+    maps = np.zeros((14, 14, 4), np.float32)
+    maps[4:6, 4:6, 1] = 1
+    shares = np.array([0.05, 0.91, 0.03, 0.01], np.float32)
+    prediction = Prediction(shares, maps, np.zeros(1280, np.float32))
+    sets = {0.95: ("meningioma",)}
+    return Reading(prediction, sets, OodResult(0.63, True, ""), model_input, geometry)
+
+
+def printed(made: bytes) -> str:
+    (page,) = pypdf.PdfReader(io.BytesIO(made)).pages
+    return " ".join(page.extract_text().split())
+
+
+def test_the_page_says_all_that_is_known(scan, reading):
+    made = datetime(2026, 11, 25, 4, 5, tzinfo=UTC)
+    page = pdf.report(
+        scan, reading, "0123456789abcdef", METRICS, verdict="Agrees", note="Left side", made=made
+    )
+    says = printed(page)
+    for text in (
+        "Not a medical device",
+        "240 x 200 pixels · PNG, 8-bit gray · content abcdef012345",
+        "25 November 2026, 04:05 UTC",
+        "Meningioma, 91 %",
+        *CLASS_NAMES.values(),
+        "5 %",
+        "95 % set: meningioma.",
+        "0.63, limit 1",
+        "Verdict of the reader: Agrees",
+        "Left side",
+        "model 0123456789ab",
+        "93.3 % (95 % interval 92.0 to 94.5) of 4,321 slices",
+        "5-fold",
+    ):
+        assert text in says, text
+    assert "SECRET" not in says
+    assert b"SECRET" not in page
+    assert len(pypdf.PdfReader(io.BytesIO(page)).pages[0].images) == 3
+
+
+def test_a_name_is_printed_where_it_is_given(scan, reading):
+    assert "Case 7 · 240 x 200" in printed(pdf.report(scan, reading, "0", None, name="Case 7"))
+
+
+def test_doubt_is_said(scan, reading):
+    doubtful = replace(
+        reading,
+        sets={0.95: ("meningioma", "glioma", "pituitary")},
+        ood=OodResult(1.8, False, "It does not have the outline of a head."),
+    )
+    says = printed(pdf.report(scan, doubtful, "0", None))
+    assert "Not a slice like those that the model knows. It does not have the outline of a head." in says
+    assert "95 % set: meningioma or glioma or pituitary tumour. Too uncertain" in says
+    assert "was not measured" in says
+    assert "Verdict" not in says
+
+
+@pytest.mark.parametrize("script", NOTES)
+def test_a_note_prints_in_its_script(scan, reading, script):
+    font, note = NOTES[script]
+    if font not in pdf._installed():
+        pytest.skip(f"{font} is not installed on this computer")
+    if script in ("Hebrew", "Arabic"):
+        pytest.importorskip("uharfbuzz", reason="uharfbuzz is not installed")
+    says = printed(pdf.report(scan, reading, "0", None, note=note))
+    assert "No font" not in says
+    if script == "Arabic":
+        # Joined letters come back one by one, and in the order in which they stand.
+        assert set(note) <= set(says)
+    elif script == "Hebrew":
+        assert note in says or note[::-1] in says
+    else:
+        assert note in says
+
+
+def test_what_no_font_has_is_a_question_mark_and_said(scan, reading):
+    says = printed(pdf.report(scan, reading, "0", None, note="left \U00013000\U00013001"))
+    assert "left ??" in says
+    assert "has 2 of its characters" in says
+
+
+def test_without_any_font_latin_still_prints(scan, reading, monkeypatch):
+    monkeypatch.setattr(pdf, "_installed", dict)
+    says = printed(pdf.report(scan, reading, "0", METRICS, note="Größe, Μη"))
+    assert "Größe, ??" in says
+    assert "has 2 of its characters" in says
+
+
+def test_a_long_note_stays_on_the_page(scan, reading):
+    says = printed(pdf.report(scan, reading, "0", METRICS, note="word " * 3000))
+    assert "does not fit on this page" in says
+    assert "5-fold" in says

@@ -1,0 +1,310 @@
+"""Training on a few made slices: what it writes, that it continues, what it refuses."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from brat.classes import CLASSES
+from brat.data.index import LeakError, read_index
+from brat.model.classifier import Classifier
+from brat.model.preprocess import SIZE
+
+keras = pytest.importorskip("keras", reason="needs the full installation")
+
+from brat.training import batches, fit  # noqa: E402
+from brat.training.network import MAP_SIZE, MapLoss, accuracy, build  # noqa: E402
+from brat.training.recipe import Recipe  # noqa: E402
+
+HEADER = "name,file,source,label,tumor,group,cluster,fold,near_fold,boxes\n"
+TUMORS = CLASSES[:3]
+TINY = Recipe(epochs=2, slices_per_epoch=8, batch_size=4)
+
+
+@pytest.fixture(scope="module")
+def backbone(tmp_path_factory):
+    """An untrained backbone, as a file of the kind that `--backbone PATH` takes."""
+    path = tmp_path_factory.mktemp("backbone") / "mobilenet.weights.h5"
+    keras.utils.set_random_seed(0)
+    keras.applications.MobileNetV2(include_top=False, weights=None, input_shape=(SIZE, SIZE, 3)).save_weights(
+        path
+    )
+    return path
+
+
+@pytest.fixture
+def index(tmp_path):
+    """Twenty blobs, one of each class and one tumour of unknown class in each of four folds."""
+    draw = np.random.default_rng(0)
+    rows = []
+    for fold in range(4):
+        for label in (*CLASSES, ""):
+            name = f"{label or 'unknown'}-{fold}.png"
+            pixels = np.zeros((96, 96), np.uint8)
+            pixels[10:86, 14:82] = draw.integers(60, 200, (76, 68))
+            Image.fromarray(pixels).save(tmp_path / name)
+            box = "0.5 0.5 0.2 0.2" if label != "no_tumor" else ""
+            rows.append(
+                f"{name},{name},made,{label},{int(label != 'no_tumor')},{name},{name},{fold},,{box}\n"
+            )
+    path = tmp_path / "index.csv"
+    path.write_text(HEADER + "".join(rows))
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(backbone, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    index_path = index.__wrapped__(folder)
+    out = tmp_path_factory.mktemp("run")
+    fit.train(index_path, backbone, out, test_fold=0, validation_fold=1, recipe=TINY)
+    return index_path, out
+
+
+def test_writes_everything(trained):
+    _, out = trained
+    card = json.loads((out / "model_card.json").read_text())
+    assert card["classes"] == list(CLASSES)
+    assert card["train_slices"] == {**dict.fromkeys(CLASSES, 2), "tumor_of_unknown_class": 2}
+    assert (
+        card["validation_slices"]
+        == card["test_slices"]
+        == {
+            **dict.fromkeys(CLASSES, 1),
+            "tumor_of_unknown_class": 1,
+        }
+    )
+    assert card["recipe"]["epochs"] == 2
+    assert set(card["versions"]) >= {"python", "keras", "albumentations"}
+    history = (out / "history.csv").read_text().splitlines()
+    assert len(history) == 3
+    assert "val_loss" in history[0]
+
+
+def test_litert_equals_keras(trained):
+    _, out = trained
+    model_input = np.random.default_rng(1).uniform(-1, 1, (SIZE, SIZE, 1)).astype(np.float32)
+    served = Classifier(out).predict(model_input)
+    kept = keras.models.load_model(out / "model.keras").predict(model_input[np.newaxis], verbose=0)
+    for name in ("probabilities", "maps", "features"):
+        np.testing.assert_allclose(getattr(served, name), kept[name][0], atol=1e-4)
+
+
+def test_will_not_overwrite_or_mix_runs(trained, backbone):
+    index_path, out = trained
+    with pytest.raises(FileExistsError, match="--resume"):
+        fit.train(index_path, backbone, out, test_fold=0, validation_fold=1, recipe=TINY)
+    with pytest.raises(ValueError, match="name another folder"):
+        fit.train(index_path, backbone, out, 0, 1, recipe=replace(TINY, seed=5), resume=True)
+
+
+@pytest.mark.parametrize("coarse_epochs", [0, 1, 2])
+def test_interrupted_run_continues_where_it_stopped(index, backbone, tmp_path, monkeypatch, coarse_epochs):
+    """Stopped in the second epoch and resumed, a run ends with the weights of one that was never stopped."""
+    recipe = replace(TINY, epochs=3, coarse_epochs=coarse_epochs)
+    whole = fit.train(index, backbone, tmp_path / "whole", 0, None, recipe)
+
+    def stop_before_second_epoch(self, epoch, logs=None):
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(keras.callbacks.CSVLogger, "on_epoch_begin", stop_before_second_epoch)
+        with pytest.raises(KeyboardInterrupt):
+            fit.train(index, backbone, tmp_path / "parts", 0, None, recipe)
+    assert not (tmp_path / "parts" / "model.keras").exists()
+    assert len((tmp_path / "parts" / "history.csv").read_text().splitlines()) == 2
+    parts = fit.train(index, backbone, tmp_path / "parts", 0, None, recipe, resume=True)
+    assert len((parts / "history.csv").read_text().splitlines()) == 4
+    kept, continued = (keras.models.load_model(p / "model.keras").get_weights() for p in (whole, parts))
+    for one, other in zip(kept, continued, strict=True):
+        np.testing.assert_allclose(one, other, atol=2e-3)
+
+
+def test_history_holds_the_means_of_an_epoch(tmp_path):
+    """Keras's `train_on_batch` and `test_on_batch` report the last batch alone."""
+
+    class Model:
+        optimizer = keras.optimizers.SGD()
+        trainable_variables = ()
+
+        def reset(self):
+            self.losses = iter([0.0, 1.0, 4.0, 7.0, 9.0])
+
+        def train_on_batch(self, x, y, return_dict=True):
+            return {"loss": next(self.losses)}
+
+        test_on_batch = train_on_batch
+
+    class Batches(list):
+        def on_epoch_end(self): ...
+
+    def batch(size):
+        return np.zeros((size, 1)), np.zeros(size)
+
+    model = Model()
+    model.reset()
+    log = keras.callbacks.CSVLogger(str(tmp_path / "history.csv"))
+    fit._run_epochs(model, Batches([batch(4), batch(2)]), Batches([batch(3), batch(1)]), range(1), [log])
+    header, row = (tmp_path / "history.csv").read_text().splitlines()
+    found = dict(zip(header.split(","), map(float, row.split(",")), strict=True))
+    # The first loss goes to the batch that only builds the metrics.
+    assert found == {"epoch": 0, "loss": (1 * 4 + 4 * 2) / 6, "val_loss": (7 * 3 + 9 * 1) / 4}
+
+
+def test_trains_on_every_fold_where_none_is_held_out(index, backbone, tmp_path):
+    out = fit.train(index, backbone, tmp_path / "all", None, None, replace(TINY, epochs=1))
+    card = json.loads((out / "model_card.json").read_text())
+    assert card["test_fold"] is None
+    assert card["train_slices"] == {**dict.fromkeys(CLASSES, 4), "tumor_of_unknown_class": 4}
+    assert not any(card["test_slices"].values())
+
+
+def test_refuses_a_leak(index, backbone, tmp_path):
+    leaking = index.read_text().replace(",glioma-1.png,glioma-1.png,1,", ",glioma-0.png,glioma-1.png,1,")
+    assert leaking != index.read_text()
+    index.write_text(leaking)
+    with pytest.raises(LeakError, match="both sides"):
+        fit.train(index, backbone, tmp_path / "out", 0, None, TINY)
+    assert not (tmp_path / "out").exists()
+
+
+def test_unknown_classes_are_learned_from_through_their_sum():
+    loss = MapLoss(locate=0.0, confine=0.0)
+    unknown = np.zeros((1, 4 + MAP_SIZE**2), np.float32)
+    unknown[0, :3] = 1
+    maps = np.zeros((1, MAP_SIZE, MAP_SIZE, 4), np.float32)
+    tumor, none = maps.copy(), maps.copy()
+    tumor[..., 1] = 5
+    none[..., 3] = 5
+    assert float(loss(unknown, tumor)) < float(loss(unknown, maps)) < float(loss(unknown, none))
+    other = maps.copy()
+    other[..., 0] = 5
+    assert float(loss(unknown, tumor)) == pytest.approx(float(loss(unknown, other)))
+
+
+@pytest.mark.parametrize(("locate", "confine"), [(1.0, 0.0), (0.0, 1.0)])
+def test_map_losses_pull_the_map_into_the_box(locate, confine):
+    with_map, without = MapLoss(locate, confine), MapLoss(0.0, 0.0)
+    target = np.zeros((1, 4 + MAP_SIZE**2), np.float32)
+    target[0, 1] = 1
+    box = np.zeros((MAP_SIZE, MAP_SIZE), np.float32)
+    box[3:6, 8:11] = 1
+    target[0, 4:] = box.ravel()
+    inside = np.zeros((1, MAP_SIZE, MAP_SIZE, 4), np.float32)
+    inside[0, 3:6, 8:11, 1] = 20
+    outside = np.roll(inside, 6, axis=1)
+    assert float(without(target, inside)) == pytest.approx(float(without(target, outside)), abs=1e-5)
+    assert float(with_map(target, inside)) < float(with_map(target, outside)) - 1
+    # Without a box, nothing is asked of the map's place.
+    target[0, 4:] = 0
+    assert float(with_map(target, inside)) == pytest.approx(float(with_map(target, outside)), abs=1e-5)
+
+
+def test_accuracy_counts_any_allowed_class():
+    target = np.zeros((2, 4 + MAP_SIZE**2), np.float32)
+    target[0, :3] = 1
+    target[1, 3] = 1
+    maps = np.zeros((2, MAP_SIZE, MAP_SIZE, 4), np.float32)
+    maps[..., 2] = 1
+    assert np.asarray(accuracy(target, maps)).tolist() == [1, 0]
+
+
+def test_neither_sequence_nor_contrast_tells_whether_there_is_a_tumor(index):
+    """However many slices without a tumour a sequence has, they are drawn at the same share."""
+    known = [s for s in read_index(index) if s.label]
+    after = [replace(s, sequence="t1ce") for s in known if s.label != "no_tumor" or s.fold == 0]
+    before = [replace(s, sequence="t1") for s in known if s.label == "no_tumor" or s.fold == 0]
+    slices = [*after, *before]
+    chances = batches.draw_chances(slices)
+    assert chances.sum() == pytest.approx(1)
+
+    def share(wanted):
+        return sum(chance for chance, s in zip(chances, slices, strict=True) if wanted(s))
+
+    for sequence in ("t1ce", "t1"):
+        of_sequence = share(lambda s, sequence=sequence: s.sequence == sequence)
+        without = share(lambda s, sequence=sequence: s.sequence == sequence and not s.tumor)
+        assert without == pytest.approx(batches.NO_TUMOR_SHARE * of_sequence)
+        for label in TUMORS:
+            drawn = share(lambda s, of=(sequence, label): (s.sequence, s.label) == of)
+            assert drawn == pytest.approx((of_sequence - without) / 3)
+
+
+def test_a_large_site_does_not_crowd_out_a_small_one(index):
+    slices = [replace(s, source="small" if s.fold == 0 else "large") for s in read_index(index)]
+    chances = batches.draw_chances(slices)
+    of_site = {
+        source: sum(c for c, s in zip(chances, slices, strict=True) if s.source == source)
+        for source in ("small", "large")
+    }
+    assert of_site["large"] / of_site["small"] == pytest.approx(3**0.5)
+
+
+def test_batches_are_settled_by_the_seed(index):
+    slices = read_index(index)
+    first, again = (batches.Slices(slices, TINY)[1] for _ in range(2))
+    other = batches.Slices(slices, replace(TINY, seed=3))[1]
+    assert all((a == b).all() for a, b in zip(first, again, strict=True))
+    assert (first[0] != other[0]).any()
+    assert first[0].shape == (4, SIZE, SIZE, 1)
+    assert first[1].shape == (4, 4 + MAP_SIZE**2)
+
+
+def test_the_tumour_moves_with_its_cells():
+    mask = np.zeros((SIZE, SIZE), np.uint8)
+    batches.draw_tumor(mask, (SIZE * 0.25, SIZE * 0.75, 32, 16))
+    share = batches.tumor_share(mask[np.newaxis]).reshape(MAP_SIZE, MAP_SIZE)
+    rows, columns = np.nonzero(share)
+    assert abs((share * np.arange(MAP_SIZE)[:, None]).sum() / share.sum() + 0.5 - 0.75 * MAP_SIZE) < 0.1
+    assert abs((share * np.arange(MAP_SIZE)).sum() / share.sum() + 0.5 - 0.25 * MAP_SIZE) < 0.1
+    assert share.max() <= 1
+    assert len(rows) == len(columns) < 20
+
+
+def test_last_stage_keeps_what_it_saw_at_stride_32(backbone):
+    """Dilation samples the same grid: every second cell of the new maps is the old backbone's output."""
+    base = keras.applications.MobileNetV2(include_top=False, weights=None, input_shape=(SIZE, SIZE, 3))
+    base.load_weights(backbone)
+    _, serving = build(backbone)
+    assert serving.output["maps"].shape == (None, MAP_SIZE, MAP_SIZE, 4)
+    assert serving.output["features"].shape == (None, 1280)
+    assert serving.count_params() == base.count_params() + 1280 * 4
+
+
+def test_the_coarse_network_sees_what_the_fine_one_sees(backbone):
+    """Its maps are every second cell of the fine ones, so that the weights may go from one to the other."""
+    fine, _ = build(backbone)
+    coarse, _ = build(backbone, coarse=True)
+    coarse.set_weights(fine.get_weights())
+    image = np.random.default_rng(0).uniform(-1, 1, (1, SIZE, SIZE, 1)).astype(np.float32)
+    expected = np.asarray(fine(image))[:, 1::2, 1::2]
+    np.testing.assert_allclose(np.asarray(coarse(image)), expected, atol=1e-5)
+
+
+def test_frozen_blocks_stay_as_they_were(backbone):
+    model, _ = build(backbone, frozen_blocks=5)
+    base = next(layer for layer in model.layers if isinstance(layer, keras.Model))
+    trained = {v.path.split("/")[-2] for v in base.trainable_variables}
+    assert "block_6_expand" in trained
+    assert "Conv_1" in trained
+    assert not {name for name in trained if name.startswith(("Conv1", "expanded", "block_1_", "block_5_"))}
+
+
+def test_the_coarse_epochs_hand_over_to_the_fine_ones(index, backbone, tmp_path, monkeypatch):
+    sides = []
+    run_epochs = fit._run_epochs
+
+    def watch(model, fed, validation, epochs, callbacks):
+        sides.append((model.output_shape[1], list(epochs)))
+        run_epochs(model, fed, validation, epochs, callbacks)
+
+    monkeypatch.setattr(fit, "_run_epochs", watch)
+    recipe = replace(TINY, coarse_epochs=1)
+    out = fit.train(index, backbone, tmp_path / "run", 0, None, recipe)
+    assert sides == [(MAP_SIZE // 2, [0]), (MAP_SIZE, [1])]
+    assert len((out / "history.csv").read_text().splitlines()) == 3
+    fit.train(index, backbone, out, 0, None, recipe, resume=True)
+    assert sides[2:] == [(MAP_SIZE, [])]

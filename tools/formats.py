@@ -1,0 +1,264 @@
+"""Which formats are read, found by trying: the files that pydicom, nibabel and nilearn ship, or a folder's.
+
+The page that it writes is docs/formats.md.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from importlib.metadata import version
+from itertools import groupby
+from pathlib import Path
+
+from brat.io.intake import File, Item, group_into_series, load, other_volume
+from brat.io.nifti import is_nifti
+from brat.io.scan import Scan, UnreadableScan, is_dicom, reading
+from brat.io.series import ACQUIRED, Series
+
+PACKAGES = ("pydicom", "nibabel", "nilearn")
+"""Of each, every file in a folder called data is tried, except for its own Python."""
+
+_INTRODUCTION = """\
+# Formats
+
+This page is written by `brat formats --out docs/formats.md`, which gives the files that three packages
+carry for their own tests to the same code that reads what is dropped on the app. Nothing is downloaded
+for it.
+
+What a file is, its content decides, and not its name.
+
+**Pictures** are read as PNG, JPEG, BMP, TIFF and WebP, of 8 or 16 bits, gray or in colour.
+
+**DICOM** is read with one frame or many, gray or in colour, with or without its preamble, packed by gzip
+or not. The files of one series become one, in the order in which they lie. It may be stored in these
+transfer syntaxes:
+
+{syntaxes}
+
+All of them are decoded by packages under MIT and Apache licences. pylibjpeg-libjpeg, which is under the
+GPL, is not needed: GDCM decodes JPEG of 12 bits (Process 4 of JPEG Extended) as well.
+
+**NIfTI** is read in its versions 1 and 2, as .nii or .nii.gz, with one volume or several, and as a pair
+of .hdr and .img that are given together.
+
+**ZIP archives** are unpacked, and what is in them is read as if it had been given by itself. A file
+packed by gzip is unpacked as well.
+
+Everything else is refused with a sentence that says what to do: documents without a picture, such as
+reports, plans, structure sets and DICOMDIR indices; pictures below 64 pixels a side, or of one shade all
+over; videos; damaged files; and volumes in the formats of other programs (Analyze, MGH, MINC, PAR/REC,
+AFNI, NRRD, MetaImage, ECAT), which have to be converted to NIfTI.
+"""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One file, or the files of one series.
+
+    Attributes:
+        folder, name: where it lies below what was searched.
+        what: its transfer syntax, or what kind of file it is.
+        answer: what it was read as, or the sentence with which it was refused.
+        files: how many it is.
+    """
+
+    folder: str
+    name: str
+    what: str
+    answer: str
+    is_read: bool
+    files: int = 1
+
+
+def write_formats(out: str | Path, folders: Sequence[str] = ()) -> tuple[int, int]:
+    """Write the page; returns how many files it names, and how many of these are read.
+
+    Args:
+        out: a Markdown file; its folder is made.
+        folders: to try these instead of what the packages carry.
+
+    Raises:
+        ValueError: there is no such folder.
+    """
+    missing = [folder for folder in folders if not Path(folder).is_dir()]
+    if missing:
+        raise ValueError(f"There is no folder {missing[0]}.")
+    if folders:
+        tried = {Path(folder).resolve().name: _tried(Path(folder)) for folder in folders}
+    else:
+        tried = {f"{name} {version(name)}": _tried(root, "data") for name, root in _installed()}
+    page = _page(tried)
+    if not folders:
+        page += _not_shipped()
+    Path(out).parent.mkdir(parents=True, exist_ok=True)
+    Path(out).write_text(page, encoding="utf-8")
+    alone = [trial for trials in tried.values() for trial in trials if trial.files == 1]
+    return len(alone), sum(trial.is_read for trial in alone)
+
+
+def _installed() -> Iterator[tuple[str, Path]]:
+    for name in PACKAGES:
+        if found := importlib.util.find_spec(name):
+            yield name, Path(found.origin).parent
+
+
+def _tried(root: Path, within: str = "") -> list[Trial]:
+    """Every file by itself, and the series of each folder.
+
+    Args:
+        within: the name of a folder; what lies in none of this name is passed over.
+    """
+    paths = [
+        path
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+        and (not within or within in path.relative_to(root).parts[:-1])
+        and path.suffix not in (".py", ".pyc", ".pyi")
+    ]
+    trials = []
+    for folder, members in groupby(paths, key=lambda path: path.parent):
+        files = [File(path.name, path) for path in members]
+        place = folder.relative_to(root).as_posix()
+        for file in files:
+            items = group_into_series([file])
+            trials.extend(_trial(place, item.name, _what(item, file), item) for item in items)
+        for item in group_into_series(files):
+            if len(item.files) > 1:
+                name = f"{item.files[0].name} … {item.files[-1].name}"
+                trials.append(_trial(place, name, f"{len(item.files)} files, given together", item))
+    return trials
+
+
+def _trial(folder: str, name: str, what: str, item: Item) -> Trial:
+    try:
+        return Trial(folder, name, what, _facts(load(item)), True, len(item.files))
+    except UnreadableScan as error:
+        return Trial(folder, name, what, str(error), False, len(item.files))
+
+
+def _facts(opened: Scan | Series) -> str:
+    """Its kind, slices, size and window."""
+    if isinstance(opened, Scan):
+        return f"{opened.kind}, {opened.width} x {opened.height}, {_window(opened)}"
+    stack = opened.stack()
+    first = stack[len(stack) // 2]
+    # Of a volume, slices of each plane; how many slices or frames otherwise, its kind says.
+    slices = f"{first.width} x {first.height}"
+    if stack.plane != ACQUIRED:
+        slices = ", ".join(f"{len(opened.stack(plane))} {plane}" for plane in opened.planes)
+    return f"{opened.kind}, {slices}, {_window(first)}"
+
+
+def _window(scan: Scan) -> str:
+    if scan.window is None:
+        return "no window"
+    return f"window {scan.window.center:.4g} / {scan.window.width:.4g}"
+
+
+def _what(item: Item, given: File) -> str:
+    """Args: given: the file that the item came in, as packed as it was."""
+    file = item.files[0]
+    head = file.read(65536)
+    if is_nifti(head):
+        return "NIfTI"
+    packed = "" if file.source is given.source else ", packed"
+    if is_dicom(head):
+        return _syntax(file) + packed
+    suffix = Path(file.name.removesuffix(".gz")).suffix
+    kind = f"a {suffix} file" if suffix else "a file without a suffix"
+    return (other_volume(head, file.name) or kind) + packed
+
+
+def _syntax(file: File) -> str:
+    import pydicom
+
+    try:
+        with reading("DICOM"):
+            found = pydicom.dcmread(io.BytesIO(file.read()), force=True, stop_before_pixels=True)
+            syntax = found.file_meta.get("TransferSyntaxUID")
+            return f"DICOM, {syntax.name}" if syntax else "DICOM, no transfer syntax given"
+    except UnreadableScan:
+        return "DICOM"
+
+
+def _page(tried: dict[str, list[Trial]]) -> str:
+    parts = [
+        _INTRODUCTION.format(syntaxes="\n".join(f"- {name}" for name in _syntaxes())),
+        f"## Counts\n\nOf {date.today().isoformat()}. Each file is given by itself; the series of a folder "
+        "are in the tables below as well. A window is named by its centre and width.\n",
+        _table(("Source", "Files", "Read", "Refused"), map(_counts, tried, tried.values())),
+    ]
+    refused = Counter(
+        # Of one reason, whatever numbers are in it.
+        re.sub(r"\b\d[\d,]*( x \d+)*", "…", trial.answer)
+        for trials in tried.values()
+        for trial in trials
+        if not trial.is_read and trial.files == 1
+    )
+    parts.append(_table(("Refused because", "Files"), refused.most_common()))
+    for source, trials in tried.items():
+        parts.append(f"## {source}\n")
+        parts.append(_table(("File", "What it is", "Read as, or why it is refused"), _rows(trials)))
+    return "\n".join(parts)
+
+
+def _syntaxes() -> list[str]:
+    from pydicom.pixels import get_decoder
+    from pydicom.uid import AllTransferSyntaxes
+
+    names = []
+    for uid in AllTransferSyntaxes:
+        try:
+            is_decoded = get_decoder(uid).is_available
+        except NotImplementedError:
+            continue
+        if is_decoded:
+            names.append(uid.name)
+    return names
+
+
+def _counts(source: str, trials: list[Trial]) -> tuple:
+    alone = [trial for trial in trials if trial.files == 1]
+    read = sum(trial.is_read for trial in alone)
+    return source, len(alone), read, len(alone) - read
+
+
+def _rows(trials: list[Trial]) -> Iterator[tuple]:
+    """A row for each file, but one for many of a folder that are refused alike, one after the other."""
+    for _, alike in groupby(
+        trials, key=lambda t: (t.folder, t.what, t.answer, t.is_read and t.name, t.files > 1)
+    ):
+        first, *others = alike
+        name = f"`{first.folder}/{first.name}`" if first.folder != "." else f"`{first.name}`"
+        if others:
+            name += f" to `{others[-1].name}` ({len(others) + 1} files)"
+        yield name, first.what, first.answer if first.is_read else f"*{first.answer}*"
+
+
+def _table(head: tuple, rows: Iterable[tuple]) -> str:
+    lines = [head, ("---",) * len(head), *rows]
+    return (
+        "\n".join(
+            "| " + " | ".join(str(cell).replace("|", "\\|").replace("\n", " ") for cell in line) + " |"
+            for line in lines
+        )
+        + "\n"
+    )
+
+
+def _not_shipped() -> str:
+    """What pydicom names, and would have to download."""
+    data = next((root / "data" for name, root in _installed() if name == "pydicom"), None)
+    if data is None or not (data / "urls.json").is_file():
+        return ""
+    named = json.loads((data / "urls.json").read_text(encoding="utf-8"))
+    here = {path.name for path in data.rglob("*")}
+    names = ", ".join(f"`{name}`" for name in sorted(set(named) - here))
+    return f"\n## Not tried\n\npydicom does not carry these files, but downloads them: {names}.\n"
