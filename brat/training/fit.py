@@ -122,6 +122,14 @@ def fit(
     return out
 
 
+def _keepers(out: Path, checkpoint: str) -> list[keras.callbacks.Callback]:
+    """What writes each epoch down and keeps what is needed to go on."""
+    return [
+        keras.callbacks.CSVLogger(str(out / "history.csv"), append=True),
+        keras.callbacks.BackupAndRestore(str(out / checkpoint), delete_checkpoint=False),
+    ]
+
+
 def _compiled(backbone: str | Path, recipe: Recipe, coarse: bool = False) -> tuple[keras.Model, keras.Model]:
     training, serving = build(backbone, coarse=coarse, frozen_blocks=recipe.frozen_blocks)
     training.compile(
