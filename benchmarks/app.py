@@ -8,9 +8,11 @@ from collections.abc import Iterator
 
 from benchmarks.browser import MISSING, chromium, open_page, serve, shown_slices, upload
 from benchmarks.measure import Measured, Row, interleaved
+from benchmarks.series import nifti_file
 from brat.model.reader import Reader
 
 SCRIPTS = {"ours": "app.py", "echo": "benchmarks/echo.py"}
+SLICES = 12
 BESIDE = "a page that only echoes"
 # The class last: the map of another than the answer may be silent, and then nothing else would show.
 CONTROLS = {"opacity": "opacity", "threshold": "threshold", "colours": "colour map", "label": "class"}
@@ -31,6 +33,7 @@ def rows(short: bool) -> Iterator[Row]:
             numbers = shown_slices(Reader())
             yield from _uploads(browser, {"ours": ours, "echo": echo}, numbers, rounds)
             yield from _controls(browser, ours, next(numbers), 3 * rounds)
+            yield from _slices(browser, ours, 3 * rounds)
 
 
 def first_page(browser, script: str) -> float:
@@ -80,4 +83,17 @@ def _controls(browser, address: str, number: int, rounds: int) -> Iterator[Row]:
     page.wait_for_timeout(1_000)
     trips = Measured((sent.total(),), "trips")
     yield Row("App: trips to the server for all these changes", trips, aims={"value": 0})
+    page.context.close()
+
+
+def _slices(browser, address: str, rounds: int) -> Iterator[Row]:
+    page = open_page(browser, address)
+    file = nifti_file(SLICES)
+    dropped = {"name": file.name, "mimeType": "application/octet-stream", "buffer": file.source}
+    page.locator("input[type=file]").first.set_input_files(dropped)
+    page.get_by_role("slider", name="Slice").wait_for()
+    times = tuple(page.evaluate("turn()") for _ in range(rounds))
+    yield Row(
+        "App: next slice of a series asked for to slice painted", Measured(times, "ms"), aims={"value": 50}
+    )
     page.context.close()

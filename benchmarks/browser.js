@@ -50,4 +50,16 @@ const change = async (name) => {
   return milliseconds;
 };
 
-Object.assign(window, { painted, one, ui, isPage, upload, change });
+// To the next slice of a series, from the last to the first.
+const turn = async () => {
+  const slider = ui("slice");
+  const before = ui("canvas").ariaLabel;
+  await frame();
+  const begun = performance.now();
+  slider.value = (Number(slider.value) + 1) % (Number(slider.max) + 1);
+  slider.dispatchEvent(new Event("input"));
+  await painted(() => ui("canvas").ariaLabel !== before);
+  return performance.now() - begun;
+};
+
+Object.assign(window, { painted, one, ui, isPage, upload, change, turn });

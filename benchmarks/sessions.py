@@ -15,8 +15,8 @@ from benchmarks.measure import Measured, Row
 from benchmarks.slices import make_slice
 from brat.classes import CLASS_NAMES
 from brat.environment import CORES
-from brat.figures.charts import percent
 from brat.model.reader import Reader
+from brat.wording import percent
 
 # The answer, the scan under the map, and how many errors a page shows.
 _SHOWN = """[one(".answer h2").textContent, ui("plain").src,

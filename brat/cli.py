@@ -6,24 +6,32 @@ Each command imports what it needs when it runs, so that `brat predict` starts w
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
+import runpy
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from brat.classes import CLASS_NAMES, CLASSES
-from brat.environment import WEIGHTS
-
-SET_LEVEL = 0.95
-"""Share of slices whose prediction set, as printed, is to hold the truth."""
+from brat.environment import ROOT, WEIGHTS, missing_package
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status: 0, 1 where something could not be read, 2 for misuse."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options, further = parser.parse_known_args(arguments)
+    if further and options.run is not _app:
+        parser.error(f"unrecognized arguments: {' '.join(further)}")
+    options.further = further
     try:
         return options.run(options)
+    except ModuleNotFoundError as error:
+        if not (advice := missing_package(error.name or "")):
+            raise
+        print(f"brat: {advice}", file=sys.stderr)
+        return 2
     except (ValueError, OSError, RuntimeError) as error:
         print(f"brat: {error}", file=sys.stderr)
         return 2
@@ -49,6 +57,9 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--json", action="store_true", help="one JSON object a line on standard output")
     predict.add_argument("--cam", metavar="DIR", help="write the overlay of each scan there as PNG")
     predict.add_argument("--weights", default=WEIGHTS, metavar="DIR", help="folder of the model")
+
+    app = commands.add_parser("app", help="start the app; further options are Streamlit's")
+    app.set_defaults(run=_app)
 
     train = commands.add_parser("train", help="train a model")
     train.set_defaults(run=_train)
@@ -94,11 +105,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     crossval.add_argument("--random", action="store_true", help="the random split of the original work, too")
 
-    report = commands.add_parser("report", help="write all that crossval found beside the weights that ship")
-    report.set_defaults(run=_report)
-    report.add_argument("--data", required=True, metavar="INDEX.csv")
-    report.add_argument("--runs", required=True, metavar="DIR", help="what crossval wrote to")
-    report.add_argument("--weights", default=WEIGHTS, metavar="DIR", help="folder of the model")
+    results = commands.add_parser("results", help="measure the runs of crossval, for the weights that ship")
+    results.set_defaults(run=_results)
+    results.add_argument("--data", required=True, metavar="INDEX.csv")
+    results.add_argument("--runs", required=True, metavar="DIR", help="the folder that crossval wrote")
+    results.add_argument("--weights", default=WEIGHTS, metavar="DIR", help="folder of the model")
 
     audit = commands.add_parser(
         "audit", help="find duplicates, leaks between splits and labels that disagree"
@@ -253,6 +264,8 @@ def _read_slices(reader, path: str, overlays: Path | None) -> Iterator[dict]:
 
 def _record(reader, scan, path: str, overlays: Path | None, begun: float) -> dict:
     """Args: begun: by `time.perf_counter`, when the scan was about to be decoded."""
+    from brat.model.calibration import DEFAULT_LEVEL
+
     reading = reader.read(scan.gray)
     seconds = time.perf_counter() - begun
     if overlays:
@@ -261,7 +274,7 @@ def _record(reader, scan, path: str, overlays: Path | None, begun: float) -> dic
     return {
         "label": reading.prediction.label,
         "probabilities": reading.prediction.by_class(),
-        "prediction_set": list(reading.sets[SET_LEVEL]) if reading.sets else None,
+        "prediction_set": list(reading.sets[DEFAULT_LEVEL]) if reading.sets else None,
         "in_distribution": result.in_distribution if result else None,
         "gate_score": round(result.score, 3) if result else None,
         "seconds": round(seconds, 4),
@@ -292,6 +305,17 @@ def _print_table(rows: list[dict]) -> None:
         shares = "  ".join(f"{share:>15.1%}" for share in row["probabilities"].values())
         note = "" if row["in_distribution"] in (True, None) else "  not like the slices that the model knows"
         print(f"{scan:{width}}  {CLASS_NAMES[row['label']]:16}  {shares}{note}")
+
+
+def _app(options: argparse.Namespace) -> int:
+    """Becomes `streamlit run`, which ends the process itself."""
+    if not importlib.util.find_spec("streamlit"):
+        raise ModuleNotFoundError(name="streamlit")
+    # Streamlit takes the last of several values, so that another address may be given.
+    address = ["--server.address", "127.0.0.1"]
+    sys.argv = ["streamlit", "run", str(ROOT / "app.py"), *address, *options.further]
+    runpy.run_module("streamlit", run_name="__main__")
+    return 0
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -336,7 +360,7 @@ def _augment(options: argparse.Namespace) -> int:
 
     from brat.io.scan import read_scan
     from brat.model.preprocess import frame
-    from brat.perturb.enhance import augmentation_sheet
+    from brat.training.augmentation import augmentation_sheet
 
     framed, _ = frame(read_scan(options.image).gray)
     Image.fromarray(augmentation_sheet(framed, seed=options.seed)).save(options.out)
@@ -347,7 +371,7 @@ def _augment(options: argparse.Namespace) -> int:
 def _evaluate(options: argparse.Namespace) -> int:
     from brat.evaluation.protocols import evaluate
 
-    _print_report(evaluate(options.data, options.weights, options.fold), options.weights)
+    _print_results(evaluate(options.data, options.weights, options.fold), options.weights)
     return 0
 
 
@@ -376,10 +400,10 @@ def _formats(options: argparse.Namespace) -> int:
     return 0
 
 
-def _print_report(report: dict, weights: str | Path) -> None:
+def _print_results(results: dict, weights: str | Path) -> None:
     from brat.evaluation.protocols import summary
 
-    for protocol in report["protocols"].values():
+    for protocol in results["protocols"].values():
         print(f"\n{protocol['title']}: {protocol['slices']} slices in {protocol['clusters']} clusters")
         print(protocol["what"])
         for name, estimate in protocol["metrics"].items():
@@ -387,7 +411,7 @@ def _print_report(report: dict, weights: str | Path) -> None:
                 print(
                     f"  {name:28} {estimate['value']:.3f}  ({estimate['low']:.3f} to {estimate['high']:.3f})"
                 )
-    print(f"\n{summary(report)}")
+    print(f"\n{summary(results)}")
     print(f"\nWrote {Path(weights) / 'metrics.json'}.")
 
 
@@ -399,12 +423,12 @@ def _crossval(options: argparse.Namespace) -> int:
     crossval(options.data, options.backbone, options.out, folds, _recipe(options))
     if options.random:
         random_split(options.data, options.backbone, options.out, _recipe(options))
-    print(f"Wrote {options.out}. `brat report` makes figures of it once all folds are done.")
+    print(f"Wrote {options.out}. Run `brat results` once all folds are done.")
     return 0
 
 
-def _report(options: argparse.Namespace) -> int:
-    from brat.evaluation.report import report
+def _results(options: argparse.Namespace) -> int:
+    from brat.evaluation.results import write_results
 
-    _print_report(report(options.data, options.runs, options.weights), options.weights)
+    _print_results(write_results(options.data, options.runs, options.weights), options.weights)
     return 0

@@ -5,14 +5,14 @@ import json
 import streamlit as st
 
 from brat.environment import WEIGHTS
-from brat.figures.charts import percent
 from brat.io.samples import load_samples
+from brat.model.calibration import DEFAULT_LEVEL
+from brat.wording import percent
 from pages.parts.configuration import identified
+from pages.parts.navigation import require_entry
 from pages.words import about as words
 
-# The first visitor of a fresh server who comes by this page's own address gets here past app.py.
-if "entered" not in st.session_state:
-    st.switch_page("app.py")
+require_entry()
 
 metrics = json.loads((WEIGHTS / "metrics.json").read_text())
 
@@ -24,9 +24,9 @@ def estimate(entry: dict) -> str:
 right = estimate(metrics["protocols"]["four_classes"]["metrics"]["accuracy"])
 covered = ""
 if "calibration" in metrics:
-    covered = words.covered(estimate(metrics["calibration"]["sets"]["0.95"]["coverage"]))
+    covered = words.covered(estimate(metrics["calibration"]["sets"][str(DEFAULT_LEVEL)]["coverage"]))
 
-st.title(words.TITLE, anchor=False)
+st.title("How to read a reading", anchor=False)
 st.warning(words.WARNING)
 text = st.container(width=820)
 text.markdown(

@@ -6,8 +6,16 @@ from pathlib import Path
 import streamlit as st
 
 from brat.environment import WEIGHTS
+from brat.model.calibration import DEFAULT_LEVEL
 from pages.parts import protocols, trust
+from pages.parts.navigation import require_entry
 from pages.words import model as words
+
+FILES = {
+    "metrics.json": "every figure of this page",
+    "out_of_fold.csv": "every held-out reading",
+}
+"""What can be downloaded."""
 
 
 @st.cache_data
@@ -23,31 +31,29 @@ def in_short(metrics: dict) -> None:
     """A sentence a section, with the way to it."""
     made = metrics["protocols"]
     said = [
-        (words.CONFUSIONS, "confusions", protocols.worst_confusion(made["four_classes"])),
-        (words.SOURCES, "sources", protocols.uneven_sources(made["four_classes"]["by_site"])),
+        ("Confusions", "confusions", protocols.worst_confusion(made["four_classes"])),
+        ("Sources", "sources", protocols.uneven_sources(made["four_classes"]["by_site"])),
     ]
     if found := metrics.get("calibration"):
-        middle = found["sets"]["0.95"]
+        middle = found["sets"][str(DEFAULT_LEVEL)]
         values = (found["after"]["ece"], middle["coverage"], middle["share/1"])
         says = words.calibration(*(entry["value"] for entry in values))
-        said.append((words.PROBABILITIES, "calibration", says))
-    if found := metrics.get("gate"):
+        said.append(("Probabilities", "calibration", says))
+    if found := metrics.get("out_of_distribution"):
         images, refused = trust.gate_totals(found)
         says = words.gate(refused / images, images, found["refused"]["value"])
-        said.append((words.GATE, "gate", says))
+        said.append(("Out-of-distribution check", "out-of-distribution", says))
     if found := made.get("localisation"):
         says = words.maps(found["metrics"]["pointing"]["value"], found["metrics"]["chance"]["value"])
-        said.append((words.MAPS, "maps", says))
+        said.append(("Maps", "maps", says))
     if found := metrics.get("robustness"):
-        said.append((words.CHANGED_SCANS, "robustness", trust.worst_change(found)))
+        said.append(("Changed scans", "robustness", trust.worst_change(found)))
     if (found := metrics.get("audit")) and (leak := trust.leaks(found)):
-        said.append((words.DATA, "audit", leak))
+        said.append(("Data", "audit", leak))
     st.markdown("\n".join(f"- [{title}](#{anchor}): {says}" for title, anchor, says in said))
 
 
-# The first visitor of a fresh server who comes by this page's own address gets here past app.py.
-if "entered" not in st.session_state:
-    st.switch_page("app.py")
+require_entry()
 
 metrics = loaded("metrics.json")
 card = loaded("model_card.json")
@@ -56,27 +62,27 @@ made = metrics["protocols"]
 st.title(words.TITLE, anchor=False)
 protocols.headline(metrics, card)
 
-st.header(words.SIDE_BY_SIDE, anchor=False)
+st.header("Protocols side by side", anchor=False)
 protocols.side_by_side(made)
 if "random_split" in made:
     protocols.why_random_is_higher(made)
 
-st.header(words.IN_SHORT, anchor=False)
+st.header("In short", anchor=False)
 in_short(metrics)
 
-st.header(words.WHAT_IT_CONFUSES, anchor="confusions")
+st.header("What it confuses", anchor="confusions")
 protocols.by_protocol(metrics)
 
-st.header(words.SOURCE_BY_SOURCE, anchor="sources")
+st.header("Source by source", anchor="sources")
 protocols.by_source(made["four_classes"])
 
 if "calibration" in metrics:
     st.header(words.DOES_80_MEAN_80, anchor="calibration")
     trust.calibration(metrics["calibration"])
 
-if "gate" in metrics:
-    st.header(words.DOES_IT_KNOW, anchor="gate")
-    trust.gate(metrics["gate"])
+if "out_of_distribution" in metrics:
+    st.header(words.DOES_IT_KNOW, anchor="out-of-distribution")
+    trust.gate(metrics["out_of_distribution"])
 
 if "localisation" in made:
     st.header(words.DOES_THE_MAP_POINT, anchor="maps")
@@ -91,17 +97,17 @@ if "audit" in metrics:
     st.header(words.HOW_MUCH_IS_DOUBLE, anchor="audit")
     trust.audit(metrics["audit"])
 
-st.header(words.TRAINING, anchor=False)
+st.header("Training", anchor=False)
 trust.training(metrics["history"])
 
-st.header(words.MODEL_CARD, anchor=False)
+st.header("Model card", anchor=False)
 trust.model_card(card)
 
 with st.container(horizontal=True):
-    for name, what in words.FILES.items():
+    for name, content in FILES.items():
         if (WEIGHTS / name).exists():
             st.download_button(
-                f"{name}: {what}",
+                f"{name}: {content}",
                 (WEIGHTS / name).read_bytes(),
                 name,
                 icon=":material/download:",

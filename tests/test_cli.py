@@ -32,7 +32,7 @@ def test_predict_json(capsys):
         assert list(record["probabilities"]) == list(CLASSES)
         assert sum(record["probabilities"].values()) == pytest.approx(1, abs=1e-5)
         assert record["label"] == max(record["probabilities"], key=record["probabilities"].get)
-        assert 0 < record["seconds"] < 60
+        assert record["seconds"] > 0
 
 
 def test_predict_goes_on_after_a_bad_file(tmp_path, monkeypatch, capsys):

@@ -1,12 +1,11 @@
 """The README claims what was measured, and its commands are the ones that are tried."""
 
 import json
-from pathlib import Path
 
 from brat.environment import WEIGHTS
 from brat.evaluation.protocols import summary
+from tests.factories.paths import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from brat.data.index import IndexedSlice, deal_folds, read_index, write_index
+from brat.data.sources import FIGSHARE
 from brat.io.scan import read_scan
 
 _FIGSHARE_LABELS = {1: "meningioma", 2: "glioma", 3: "pituitary"}
@@ -58,16 +59,16 @@ def index_figshare(folder: str | Path, out: str | Path) -> list[IndexedSlice]:
     read = []
     for number in tqdm(sorted(files), desc="reading slices", unit="slice", disable=None):
         gray, mask, label, patient = _read_mat(files[number])
-        path = out.parent / "figshare" / label / f"{number:04d}.png"
+        path = out.parent / FIGSHARE.name / label / f"{number:04d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(_png(gray))
-        read.append((path, label, f"figshare-patient-{patient}", _boxes(mask)))
+        read.append((path, label, f"{FIGSHARE.name}-patient-{patient}", _boxes(mask)))
     folds = deal_folds([group for _, _, group, _ in read], [label for _, label, _, _ in read])
     slices = [
         IndexedSlice(
             path=path,
             file=path.relative_to(out.parent).as_posix(),
-            source="figshare",
+            source=FIGSHARE.name,
             label=label,
             tumor=True,
             group=group,

@@ -19,6 +19,7 @@ import numpy as np
 
 from brat.classes import CLASSES
 from brat.data.near_duplicates import has_near_duplicate, near_duplicate_groups, thumbnails
+from brat.data.sources import site_of
 from brat.io.scan import SUFFIXES
 
 FOLDS = 5
@@ -75,14 +76,8 @@ class IndexedSlice:
 
     @property
     def site(self) -> str:
-        """Where a slice was made, as far as is known: its source and, in figshare, the hospital.
-
-        figshare's files numbered 1841 and up come from its second hospital, all of them gliomas.
-        """
-        stem = Path(self.file).stem
-        if self.source == "figshare" and stem.isdigit():
-            return "figshare, second hospital" if int(stem) >= 1841 else "figshare, first hospital"
-        return self.source
+        """Where the slice was made, as far as is known, see `brat.data.sources.site_of`."""
+        return site_of(self.source, self.file)
 
     @property
     def allowed(self) -> np.ndarray:

@@ -25,14 +25,12 @@ from brat.data.index import (
     split,
     without_near_duplicates,
 )
-from brat.evaluation.metrics import softmax
+from brat.data.sources import source_for
 from brat.evaluation.readings import Readings, read_slices
+from brat.model.calibration import softmax
 from brat.model.classifier import Classifier
 from brat.training.fit import fit, train
 from brat.training.recipe import Recipe
-
-RANDOM_COLLECTION = "sartaj"
-"""The collection on which the original work made its random split."""
 
 
 def crossval(
@@ -72,8 +70,8 @@ def random_split(
 ) -> Split:
     """Repeat the original work's protocol into `out/random`: the leak is left in, to be measured.
 
-    The names of `RANDOM_COLLECTION`, with the labels that they have there, are dealt at random: 70 % to train
-    on, 20 % to choose the epoch by, 10 % to test on.
+    The names of one collection, with the labels that they have there, are dealt at random: 70 % to train on,
+    20 % to choose the epoch by, 10 % to test on.
 
     Args:
         data: an index file that names the collection's slices.
@@ -90,11 +88,12 @@ def random_split(
 
 
 def deal_at_random(index: Path, seed: int) -> Split:
-    """The names of `RANDOM_COLLECTION` as slices of their own, dealt 70 : 20 : 10."""
+    """The names of the random split's collection as slices of their own, dealt 70 : 20 : 10."""
+    collection = source_for("random_split")
     named = [
         replace(slice_of(row, index.parent), file=row["name"])
         for row in read_rows(index)
-        if row["name"].startswith(f"{RANDOM_COLLECTION}/")
+        if row["name"].startswith(f"{collection}/")
     ]
     order = np.random.default_rng(seed).permutation(len(named))
     train, validation, test = np.split(order, [round(0.7 * len(named)), round(0.9 * len(named))])

@@ -18,13 +18,6 @@ RESAMPLES = 1000
 NO_TUMOR = CLASSES.index("no_tumor")
 
 
-def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
-    """float (..., 4) logits -> probabilities; a temperature above 1 makes them less sure."""
-    scaled = logits / temperature
-    scaled = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
-    return scaled / scaled.sum(axis=-1, keepdims=True)
-
-
 def classification(
     labels: np.ndarray,
     probabilities: np.ndarray,

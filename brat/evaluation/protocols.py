@@ -16,18 +16,14 @@ import numpy as np
 
 from brat.classes import CLASSES
 from brat.data.index import IndexedSlice, fingerprint, read_index
+from brat.data.sources import source_for
 from brat.evaluation.localisation import localisation
-from brat.evaluation.metrics import NO_TUMOR, classification, detection, mean, softmax, with_intervals
+from brat.evaluation.metrics import NO_TUMOR, classification, detection, mean, with_intervals
 from brat.evaluation.readings import Readings, read_slices
+from brat.model.calibration import softmax
 from brat.model.classifier import Classifier
 
-SAME_SOURCE = "br35h"
-"""The source that has slices with and without a tumour, so that recognising the source does not help."""
-
 TUMORS = CLASSES[:NO_TUMOR]
-
-THREE_TUMORS = "figshare"
-"""The source of the three tumours only, on which most published figures with a split by patient are given."""
 
 
 def evaluate(data: str | Path, weights: str | Path, fold: int) -> dict:
@@ -57,7 +53,7 @@ def evaluate(data: str | Path, weights: str | Path, fold: int) -> dict:
         raise ValueError(f"The model in {weights} was trained on fold {fold}; it has not seen {unseen}.")
     classifier = Classifier(weights)
     readings = read_slices(classifier, [s for s in slices if s.fold == fold])
-    report = {
+    results = {
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "data_fingerprint": prints,
         "model_sha256": classifier.digest,
@@ -65,21 +61,21 @@ def evaluate(data: str | Path, weights: str | Path, fold: int) -> dict:
         "protocols": protocols(readings, softmax(readings.logits)),
         "history": read_history(weights),
     }
-    write_json(report, weights / "metrics.json")
-    return report
+    write_json(results, weights / "metrics.json")
+    return results
 
 
-def write_json(report: dict, path: Path) -> None:
-    """Write a report; refuses NaN, which JSON does not know."""
-    path.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
+def write_json(content: dict, path: Path) -> None:
+    """Write a JSON file; raises ValueError for NaN, which JSON does not know."""
+    path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
-def summary(report: dict) -> str:
-    """What the README says of the model, in Markdown, from a report."""
-    made = report["protocols"]
+def summary(results: dict) -> str:
+    """The README's table of the model's results, in Markdown, from the content of `metrics.json`."""
+    entries = results["protocols"]
 
-    def said(protocol: str, name: str) -> str:
-        entry = made[protocol]["metrics"][name]
+    def estimate(protocol: str, name: str) -> str:
+        entry = entries[protocol]["metrics"][name]
         return f"{entry['value']:.1%} ({entry['low']:.1%} to {entry['high']:.1%})".replace("%", " %")
 
     rows = [
@@ -101,9 +97,9 @@ def summary(report: dict) -> str:
         "|---|---|---|",
     ]
     for title, key, names in rows:
-        if key in made:
-            figures = ", ".join(f"{word} {said(key, name)}" for word, name in names)
-            lines.append(f"| {title} | {figures} | {made[key]['slices']:,} |")
+        if key in entries:
+            figures = ", ".join(f"{word} {estimate(key, name)}" for word, name in names)
+            lines.append(f"| {title} | {figures} | {entries[key]['slices']:,} |")
     return "\n".join(lines)
 
 
@@ -127,7 +123,7 @@ def protocols(readings: Readings, probabilities: np.ndarray) -> dict[str, dict]:
     one_source, tumors = same_source_rows(slices), three_tumors_rows(slices)
     read = probabilities.argmax(axis=1)
     boxed = np.array([row for row, s in enumerate(slices) if s.boxes and s.allowed[read[row]]], int)
-    made = {
+    candidates = {
         "four_classes": (
             "Four classes",
             "Slices whose class is known, from every source.",
@@ -136,13 +132,14 @@ def protocols(readings: Readings, probabilities: np.ndarray) -> dict[str, dict]:
         ),
         "same_source": (
             "Tumour or none, one source",
-            f"Slices of {SAME_SOURCE} with and without a tumour: recognising the scanner does not help here.",
+            f"Slices of {source_for('same_source')} with and without a tumour: "
+            "recognising the scanner does not help here.",
             lambda: same_source([slices[row] for row in one_source], probabilities[one_source]),
             len({slices[row].tumor for row in one_source}) == 2,
         ),
         "three_tumors": (
             "Three tumours, one source",
-            f"Slices of {THREE_TUMORS}, the answer taken among the three tumours only.",
+            f"Slices of {source_for('three_tumors')}, the answer taken among the three tumours only.",
             lambda: three_tumors([slices[row] for row in tumors], probabilities[tumors]),
             len(tumors) > 0,
         ),
@@ -154,9 +151,9 @@ def protocols(readings: Readings, probabilities: np.ndarray) -> dict[str, dict]:
         ),
     }
     return {
-        name: {"title": title, "what": what, **measure()}
-        for name, (title, what, measure, there) in made.items()
-        if there
+        name: {"title": title, "what": description, **measure()}
+        for name, (title, description, measure, has_slices) in candidates.items()
+        if has_slices
     }
 
 
@@ -189,12 +186,14 @@ def three_tumors(slices: Sequence[IndexedSlice], probabilities: np.ndarray) -> d
 
 def same_source_rows(slices: Sequence[IndexedSlice]) -> np.ndarray:
     """int (k,): which slices the protocol of tumour against none is about."""
-    return _rows(slices, lambda s: s.source == SAME_SOURCE)
+    source = source_for("same_source")
+    return _rows(slices, lambda s: s.source == source)
 
 
 def three_tumors_rows(slices: Sequence[IndexedSlice]) -> np.ndarray:
     """int (k,): which slices the protocol of the three tumours is about."""
-    return _rows(slices, lambda s: s.source == THREE_TUMORS and s.label in TUMORS)
+    source = source_for("three_tumors")
+    return _rows(slices, lambda s: s.source == source and s.label in TUMORS)
 
 
 def _rows(slices: Sequence[IndexedSlice], wanted: Callable[[IndexedSlice], bool]) -> np.ndarray:

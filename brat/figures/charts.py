@@ -9,6 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from brat.classes import CLASS_COLOURS, CLASS_NAMES, CLASSES, OTHER_COLOURS, QUIET_COLOUR
+from brat.wording import percent
 
 NAMES = {**CLASS_NAMES, "tumor": "Tumour"}
 """The classes, and a tumour of whichever class, as they are written for people."""
@@ -99,20 +100,11 @@ def curves(history: Sequence[Mapping[str, float]], quantity: str) -> go.Figure:
     return figure
 
 
-def percent(share: float) -> str:
-    """0.914 -> "91 %"; what would round to all or nothing is said as more or less than that."""
-    if 0.995 <= share < 1:
-        return "> 99 %"
-    if 0 < share < 0.005:
-        return "< 1 %"
-    return f"{share:.0%}".replace("%", " %")
-
-
 def reliability(before: Mapping[str, Sequence], after: Mapping[str, Sequence]) -> go.Figure:
     """Reliability diagram: how often readings of a given confidence are right.
 
     Args:
-        before, after: `confidence`, `accuracy` and `count` a bin, see `brat.model.calibration.reliability`;
+        before, after: `confidence`, `accuracy` and `count` a bin, see `brat.evaluation.reliability`;
             None where a bin is empty.
     """
     figure = go.Figure()
@@ -153,7 +145,7 @@ def reliability(before: Mapping[str, Sequence], after: Mapping[str, Sequence]) -
 
 
 def roc(curves: Mapping[str, Mapping], operating_point: tuple[float, float] | None = None) -> go.Figure:
-    """ROC curves, each class against the rest, from `brat.evaluation.report.curves`.
+    """ROC curves, each class against the rest, from `brat.evaluation.results.curves`.
 
     Args:
         curves: class, of `brat.CLASSES` or "tumor" -> its curves.
@@ -174,7 +166,7 @@ def roc(curves: Mapping[str, Mapping], operating_point: tuple[float, float] | No
 def precision_recall(
     curves: Mapping[str, Mapping], operating_point: tuple[float, float] | None = None
 ) -> go.Figure:
-    """Precision-recall curves, each class against the rest, from `brat.evaluation.report.curves`.
+    """Precision-recall curves, each class against the rest, from `brat.evaluation.results.curves`.
 
     Args:
         curves: class, of `brat.CLASSES` or "tumor" -> its curves.
@@ -212,7 +204,8 @@ def coverage(sets: Mapping[str, Mapping[str, Mapping]]) -> go.Figure:
     """How often prediction sets hold the truth, by class, beside what their level promises.
 
     Args:
-        sets: level, such as "0.95" -> `coverage/CLASS` -> an estimate, see `brat.model.calibration.report`.
+        sets: level, such as "0.95" -> `coverage/CLASS` -> an estimate, see
+            `brat.evaluation.reliability.measure_calibration`.
             A class that was not measured is left out.
     """
     figure = go.Figure()

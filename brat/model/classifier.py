@@ -11,7 +11,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 from brat.classes import CLASSES
-from brat.environment import CORES, WEIGHTS
+from brat.environment import CORES, WEIGHTS, model_file
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +61,7 @@ class Classifier:
         Raises:
             FileNotFoundError: there is no model in the folder.
         """
-        content = (Path(weights) / "model.tflite").read_bytes()
+        content = model_file(weights, "model.tflite").read_bytes()
         self.digest = hashlib.sha256(content).hexdigest()
         self._interpreter = Interpreter(model_content=content, num_threads=threads or min(4, CORES))
         self._run = self._interpreter.get_signature_runner()

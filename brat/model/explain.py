@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from brat.classes import CLASSES
-from brat.environment import WEIGHTS
+from brat.environment import WEIGHTS, model_file
 from brat.model.classifier import Prediction
 from brat.model.preprocess import Geometry
 
@@ -70,6 +70,7 @@ def reference_cam(method: str, model_input: np.ndarray, label: str, weights: Pat
 
     Raises:
         MissingPackage: tensorflow or tf-keras-vis is not installed.
+        FileNotFoundError: there is no `model.keras` in the folder.
     """
     if not reference_available():
         raise MissingPackage(
@@ -81,7 +82,7 @@ def reference_cam(method: str, model_input: np.ndarray, label: str, weights: Pat
     from tf_keras_vis.scorecam import Scorecam
     from tf_keras_vis.utils.scores import CategoricalScore
 
-    model = _keras_logits(Path(weights), (Path(weights) / "model.keras").stat().st_mtime_ns)
+    model = _keras_logits(Path(weights), model_file(weights, "model.keras").stat().st_mtime_ns)
     kind = {"Grad-CAM": Gradcam, "Grad-CAM++": GradcamPlusPlus, "Score-CAM": Scorecam}[method]
     made = kind(model, clone=False)(
         CategoricalScore(CLASSES.index(label)),

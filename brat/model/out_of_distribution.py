@@ -1,38 +1,21 @@
-"""The gate before the answer: is this a slice like those that the model learned from?
+"""The out-of-distribution check: is this image like the slices that the model learned from?
 
-A slice is described in three parts: facts about the framed picture, how its edges run, and the model's
-pooled features; each part is whitened on the slices that the model learned from. The score is the distance
-to the nearest of these (Sun et al. 2022, "Out-of-distribution detection with deep nearest neighbors", arXiv
-2204.06507) over a limit to which nearly all slices keep that a model had not seen. The features are not
-enough: a network that has only met heads says little of what is no head.
+A slice is described in three parts: facts about the framed picture, how its edges run, and the model's pooled
+features. Each part is whitened on the slices that the model learned from. The score is the distance to the
+nearest of these slices (Sun et al. 2022, "Out-of-distribution detection with deep nearest neighbors", arXiv
+2204.06507), divided by a limit. Nearly all slices that a model has not seen lie within the limit. The
+features alone are not enough: a network that has only met heads says little about an image without a head.
+
+`brat.evaluation.fit_out_of_distribution` fits a detector.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
-
-from brat.data.index import IndexedSlice
-from brat.io.scan import read_scan
-from brat.model.classifier import Classifier
-from brat.model.preprocess import frame, to_input
-
-REFUSED = 0.02
-"""Share of real slices that may be refused."""
-
-_COMPONENTS = (17, 24, 48)
-"""Principal components that are kept of the facts, of the edges and of the features."""
-
-_WEIGHTS = (4.0, 1.0, 0.5)
-"""What the parts weigh; chosen, as the components were, by how many of `brat.evaluation.other_images` are
-refused."""
-
-_REFERENCES = 1000
-"""Slices that are remembered, at most."""
 
 _UNLIKE = "Its appearance is unlike every slice that the model learned from."
 _EDGES = "Its contours do not run as those of a head do."
@@ -42,7 +25,10 @@ _GREY_LEVELS = "Its grey levels are not spread as those of an MRI slice are."
 _DETAIL = "It is much smoother, or much more finely patterned, than an MRI slice."
 
 _SENTENCES = (*[_OUTLINE] * 4, *[_BACKGROUND] * 3, *[_GREY_LEVELS] * 5, *[_DETAIL] * 5)
-"""What to say where a fact stands out most; in the order of `image_facts`, which has the edges after them."""
+"""The reason to give where one fact stands out most; in the order of `image_facts`, without the edges."""
+
+_PARTS = 3
+"""A description has three parts, see `split_parts`."""
 
 _BRIGHT = 31
 """Grey level from which a pixel of a framed slice belongs to the head, as in
@@ -70,7 +56,7 @@ _TILE = np.kron(
 
 @dataclass(frozen=True)
 class OodResult:
-    """What the gate says of one image.
+    """The result of the check for one image.
 
     Attributes:
         score: 0 and up; 1 is the limit, 2 is twice as far from every known slice.
@@ -85,18 +71,18 @@ class OodResult:
 
 @dataclass(frozen=True, eq=False)
 class OodDetector:
-    """The slices that a model learned from, thinned out, in the space where distances are taken.
+    """A thinned-out set of the slices that a model learned from, in the space where distances are taken.
 
     Attributes:
         means: of each part, float32 (k,).
-        scales: of each part, standard deviations, float32 (k,).
-        bases: of each part, float32 (k, p), whitens it after standardising, and weighs it.
+        scales: standard deviations of each part, float32 (k,).
+        bases: of each part, float32 (k, p); it whitens a standardised part and weighs it.
         references: float32 (m, sum of p), the parts side by side.
-        limit: distance up to which an image is known.
+        limit: the distance up to which an image counts as known.
 
     Example:
-        >>> gate = OodDetector.load(WEIGHTS / "out_of_distribution.npz")
-        >>> gate.judge(classifier.predict(to_input(framed)).features, framed).in_distribution
+        >>> detector = OodDetector.load(WEIGHTS / "out_of_distribution.npz")
+        >>> detector.judge(classifier.predict(to_input(framed)).features, framed).in_distribution
         True
     """
 
@@ -106,52 +92,18 @@ class OodDetector:
     references: np.ndarray
     limit: float
 
-    @classmethod
-    def fit(cls, features: np.ndarray, facts: np.ndarray, limit: float) -> OodDetector:
-        """Remember the slices that a model learned from.
-
-        With `describe_copies` of them beside them, slices in other light, at other angles or cut closer are
-        refused less often.
-
-        Args:
-            features: float32 (n, 1280), the model's pooled features of them.
-            facts: float32 (n, 145), their `image_facts`.
-            limit: from `choose_limit`.
-
-        Raises:
-            ValueError: these are not the features and the facts of the same slices, two or more.
-        """
-        if features.ndim != 2 or facts.ndim != 2 or len(features) != len(facts) or len(features) < 2:
-            raise ValueError(
-                "A gate needs the features and the facts of the same slices, two or more, "
-                f"not arrays of shape {features.shape} and {facts.shape}."
-            )
-        parts = _parts(features, facts)
-        means = tuple(part.mean(axis=0) for part in parts)
-        # Pooled features share one scale; most of them are nearly always 0, and must not be blown up.
-        scales = (*(np.maximum(part.std(axis=0), 1e-6) for part in parts[:2]), np.ones_like(means[2]))
-        bases = tuple(
-            _whitening((part - mean) / scale, components) * np.float32(weight**0.5)
-            for part, mean, scale, components, weight in zip(
-                parts, means, scales, _COMPONENTS, _WEIGHTS, strict=True
-            )
-        )
-        gate = cls(means, scales, bases, np.empty((0, 0), np.float32), float(limit))
-        places = np.hstack(gate._place(features, facts))
-        return replace(gate, references=places[_spread_out(places, _REFERENCES)])
-
     def distances(self, features: np.ndarray, facts: np.ndarray) -> np.ndarray:
         """Distance of each slice to the nearest reference, float32 (n,).
 
-        Its square is the weighted sum over the parts of the mean square of the differences in whitened
-        components: two slices drawn at random are about the square root of 11 apart.
+        Its square is a sum over the parts: the mean square of the differences in whitened components, times
+        the part's weight. Two slices drawn at random are about the square root of 11 apart.
 
         Args:
-            features: float32 (n, 1280).
-            facts: float32 (n, 145).
+            features: float32 (n, 1280), the model's pooled features.
+            facts: float32 (n, 145), from `image_facts`.
 
         Raises:
-            ValueError: a slice has not as many features or facts as those that the gate was fitted on.
+            ValueError: the detector was fitted to another number of features or facts.
         """
         return np.sqrt(self._squares(features, facts).sum(axis=1))
 
@@ -177,7 +129,7 @@ class OodDetector:
         return OodResult(score, False, _SENTENCES[int(strangeness.argmax())])
 
     def save(self, path: str | Path) -> None:
-        """Write the gate as a NumPy archive, below 1 MB."""
+        """Write the detector as a NumPy archive, below 1 MB."""
         parts = {
             f"{name}_{part}": array
             for name in ("means", "scales", "bases")
@@ -194,17 +146,17 @@ class OodDetector:
         """
         with np.load(path, allow_pickle=False) as stored:
             means, scales, bases = (
-                tuple(stored[f"{name}_{part}"] for part in range(len(_COMPONENTS)))
+                tuple(stored[f"{name}_{part}"] for part in range(_PARTS))
                 for name in ("means", "scales", "bases")
             )
             return cls(means, scales, bases, stored["references"], float(stored["limit"]))
 
-    def _place(self, features: np.ndarray, facts: np.ndarray) -> list[np.ndarray]:
-        """Where slices lie, each part whitened: float32 (n, p) each."""
+    def coordinates(self, features: np.ndarray, facts: np.ndarray) -> list[np.ndarray]:
+        """Where slices lie in the space of distances: float32 (n, p) for each part."""
         return [
             ((part - mean) / scale @ basis).astype(np.float32)
             for part, mean, scale, basis in zip(
-                _parts(features, facts), self.means, self.scales, self.bases, strict=True
+                split_parts(features, facts), self.means, self.scales, self.bases, strict=True
             )
         ]
 
@@ -213,10 +165,10 @@ class OodDetector:
         known = len(self.means[2]), len(self.means[0]) + len(self.means[1])
         if (features.shape[1], facts.shape[1]) != known:
             raise ValueError(
-                f"The gate knows slices of {known[0]} features and {known[1]} facts, "
+                f"The out-of-distribution detector knows slices of {known[0]} features and {known[1]} facts, "
                 f"not of {features.shape[1]} and {facts.shape[1]}."
             )
-        parts = self._place(features, facts)
+        parts = self.coordinates(features, facts)
         begins = np.cumsum([0, *(part.shape[1] for part in parts[:-1])])
         squares = np.empty((len(facts), len(parts)), np.float32)
         for row, place in enumerate(np.hstack(parts)):
@@ -226,53 +178,9 @@ class OodDetector:
         return squares
 
 
-def out_of_fold_scores(
-    fit_features: np.ndarray, fit_facts: np.ndarray, test_features: np.ndarray, test_facts: np.ndarray
-) -> np.ndarray:
-    """Distances, float32 (n,), of slices that a model has not seen, in that model's own space.
-
-    Each fold's model has features of its own, so a fold's distances are taken by a gate fitted to what that
-    model learned from. Whitening gives every such space the same scale; therefore the distances of all folds
-    may be pooled, and the limit chosen from them holds for the model that ships.
-
-    Args:
-        fit_features, fit_facts: what `OodDetector.fit` takes, of the fold's model.
-        test_features, test_facts: of the fold, by the same model.
-    """
-    return OodDetector.fit(fit_features, fit_facts, limit=np.inf).distances(test_features, test_facts)
-
-
-def choose_limit(distances: np.ndarray, refused: float = REFUSED) -> float:
-    """The smallest of these distances beyond which at most the share `refused` of them lies."""
-    return float(np.quantile(distances, 1 - refused, method="higher"))
-
-
-def describe_copies(classifier: Classifier, slices: Sequence[IndexedSlice]) -> tuple[np.ndarray, np.ndarray]:
-    """What `OodDetector.fit` takes, of a copy of each slice changed as another scanner or
-    export might have.
-
-    Each copy has one change: in light, sharpness, compression, pose or framing
-    (`brat.evaluation.robustness.CHANGES`, the strongest levels left out).
-
-    Returns:
-        features, float32 (n, 1280), and facts, float32 (n, 145).
-    """
-    from tqdm import tqdm
-
-    features, facts = [], []
-    for number, s in enumerate(tqdm(slices, desc="changing slices", unit="slice", disable=None)):
-        framed, _ = frame(_changed(read_scan(s.path).gray, number))
-        features.append(classifier.predict(to_input(framed)).features)
-        facts.append(image_facts(framed))
-    return np.stack(features), np.stack(facts)
-
-
-def _changed(gray: np.ndarray, number: int) -> np.ndarray:
-    from brat.evaluation.robustness import CHANGES
-
-    _, change, levels = list(CHANGES.values())[number % len(CHANGES)]
-    low, high = sorted((levels[1], levels[-2]))
-    return change(gray, np.random.default_rng(number).uniform(low, high))
+def split_parts(features: np.ndarray, facts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The three parts of each slice's description: 17 facts about the picture, 128 about edges, features."""
+    return facts[:, : len(_SENTENCES)], facts[:, len(_SENTENCES) :], features
 
 
 def image_facts(framed: np.ndarray) -> np.ndarray:
@@ -372,28 +280,3 @@ def _edges(framed: np.ndarray) -> np.ndarray:
 def _log_odds(share: float) -> float:
     share = min(max(share, 0.0), 1.0)
     return float(np.log((share + 1e-3) / (1 - share + 1e-3)))
-
-
-def _parts(features: np.ndarray, facts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return facts[:, : len(_SENTENCES)], facts[:, len(_SENTENCES) :], features
-
-
-def _whitening(centred: np.ndarray, components: int) -> np.ndarray:
-    """(k, p): maps rows of zero mean onto their principal components, each of the same variance 1 / p."""
-    variances, axes = np.linalg.eigh(np.cov(centred, rowvar=False, dtype=np.float64))
-    kept = np.flatnonzero(variances > 1e-6 * variances[-1])[::-1][:components]
-    return (axes[:, kept] / np.sqrt(variances[kept] * len(kept))).astype(np.float32)
-
-
-def _spread_out(places: np.ndarray, count: int) -> np.ndarray:
-    """Rows that cover all places evenly: the most typical, then always the one farthest from those chosen.
-
-    Gonzalez 1985, "Clustering to minimize the maximum intercluster distance". Rare slices are kept;
-    neighbours in a series, which say the same, are not.
-    """
-    chosen = [int((places**2).sum(axis=1).argmin())]
-    gaps = ((places - places[chosen[0]]) ** 2).sum(axis=1)
-    while len(chosen) < count and gaps.max() > 0:
-        chosen.append(int(gaps.argmax()))
-        gaps = np.minimum(gaps, ((places - places[chosen[-1]]) ** 2).sum(axis=1))
-    return np.array(chosen)

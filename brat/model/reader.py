@@ -42,7 +42,7 @@ class Reader:
 
     Example:
         >>> reading = Reader().read(read_scan("slice.png").gray)
-        >>> reading.prediction.label, reading.sets[0.95], reading.ood.in_distribution
+        >>> reading.prediction.label, reading.sets[DEFAULT_LEVEL], reading.ood.in_distribution
         ('no_tumor', ('no_tumor',), True)
     """
 

@@ -1,7 +1,7 @@
 """How the reading of one scan moves when the scan is changed a little: in contrast, light, pose and framing.
 
-The changes are those of `brat.evaluation.robustness`, which measures the same over many slices; here they
-are smaller.
+The changes are those of `brat.perturb.changes`, at smaller levels than `brat.evaluation.robustness` measures
+over many slices.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from brat.classes import CLASS_NAMES
-from brat.evaluation.robustness import CHANGES
-from brat.figures.charts import percent
 from brat.model.reader import Reader
+from brat.perturb.changes import CHANGES
+from brat.wording import percent
 
 LEVELS: dict[str, tuple[float, ...]] = {
     "CLAHE": (1, 2, 4),
@@ -22,7 +22,7 @@ LEVELS: dict[str, tuple[float, ...]] = {
     "rotation": (-15, -10, -5, 5, 10, 15),
     "crop": (0.02, 0.05, 0.1),
 }
-"""What is changed and how far, in the units of `brat.evaluation.robustness.CHANGES`: three sizes of each,
+"""What is changed and how far, in the units of `brat.perturb.changes.CHANGES`: three sizes of each,
 none of which changes the diagnosis, and all within or near what training varies."""
 
 _WORDS: dict[str, Callable[[float], str]] = {
@@ -39,7 +39,7 @@ class Step:
 
     Attributes:
         change: what was changed, a key of `LEVELS`.
-        level: how far, in the unit that `brat.evaluation.robustness.CHANGES` names.
+        level: how far, in the unit that `brat.perturb.changes.CHANGES` names.
         probabilities: float32 (4,), calibrated, in the order of `brat.CLASSES`.
         label: the likeliest class.
     """
@@ -114,8 +114,6 @@ class Stability:
 def measure(reader: Reader, gray: np.ndarray) -> Stability:
     """Read a scan as it is and after every change, the usual way.
 
-    The first call imports albumentations, which takes over a second.
-
     Args:
         gray: uint8 (height, width), as in `brat.io.scan.Scan`.
     """
@@ -123,7 +121,7 @@ def measure(reader: Reader, gray: np.ndarray) -> Stability:
     steps = []
     for change, levels in LEVELS.items():
         for level in levels:
-            after = reader.read(CHANGES[change][1](gray, level)).prediction
+            after = reader.read(CHANGES[change].apply(gray, level)).prediction
             steps.append(Step(change, level, after.probabilities, after.label))
     return Stability(before.probabilities, before.label, tuple(steps))
 

@@ -19,13 +19,11 @@ import numpy as np
 
 from brat.classes import CLASS_NAMES
 from brat.io.scan import Scan
+from brat.model.calibration import DEFAULT_LEVEL
 from brat.model.explain import blend, grad_cam, onto_scan
 from brat.model.reader import Reading
 
 MAKER = "BraTum Scans"
-
-LEVEL = 0.95
-"""Of the prediction set that is reported."""
 
 _SCHEME = "99BRATUM"
 """A private coding scheme: the model's answers are not diagnoses, for which there are codes."""
@@ -147,7 +145,7 @@ def structured_report(data: bytes, reading: Reading, digest: str, identified: bo
         for name, share in prediction.by_class().items()
     ]
     evaluations = [_evaluation("READING", "Reading of the slice", prediction.label)]
-    for name in reading.sets.get(LEVEL, ()):
+    for name in reading.sets.get(DEFAULT_LEVEL, ()):
         evaluations.append(_evaluation("SET95", "In the 95 % prediction set", name))
     if reading.ood is not None:
         known = ("KNOWN", "Like the slices that the model knows")

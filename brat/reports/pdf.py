@@ -23,13 +23,11 @@ import numpy as np
 from PIL import Image
 
 from brat.classes import CLASS_COLOURS, CLASS_NAMES
-from brat.figures.charts import percent
 from brat.io.scan import Scan
+from brat.model.calibration import DEFAULT_LEVEL
 from brat.model.explain import blend, colourise, grad_cam, onto_scan
 from brat.model.reader import REFER_FROM, Reading
-
-LEVEL = 0.95
-"""Of the prediction set that is printed."""
+from brat.wording import percent
 
 _FOLDERS = (
     "/usr/share/fonts",
@@ -251,12 +249,12 @@ def _answer(page: _Page, reading: Reading) -> None:
         pdf.set_xy(_LEFT + 160, top)
         pdf.cell(20, 6, percent(share), align="R", new_x="LMARGIN", new_y="NEXT")
     pdf.ln(1)
-    if LEVEL in reading.sets:
-        inside = reading.sets[LEVEL]
+    if DEFAULT_LEVEL in reading.sets:
+        inside = reading.sets[DEFAULT_LEVEL]
         said = " or ".join(CLASS_NAMES[name].lower() for name in inside) or "no class"
         refer = not inside or len(inside) >= REFER_FROM
         page.write(
-            f"{percent(LEVEL)} set: {said}."
+            f"{percent(DEFAULT_LEVEL)} set: {said}."
             + (" Too uncertain to name a class: refer this scan to a specialist." if refer else "")
         )
     if reading.ood is not None:

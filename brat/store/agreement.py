@@ -88,12 +88,12 @@ def cohens_kappa(matrix: np.ndarray) -> tuple[float, float, float] | None:
     n = matrix.sum()
     if n == 0:
         return None
-    shares = matrix / n
-    both, chance = float(np.trace(shares)), float(shares.sum(axis=0) @ shares.sum(axis=1))
+    joint = matrix / n
+    both, chance = float(np.trace(joint)), float(joint.sum(axis=0) @ joint.sum(axis=1))
     if math.isclose(chance, 1):
         return None
     z = 1.959964
     middle = (both + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(both * (1 - both) / n + z * z / (4 * n * n))
-    kappa, low, high = ((share - chance) / (1 - chance) for share in (both, middle - half, middle + half))
+    kappa, low, high = ((agreed - chance) / (1 - chance) for agreed in (both, middle - half, middle + half))
     return kappa, max(low, -1.0), min(high, 1.0)

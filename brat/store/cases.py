@@ -1,8 +1,7 @@
 """The store of kept cases: what the model read in a scan, and what a clinician sees in it.
 
-A case holds no name, date or number of a patient, no header and no file name, and the scan's pixels only
-where the reader asked for them; the scan is known by the hash of its file. The database is SQLite or
-PostgreSQL.
+A case holds no name, date or number of a patient, no header and no file name. It holds the scan's pixels
+only where the observer asked for that. The scan is known by a hash. The database is SQLite or PostgreSQL.
 """
 
 from __future__ import annotations
@@ -74,19 +73,21 @@ class Base(DeclarativeBase):
 
 
 class Case(Base):
-    """One reader's verdict on one model's reading of one scan.
+    """One observer's verdict on one model's reading of one scan.
 
     Attributes:
         time: in UTC, when the verdict was given or last changed.
-        scan: SHA-256 of the scan's file, `Scan.digest`.
+        scan: SHA-256 of the slice, the same under every window, `Scan.slice_digest`.
+        window: what was shown of the slice, its center and width: "40/80"; empty where it has no window, and
+            in cases from before this was kept.
         model: SHA-256 of the model's file, `Classifier.digest`.
-        reader: who gave the verdict; empty where that was not said.
-        kind: what kind of file it was, `Scan.kind`.
+        observer: the name of the person who gave the verdict; empty where none was given.
+        format: of the file, `Scan.kind`.
         width, height: of the scan, pixels.
         label: the class that the model read.
         glioma, meningioma, pituitary, no_tumor: calibrated probabilities, 0 to 1.
         sets: level ("0.95") -> the classes of the prediction set; empty where the model has none.
-        gate_score, gate_known: what the gate said; None where the model has no gate.
+        ood_score, in_distribution: of the out-of-distribution check; None where the model has none.
         seen: the class that the clinician sees; None where unsure.
         note: the clinician's own words.
         picture: the scan as an 8-bit PNG, without anything of its file; None unless it was asked for.
@@ -94,14 +95,15 @@ class Case(Base):
     """
 
     __tablename__ = "cases"
-    __table_args__ = (UniqueConstraint("scan", "model", "reader"),)
+    __table_args__ = (UniqueConstraint("scan", "model", "observer"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     time: Mapped[datetime] = mapped_column(_Utc, index=True)
     scan: Mapped[str] = mapped_column(String(64))
     model: Mapped[str] = mapped_column(String(64))
-    reader: Mapped[str] = mapped_column(String(100))
-    kind: Mapped[str] = mapped_column(String(100))
+    observer: Mapped[str] = mapped_column(String(100))
+    window: Mapped[str] = mapped_column(String(64))
+    format: Mapped[str] = mapped_column(String(100))
     width: Mapped[int]
     height: Mapped[int]
     label: Mapped[str] = mapped_column(String(20))
@@ -110,8 +112,8 @@ class Case(Base):
     pituitary: Mapped[float] = mapped_column(Float)
     no_tumor: Mapped[float] = mapped_column(Float)
     sets: Mapped[dict[str, list[str]]] = mapped_column(JSON)
-    gate_score: Mapped[float | None] = mapped_column(Float)
-    gate_known: Mapped[bool | None]
+    ood_score: Mapped[float | None] = mapped_column(Float)
+    in_distribution: Mapped[bool | None]
     seen: Mapped[str | None] = mapped_column(String(20))
     note: Mapped[str] = mapped_column(Text)
     picture: Mapped[bytes | None] = mapped_column(deferred=True)
@@ -162,8 +164,8 @@ def prepare(engine: Engine) -> None:
 
 
 def _set_up(connection: sqlite3.Connection, _record: Any) -> None:
-    # A write-ahead log lets readers read while one writes. Of a changed or deleted note nothing is to remain
-    # on the pages of the file.
+    # A write-ahead log lets others read while one writes. With secure_delete nothing of a changed or deleted
+    # note remains on the pages of the file.
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA secure_delete = ON")
 
@@ -198,14 +200,16 @@ def keep(
     *,
     seen: str | None,
     note: str = "",
-    reader: str = "",
+    observer: str = "",
     picture: bool = False,
 ) -> Case:
-    """Keep a verdict. What this reader has kept of the same scan and model before is replaced.
+    """Keep a verdict. It replaces what this observer has kept of the same scan and model before.
 
     Args:
+        scan: as it was shown; under another window it is the same scan.
         model: `Classifier.digest` of the model that read it.
         seen: the class that the clinician sees; None where unsure.
+        observer: the name of the clinician, if given.
         picture: keep the scan's pixels as well.
 
     Raises:
@@ -214,17 +218,18 @@ def keep(
     """
     if seen is not None and seen not in CLASSES:
         raise ValueError(f"{seen!r} is none of {CLASSES}.")
-    key = {"scan": scan.digest, "model": model, "reader": reader.strip()[:100]}
+    key = {"scan": scan.slice_digest, "model": model, "observer": observer.strip()[:100]}
     values = {
         "time": datetime.now(UTC),
-        "kind": scan.kind[:100],
+        "window": f"{scan.window.center:g}/{scan.window.width:g}" if scan.window else "",
+        "format": scan.kind[:100],
         "width": scan.width,
         "height": scan.height,
         "label": reading.prediction.label,
         **reading.prediction.by_class(),
         "sets": {f"{level:g}": list(classes) for level, classes in reading.sets.items()},
-        "gate_score": reading.ood and float(reading.ood.score),
-        "gate_known": reading.ood and bool(reading.ood.in_distribution),
+        "ood_score": float(reading.ood.score) if reading.ood else None,
+        "in_distribution": bool(reading.ood.in_distribution) if reading.ood else None,
         "seen": seen,
         # PostgreSQL takes no text with a NUL in it.
         "note": note.replace("\0", "").strip(),
@@ -244,11 +249,11 @@ def _png(gray: np.ndarray) -> bytes:
     return cv2.imencode(".png", gray)[1].tobytes()
 
 
-def kept(engine: Engine, scan: str, model: str) -> list[Case]:
-    """Every reader's case of one scan and one model, the latest first.
+def cases_of(engine: Engine, scan: str, model: str) -> list[Case]:
+    """Every observer's case of one scan and one model, the latest first.
 
     Args:
-        scan: `Scan.digest`.
+        scan: `Scan.slice_digest`.
         model: `Classifier.digest`.
     """
     with _session(engine) as session:
@@ -258,7 +263,15 @@ def kept(engine: Engine, scan: str, model: str) -> list[Case]:
 
 
 def latest(engine: Engine, scans: Collection[str], model: str) -> dict[str, Case]:
-    """Of many scans and one model, the case that was kept last of each, by the scan's digest."""
+    """The case that was kept last of each of many scans.
+
+    Args:
+        scans: `Scan.slice_digest` of each.
+        model: `Classifier.digest`.
+
+    Returns:
+        `Scan.slice_digest` -> the case; a scan without a case is left out.
+    """
     query = select(Case).where(Case.model == model, Case.scan.in_(scans)).order_by(Case.time, Case.id)
     with _session(engine) as session:
         return {case.scan: case for case in session.scalars(query)}
@@ -271,14 +284,15 @@ def find(
     verdicts: Collection[str] = (),
     labels: Collection[str] = (),
     models: Collection[str] = (),
-    readers: Collection[str] = (),
+    observers: Collection[str] = (),
     since: date | None = None,
     until: date | None = None,
 ) -> list[Case]:
     """The cases that meet every condition, the latest first; an empty condition is met by all.
 
     Args:
-        search: stands in the note or in the reader's name, or begins the scan's hash; in any case of letters.
+        search: a part of the note or of the observer's name, or the beginning of the scan's hash; in any case
+            of letters.
         verdicts: of `VERDICTS`.
         labels: the classes that the model read or the clinician sees.
         since, until: first and last day, in UTC.
@@ -288,31 +302,33 @@ def find(
         query = query.where(Case.label.in_(labels) | Case.seen.in_(labels))
     if models:
         query = query.where(Case.model.in_(models))
-    if readers:
-        query = query.where(Case.reader.in_(readers))
+    if observers:
+        query = query.where(Case.observer.in_(observers))
     if since:
         query = query.where(Case.time >= datetime.combine(since, time(), UTC))
     if until:
         query = query.where(Case.time < datetime.combine(until + timedelta(days=1), time(), UTC))
     with _session(engine) as session:
-        found = list(session.scalars(query))
+        cases = list(session.scalars(query))
     # Here, because SQLite tells capitals from small letters in every script but the Latin one.
     wanted = search.strip().casefold()
     return [
         case
-        for case in found
+        for case in cases
         if (not verdicts or case.verdict in verdicts)
         and (
-            wanted in case.note.casefold() or wanted in case.reader.casefold() or case.scan.startswith(wanted)
+            wanted in case.note.casefold()
+            or wanted in case.observer.casefold()
+            or case.scan.startswith(wanted)
         )
     ]
 
 
 def choices(engine: Engine, column: str) -> list[str]:
-    """What there is to choose from: every model or every reader of a kept case, in order.
+    """What there is to choose from: every model or every observer of a kept case, in order.
 
     Args:
-        column: "model" or "reader".
+        column: "model" or "observer".
     """
     with _session(engine) as session:
         return sorted(session.scalars(select(getattr(Case, column)).distinct()))
@@ -355,19 +371,20 @@ def rows(cases: Iterable[Case]) -> list[dict[str, Any]]:
         {
             "time": case.time.isoformat(timespec="seconds"),
             "scan": case.scan,
-            "kind": case.kind,
+            "window": case.window,
+            "format": case.format,
             "width": case.width,
             "height": case.height,
             "model": case.model,
             "read": case.label,
             **{name: round(getattr(case, name), 6) for name in CLASSES},
             **{f"set_{level}": " ".join(classes) for level, classes in sorted(case.sets.items())},
-            "gate_score": case.gate_score,
-            "gate_known": case.gate_known,
+            "ood_score": case.ood_score,
+            "in_distribution": case.in_distribution,
             "verdict": case.verdict,
             "seen": case.seen,
             "note": case.note,
-            "reader": case.reader,
+            "observer": case.observer,
             "picture": case.pictured,
         }
         for case in cases

@@ -12,8 +12,8 @@ from tqdm import tqdm
 from brat.data.index import IndexedSlice
 from brat.io.scan import read_scan
 from brat.model.preprocess import SIZE, frame, to_input
-from brat.perturb.enhance import augmentation
 from brat.training.appearance import vary_appearance
+from brat.training.augmentation import augmentation
 from brat.training.network import MAP_SIZE
 from brat.training.recipe import Recipe
 

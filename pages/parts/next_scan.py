@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from brat.model.worklist import Row, Worklist
-from pages.parts.opened import open_item
+from pages.parts.open_scan import open_item
 from pages.words import worklist as words
 
 
@@ -58,10 +58,10 @@ def show_next() -> None:
     if walk is None or walk.item is None or st.session_state.get("item") is not walk.item:
         return
     with st.container(horizontal=True, vertical_alignment="center", key="walk"):
-        if st.button(words.BACK, icon=":material/arrow_back:", key="walk-back"):
+        if st.button("Worklist", icon=":material/arrow_back:", key="walk-back"):
             st.switch_page("pages/worklist.py")
         st.button(
-            words.PREVIOUS,
+            "Previous",
             key="walk-previous",
             on_click=_step,
             args=(-1,),
@@ -69,7 +69,7 @@ def show_next() -> None:
             shortcut="P",
         )
         st.button(
-            words.NEXT,
+            "Next",
             key="walk-next",
             on_click=_step,
             args=(1,),

@@ -14,10 +14,10 @@ import streamlit as st
 from brat.classes import CLASSES
 from brat.figures import charts as figures
 from brat.figures.charts import NAMES
-from pages.parts import tables
-from pages.parts.exhibits import figure, numbers, table
+from pages.parts import metrics_tables
+from pages.parts.captioned_figures import figure, numbers, table
 from pages.words import protocols as words
-from pages.words.exhibits import decimal, estimate, share
+from pages.words.numbers import decimal, estimate, share
 
 PROTOCOLS = {
     "four_classes": CLASSES,
@@ -26,6 +26,31 @@ PROTOCOLS = {
     "three_tumors": CLASSES[:3],
 }
 """The protocols in the order of the page, and the classes of each."""
+
+TITLES = {
+    "four_classes": "Four classes",
+    "random_split": "Random split",
+    "same_source": "Tumour or none",
+    "three_tumors": "Three tumours",
+}
+
+MEASURES = {
+    "balanced_accuracy": "Balanced accuracy",
+    "accuracy": "Accuracy",
+    "macro_f1": "Macro F1",
+    "sensitivity": "Sensitivity",
+    "specificity": "Specificity",
+    "auc": "AUC",
+}
+"""The measures of a protocol as a whole."""
+
+CLASS_MEASURES = {
+    "recall": "Sensitivity (recall)",
+    "precision": "Precision",
+    "f1": "F1",
+    "auc": "AUC against the rest",
+}
+"""The measures of each class."""
 
 DECIMALS = ("macro_f1", "auc", "f1")
 """The measures that are no shares."""
@@ -65,14 +90,14 @@ def headline(metrics: Mapping, card: Mapping) -> None:
     """The numbers to judge the model by, on what they were measured, and which model ships."""
     four = metrics["protocols"]["four_classes"]
     shown = [
-        (words.BALANCED_OF_FOUR, four["metrics"]["balanced_accuracy"]),
-        (words.ACCURACY_OF_FOUR, four["metrics"]["accuracy"]),
+        ("Balanced accuracy, four classes", four["metrics"]["balanced_accuracy"]),
+        ("Accuracy, four classes", four["metrics"]["accuracy"]),
     ]
     same = metrics["protocols"].get("same_source")
     if same:
         shown += [
-            (words.SENSITIVITY, same["metrics"]["sensitivity"]),
-            (words.SPECIFICITY, same["metrics"]["specificity"]),
+            ("Sensitivity, tumour or none", same["metrics"]["sensitivity"]),
+            ("Specificity, tumour or none", same["metrics"]["specificity"]),
         ]
     st.html(_STYLE)
     columns = st.container(key="headline").columns(len(shown))
@@ -107,28 +132,28 @@ def side_by_side(protocols: Mapping) -> None:
     for name, entry in made.items():
         measured = "".join(
             f"<div>{title} {write(key, entry['metrics'][key])}</div>"
-            for key, title in words.MEASURES.items()
+            for key, title in MEASURES.items()
             if key in entry["metrics"]
         )
-        twins = share(entry["twins"]) if "twins" in entry else words.KEPT_OUT
+        twins = share(entry["twins"]) if "twins" in entry else "kept out"
         rows += (
-            f'<tr><th scope="row">{words.PROTOCOLS[name]}<span>{escape(entry["what"])}</span></th>'
-            f'<td data-label="{words.SLICES}">{entry["slices"]:,}</td>'
-            f'<td data-label="{words.TWIN}">{twins}</td>'
+            f'<tr><th scope="row">{TITLES[name]}<span>{escape(entry["what"])}</span></th>'
+            f'<td data-label="Slices">{entry["slices"]:,}</td>'
+            f'<td data-label="Twin in training">{twins}</td>'
             f"<td>{measured}</td>"
             + (
-                f'<td data-label="{words.ELSEWHERE}">{words.REPORTED[name]}</td></tr>'
+                f'<td data-label="Elsewhere">{words.REPORTED[name]}</td></tr>'
                 if name in words.REPORTED
                 else "<td></td></tr>"
             )
         )
-    titles = (words.PROTOCOL, words.SLICES, words.TWIN, words.MEASURED_HERE, words.ELSEWHERE)
+    titles = ("Protocol", "Slices", "Twin in training", "Measured here", "Elsewhere")
     heads = "".join(f'<th scope="col">{title}</th>' for title in titles)
     st.html(
         f'<div class="room"><table class="protocols"><caption>{words.TABLE}</caption>'
         f"<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
-    numbers("protocols", words.TWIN_IS, tables.protocols(made))
+    numbers("protocols", words.TWIN_IS, metrics_tables.protocols(made))
 
 
 def why_random_is_higher(protocols: Mapping) -> None:
@@ -136,7 +161,7 @@ def why_random_is_higher(protocols: Mapping) -> None:
     usual, honest = protocols["random_split"], protocols["four_classes"]
     accuracy, macro = (usual["metrics"][name] for name in ("accuracy", "macro_f1"))
     higher = accuracy["value"] > honest["metrics"]["accuracy"]["value"]
-    st.subheader(words.WHY_HIGHER if higher else words.WHAT_IT_MEASURES, anchor=False)
+    st.subheader(words.WHY_HIGHER if higher else "What the usual number measures", anchor=False)
     same = usual.get("same_slices_leak_free")
     leak_free = words.leak_free(same["slices"], same["metrics"]["accuracy"]) if same else ""
     st.markdown(words.random_split(usual["epochs"], accuracy, macro, usual["twins"], leak_free))
@@ -144,7 +169,7 @@ def why_random_is_higher(protocols: Mapping) -> None:
 
 def worst_confusion(entry: Mapping) -> str:
     """The commonest error, as a share of the slices that it can befall."""
-    rows = tables.confusion(entry["metrics"])
+    rows = metrics_tables.confusion(entry["metrics"])
     totals = rows.groupby("is")["value"].sum()
     wrong = rows[rows["is"] != rows["read_as"]].assign(share=lambda r: r["value"] / r["is"].map(totals))
     worst = wrong.sort_values("share").iloc[-1]
@@ -162,11 +187,11 @@ def by_protocol(metrics: Mapping) -> None:
         if any(key.startswith("confusion/") for key in protocols.get(name, {}).get("metrics", {}))
     ]
     name = st.segmented_control(
-        words.PROTOCOL,
+        "Protocol",
         able,
         default=able[0],
         required=True,
-        format_func=words.PROTOCOLS.get,
+        format_func=TITLES.get,
         key="protocol",
         wrap=True,
     )
@@ -183,15 +208,15 @@ def by_protocol(metrics: Mapping) -> None:
 
 def show_matrix(name: str, entry: Mapping, classes: Sequence[str]) -> None:
     style = st.segmented_control(
-        words.SHOW, [words.COUNTS, words.SHARES], default=words.COUNTS, required=True, key="matrix"
+        "Show", ["Counts", "Share of each row"], default="Counts", required=True, key="matrix"
     )
     matrix = [[entry["metrics"][f"confusion/{t}/{r}"]["value"] for r in classes] for t in classes]
     figure(
-        figures.confusion(matrix, style != words.COUNTS, classes),
+        figures.confusion(matrix, style != "Counts", classes),
         f"confusion-{name}",
-        words.matrix(name),
+        words.matrix(TITLES[name]),
         f"{words.ROWS_AND_COLUMNS} {worst_confusion(entry)}",
-        tables.confusion(entry["metrics"]),
+        metrics_tables.confusion(entry["metrics"]),
     )
 
 
@@ -201,19 +226,16 @@ def show_measures(name: str, entry: Mapping, classes: Sequence[str]) -> None:
     says = words.of_slices(entry["what"], entry["slices"])
     if "sensitivity" in found:
         shown = pd.DataFrame(
-            {title: [write(key, found[key])] for key, title in words.MEASURES.items() if key in found}
+            {title: [write(key, found[key])] for key, title in MEASURES.items() if key in found}
         )
-        shown.index = [words.IN_THE_APP]
-        table(shown, f"measures-{name}", says, tables.protocols({name: entry}))
+        shown.index = ["In\u00a0the\u00a0app"]
+        table(shown, f"measures-{name}", says, metrics_tables.protocols({name: entry}))
         return
     shown = pd.DataFrame(
-        {
-            title: [write(key, found[f"{key}/{c}"]) for c in classes]
-            for key, title in words.OF_CLASSES.items()
-        },
+        {title: [write(key, found[f"{key}/{c}"]) for c in classes] for key, title in CLASS_MEASURES.items()},
         index=[NAMES[c] for c in classes],
     )
-    table(shown, f"classes-{name}", says, tables.of_classes(found, words.OF_CLASSES))
+    table(shown, f"classes-{name}", says, metrics_tables.of_classes(found, CLASS_MEASURES))
 
 
 def curves_of(metrics: Mapping, name: str) -> tuple[Mapping, Mapping | None]:
@@ -238,17 +260,17 @@ def show_curves(name: str, made: Mapping, operating: Mapping | None, found: Mapp
         figure(
             figures.roc(made, on_roc),
             f"roc-{name}",
-            words.ROC,
+            "ROC curves",
             words.area(auc, said[0]),
-            tables.curves(made, "roc", "false_positive_rate", "sensitivity"),
+            metrics_tables.curves(made, "roc", "false_positive_rate", "sensitivity"),
         )
     with right:
         figure(
             figures.precision_recall(made, on_precision),
             f"precision-recall-{name}",
-            words.PRECISION_RECALL,
+            "Precision-recall curves",
             words.average_precision(precision, said[1]),
-            tables.curves(made, "precision_recall", "recall", "precision"),
+            metrics_tables.curves(made, "precision_recall", "recall", "precision"),
         )
 
 
@@ -261,13 +283,13 @@ def by_source(entry: Mapping) -> None:
             "sources",
             words.SOURCES,
             uneven_sources(entry["by_site"]),
-            tables.sites(entry["by_site"]),
+            metrics_tables.sites(entry["by_site"]),
         )
 
 
 def uneven_sources(by_site: Mapping) -> str:
     """How much a class's sensitivity depends on the source; first where a source gives its class away."""
-    rows = tables.sites(by_site)
+    rows = metrics_tables.sites(by_site)
     for site, labels in by_site.items():
         name = next(iter(labels))
         elsewhere = rows[(rows["class"] == name) & (rows["source"] != site)]

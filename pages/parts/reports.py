@@ -50,11 +50,20 @@ def show_downloads(
 
     can_refer = is_dicom and _has_reference(data)
     with st.container(horizontal=True):
-        _button(words.PDF, words.PDF_HELP, pdf, f"{stem}.pdf", "application/pdf", ":material/picture_as_pdf:")
+        _button(
+            "Report (PDF)", words.PDF_HELP, pdf, f"{stem}.pdf", "application/pdf", ":material/picture_as_pdf:"
+        )
         if can_refer:
             dicom = "application/dicom"
-            _button(words.MAP, words.MAP_HELP, overlay, f"{stem}-map.dcm", dicom, ":material/image:")
-            _button(words.SR, words.SR_HELP, structured, f"{stem}-sr.dcm", dicom, ":material/description:")
+            _button("Map (DICOM)", words.MAP_HELP, overlay, f"{stem}-map.dcm", dicom, ":material/image:")
+            _button(
+                "Report (DICOM SR)",
+                words.SR_HELP,
+                structured,
+                f"{stem}-sr.dcm",
+                dicom,
+                ":material/description:",
+            )
     if is_dicom and not can_refer:
         st.caption(words.NO_REFERENCE)
     elif is_dicom and not named:

@@ -10,17 +10,17 @@ import streamlit as st
 from brat.classes import CLASS_NAMES, CLASSES
 from brat.io.scan import Scan, UnreadableScan
 from brat.io.series import Series, Stack
+from brat.model.calibration import DEFAULT_LEVEL
 from brat.model.explain import as_png, grad_cam
 from brat.model.pool import Readers
 from brat.model.preprocess import Geometry
 from brat.model.series_reading import SeriesReading, SliceReading, read_stack
-from pages.parts.kept import keep, start_at
+from pages.parts.widget_memory import remember, restore
 from pages.parts.windows import choose_window
 from pages.viewer import ViewerSlice, stack_viewer
 from pages.words import series as words
 
-LEVEL = 0.95
-"""Of the prediction set that is shown."""
+PLANES = {"acquired": "As acquired", "axial": "Axial", "coronal": "Coronal", "sagittal": "Sagittal"}
 
 STRETCHED = 1.5
 """How many times as wide one way as the other a view's voxels must be for the page to say so."""
@@ -92,15 +92,13 @@ def choose_view(series: Series) -> tuple[str, int]:
     """Which plane, and which volume from 0, where there are several."""
     plane, volume = f"plane-{series.digest}", f"volume-{series.digest}"
     if len(series.planes) > 1:
-        start_at(plane, series.planes[0])
-        st.segmented_control(
-            words.PLANE, series.planes, required=True, format_func=words.PLANES.get, key=plane
-        )
-        keep(plane)
+        restore(plane, series.planes[0])
+        st.segmented_control("View", series.planes, required=True, format_func=PLANES.get, key=plane)
+        remember(plane)
     if series.volumes > 1:
-        start_at(volume, 1)
-        st.number_input(words.VOLUME, 1, series.volumes, key=volume, width=160)
-        keep(volume)
+        restore(volume, 1)
+        st.number_input("Volume", 1, series.volumes, key=volume, width=160)
+        remember(volume)
     return st.session_state.get(plane, series.planes[0]), st.session_state.get(volume, 1) - 1
 
 
@@ -137,7 +135,7 @@ def shown(scan: Scan | None, read: SliceReading, size: tuple[int, int] = (256, 2
         height, width = gray.shape
         nowhere = Geometry(0, 0, max(height, width), width, height)
         name = scan.name if scan else ""
-        return ViewerSlice(as_png(gray), nowhere, {}, "", name, words.NOT_READ, read.problem, mark="unread")
+        return ViewerSlice(as_png(gray), nowhere, {}, "", name, "Not read", read.problem, mark="unread")
     prediction, ood = read.prediction, read.ood
     facts = {
         "picture": as_png(scan.gray),
@@ -153,7 +151,7 @@ def shown(scan: Scan | None, read: SliceReading, size: tuple[int, int] = (256, 2
         maps={label: grad_cam(prediction, label) for label in CLASSES},
         label=prediction.label,
         answer=words.answer(prediction.label, prediction.confidence),
-        doubt=words.doubt(LEVEL, (read.sets or {}).get(LEVEL), ood and ood.score),
+        doubt=words.doubt(DEFAULT_LEVEL, (read.sets or {}).get(DEFAULT_LEVEL), ood and ood.score),
     )
 
 
@@ -168,12 +166,12 @@ def show_reading(read: SeriesReading) -> None:
 @st.fragment
 def show_numbers(read: SeriesReading) -> None:
     """Every slice in a table, once somebody asks for it."""
-    if not st.toggle(words.EVERY_SLICE, key="series-numbers"):
+    if not st.toggle("Every slice as numbers", key="series-numbers"):
         return
     # Tables are loaded once somebody wants one.
     import pandas as pd
 
-    from pages.parts.exhibits import numbers
+    from pages.parts.captioned_figures import numbers
 
     rows = pd.DataFrame(
         {
@@ -193,9 +191,13 @@ def show_numbers(read: SeriesReading) -> None:
         hide_index=True,
         alt=words.TABLE,
         column_config={
-            **words.COLUMNS,
+            "slice": "Slice",
+            "mm": "mm",
+            "read": "Answer",
+            "known": "Like known slices",
+            "problem": "Why it was not read",
             **rounded,
-            "distance": st.column_config.NumberColumn(words.DISTANCE, format="%.2f"),
+            "distance": st.column_config.NumberColumn("Distance", format="%.2f"),
         },
     )
     numbers("series", words.TABLE, rows)

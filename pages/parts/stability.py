@@ -32,7 +32,7 @@ def show_stability(scan: Scan, reader: Reader) -> None:
         return
     # Charts and tables are loaded once somebody wants one.
     from brat.figures.stability import stability
-    from pages.parts.exhibits import figure
+    from pages.parts.captioned_figures import figure
 
     found = measured(scan.digest, reader.classifier.digest, scan.gray, reader)
     st.markdown(f"**{found.sentence()}**")

@@ -16,10 +16,19 @@ from brat.io.samples import load_samples
 from brat.io.scan import read_scan
 from brat.model.explain import blend, grad_cam, onto_scan
 from brat.model.reader import Reader
-from pages.parts import tables
-from pages.parts.exhibits import chart, figure, numbers, table
+from pages.parts import metrics_tables
+from pages.parts.captioned_figures import chart, figure, numbers, table
 from pages.words import trust as words
-from pages.words.exhibits import estimate, share
+from pages.words.numbers import estimate, share
+
+SIZES = {
+    "No class": "share/0",
+    "One class": "share/1",
+    "Two": "share/2",
+    "Three": "share/3",
+    "All four": "share/4",
+}
+"""How many classes a prediction set names, and the key of that share in `metrics.json`."""
 
 MATTERS = 0.03
 """A change that costs less accuracy than this is shown on demand only."""
@@ -36,12 +45,12 @@ def calibration(found: Mapping) -> None:
         figure(
             figures.reliability(found["before"]["bins"], found["after"]["bins"]),
             "reliability",
-            words.RELIABILITY,
+            "Reliability diagram",
             words.surest(bins),
-            tables.reliability(found),
+            metrics_tables.reliability(found),
         )
     with right:
-        rows = tables.prediction_sets(sets)
+        rows = metrics_tables.prediction_sets(sets)
         of_class = rows[rows["measure"].str.startswith("coverage/")].dropna()
         below = of_class.assign(gap=of_class["value"] - of_class["level"]).sort_values("gap").iloc[0]
         figure(
@@ -55,11 +64,11 @@ def calibration(found: Mapping) -> None:
         )
     shown = pd.DataFrame(
         {
-            words.HOLDS: [estimate(entry["coverage"]) for entry in sets.values()],
-            words.CLASSES_IN_IT: [f"{entry['size']['value']:.2f}" for entry in sets.values()],
+            "Holds the truth": [estimate(entry["coverage"]) for entry in sets.values()],
+            "Classes in it": [f"{entry['size']['value']:.2f}" for entry in sets.values()],
             **{
                 title: [share(entry[key]["value"]) for entry in sets.values()]
-                for title, key in words.SIZES.items()
+                for title, key in SIZES.items()
                 if all(key in entry for entry in sets.values())
             },
         },
@@ -79,13 +88,13 @@ def gate(found: Mapping) -> None:
     st.markdown(words.gate(found["slices"], found["refused"], images, refused / images, through))
     shown = pd.DataFrame(
         {
-            words.PICTURES: [f"{entry['images']:,}" for entry in found["others"].values()],
-            words.REFUSED: [f"{entry['refused']:,}" for entry in found["others"].values()],
+            "Pictures": [f"{entry['images']:,}" for entry in found["others"].values()],
+            "Refused": [f"{entry['refused']:,}" for entry in found["others"].values()],
         },
         index=[kind[0].upper() + kind[1:] for kind in found["others"]],
     )
     with st.expander(words.all_kinds(len(found["others"]))):
-        table(shown, "gate", words.BY_KIND, tables.gate(found))
+        table(shown, "gate", words.BY_KIND, metrics_tables.gate(found))
 
 
 def gate_totals(found: Mapping) -> tuple[int, int]:
@@ -102,18 +111,18 @@ def map_quality(place: Mapping, maps: Mapping | None) -> None:
     methods = maps["methods"]
     shown = pd.DataFrame(
         {
-            words.SLICES: [f"{entry.get('slices', maps.get('slices')):,}" for entry in methods.values()],
-            words.BRIGHTEST: [estimate(entry["pointing"]) for entry in methods.values()],
-            words.SUM: [estimate(entry["energy"]) for entry in methods.values()],
+            "Slices": [f"{entry.get('slices', maps.get('slices')):,}" for entry in methods.values()],
+            "Brightest place in the box": [estimate(entry["pointing"]) for entry in methods.values()],
+            "Sum in the box": [estimate(entry["energy"]) for entry in methods.values()],
         },
         index=list(methods),
     )
     points = {method: entry["pointing"]["value"] for method, entry in methods.items()}
     best = [method for method, value in points.items() if value == max(points.values())]
-    table(shown, "maps", words.best_map(best), tables.maps(maps))
+    table(shown, "maps", words.best_map(best), metrics_tables.maps(maps))
 
 
-@st.cache_data(show_spinner=words.READING_SAMPLES)
+@st.cache_data(show_spinner="Reading the samples …")
 def read_examples(weights: Path, modified: float) -> list[tuple]:
     """The samples with a lesion: name, scan, scan with the map of what is drawn, and what they show."""
     reader = Reader(weights)
@@ -133,14 +142,14 @@ def read_examples(weights: Path, modified: float) -> list[tuple]:
 
 def examples(weights: Path) -> None:
     """The model that ships, on samples that may be shown."""
-    st.subheader(words.EXAMPLES, anchor=False)
+    st.subheader("Examples", anchor=False)
     st.markdown(words.EXAMPLES_ARE)
     made = read_examples(weights, max(file.stat().st_mtime for file in weights.iterdir()))
     for column, (name, scan, mapped, says) in zip(st.columns(len(made)), made, strict=True):
         with column, st.container(key=f"example-{name}"):
             with st.container(horizontal=True, gap="xsmall", wrap=False):
-                st.image(scan, width="stretch", alt=words.SCAN)
-                st.image(mapped, width="stretch", alt=words.SCAN_WITH_MAP)
+                st.image(scan, width="stretch", alt="The scan")
+                st.image(mapped, width="stretch", alt="The scan with its map")
             st.caption(says)
 
 
@@ -170,18 +179,18 @@ def robustness(found: Mapping) -> None:
         with st.expander(words.cost_little(light)):
             draw(light)
     costs = {name: lost[name] for name in names}
-    numbers("robustness", words.lost(costs), tables.robustness(found))
+    numbers("robustness", words.lost(costs), metrics_tables.robustness(found))
 
 
 def unchanged_accuracy(found: Mapping) -> float:
     """Of the slices as they are: a step of 0 changes nothing, whatever is changed."""
-    rows = tables.robustness(found)
+    rows = metrics_tables.robustness(found)
     return rows.loc[rows["level"] == 0, "value"].iloc[0]
 
 
 def worst_change(found: Mapping) -> str:
     """The change that costs most accuracy."""
-    rows = tables.robustness(found)
+    rows = metrics_tables.robustness(found)
     worst = rows.sort_values("value").iloc[0]
     return words.worst_change(worst["change"], worst["level"], unchanged_accuracy(found) - worst["value"])
 
@@ -190,7 +199,7 @@ def audit(found: Mapping) -> None:
     """How like each other the images are, and what stands on both sides of the usual split."""
     st.markdown(words.audit(found["names"], found["images"], leaks(found)))
     near = found["nearest"]
-    rows = tables.nearest(near)
+    rows = metrics_tables.nearest(near)
     twins = rows.loc[(rows["from"] + rows["to"]) / 2 > near["threshold"], "images"].sum()
     figure(
         figures.nearest_neighbours(near),
@@ -199,7 +208,7 @@ def audit(found: Mapping) -> None:
         words.twins(twins, rows["images"].sum(), near["threshold"]),
         rows,
     )
-    with st.expander(words.BETWEEN):
+    with st.expander("Between collections and splits"):
         for title, matrix in {"collections": found["collections"], **found["splits"]}.items():
             table(
                 pd.DataFrame(
@@ -209,7 +218,7 @@ def audit(found: Mapping) -> None:
                 ),
                 f"twins-{title}",
                 words.twins_between(title if title in found["splits"] else None),
-                tables.twins(matrix),
+                metrics_tables.twins(matrix),
             )
 
 
@@ -254,5 +263,5 @@ def model_card(card: Mapping) -> None:
             boxes=card["boxes"],
         )
     )
-    with st.expander(words.FULL_CARD):
+    with st.expander("The full model card"):
         st.json(card)

@@ -15,16 +15,19 @@ if TYPE_CHECKING:
     from brat.model.reader import Reading
     from brat.store.cases import Case
 
-# Where the reader's name outlives the form, for the next scan.
-_NAME = "reader_name"
+VERDICTS = {"agree": "Agree", "disagree": "Disagree", "unsure": "Unsure"}
+"""The verdicts of `brat.store.cases`, as they are shown."""
+
+# Where the name outlives the form, for the next scan.
+_NAME = "observer_name"
 
 
 class Opinion(NamedTuple):
     """What the form says now.
 
     Attributes:
-        verdict: one of `brat.store.cases.VERDICTS`; None where nothing was said yet.
-        seen: the class that the clinician sees; None where unsure, or not said yet.
+        verdict: one of `brat.store.cases.VERDICTS`; None as long as none is chosen.
+        seen: the class that the clinician sees; None where unsure, and as long as none is chosen.
         note: the clinician's own words.
     """
 
@@ -34,7 +37,7 @@ class Opinion(NamedTuple):
 
     @property
     def printed(self) -> str:
-        """As a report has it."""
+        """As the report prints it."""
         sees = CLASS_NAMES[self.seen].lower() if self.verdict == "disagree" and self.seen else ""
         return words.printed(self.verdict, sees)
 
@@ -42,42 +45,53 @@ class Opinion(NamedTuple):
 def verdict_form(scan: Scan, reading: Reading, model: str) -> Opinion:
     """Let the clinician say what they see, and keep it, or change what was kept.
 
-    Where the store is off, or does not answer, a sentence says so and the rest of the page is as it was.
+    A verdict holds for the scan under every window. Where the store is off, or does not answer, a sentence
+    says so and the rest of the page stays as it was.
 
     Args:
+        scan: as it is shown.
         reading: of the scan as uploaded.
         model: `Classifier.digest` of the model that read it.
     """
-    of = f"{scan.digest}-{model}"
+    of = f"{scan.slice_digest}-{model}"
     if not is_on():
         opinion = _ask(reading, of, [])
         st.caption(words.OFF)
         return opinion
-    from brat.store.cases import StoreError, keep, kept
+    from brat.store.cases import StoreError, cases_of, keep
 
     opinion = Opinion(None, None, "")
     try:
-        earlier = kept(store(), scan.digest, model)
+        earlier = cases_of(store(), scan.slice_digest, model)
         _start_from(earlier, reading, of)
         opinion = _ask(reading, of, earlier)
-        if (opinion.verdict or earlier) and (how := _ask_to_keep(opinion, of, earlier)):
-            keep(store(), scan, reading, model, seen=opinion.seen, note=opinion.note, **how)
+        if (opinion.verdict or earlier) and (request := _ask_to_keep(opinion, of, earlier)):
+            keep(
+                store(),
+                scan,
+                reading,
+                model,
+                seen=opinion.seen,
+                note=opinion.note,
+                observer=request.observer,
+                picture=request.picture,
+            )
             st.toast(words.KEPT, icon=":material/check:")
-            earlier = kept(store(), scan.digest, model)
+            earlier = cases_of(store(), scan.slice_digest, model)
         for case in earlier:
-            st.caption(_said(case))
+            st.caption(_in_words(case))
     except StoreError as error:
         st.warning(str(error))
     return opinion
 
 
 def _start_from(earlier: list[Case], reading: Reading, of: str) -> None:
-    """Fill a new form with what this reader has kept before; another reader's is only shown beneath it."""
+    """Fill a new form with what this observer has kept before; another's is only shown beneath it."""
     state = st.session_state
     if f"name-{of}" in state:
         return
     name = state.get(_NAME, "")
-    own = next((case for case in earlier if case.reader == name), None)
+    own = next((case for case in earlier if case.observer == name), None)
     if own:
         state[f"verdict-{of}"] = own.verdict
         state[f"seen-{of}"] = own.seen if own.seen != reading.prediction.label else None
@@ -89,45 +103,56 @@ def _start_from(earlier: list[Case], reading: Reading, of: str) -> None:
 def _ask(reading: Reading, of: str, earlier: list[Case]) -> Opinion:
     label = reading.prediction.label
     verdict = st.segmented_control(
-        words.ASK, list(words.VERDICTS), format_func=words.VERDICTS.get, key=f"verdict-{of}", width="stretch"
+        "Your verdict",
+        list(VERDICTS),
+        format_func=VERDICTS.__getitem__,
+        key=f"verdict-{of}",
+        width="stretch",
     )
     seen = label if verdict == "agree" else None
     if verdict == "disagree":
-        others = [one for one in CLASSES if one != label]
+        others = [name for name in CLASSES if name != label]
         seen = st.segmented_control(
-            words.ASK_SEEN, others, format_func=CLASS_NAMES.get, key=f"seen-{of}", width="stretch"
+            words.ASK_SEEN, others, format_func=CLASS_NAMES.__getitem__, key=f"seen-{of}", width="stretch"
         )
     if verdict is None and not earlier:
         return Opinion(None, None, "")
-    note = st.text_area(words.NOTE, key=f"note-{of}", height=68, max_chars=2000, placeholder=words.NOTE_HINT)
+    note = st.text_area("Note", key=f"note-{of}", height=68, max_chars=2000, placeholder=words.NOTE_HINT)
     return Opinion(verdict, seen, note)
 
 
-def _ask_to_keep(opinion: Opinion, of: str, earlier: list[Case]) -> dict | None:
-    """Who says it, and whether with the picture; None until the button is pressed."""
-    name = st.text_input(words.NAME, key=f"name-{of}", max_chars=100, placeholder=words.NAME_HINT).strip()
+class _Request(NamedTuple):
+    """Who keeps the verdict, and whether with the picture."""
+
+    observer: str
+    picture: bool
+
+
+def _ask_to_keep(opinion: Opinion, of: str, earlier: list[Case]) -> _Request | None:
+    """None until the button is pressed."""
+    name = st.text_input("Your name", key=f"name-{of}", max_chars=100, placeholder="Optional").strip()
     st.session_state[_NAME] = name
     with st.container(horizontal=True, vertical_alignment="center"):
-        picture = st.checkbox(words.PICTURE, key=f"picture-{of}", help=words.PICTURE_HELP)
+        picture = st.checkbox("Keep the picture too", key=f"picture-{of}", help=words.PICTURE_HELP)
         pressed = st.button(
-            words.REPLACE if any(case.reader == name for case in earlier) else words.KEEP,
+            "Replace" if any(case.observer == name for case in earlier) else "Keep",
             key=f"keep-{of}",
             disabled=opinion.verdict is None or (opinion.verdict == "disagree" and opinion.seen is None),
         )
-    return {"reader": name, "picture": picture} if pressed else None
+    return _Request(name, picture) if pressed else None
 
 
-def _said(case: Case) -> str:
-    return words.said(
-        by=_plain(case.reader),
+def _in_words(case: Case) -> str:
+    return words.kept(
+        by=_plain(case.observer),
         when=f"{case.time:%d %b %Y, %H:%M} UTC",
         verdict=case.verdict,
-        sees=CLASS_NAMES[case.seen].lower() if case.verdict == "disagree" else "",
+        sees=CLASS_NAMES[case.seen].lower() if case.seen and case.verdict == "disagree" else "",
         note=_plain(" ".join(case.note.split())),
         pictured=case.pictured,
     )
 
 
 def _plain(typed: str) -> str:
-    """What a reader typed, none of which is to be taken for Markdown."""
+    """Text that somebody typed, none of which is to be taken for Markdown."""
     return "".join(f"\\{sign}" if sign in r"\`*_{}[]()<>#+-.!|~$:" else sign for sign in typed)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import streamlit as st
 
 from brat.io.scan import Window
-from pages.parts.kept import keep, start_at
+from pages.parts.widget_memory import remember, restore
 from pages.words import windows as words
 
 _OWN = -1
@@ -21,7 +21,7 @@ def choose_window(shown: Window, presets: tuple[Window, ...], key: str) -> Windo
         presets: what else the file suggests.
         key: of the scan; its choice is kept with it.
     """
-    with st.popover(words.TITLE, help=words.HELP):
+    with st.popover("Window", help=words.HELP):
         chosen = _ask(shown, presets, key)
     # What the file asks for or, where it asks for nothing, what it was opened with, is the scan as it came.
     if chosen != (presets[0] if presets else shown):
@@ -32,30 +32,30 @@ def choose_window(shown: Window, presets: tuple[Window, ...], key: str) -> Windo
 def _ask(shown: Window, presets: tuple[Window, ...], key: str) -> Window:
     offered = presets if shown in presets else (shown, *presets)
     preset, center, width = f"preset-{key}", f"center-{key}", f"width-{key}"
-    start_at(preset, offered.index(shown))
+    restore(preset, offered.index(shown))
     st.radio(
-        words.PRESET,
+        "Presets",
         [*range(len(offered)), _OWN],
         format_func=lambda number: _name(number, offered, presets),
         key=preset,
     )
-    number = keep(preset)
+    number = remember(preset)
     if number != _OWN:
         return offered[number]
     step = max(round(shown.width / 100, 2), 0.01)
-    start_at(center, shown.center)
-    start_at(width, shown.width)
-    st.number_input(words.CENTER, step=step, key=center)
-    st.number_input(words.WIDTH, min_value=step, step=step, key=width)
-    return replace(shown, center=keep(center), width=keep(width), name="")
+    restore(center, shown.center)
+    restore(width, shown.width)
+    st.number_input("Level", step=step, key=center)
+    st.number_input("Width", min_value=step, step=step, key=width)
+    return replace(shown, center=remember(center), width=remember(width), name="")
 
 
 def _name(number: int, offered: tuple[Window, ...], presets: tuple[Window, ...]) -> str:
     if number == _OWN:
-        return words.OWN
+        return "My own"
     window = offered[number]
     if window not in presets:
-        return words.AS_OPENED
+        return "As it was opened"
     place = presets.index(window)
-    named = window.name.capitalize() or words.UNNAMED.format(number=place + 1)
-    return named if place else f"{words.FILE}: {named}"
+    named = window.name.capitalize() or f"Window {place + 1}"
+    return named if place else f"As the file says: {named}"

@@ -130,7 +130,7 @@ def _show(slices, start: int, of: str, method: str, key: str, more=(), **callbac
         "classes": [{"name": CLASS_NAMES[name], "colour": CLASS_COLOURS[name]} for name in CLASSES],
         "colours": _colour_tables(),
         "method": method,
-        "words": words.SAID_BY_SCRIPT,
+        "words": words.IN_SCRIPT,
         **dict(more),
     }
     # In a list, because Streamlit looks for tables in a dictionary, and loads pandas to know one.

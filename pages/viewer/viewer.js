@@ -114,9 +114,9 @@ class Viewer {
   say() {
     if (!this.isStack) return;
     const { ui, index } = this;
-    const { slices, words } = this.latest;
+    const { slices } = this.latest;
     const slice = slices[index];
-    const where = fill(words.where, { number: index + 1, count: slices.length });
+    const where = `Slice ${index + 1} of ${slices.length}`;
     ui.where.textContent = where;
     ui.said.textContent = slice.answer;
     ui.doubt.textContent = slice.doubt;
@@ -240,12 +240,14 @@ class Viewer {
       : fill(shown === answer ? words.ofAnswer : words.ofOther, { shown, answer, method });
     ui.scale.style.visibility = this.isSilent ? "hidden" : "visible";
     ui.nothing.textContent = hasMap && this.isSilent ? fill(words.nothing, { shown }) : "";
-    ui.flip.textContent = isShown ? words.hide : words.show;
-    ui.rightTag.textContent = isShown && hasMap ? fill(words.mapOf, { shown }) : words.hidden;
+    ui.flip.textContent = isShown ? "Hide map" : "Show map";
+    ui.rightTag.textContent = isShown && hasMap ? `Map: ${shown}` : "Map hidden";
     ui.rightTag.hidden = isShown && !this.isComparing;
     ui.opacityText.textContent = ui.opacity.ariaValueText = opacity;
-    ui.thresholdText.textContent = ui.threshold.ariaValueText = threshold ? threshold.toFixed(2) : words.off;
-    ui.canvas.ariaLabel = fill(isShown && hasMap ? words.withMap : words.withoutMap, { name: slice.name, shown, opacity });
+    ui.thresholdText.textContent = ui.threshold.ariaValueText = threshold ? threshold.toFixed(2) : "off";
+    ui.canvas.ariaLabel = isShown && hasMap
+      ? fill(words.withMap, { name: slice.name, shown, opacity })
+      : `${slice.name} without its map`;
   }
 
   // ---- What the reader does ----
@@ -454,9 +456,9 @@ class Viewer {
   async save() {
     const { names, method, words } = this.data;
     const { name } = this.slice;
-    const caption = [names[this.label] ?? words.noMap, method, fill(words.atOpacity, { opacity: percent(taste.opacity) })];
+    const caption = [names[this.label] ?? words.noMap, method, `opacity ${percent(taste.opacity)}`];
     if (Number(this.ui.threshold.value) > 0) {
-      caption.push(fill(words.above, { threshold: this.ui.thresholdText.textContent }));
+      caption.push(`above ${this.ui.thresholdText.textContent}`);
     }
     const canvas = this.printed(caption.join(" · "));
     const blob = await new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
@@ -469,7 +471,6 @@ class Viewer {
 
   // The scan with its map, pixel for pixel, over a footer with the colour bar and a caption.
   printed(caption) {
-    const { words } = this.data;
     const { width, height } = this.slice.geometry;
     const line = Math.max(12, Math.round(width / 32));
     const canvas = document.createElement("canvas");
@@ -483,10 +484,10 @@ class Viewer {
     context.textBaseline = "middle";
     const inner = width - 2 * line;
     context.drawImage(this.ui.bar, line, height + 0.5 * line, inner, 0.8 * line);
-    context.fillText(`0 ${words.noEvidence}`, line, height + 2 * line, inner / 2);
+    context.fillText("0 no evidence", line, height + 2 * line, inner / 2);
     context.fillText(caption, line, height + 3.2 * line, inner);
     context.textAlign = "right";
-    context.fillText(`${words.strongest} 1`, width - line, height + 2 * line, inner / 2);
+    context.fillText("strongest evidence 1", width - line, height + 2 * line, inner / 2);
     return canvas;
   }
 }

@@ -1,6 +1,5 @@
 """Words of the About page."""
 
-TITLE = "How to read a reading"
 WARNING = "BraTum Scans is not a medical device. Do not base a diagnosis or a treatment on it."
 IDENTIFIED = ", but this installation is configured to do so"
 

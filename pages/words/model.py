@@ -2,34 +2,14 @@
 
 from __future__ import annotations
 
-from pages.words.exhibits import share
+from pages.words.numbers import share
 
 TITLE = "How good is the model?"
-SIDE_BY_SIDE = "Protocols side by side"
-IN_SHORT = "In short"
-WHAT_IT_CONFUSES = "What it confuses"
-SOURCE_BY_SOURCE = "Source by source"
 DOES_80_MEAN_80 = "Does 80\u00a0% mean 80\u00a0%?"
 DOES_IT_KNOW = "Does it know what it does not know?"
 DOES_THE_MAP_POINT = "Does the map point at the tumour?"
 DOES_A_CHANGE_CHANGE = "Does a small change of the scan change the answer?"
 HOW_MUCH_IS_DOUBLE = "How much of the data is double?"
-TRAINING = "Training"
-MODEL_CARD = "Model card"
-
-CONFUSIONS = "Confusions"
-SOURCES = "Sources"
-PROBABILITIES = "Probabilities"
-GATE = "Gate"
-MAPS = "Maps"
-CHANGED_SCANS = "Changed scans"
-DATA = "Data"
-
-FILES = {
-    "metrics.json": "every figure of this page",
-    "out_of_fold.csv": "every held-out reading",
-}
-"""What can be downloaded."""
 
 
 def calibration(off: float, held: float, single: float) -> str:

@@ -5,17 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from brat.figures.charts import NAMES
-from pages.words.exhibits import decimal, estimate, share
+from pages.words.numbers import decimal, estimate, share
 
 Entry = Mapping[str, float | None]
 """A measure as `metrics.json` has it: value, low, high."""
 
-PROTOCOLS = {
-    "four_classes": "Four classes",
-    "random_split": "Random split",
-    "same_source": "Tumour or none",
-    "three_tumors": "Three tumours",
-}
 REPORTED = {
     "random_split": "Accuracy 88 %, macro F1 0.89: the work that this project grew from, by its own report.",
     "three_tumors": "Balanced accuracy 89.4 % ± 4.6 a patient: ResNet50, fine-tuned, five folds by patient. "
@@ -23,50 +17,18 @@ REPORTED = {
 }
 """What others report of the same question."""
 
-MEASURES = {
-    "balanced_accuracy": "Balanced accuracy",
-    "accuracy": "Accuracy",
-    "macro_f1": "Macro F1",
-    "sensitivity": "Sensitivity",
-    "specificity": "Specificity",
-    "auc": "AUC",
-}
-OF_CLASSES = {
-    "recall": "Sensitivity (recall)",
-    "precision": "Precision",
-    "f1": "F1",
-    "auc": "AUC against the rest",
-}
-
-BALANCED_OF_FOUR = "Balanced accuracy, four classes"
-ACCURACY_OF_FOUR = "Accuracy, four classes"
-SENSITIVITY = "Sensitivity, tumour or none"
-SPECIFICITY = "Specificity, tumour or none"
 SHIPS_ALL_FOLDS = (
     "**The model that ships learned from all folds, with the same recipe: its expected accuracy is the "
     "cross-validated one given here.** It cannot be tested on slices that it learned from."
 )
 SHIPS_AS_MEASURED = "The model measured is the one that ships."
 
-PROTOCOL = "Protocol"
-SLICES = "Slices"
-TWIN = "Twin in training"
-MEASURED_HERE = "Measured here"
-ELSEWHERE = "Elsewhere"
-KEPT_OUT = "kept out"
 TABLE = "The protocols and what was measured by each"
 TWIN_IS = "Twin in training: share of the test slices that have a near-duplicate among the slices trained on."
 
 WHY_HIGHER = "Why the usual number is higher"
-WHAT_IT_MEASURES = "What the usual number measures"
 
-SHOW = "Show"
-COUNTS = "Counts"
-SHARES = "Share of each row"
 ROWS_AND_COLUMNS = "Rows: what the slice is; columns: what was read."
-IN_THE_APP = "In\u00a0the\u00a0app"
-ROC = "ROC curves"
-PRECISION_RECALL = "Precision-recall curves"
 
 SOURCES = "Sensitivity by class and source, with 95 % intervals"
 BY_SOURCE = (
@@ -127,7 +89,7 @@ def worst_confusion(truth: str, read: str, wrong: float, of: float, part: float)
 
 
 def matrix(protocol: str) -> str:
-    return f"Confusion matrix: {PROTOCOLS[protocol].lower()}"
+    return f"Confusion matrix: {protocol.lower()}"
 
 
 def of_slices(what: str, slices: int) -> str:

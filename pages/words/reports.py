@@ -1,10 +1,7 @@
 """Words of the buttons that make a reading a file."""
 
-PDF = "Report (PDF)"
 PDF_HELP = "One page: scan, map, probabilities, verdict, note. The file is not named."
-MAP = "Map (DICOM)"
 MAP_HELP = "A secondary capture that refers to the scan."
-SR = "Report (DICOM SR)"
 SR_HELP = "A structured report that refers to the scan."
 NO_REFERENCE = "No report as DICOM: this file does not say which instance it is, to refer to."
 UNNAMED = "The DICOM files refer to the scan by its UIDs, and do not name the patient."

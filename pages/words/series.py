@@ -5,19 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from brat.classes import CLASS_NAMES
-from brat.figures.charts import percent
 from brat.model.series_reading import SeriesReading, spans
+from brat.wording import percent
 
-PLANE = "View"
-VOLUME = "Volume"
-PLANES = {"acquired": "As acquired", "axial": "Axial", "coronal": "Coronal", "sagittal": "Sagittal"}
-
-NOT_READ = "Not read"
 UNLIKE = "Not a slice the model knows"
-TABLE = "Every slice: its answer, its probabilities and what the gate says."
-EVERY_SLICE = "Every slice as numbers"
+TABLE = "Every slice: its answer, its probabilities, and whether it is like those the model knows."
 
-HEADING_NONE = "No slice to answer for"
 HOW = (
     "**Not a probability for the patient.** Each slice was read by itself; this counts the answers, and "
     "averages nothing. Neighbouring slices with one answer say more than single ones, yet errors come in "
@@ -29,22 +22,13 @@ UNKNOWN = (
     "healthy head too it calls slices a tumour, whole runs of them at the base of the skull. Not a medical "
     "device, not for diagnosis."
 )
-FEW = "Most slices were refused: what is said here rests on the few that are left."
-LISTED = 6
+_FEW = "Most slices were refused: what is said here rests on the few that are left."
+_LISTED = 6
 """Stretches of slices that are named one by one, at most."""
-HATCHED = "they are hatched in the strip"
-NO_PLACES = "The files do not say where the slices lie: neighbours here need not be neighbours in the head."
-SAME_PLACE = "Several slices lie at one place: neighbours here need not be neighbours in the head."
-ONE_SLICE = "A single slice: there are no neighbours to compare it with."
-
-COLUMNS = {
-    "slice": "Slice",
-    "mm": "mm",
-    "read": "Answer",
-    "known": "Let through",
-    "problem": "Why it was not read",
-}
-DISTANCE = "Distance"
+_HATCHED = "they are hatched in the strip"
+_NO_PLACES = "The files do not say where the slices lie: neighbours here need not be neighbours in the head."
+_SAME_PLACE = "Several slices lie at one place: neighbours here need not be neighbours in the head."
+_ONE_SLICE = "A single slice: there are no neighbours to compare it with."
 
 
 def reading(number: int, count: int) -> str:
@@ -54,7 +38,7 @@ def reading(number: int, count: int) -> str:
 def heading(read: SeriesReading) -> str:
     """What the eye meets first: "Meningioma: the answer in 14 of 96 slices let through"."""
     if read.leading is None:
-        return HEADING_NONE
+        return "No slice to answer for"
     if read.leading == "no_tumor":
         return f"No tumour: the answer in {_all(len(read.known))} let through"
     is_one = read.count(read.leading) == read.with_tumour
@@ -67,7 +51,7 @@ def findings(read: SeriesReading) -> list[str]:
     """A sentence for each tumour that is some slice's answer, and for what was left out."""
     said = [_of_class(read, label) for label in read.tumours]
     if read.refused:
-        few = f" {FEW}" if 0 < len(read.known) < len(read.refused) else ""
+        few = f" {_FEW}" if 0 < len(read.known) < len(read.refused) else ""
         said.append(
             f"{_slices(len(read.refused))} refused as unlike those that the model knows: "
             f"{_listed(read.refused)}.{few}"
@@ -75,11 +59,11 @@ def findings(read: SeriesReading) -> list[str]:
     if read.unread:
         said.append(f"Not read, damaged or empty: {spans(read.unread)}.")
     if len(read.slices) == 1:
-        said.append(ONE_SLICE)
+        said.append(_ONE_SLICE)
     elif read.positions is None:
-        said.append(NO_PLACES)
+        said.append(_NO_PLACES)
     elif len(set(read.positions)) < len(read.positions):
-        said.append(SAME_PLACE)
+        said.append(_SAME_PLACE)
     elif read.gaps:
         said.append(f"Slices may be missing after {spans(read.gaps)}: the next one lies farther off.")
     return said
@@ -87,7 +71,7 @@ def findings(read: SeriesReading) -> list[str]:
 
 def _listed(numbers: Sequence[int]) -> str:
     parts = spans(numbers).split(", ")
-    return ", ".join(parts) if len(parts) <= LISTED else HATCHED
+    return ", ".join(parts) if len(parts) <= _LISTED else _HATCHED
 
 
 def _of_class(read: SeriesReading, label: str) -> str:
@@ -141,7 +125,7 @@ def answer(label: str, confidence: float) -> str:
 
 
 def doubt(level: float, inside: tuple[str, ...] | None, score: float | None) -> str:
-    """The set and the gate of a slice, in one line."""
+    """The prediction set of a slice, and how far it is from those the model knows, in one line."""
     said = []
     if inside is not None:
         names = " or ".join(CLASS_NAMES[name].lower() for name in inside) or "no class"

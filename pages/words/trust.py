@@ -4,52 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from brat.figures.charts import NAMES, percent
-from pages.words.exhibits import estimate, share
+from brat.figures.charts import NAMES
+from brat.wording import percent
+from pages.words.numbers import estimate, share
 
 Entry = Mapping[str, float | None]
 """A measure as `metrics.json` has it: value, low, high."""
 
-RELIABILITY = "Reliability diagram"
 FEW = "Small marks stand for few slices."
 COVERAGE = "Coverage of the prediction sets by class and level, with 95 % intervals"
 AS_PROMISED = "Every class is held as often as promised, or oftener."
-HOLDS = "Holds the truth"
-CLASSES_IN_IT = "Classes in it"
-SIZES = {
-    "No class": "share/0",
-    "One class": "share/1",
-    "Two": "share/2",
-    "Three": "share/3",
-    "All four": "share/4",
-}
-"""How many classes a prediction set names."""
 SETS = "Shares of slices, by how many classes their set names."
 
-PICTURES = "Pictures"
-REFUSED = "Refused"
 BY_KIND = "Pictures that are no brain MRI slice, by kind."
 
-SLICES = "Slices"
-BRIGHTEST = "Brightest place in the box"
-SUM = "Sum in the box"
-READING_SAMPLES = "Reading the samples …"
-EXAMPLES = "Examples"
 EXAMPLES_ARE = (
     "The model that ships, on the project's own samples: the scan, and the same with the Grad-CAM map of the "
     "lesion's class. The lesions are drawn into a healthy head: this is how a map looks, not a measure of "
     "how good it is."
 )
-SCAN = "The scan"
-SCAN_WITH_MAP = "The scan with its map"
 
 NEAREST = "How like its nearest other image each image is"
-BETWEEN = "Between collections and splits"
 NOT_COMPARABLE = (
     "Training slices are augmented and drawn with every class equally often, so training accuracy is not "
     "comparable with the figures above."
 )
-FULL_CARD = "The full model card"
 
 
 def calibration(after: Entry, temperature: float, before: Entry) -> str:

@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-VERDICTS = {"agree": "Agree", "disagree": "Disagree", "unsure": "Unsure"}
-"""The verdicts of `brat.store.cases`."""
+_SAYS = {"agree": "agrees", "disagree": "disagrees", "unsure": "unsure"}
 
-SAYS = {"agree": "agrees", "disagree": "disagrees", "unsure": "unsure"}
-
-ASK = "Your verdict"
 ASK_SEEN = "What do you see?"
-NOTE = "Note"
 NOTE_HINT = "Optional. No names of patients."
-NAME = "Your name"
-NAME_HINT = "Optional"
-PICTURE = "Keep the picture too"
 PICTURE_HELP = "The pixels only, without the file's header and name. Writing in the pixels stays in them."
-KEEP = "Keep"
-REPLACE = "Replace"
 KEPT = "Kept."
 
 OFF = (
@@ -31,21 +21,21 @@ NO_STORE = (
 )
 
 
-def said(by: str, when: str, verdict: str, sees: str, note: str, pictured: bool) -> str:
+def kept(by: str, when: str, verdict: str, sees: str, note: str, pictured: bool) -> str:
     """What was kept: "Kept by AB on 25 Nov 2026, 03:14 UTC: disagrees, sees meningioma. Note: dural tail".
 
     Args:
-        by: the reader; empty where no name was given.
+        by: the observer; empty where no name was given.
         sees: the class that the clinician sees; empty where it goes without saying.
     """
     return (
         f"Kept{f' by {by}' if by else ''} on {when}{', with the picture' if pictured else ''}: "
-        f"{SAYS[verdict]}{f', sees {sees}' if sees else ''}."
+        f"{_SAYS[verdict]}{f', sees {sees}' if sees else ''}."
     ) + (f" Note: {note}" if note else "")
 
 
 def printed(verdict: str | None, sees: str) -> str:
-    """The verdict as a report has it: "disagrees, sees meningioma"."""
+    """The verdict as the report prints it: "disagrees, sees meningioma"."""
     if verdict is None:
         return ""
-    return SAYS[verdict] + (f", sees {sees}" if sees else "")
+    return _SAYS[verdict] + (f", sees {sees}" if sees else "")

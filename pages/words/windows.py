@@ -2,15 +2,7 @@
 
 from __future__ import annotations
 
-TITLE = "Window"
 HELP = "Which of the scan's values are shown from black to white. The model reads what is shown."
-PRESET = "Presets"
-FILE = "As the file says"
-AS_OPENED = "As it was opened"
-OWN = "My own"
-CENTER = "Level"
-WIDTH = "Width"
-UNNAMED = "Window {number}"
 
 
 def other(center: float, width: float) -> str:

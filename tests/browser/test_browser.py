@@ -1,15 +1,6 @@
 """The app as a person meets it: a real server, a real browser."""
 
-import os
 import re
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
@@ -18,73 +9,15 @@ from brat.io.samples import load_samples
 from brat.io.scan import read_scan
 from brat.model.classifier import Classifier
 from brat.model.preprocess import prepare
-
-ROOT = Path(__file__).resolve().parents[2]
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+from tests.factories.paths import ROOT
+from tests.factories.streamlit_server import serving
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
-
-
-@contextmanager
-def serving(log: Path | None = None):
-    """The app's address, while it runs; what it prints goes to `log`."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with (log or Path(os.devnull)).open("ab") as printed:
-        server = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "streamlit", "run", "app.py"),
-                *("--server.headless=true", f"--server.port={port}"),
-            ],
-            cwd=ROOT,
-            stdout=printed,
-            stderr=printed,
-        )
-    url = f"http://127.0.0.1:{port}"
-    for _ in range(240):
-        try:
-            urllib.request.urlopen(f"{url}/_stcore/health", timeout=1).close()
-            break
-        except OSError:
-            time.sleep(0.25)
-    else:
-        server.kill()
-        pytest.fail("the app did not start within a minute")
-    try:
-        yield url
-    finally:
-        server.terminate()
-        server.wait(10)
-
-
-@pytest.fixture(scope="module")
-def address():
-    with serving() as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def browser():
-    # The first page of a fresh server is slow on a busy machine.
-    playwright.expect.set_options(timeout=30_000)
-    with playwright.sync_playwright() as started:
-        chromium = started.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"],
-        )
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(params=[1440, 390], ids=["desk", "phone"])
-def page(browser, address, request):
-    opened = browser.new_page(viewport={"width": request.param, "height": 900})
-    opened.set_default_timeout(30_000)
-    opened.goto(address)
-    yield opened
-    opened.close()
+def page(open_page, address, request):
+    return open_page(address, request.param)
 
 
 def canvas_pixels(page) -> str:
@@ -141,11 +74,23 @@ def test_other_pages(page, address, path, heading):
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
-def test_first_visitor_may_come_by_the_address_of_a_page(browser):
+@pytest.mark.parametrize(
+    ("path", "heading"),
+    [("model", "How good is the model?"), ("worklist", "Worklist"), ("history", "History")],
+)
+def test_the_first_visitor_of_a_fresh_server_gets_the_page_of_the_address(browser, path, heading):
     with serving() as fresh:
-        opened = browser.new_page(viewport={"width": 1440, "height": 900})
-        opened.goto(f"{fresh}/model")
-        # Whichever page it is, it stands in the app, with the way to the others.
-        playwright.expect(opened.get_by_role("link", name="About")).to_be_visible()
-        playwright.expect(opened.get_by_test_id("stException")).to_have_count(0)
-        opened.close()
+        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        page.goto(f"{fresh}/{path}")
+        playwright.expect(page.get_by_role("heading", name=heading, exact=True)).to_be_visible()
+        # It stands in the app, with the way to the other pages.
+        playwright.expect(page.get_by_role("link", name="About")).to_be_visible()
+        playwright.expect(page.get_by_test_id("stException")).to_have_count(0)
+        assert page.url == f"{fresh}/{path}"
+        page.close()
+
+
+def test_only_the_five_pages_can_be_opened_by_address():
+    """Until an app registers its pages, Streamlit makes a page of every file in `pages/`."""
+    files = {file.stem for file in (ROOT / "pages").glob("*.py")}
+    assert files == {"review", "worklist", "history", "model", "about"}

@@ -2,16 +2,12 @@
 
 import pytest
 
-test_browser = pytest.importorskip("test_browser", reason="playwright is not installed")
+from brat.io.samples import load_samples
+from tests.factories.files import volume
+from tests.factories.samples import KNOWN
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
-
-from test_browser import CHROMIUM, playwright, serving  # noqa: E402
-from test_series_page import volume  # noqa: E402
-
-from brat.io.samples import load_samples  # noqa: E402
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
-browser = test_browser.browser
 
 RULES = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}}
 
@@ -40,16 +36,13 @@ _FAINT = """() => {
     }).map(node => node.textContent);
 }"""
 
-# One that the gate lets through, so that its map is shown too.
-SCAN = next(s.file for s in load_samples() if s.name == "head-axial-ring")
-
 
 def empty(page):
     playwright.expect(page.get_by_text("Or try one of these")).to_be_visible()
 
 
 def answer(page):
-    page.locator("input[type=file]").first.set_input_files(SCAN)
+    page.locator("input[type=file]").first.set_input_files(KNOWN.file)
     playwright.expect(page.locator(".answer h2")).to_be_visible()
     playwright.expect(page.locator("canvas.layer")).to_be_visible()
     page.get_by_text("Does a small change change the answer?").click()
@@ -119,16 +112,8 @@ _CUT = """() => {
 }"""
 
 
-@pytest.fixture(scope="module")
-def address(tmp_path_factory):
-    with serving() as url:
-        yield url
-
-
-def opened(browser, address, show, **options):
-    page = browser.new_page(**options)
-    page.set_default_timeout(30_000)
-    page.goto(address)
+def fully_open(page, show):
+    """The page once `show` is through, with every expander open."""
     empty(page)
     show(page)
     page.evaluate("document.querySelectorAll('details:not([open]) > summary').forEach(one => one.click())")
@@ -139,9 +124,8 @@ def opened(browser, address, show, **options):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1440, 390], ids=["desk", "phone"])
 @pytest.mark.parametrize("name", PAGES)
-def test_axe_finds_nothing(browser, address, name, width, scheme):
-    size = {"width": width, "height": 900}
-    page = opened(browser, address, PAGES[name], viewport=size, color_scheme=scheme)
+def test_axe_finds_nothing(open_page, address, name, width, scheme):
+    page = fully_open(open_page(address, width, color_scheme=scheme), PAGES[name])
     # On a busy machine something may still be fading in, and be as faint as that for a moment.
     for _ in range(4):
         found, faint = violations(page), page.evaluate(_FAINT)
@@ -165,11 +149,10 @@ def violations(page) -> list[tuple]:
 
 @pytest.mark.parametrize("how", ["page", "text", "narrow"])
 @pytest.mark.parametrize("name", PAGES)
-def test_it_holds_at_twice_the_size(browser, address, name, how):
+def test_it_holds_at_twice_the_size(open_page, address, name, how):
     # As a browser's zoom does: half as many pixels, each twice as large; or 320, as at four times the size.
     width, scale = {"page": (720, 2), "text": (1440, 1), "narrow": (320, 1)}[how]
-    size = {"width": width, "height": 900 // scale}
-    page = opened(browser, address, PAGES[name], viewport=size, device_scale_factor=scale)
+    page = fully_open(open_page(address, width, 900 // scale, device_scale_factor=scale), PAGES[name])
     if how == "text":
         page.add_style_tag(content="html {font-size: 200% !important}")
         page.wait_for_timeout(1000)

@@ -2,17 +2,9 @@
 
 import pytest
 
-test_browser = pytest.importorskip("test_browser", reason="playwright is not installed")
+from tests.factories.samples import KNOWN
 
-from test_browser import CHROMIUM, playwright, serving  # noqa: E402
-
-from brat.io.samples import load_samples  # noqa: E402
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
-browser = test_browser.browser
-
-# One that the gate lets through; DICOM, so that it has a window and all reports.
-SCAN = next(s.file for s in load_samples() if s.name == "head-axial-ring")
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 ORDER = (
     *("Review", "Worklist", "History", "Model", "About"),
@@ -36,38 +28,34 @@ _FOCUSED = """() => {
 }"""
 
 
-def test_every_control_is_reached_in_the_order_of_reading_and_seen(browser):
-    with serving() as url:
-        page = browser.new_page(viewport={"width": 1440, "height": 2400})
-        page.set_default_timeout(30_000)
-        page.goto(url)
-        page.locator("input[type=file]").first.set_input_files(SCAN)
-        playwright.expect(page.locator(".answer h2")).to_be_visible()
-        playwright.expect(page.locator("canvas.layer")).to_be_visible()
-        page.wait_for_timeout(1500)
-        reached, unseen = [], []
-        for _ in range(60):
-            page.keyboard.press("Tab")
-            focused = page.evaluate(_FOCUSED)
-            if focused is None:
-                break
-            reached.append(focused["names"])
-            # The help that a mark offers, and the page itself, which can be scrolled.
-            if "Help for" in focused["names"] or focused["clip"]["height"] > 2000:
-                continue
-            page.wait_for_timeout(300)  # until what fades in is there
-            clip = {**focused["clip"], "x": max(focused["clip"]["x"], 0), "y": max(focused["clip"]["y"], 0)}
-            with_focus = page.screenshot(clip=clip)
-            held = page.evaluate_handle(
-                "() => {let n = document.activeElement;"
-                "while (n.shadowRoot?.activeElement) n = n.shadowRoot.activeElement; n.blur(); return n}"
-            )
-            page.wait_for_timeout(300)
-            if page.screenshot(clip=clip) == with_focus:
-                unseen.append(focused["names"])
-            # Back to where it was, as by the keyboard.
-            held.evaluate("node => node.focus({focusVisible: true})")
-        page.close()
+def test_every_control_is_reached_in_the_order_of_reading_and_seen(open_page, address):
+    page = open_page(address, height=2400)
+    page.locator("input[type=file]").first.set_input_files(KNOWN.file)
+    playwright.expect(page.locator(".answer h2")).to_be_visible()
+    playwright.expect(page.locator("canvas.layer")).to_be_visible()
+    page.wait_for_timeout(1500)
+    reached, unseen = [], []
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        focused = page.evaluate(_FOCUSED)
+        if focused is None:
+            break
+        reached.append(focused["names"])
+        # The help that a mark offers, and the page itself, which can be scrolled.
+        if "Help for" in focused["names"] or focused["clip"]["height"] > 2000:
+            continue
+        page.wait_for_timeout(300)  # until what fades in is there
+        clip = {**focused["clip"], "x": max(focused["clip"]["x"], 0), "y": max(focused["clip"]["y"], 0)}
+        with_focus = page.screenshot(clip=clip)
+        held = page.evaluate_handle(
+            "() => {let n = document.activeElement;"
+            "while (n.shadowRoot?.activeElement) n = n.shadowRoot.activeElement; n.blur(); return n}"
+        )
+        page.wait_for_timeout(300)
+        if page.screenshot(clip=clip) == with_focus:
+            unseen.append(focused["names"])
+        # Back to where it was, as by the keyboard.
+        held.evaluate("node => node.focus({focusVisible: true})")
     places = []
     for name in ORDER:
         start = places[-1] + 1 if places else 0

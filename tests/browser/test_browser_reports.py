@@ -6,19 +6,15 @@ import zipfile
 import pydicom
 import pytest
 
-test_browser = pytest.importorskip("test_browser", reason="playwright is not installed")
+from brat.classes import CLASS_NAMES, CLASSES
+from brat.io.scan import read_scan
+from brat.model.reader import Reader
+from brat.wording import percent
+from tests.factories.samples import KNOWN
+from tests.factories.streamlit_server import serving
 
-from test_browser import CHROMIUM, playwright, serving  # noqa: E402
-
-from brat.classes import CLASS_NAMES, CLASSES  # noqa: E402
-from brat.figures.charts import percent  # noqa: E402
-from brat.io.samples import load_samples  # noqa: E402
-from brat.io.scan import read_scan  # noqa: E402
-from brat.model.reader import Reader  # noqa: E402
-
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pypdf = pytest.importorskip("pypdf", reason="pypdf is not installed")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
-browser = test_browser.browser
 
 # Text by which a header, or a file's name, could tell whose head it is.
 PLANTED = {
@@ -40,14 +36,8 @@ FILE = "PLANTED_NAME.dcm"
 
 
 @pytest.fixture
-def scan():
-    # One that the gate lets through.
-    return next(s.file for s in load_samples() if s.name == "head-axial-ring")
-
-
-@pytest.fixture
-def planted(scan) -> bytes:
-    dataset = pydicom.dcmread(scan)
+def planted() -> bytes:
+    dataset = pydicom.dcmread(KNOWN.file)
     for keyword, value in PLANTED.items():
         setattr(dataset, keyword, value)
     written = io.BytesIO()
@@ -70,14 +60,10 @@ def address(tmp_path, monkeypatch, log):
         yield url
 
 
-def opened(browser, url, width, data: bytes, name: str):
-    page = browser.new_page(viewport={"width": width, "height": 900})
-    page.set_default_timeout(30_000)
-    page.goto(url)
+def upload(page, data: bytes, name: str) -> None:
     file = {"name": name, "mimeType": "application/dicom", "buffer": data}
     page.locator("input[type=file]").first.set_input_files(file)
     playwright.expect(page.locator(".answer h2")).to_be_visible()
-    return page
 
 
 def downloaded(page, button: str) -> bytes:
@@ -88,10 +74,11 @@ def downloaded(page, button: str) -> bytes:
 
 
 @pytest.mark.parametrize("width", [1440, 390], ids=["desk", "phone"])
-def test_the_report_says_what_the_page_says(browser, address, scan, width):
-    prediction = Reader().read(read_scan(scan).gray).prediction
+def test_the_report_says_what_the_page_says(open_page, address, width):
+    prediction = Reader().read(read_scan(KNOWN.file).gray).prediction
     other = next(name for name in CLASSES if name != prediction.label)
-    page = opened(browser, address, width, scan.read_bytes(), scan.name)
+    page = open_page(address, width)
+    upload(page, KNOWN.file.read_bytes(), KNOWN.file.name)
     page.locator("[class*='st-key-verdict-']").get_by_text("Disagree").click()
     page.locator("[class*='st-key-seen-']").get_by_text(CLASS_NAMES[other]).click()
     page.get_by_label("Note").fill("необычный случай")
@@ -106,8 +93,9 @@ def test_the_report_says_what_the_page_says(browser, address, scan, width):
     page.close()
 
 
-def test_nothing_names_the_patient(browser, address, planted, tmp_path, log):
-    page = opened(browser, address, 1440, planted, FILE)
+def test_nothing_names_the_patient(open_page, address, planted, tmp_path, log):
+    page = open_page(address)
+    upload(page, planted, FILE)
     page.locator("[class*='st-key-verdict-']").get_by_text("Agree", exact=True).click()
     page.get_by_text("Keep the picture too").click()
     page.get_by_role("button", name="Keep", exact=True).click()

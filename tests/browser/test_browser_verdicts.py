@@ -4,41 +4,29 @@ import sqlite3
 
 import pytest
 
-test_browser = pytest.importorskip("test_browser", reason="playwright is not installed")
+from brat.classes import CLASS_NAMES, CLASSES
+from tests.factories.samples import KNOWN, known_label
+from tests.factories.streamlit_server import serving
 
-from test_browser import CHROMIUM, playwright, serving  # noqa: E402
-
-from brat.classes import CLASS_NAMES, CLASSES  # noqa: E402
-from brat.io.samples import load_samples  # noqa: E402
-from brat.io.scan import read_scan  # noqa: E402
-from brat.model.reader import Reader  # noqa: E402
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
-browser = test_browser.browser
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 
-def opened(browser, url, sample):
-    """Review, with the reading of a sample."""
-    page = browser.new_page(viewport={"width": 1440, "height": 900})
-    page.set_default_timeout(30_000)
-    page.goto(url)
-    page.locator("input[type=file]").first.set_input_files(sample.file)
+def upload(page):
+    page.locator("input[type=file]").first.set_input_files(KNOWN.file)
     playwright.expect(page.locator(".answer h2")).to_be_visible()
-    return page
 
 
-def test_a_verdict_is_still_there_after_a_restart_until_it_is_deleted(browser, tmp_path, monkeypatch):
+def test_a_verdict_is_still_there_after_a_restart_until_it_is_deleted(open_page, tmp_path, monkeypatch):
     secrets = tmp_path / "secrets.toml"
     secrets.write_text(f'[connections.cases]\nurl = "sqlite:///{tmp_path}/cases.db"\n')
     monkeypatch.setenv("STREAMLIT_SECRETS_FILES", str(secrets))
-    # One that the gate lets through.
-    sample = next(s for s in load_samples() if s.name == "head-axial-ring")
-    read = Reader().read(read_scan(sample.file).gray).prediction.label
+    read = known_label()
     other = CLASS_NAMES[next(name for name in CLASSES if name != read)]
     said = f"disagrees, sees {other.lower()}."
 
-    with serving() as url:
-        page = opened(browser, url, sample)
+    with serving(tmp_path / "log") as url:
+        page = open_page(url)
+        upload(page)
         page.locator("[class*='st-key-verdict-']").get_by_text("Disagree").click()
         page.locator("[class*='st-key-seen-']").get_by_text(other).click()
         page.get_by_label("Note").fill("dural tail")
@@ -48,8 +36,9 @@ def test_a_verdict_is_still_there_after_a_restart_until_it_is_deleted(browser, t
         playwright.expect(page.get_by_text(said)).to_be_visible()
         page.close()
 
-    with serving() as url:
-        page = opened(browser, url, sample)
+    with serving(tmp_path / "log") as url:
+        page = open_page(url)
+        upload(page)
         playwright.expect(page.get_by_text(said)).to_be_visible()
         playwright.expect(page.get_by_text("Note: dural tail")).to_be_visible()
 

@@ -2,28 +2,17 @@
 
 import csv
 
+import openpyxl
 import pytest
 
-test_browser = pytest.importorskip("test_browser", reason="playwright is not installed")
+from brat.classes import CLASS_NAMES, CLASSES
+from brat.io.samples import load_samples
+from brat.io.scan import read_scan
+from brat.model.reader import Reader
 
-import openpyxl  # noqa: E402
-from test_browser import CHROMIUM, playwright, serving  # noqa: E402
-
-from brat.classes import CLASS_NAMES, CLASSES  # noqa: E402
-from brat.io.samples import load_samples  # noqa: E402
-from brat.io.scan import read_scan  # noqa: E402
-from brat.model.reader import Reader  # noqa: E402
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
-browser = test_browser.browser
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 SAMPLES = load_samples()
 BAD = {"name": "DOE_JANE.png", "mimeType": "image/png", "buffer": b"not a scan"}
-
-
-@pytest.fixture(scope="module")
-def address():
-    with serving() as url:
-        yield url
 
 
 @pytest.fixture(scope="module")
@@ -37,17 +26,14 @@ def expected():
 
 
 @pytest.fixture(params=[1440, 390], ids=["desk", "phone"])
-def page(browser, address, request):
-    opened = browser.new_page(viewport={"width": request.param, "height": 900})
-    opened.set_default_timeout(30_000)
-    opened.goto(address)
+def page(open_page, address, request):
+    opened = open_page(address, request.param)
     playwright.expect(opened.get_by_role("heading", name="BraTum Scans")).to_be_visible()
     opened.goto(f"{address}/worklist")
     files = [{"name": s.file.name, "mimeType": "", "buffer": s.file.read_bytes()} for s in SAMPLES]
     opened.locator("input[type=file]").first.set_input_files([BAD, *files])
     playwright.expect(opened.get_by_text(f"{len(files) + 1} of {len(files) + 1} shown.")).to_be_visible()
-    yield opened
-    opened.close()
+    return opened
 
 
 def is_open(page, name: str, label: str, place: str) -> None:

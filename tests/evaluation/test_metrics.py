@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from brat.classes import CLASSES
-from brat.evaluation.metrics import classification, detection, softmax, with_intervals
+from brat.evaluation.metrics import classification, detection, with_intervals
+from brat.model.calibration import softmax
 
 pytest.importorskip("sklearn", reason="needs the full installation")
 

@@ -5,9 +5,10 @@ from PIL import Image
 from brat.classes import CLASSES
 from brat.data.index import IndexedSlice
 from brat.environment import WEIGHTS
-from brat.evaluation.robustness import CHANGES, measure
+from brat.evaluation.robustness import measure
 from brat.model.classifier import Classifier
 from brat.model.preprocess import prepare
+from brat.perturb.changes import CHANGES
 
 NEUTRAL = {
     "brightness": 0.0,
@@ -23,9 +24,9 @@ NEUTRAL = {
 @pytest.mark.parametrize("name", CHANGES)
 def test_levels_change_the_scan_and_the_neutral_one_does_not(make_head, name):
     gray = make_head()
-    _, change, levels = CHANGES[name]
-    for level in levels:
-        changed = change(gray, level)
+    change = CHANGES[name]
+    for level in change.levels:
+        changed = change.apply(gray, level)
         assert changed.dtype == np.uint8
         assert changed.ndim == 2
         if level == NEUTRAL.get(name, 0 if name == "CLAHE" else None):
@@ -44,8 +45,8 @@ def test_measure_counts_what_the_model_reads(make_head, tmp_path):
         IndexedSlice(path, f"{label}", "made", label, label != "no_tumor", label, label, 0)
         for label in (read, other)
     ]
-    found = measure([(WEIGHTS, slices)])
-    assert set(found) == set(CHANGES)
-    rotation = found["rotation"]
-    assert rotation["levels"] == list(CHANGES["rotation"][2])
+    measured = measure([(WEIGHTS, slices)])
+    assert set(measured) == set(CHANGES)
+    rotation = measured["rotation"]
+    assert rotation["levels"] == list(CHANGES["rotation"].levels)
     assert rotation["accuracy"][rotation["levels"].index(0)]["value"] == 0.5

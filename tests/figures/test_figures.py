@@ -7,7 +7,6 @@ from brat.figures.charts import (
     coverage,
     curves,
     nearest_neighbours,
-    percent,
     place_in_words,
     precision_recall,
     reliability,
@@ -48,14 +47,6 @@ def test_curves_show_validation_where_it_was_kept():
     assert list(training.x) == [1, 2]
     assert list(validation.y) == [1.5, 1.2]
     assert len(curves([{"epoch": 0, "loss": 2.0}], "loss").data) == 1
-
-
-@pytest.mark.parametrize(
-    ("share", "text"),
-    [(0.914, "91 %"), (0.9999, "> 99 %"), (1.0, "100 %"), (0.001, "< 1 %"), (0.0, "0 %"), (0.5, "50 %")],
-)
-def test_percent_never_rounds_to_certainty(share, text):
-    assert percent(share) == text
 
 
 def test_roc_and_precision_recall_mark_where_the_app_answers():

@@ -12,58 +12,20 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom.data import get_testdata_file
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
+from pydicom.dataset import Dataset
+from pydicom.uid import generate_uid
 
 from brat.io import intake
 from brat.io.intake import File, group_into_series, load
 from brat.io.samples import load_samples
 from brat.io.scan import Scan, UnreadableScan, Window
 from brat.io.series import Series
-
-SERIES = generate_uid()
-
-
-def slice_of(number: int, *, series: str = SERIES, **changes) -> bytes:
-    """A slice whose first pixel is its number and that lies 2.5 mm above the last."""
-    dataset = Dataset()
-    dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dataset.SOPClassUID, dataset.SOPInstanceUID = MRImageStorage, generate_uid()
-    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = generate_uid(), series
-    dataset.Modality = "MR"
-    dataset.Rows, dataset.Columns = 80, 70
-    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
-    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 12, 11, 0
-    pixels = np.arange(80 * 70, dtype=np.uint16).reshape(80, 70) % 1000
-    pixels[0, 0] = number
-    dataset.PixelData = pixels.tobytes()
-    dataset.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
-    dataset.ImagePositionPatient = [-100, -120, 2.5 * number]
-    dataset.InstanceNumber = 1000 - number
-    dataset.WindowCenter, dataset.WindowWidth = [500, 300], [1000, 200]
-    dataset.WindowCenterWidthExplanation = ["BRAIN", "JANE DOE"]
-    for keyword, value in changes.items():
-        if value is None:
-            del dataset[keyword]
-        else:
-            setattr(dataset, keyword, value)
-    written = io.BytesIO()
-    dataset.save_as(written, enforce_file_format=True)
-    return written.getvalue()
+from tests.factories.files import slice_of, zipped
 
 
 def shuffled(files: list[File]) -> list[File]:
     random.Random(3).shuffle(files)
     return files
-
-
-def zipped(files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", method) as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
-    return buffer.getvalue()
 
 
 def numbers(series: Series) -> list[int]:

@@ -17,7 +17,6 @@ import cv2
 import numpy as np
 import pydicom
 import pytest
-from conftest import synthetic_head
 from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.pixels import apply_voi_lut
@@ -32,6 +31,7 @@ from pydicom.uid import (
 )
 
 from brat.io.scan import MAX_PIXELS, MAX_SIDE, SUFFIXES, UnreadableScan, read_scan
+from tests.factories.heads import synthetic_head
 
 GRAY = synthetic_head(80, 96)
 GRAY[:24, :24] = 200  # so that no two orientations look alike

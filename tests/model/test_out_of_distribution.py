@@ -1,4 +1,4 @@
-"""The gate, on made features; and the shipped one, on pictures that are no brain MRI slices."""
+"""The out-of-distribution check on made-up features, and the shipped detector on other images."""
 
 from functools import cache
 
@@ -7,15 +7,11 @@ import numpy as np
 import pytest
 
 from brat.environment import WEIGHTS
+from brat.evaluation.fit_out_of_distribution import choose_limit, fit_detector, out_of_fold_distances
 from brat.io.samples import load_samples
 from brat.io.scan import read_scan
 from brat.model.classifier import Classifier
-from brat.model.out_of_distribution import (
-    OodDetector,
-    choose_limit,
-    image_facts,
-    out_of_fold_scores,
-)
+from brat.model.out_of_distribution import OodDetector, image_facts
 from brat.model.preprocess import frame, to_input
 
 
@@ -30,10 +26,10 @@ def slices(make_head):
 
 def test_known_slices_pass_and_strange_features_do_not(slices):
     features, facts, framed = slices
-    gate = OodDetector.fit(features, facts, limit=1.0)
-    assert gate.judge(features[3], framed[3]).in_distribution
-    assert gate.judge(features[3], framed[3]).score == pytest.approx(0, abs=1e-2)
-    strange = gate.judge(features[3] + 30, framed[3])
+    detector = fit_detector(features, facts, limit=1.0)
+    assert detector.judge(features[3], framed[3]).in_distribution
+    assert detector.judge(features[3], framed[3]).score == pytest.approx(0, abs=1e-2)
+    strange = detector.judge(features[3] + 30, framed[3])
     assert not strange.in_distribution
     assert strange.score > 1
     assert "unlike every slice" in strange.reason
@@ -41,9 +37,9 @@ def test_known_slices_pass_and_strange_features_do_not(slices):
 
 def test_a_strange_picture_is_told_by_its_facts(slices):
     features, facts, _ = slices
-    gate = OodDetector.fit(features, facts, limit=1.0)
+    detector = fit_detector(features, facts, limit=1.0)
     noise = np.random.default_rng(1).integers(0, 256, (224, 224), dtype=np.uint8)
-    result = gate.judge(features[3], noise)
+    result = detector.judge(features[3], noise)
     assert not result.in_distribution
     assert result.reason
     assert "unlike every slice" not in result.reason
@@ -51,14 +47,10 @@ def test_a_strange_picture_is_told_by_its_facts(slices):
 
 def test_one_is_the_limit(slices):
     features, facts, framed = slices
-    far = OodDetector.fit(features, facts, limit=1.0).judge(features[0] + 5, framed[0]).score
+    far = fit_detector(features, facts, limit=1.0).judge(features[0] + 5, framed[0]).score
+    assert fit_detector(features, facts, limit=far * 1.01).judge(features[0] + 5, framed[0]).in_distribution
     assert (
-        OodDetector.fit(features, facts, limit=far * 1.01).judge(features[0] + 5, framed[0]).in_distribution
-    )
-    assert (
-        not OodDetector.fit(features, facts, limit=far * 0.99)
-        .judge(features[0] + 5, framed[0])
-        .in_distribution
+        not fit_detector(features, facts, limit=far * 0.99).judge(features[0] + 5, framed[0]).in_distribution
     )
 
 
@@ -69,27 +61,27 @@ def test_limit_refuses_the_share_that_was_asked_for():
     assert (distances > limit).mean() >= 0.018
 
 
-def test_out_of_fold_scores_are_larger_for_what_was_not_fitted(slices):
+def test_out_of_fold_distances_are_larger_for_what_was_not_fitted(slices):
     features, facts, _ = slices
-    own = out_of_fold_scores(features, facts, features, facts)
-    other = out_of_fold_scores(features[:30], facts[:30], features[30:], facts[30:])
+    own = out_of_fold_distances(features, facts, features, facts)
+    other = out_of_fold_distances(features[:30], facts[:30], features[30:], facts[30:])
     assert own.max() < other.min()
 
 
 def test_survives_saving(slices, tmp_path):
     features, facts, framed = slices
-    gate = OodDetector.fit(features, facts, limit=1.5)
-    gate.save(tmp_path / "out_of_distribution.npz")
+    detector = fit_detector(features, facts, limit=1.5)
+    detector.save(tmp_path / "out_of_distribution.npz")
     loaded = OodDetector.load(tmp_path / "out_of_distribution.npz")
-    assert loaded.judge(features[1] + 1, framed[2]) == gate.judge(features[1] + 1, framed[2])
+    assert loaded.judge(features[1] + 1, framed[2]) == detector.judge(features[1] + 1, framed[2])
 
 
 def test_refuses_what_does_not_belong_together(slices):
     features, facts, _ = slices
     with pytest.raises(ValueError, match="same slices"):
-        OodDetector.fit(features[:5], facts, limit=1.0)
+        fit_detector(features[:5], facts, limit=1.0)
     with pytest.raises(ValueError, match="features"):
-        OodDetector.fit(features, facts, limit=1.0).distances(features[:, :100], facts)
+        fit_detector(features, facts, limit=1.0).distances(features[:, :100], facts)
 
 
 @pytest.mark.parametrize("picture", ["head", "noise", "pieces", "black"])
@@ -147,16 +139,16 @@ def shipped() -> tuple[Classifier, OodDetector]:
 
 
 def score(gray: np.ndarray) -> float:
-    classifier, gate = shipped()
+    classifier, detector = shipped()
     framed, _ = frame(gray)
-    return gate.judge(classifier.predict(to_input(framed)).features, framed).score
+    return detector.judge(classifier.predict(to_input(framed)).features, framed).score
 
 
-def test_shipped_gate_is_small():
+def test_shipped_detector_is_small():
     assert (WEIGHTS / "out_of_distribution.npz").stat().st_size <= 1e6
 
 
-def test_shipped_gate_refuses_other_pictures():
+def test_shipped_detector_refuses_other_pictures():
     pytest.importorskip("skimage", reason="needs the test installation")
     from brat.evaluation.other_images import other_images
 
@@ -165,7 +157,7 @@ def test_shipped_gate_refuses_other_pictures():
     assert np.mean(refused) >= 0.99
 
 
-def test_shipped_gate_tells_heads_from_other_pictures():
+def test_shipped_detector_tells_heads_from_other_pictures():
     """The samples are averages of many scans, some of them just beyond the limit; others are far off."""
     scores = {s.name: score(read_scan(s.file).gray) for s in load_samples()}
     assert scores["head-axial"] < 1

@@ -10,29 +10,16 @@ from brat.io.intake import File, group_into_series, load
 from brat.io.samples import load_samples
 from brat.io.scan import Scan, UnreadableScan, read_scan
 from brat.io.series import Stack
-from brat.model.classifier import Prediction
-from brat.model.out_of_distribution import OodResult
 from brat.model.pool import Readers
 from brat.model.reader import Reader
-from brat.model.series_reading import NOTHING, Run, SeriesReading, SliceReading, read_stack, spans
+from brat.model.series_reading import NOTHING, Run, SeriesReading, read_stack, spans
 from pages.words import series as words
+from tests.factories.readings import GLIOMA, MENINGIOMA, NONE, REFUSED, UNREAD, slice_reading
 from tools.phantoms import CH2
 
 
-def slice_of(label: str, share: float = 0.9, known: bool = True) -> SliceReading:
-    probabilities = np.full(4, (1 - share) / 3, np.float32)
-    probabilities[CLASSES.index(label)] = share
-    prediction = Prediction(probabilities, np.zeros((14, 14, 4), np.float32), np.zeros(1280, np.float32))
-    return SliceReading(prediction, {}, OodResult(0.5 if known else 2, known, ""))
-
-
-UNREAD = SliceReading(problem="damaged")
-NONE, GLIOMA, MENINGIOMA = slice_of("no_tumor"), slice_of("glioma"), slice_of("meningioma", 0.8)
-REFUSED = slice_of("glioma", 0.99, known=False)
-
-
 def test_the_slice_to_look_at_first_is_in_the_longest_run():
-    alone, strongest = slice_of("glioma", 0.99), slice_of("meningioma", 0.85)
+    alone, strongest = slice_reading("glioma", 0.99), slice_reading("meningioma", 0.85)
     reading = SeriesReading((NONE, alone, NONE, NONE, MENINGIOMA, MENINGIOMA, strongest, NONE))
     assert reading.most_suspicious == 6
     # What the gate refuses is in no run.
@@ -40,12 +27,12 @@ def test_the_slice_to_look_at_first_is_in_the_longest_run():
 
 
 def test_without_a_tumour_it_is_where_one_is_least_unlikely():
-    weak, weaker = slice_of("no_tumor", 0.6), slice_of("no_tumor", 0.7)
+    weak, weaker = slice_reading("no_tumor", 0.6), slice_reading("no_tumor", 0.7)
     assert SeriesReading((REFUSED, weaker, weak, NONE)).most_suspicious == 2
 
 
 def test_where_the_gate_refuses_all_it_is_the_middle():
-    weak = slice_of("glioma", 0.5, known=False)
+    weak = slice_reading("glioma", 0.5, known=False)
     reading = SeriesReading((REFUSED, weak, weak, UNREAD, UNREAD))
     assert reading.most_suspicious == 1
     assert reading.leading is None
@@ -63,7 +50,7 @@ def test_where_slices_lie():
 
 
 def test_runs_are_neighbours_with_one_answer():
-    strongest = slice_of("glioma", 0.97)
+    strongest = slice_reading("glioma", 0.97)
     reading = SeriesReading((NONE, GLIOMA, strongest, GLIOMA, UNREAD, GLIOMA, REFUSED, MENINGIOMA, NONE))
     assert reading.runs == (
         Run("no_tumor", 0, 0, 0),

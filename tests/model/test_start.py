@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 
-from brat.io.samples import load_samples
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.factories.paths import ROOT
+from tests.factories.samples import KNOWN
 
 # Plotly is not among them: Streamlit loads it where it is installed.
 HEAVY = {
@@ -50,10 +48,8 @@ print(json.dumps([at_start, loaded()]))
 
 
 def test_nothing_heavy_is_loaded_at_the_start_nor_for_an_answer():
-    # One that the gate lets through, so that its map is shown too.
-    sample = next(s for s in load_samples() if s.name == "head-axial-ring")
     result = subprocess.run(
-        [sys.executable, "-c", PROGRAM, sample.file], cwd=ROOT, capture_output=True, text=True
+        [sys.executable, "-c", PROGRAM, KNOWN.file], cwd=ROOT, capture_output=True, text=True
     )
     assert result.returncode == 0, result.stderr
     for modules in json.loads(result.stdout.splitlines()[-1]):

@@ -14,8 +14,6 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from test_cases import reading_of
-from test_intake import slice_of, zipped
 
 from brat.classes import CLASSES
 from brat.io.intake import File, Item, group_into_series
@@ -23,6 +21,8 @@ from brat.io.samples import load_samples
 from brat.io.scan import UnreadableScan, read_scan
 from brat.model.pool import Readers
 from brat.model.worklist import THUMBNAIL, Row, Worklist, files_in, records, suspicion
+from tests.factories.files import slice_of, zipped
+from tests.factories.readings import reading_of
 
 SAMPLES = load_samples()
 MODEL = "m" * 64

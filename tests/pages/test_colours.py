@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import tomllib
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,8 +12,8 @@ from brat.classes import CLASS_COLOURS, CLASSES, OTHER_COLOURS, QUIET_COLOUR
 from brat.figures import charts as figures
 from brat.figures.stability import stability
 from brat.perturb.stability import LEVELS, Stability, Step
+from tests.factories.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 SOURCES = [
     file
     for folder in ("brat", "pages", "benchmarks")
@@ -121,9 +120,11 @@ def called(tree: ast.AST) -> dict[str, list[ast.Call]]:
 
 
 def without_numbers(file: str, source: str) -> list[tuple[str, str]]:
-    """Charts that do not go through `pages.parts.exhibits`, or are not followed by words and a CSV file."""
+    """Charts that bypass `pages.parts.captioned_figures`, or are followed by neither words nor a CSV file."""
     tree = ast.parse(source)
-    bare = [(file, "plotly_chart") for _ in called(tree).get("plotly_chart", []) if file != "exhibits.py"]
+    bare = [
+        (file, "plotly_chart") for _ in called(tree).get("plotly_chart", []) if file != "captioned_figures.py"
+    ]
     for part in tree.body:
         calls = called(part)
         if "chart" in calls and "numbers" not in calls:
@@ -138,13 +139,13 @@ def test_every_chart_has_words_and_numbers():
         ("a.py", "draw"),
     ]
     assert not without_numbers("a.py", f"{chart}    numbers(name, says, rows)\n")
-    pages = (ROOT / "pages").glob("*.py")
+    pages = (ROOT / "pages").rglob("*.py")
     assert not [bare for page in pages for bare in without_numbers(page.name, page.read_text("utf-8"))]
 
 
 def test_every_picture_and_table_has_words():
     bare = []
-    for page in (ROOT / "pages").glob("*.py"):
+    for page in (ROOT / "pages").rglob("*.py"):
         calls = called(ast.parse(page.read_text(encoding="utf-8")))
         for kind in ("plotly_chart", "image", "dataframe"):
             for node in calls.get(kind, []):

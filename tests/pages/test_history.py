@@ -2,28 +2,18 @@
 
 import csv
 import io
-from pathlib import Path
 
 import pytest
 import streamlit as st
 from sqlalchemy import create_engine, text
 from streamlit.runtime.secrets import secrets_singleton
 from streamlit.testing.v1 import AppTest
-from test_cases import MODEL, NEXT_MODEL, READING, reading_of, scan_of
 
 from brat.store.cases import find, keep, prepare
+from tests.factories.paths import ROOT
+from tests.factories.readings import MODEL, NEXT_MODEL, READING, reading_of, scan_of
 
-ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(autouse=True)
-def _at_root(monkeypatch):
-    monkeypatch.chdir(ROOT)
-    monkeypatch.syspath_prepend(str(ROOT))
-    monkeypatch.setattr(secrets_singleton, "_secrets", {})
-    st.cache_resource.clear()
-    yield
-    st.cache_resource.clear()
+pytestmark = pytest.mark.usefixtures("fresh_caches")
 
 
 @pytest.fixture
@@ -52,9 +42,9 @@ def history() -> AppTest:
 def review() -> None:
     """Stands for the Review page."""
     import streamlit
-    from test_cases import MODEL, reading_of, scan_of
 
     from pages.parts.verdict import verdict_form
+    from tests.factories.readings import MODEL, reading_of, scan_of
 
     streamlit.header("The reading")
     streamlit.json(list(verdict_form(scan_of(5), reading_of("glioma"), MODEL)))
@@ -106,7 +96,7 @@ def test_a_verdict_is_kept_shown_and_changed(engine):
     assert "disagrees, sees meningioma" in page.caption[0].value
     (case,) = find(engine)
     assert (case.scan, case.model) == (scan_of(5).digest, MODEL)
-    assert (case.seen, case.note, case.reader, case.pictured) == ("meningioma", "dural tail", "A*B", False)
+    assert (case.seen, case.note, case.observer, case.pictured) == ("meningioma", "dural tail", "A*B", False)
 
     assert "Note: dural tail" in page.caption[0].value
 
@@ -136,13 +126,13 @@ def test_who_gives_no_name_finds_the_verdict_that_has_none(engine):
     assert control(page, "keep-").label == "Replace"
 
 
-def test_another_reader_keeps_another_case(engine):
-    keep(engine, scan_of(5), READING, MODEL, seen="glioma", reader="AB")
+def test_another_observer_keeps_another_case(engine):
+    keep(engine, scan_of(5), READING, MODEL, seen="glioma", observer="AB")
     page = form()
     control(page, "name-").input("CD").run()
     control(page, "verdict-").set_value("unsure").run()
     control(page, "keep-").click().run()
-    assert {(case.reader, case.verdict) for case in find(engine)} == {("AB", "agree"), ("CD", "unsure")}
+    assert {(case.observer, case.verdict) for case in find(engine)} == {("AB", "agree"), ("CD", "unsure")}
     assert len(page.caption) == 2
 
 
@@ -185,7 +175,9 @@ def some_cases(engine):
             ("meningioma", None),
         ]
     ):
-        keep(engine, scan_of(number), reading_of(read), MODEL, seen=seen, note=f"note {number}", reader="AB")
+        keep(
+            engine, scan_of(number), reading_of(read), MODEL, seen=seen, note=f"note {number}", observer="AB"
+        )
     keep(engine, scan_of(0), reading_of("glioma"), NEXT_MODEL, seen="glioma", picture=True)
     return find(engine)
 
@@ -202,13 +194,13 @@ def test_history_searches_and_filters(some_cases):
     page.text_input(key="history-search").input("note 1").run()
     assert page.dataframe[0].value["Seen"].tolist() == ["Meningioma"]
     page.text_input(key="history-search").input("").run()
-    verdict, label, model, reader = page.multiselect
+    verdict, label, model, observer = page.multiselect
     verdict.select("disagree").run()
     assert page.dataframe[0].value["Verdict"].tolist() == ["Disagree"]
     verdict.unselect("disagree").run()
     model.select(NEXT_MODEL).run()
     assert len(page.dataframe[0].value) == 1
-    reader.select("AB").run()
+    observer.select("AB").run()
     assert not page.dataframe
     assert "No case meets" in page.markdown[0].value
     model.unselect(NEXT_MODEL).run()

@@ -5,7 +5,6 @@ import io
 import json
 import shutil
 from html import escape
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,29 +14,21 @@ from streamlit.testing.v1 import AppTest
 
 from brat.classes import CLASS_COLOURS, CLASS_NAMES
 from brat.environment import WEIGHTS
-from brat.figures.charts import percent
 from brat.io.samples import load_samples
 from brat.io.scan import read_scan
 from brat.model.classifier import Classifier
 from brat.model.preprocess import prepare
 from brat.model.reader import Reader
+from brat.wording import percent
+from tests.factories.paths import ROOT
+from tests.factories.samples import KNOWN
 
-ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = load_samples()
-# One that the gate lets through: the averaged heads lie near its limit, on either side.
-KNOWN = next(s for s in SAMPLES if s.name == "head-axial-ring")
-
-
-@pytest.fixture(autouse=True)
-def _at_root(monkeypatch):
-    """Pages are started from the root of the project, as `streamlit run app.py` does."""
-    monkeypatch.chdir(ROOT)
-    monkeypatch.syspath_prepend(str(ROOT))
 
 
 @pytest.fixture
 def review():
-    page = AppTest.from_file(str(ROOT / "pages" / "review.py"), default_timeout=60).run()
+    page = entered("review.py").run()
     assert not page.exception
     return page
 
@@ -260,7 +251,7 @@ def test_model_page_of_one_fold(model_page):
     """What `brat evaluate` writes has none of the rest."""
 
     def reduce(metrics):
-        for name in ("gate", "curves", "calibration", "robustness", "maps", "audit"):
+        for name in ("out_of_distribution", "curves", "calibration", "robustness", "maps", "audit"):
             metrics.pop(name, None)
         metrics["folds"] = [2]
         metrics["protocols"] = {"four_classes": metrics["protocols"]["four_classes"]}
@@ -336,7 +327,9 @@ def test_model_page_offers_every_number(model_page):
     for file in ("coverage.csv", "prediction-sets.csv"):
         for r in rows.pop(file):
             assert as_estimate(r) == sets[f"{r['level']:g}"][r["measure"]]
-    assert rows.pop("gate.csv") == [{"kind": kind, **o} for kind, o in metrics["gate"]["others"].items()]
+    assert rows.pop("gate.csv") == [
+        {"kind": kind, **o} for kind, o in metrics["out_of_distribution"]["others"].items()
+    ]
     for r in rows.pop("maps.csv"):
         assert as_estimate(r) == metrics["maps"]["methods"][r["method"]][r["measure"]]
     for r in rows.pop("robustness.csv"):
@@ -418,10 +411,10 @@ def test_another_window_makes_another_reading(review):
 
 def test_a_drop_that_is_told_of_twice_is_taken_once(review, monkeypatch):
     """As Streamlit does where the run after a drop was cut short."""
-    from pages.parts import opened
+    from pages.parts import open_scan
 
     taken = []
-    monkeypatch.setattr(opened, "open_item", lambda item: taken.append(item.name))
+    monkeypatch.setattr(open_scan, "open_item", lambda item: taken.append(item.name))
     first = review.file_uploader[0].upload("one.png", SAMPLES[0].file.read_bytes())
     key = first.key
     review.run()
@@ -435,9 +428,9 @@ def test_a_drop_that_is_told_of_twice_is_taken_once(review, monkeypatch):
             return SAMPLES[0].file.read_bytes()
 
     state = {"old": [Upload()], "uploads": 1}
-    monkeypatch.setattr(opened.st, "session_state", State(state))
-    opened.take_upload("old")
-    opened.take_upload("old")
+    monkeypatch.setattr(open_scan.st, "session_state", State(state))
+    open_scan.take_upload("old")
+    open_scan.take_upload("old")
     assert taken == ["one.png", "one.png"]
     assert state["uploads"] == 2
 

@@ -44,11 +44,6 @@ def show(monkeypatch):
     return shown
 
 
-@pytest.fixture(autouse=True)
-def _not_configured(monkeypatch):
-    monkeypatch.setattr(secrets_singleton, "_secrets", {})
-
-
 def sample(suffix: str):
     return next(sample.file for sample in load_samples() if sample.file.suffix == suffix)
 

@@ -3,51 +3,25 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
-from test_intake import slice_of, zipped
-from test_series_reading import GLIOMA, MENINGIOMA, NONE, REFUSED, UNREAD
 
-from brat.io.samples import load_samples
-from brat.io.scan import read_scan
 from brat.model.classifier import Classifier
-from brat.model.reader import Reader
 from brat.model.series_reading import SeriesReading
 from pages.words import series as words
-
-ROOT = Path(__file__).resolve().parents[2]
-# One that the gate lets through.
-SAMPLE = next(s for s in load_samples() if s.name == "head-axial-ring")
-
-
-@pytest.fixture(autouse=True)
-def _at_root(monkeypatch):
-    monkeypatch.chdir(ROOT)
-    monkeypatch.syspath_prepend(str(ROOT))
-
-
-def volume(apart: float = 1, shrink: int = 1) -> bytes:
-    """Six axial slices: nothing, noise, the sample three times, nothing.
-
-    Args:
-        apart: millimetres from one to the next; there is one from pixel to pixel.
-        shrink: of so many pixels each way, one is taken.
-    """
-    head = read_scan(SAMPLE.file).gray[::shrink, ::shrink]
-    noise = np.random.default_rng(0).integers(0, 256, head.shape, np.uint8)
-    nothing = np.zeros_like(head)
-    slices = [nothing, noise, head, head, head, nothing]
-    # From how they are shown to left, back and foot first.
-    stored = np.stack([one.T[::-1, ::-1] for one in slices], axis=-1)
-    return nibabel.Nifti1Image(stored, np.diag([1.0, 1.0, apart, 1.0])).to_bytes()
+from tests.factories.files import slice_of, volume, zipped
+from tests.factories.paths import ROOT
+from tests.factories.readings import GLIOMA, MENINGIOMA, NONE, REFUSED, UNREAD
+from tests.factories.samples import KNOWN, known_label
 
 
 def review(name: str, data: bytes) -> AppTest:
-    page = AppTest.from_file(str(ROOT / "pages" / "review.py"), default_timeout=120).run()
+    page = AppTest.from_file(str(ROOT / "pages" / "review.py"), default_timeout=120)
+    page.session_state["entered"] = True
+    page.run()
     page.file_uploader[0].upload(name, data).run()
     assert not page.exception
     return page
@@ -61,7 +35,7 @@ def viewer(page: AppTest) -> dict:
 
 def test_a_volume_is_read_slice_by_slice(monkeypatch):
     page = review("head.nii", volume())
-    label = read_label()
+    label = known_label()
     sent = viewer(page)
     assert [one["mark"] for one in sent["slices"]] == [
         "unread",
@@ -143,10 +117,6 @@ def test_a_single_slice_and_a_damaged_one():
     assert sent["geometry"]["height"] == viewer(page)["slices"][1]["geometry"]["height"]
 
 
-def read_label() -> str:
-    return Reader().read(read_scan(SAMPLE.file).gray).prediction.label
-
-
 def test_a_series_of_dicom_in_an_archive():
     page = review("study.zip", zipped({f"a/{n}": slice_of(n) for n in range(4)}))
     assert any("study.zip/a" in block.value and "4 slices" in block.value for block in page.markdown)
@@ -167,12 +137,14 @@ def test_a_series_of_dicom_in_an_archive():
 
 
 def test_a_series_that_cannot_be_read_leaves_the_scan():
-    page = AppTest.from_file(str(ROOT / "pages" / "review.py"), default_timeout=120).run()
-    page.button(key=f"welcome-{SAMPLE.name}").click().run()
+    page = AppTest.from_file(str(ROOT / "pages" / "review.py"), default_timeout=120)
+    page.session_state["entered"] = True
+    page.run()
+    page.button(key=f"welcome-{KNOWN.name}").click().run()
     page.file_uploader[0].upload("head.nii", volume()[:5000]).run()
     assert not page.exception
     assert "head.nii" in page.error[0].value
-    assert SAMPLE.file.name in page.error[0].value
+    assert KNOWN.file.name in page.error[0].value
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """The worklist's page and the way through it in Review, through Streamlit's own test harness."""
 
 import io
-from pathlib import Path
 
 import pytest
 import streamlit as st
@@ -11,28 +10,20 @@ from streamlit.runtime.secrets import secrets_singleton
 from streamlit.testing.v1 import AppTest
 
 from brat.classes import CLASS_NAMES
-from brat.figures.charts import percent
 from brat.io.samples import load_samples
 from brat.io.scan import read_scan
 from brat.model.reader import Reader
 from brat.model.worklist import suspicion
 from brat.store.cases import keep, prepare
+from brat.wording import percent
 from pages.words import worklist as words
+from tests.factories.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.usefixtures("fresh_caches")
+
 SAMPLES = load_samples()
 FILES = [(s.file.name, s.file.read_bytes(), "") for s in SAMPLES]
 BAD = ("notes.png", b"these are notes, not a scan", "image/png")
-
-
-@pytest.fixture(autouse=True)
-def _at_root(monkeypatch):
-    monkeypatch.chdir(ROOT)
-    monkeypatch.syspath_prepend(str(ROOT))
-    monkeypatch.setattr(secrets_singleton, "_secrets", {})
-    st.cache_resource.clear()
-    yield
-    st.cache_resource.clear()
 
 
 @pytest.fixture
@@ -77,7 +68,7 @@ def table(page: AppTest):
 
 
 def names(page: AppTest) -> list[str]:
-    return list(table(page)[words.FILE])
+    return list(table(page)["File"])
 
 
 @pytest.fixture(scope="module")
@@ -101,25 +92,25 @@ def test_rows_in_order_of_suspicion_with_a_bad_file_among_them(readings):
     assert names(page)[: len(known)] == known
     assert names(page)[-1] == BAD[0]
     for _, row in shown.iterrows():
-        if row[words.FILE] == BAD[0]:
-            assert row[words.READING] == words.NOT_READ
-            assert "not an image" in row[words.REMARK]
-            assert row[words.NUMBER] == 1
+        if row["File"] == BAD[0]:
+            assert row["Reading"] == "Not read"
+            assert "not an image" in row["Remark"]
+            assert row["No."] == 1
             continue
-        reading = readings[row[words.FILE]]
-        assert row[words.PICTURE].startswith("data:image/jpeg;base64,")
+        reading = readings[row["File"]]
+        assert row["Scan"].startswith("data:image/jpeg;base64,")
         if reading.ood.in_distribution:
             label = CLASS_NAMES[reading.prediction.label]
-            assert row[words.READING] == f"{label} {percent(reading.prediction.confidence)}"
+            assert row["Reading"] == f"{label} {percent(reading.prediction.confidence)}"
             tumour = 100 * (1 - reading.prediction.by_class()["no_tumor"])
-            assert row[words.TUMOUR] == pytest.approx(tumour, abs=1e-3)
-            assert row[words.GATE] == words.KNOWN
+            assert row["Any tumour"] == pytest.approx(tumour, abs=1e-3)
+            assert row["Like known scans"] == "yes"
         else:
             # As in Review, it is not given unless somebody asks for it.
-            assert row[words.READING] == words.WITHHELD
-            assert row[[words.TUMOUR]].isna().all()
-            assert row[words.SET] == words.NOT_SAID
-            assert row[words.REMARK] == reading.ood.reason
+            assert row["Reading"] == "Withheld"
+            assert row[["Any tumour"]].isna().all()
+            assert row["95 % set"] == "–"
+            assert row["Remark"] == reading.ood.reason
     # The sentence stands there in full, for those who cannot read the table.
     assert any("notes.png was not read. This is not an image" in text.value for text in page.text)
 
@@ -127,7 +118,7 @@ def test_rows_in_order_of_suspicion_with_a_bad_file_among_them(readings):
 def test_what_is_dropped_later_is_added_and_all_can_be_emptied():
     page = drop(worklist(), *FILES[:2])
     drop(page, BAD)
-    assert list(table(page)[words.NUMBER].sort_values()) == [1, 2, 3]
+    assert list(table(page)["No."].sort_values()) == [1, 2, 3]
     page.button(key="worklist-empty").click().run()
     assert not page.dataframe
     assert any(m.value == words.WELCOME for m in page.markdown)
@@ -187,6 +178,7 @@ def test_opens_from_the_top_and_goes_on_in_the_order_shown(opened, readings):
     assert page.session_state["item"].name == order[0]
 
     review = AppTest.from_file(str(ROOT / "pages" / "review.py"), default_timeout=60)
+    review.session_state["entered"] = True
     for name in ("walk", "item", "scan", "data", "series", "sample", "problem", "worklist_opened"):
         review.session_state[name] = page.session_state.get(name)
     review.run()
@@ -214,7 +206,7 @@ def test_opens_from_the_top_and_goes_on_in_the_order_shown(opened, readings):
 def test_opens_by_name_and_marks_what_was_opened(opened):
     page = drop(worklist(), *FILES)
     chosen = next(row for row in page.session_state["worklist"].rows() if row.item.name == FILES[3][0])
-    box = next(box for box in page.selectbox if box.label == words.OPEN_BY_NAME)
+    box = next(box for box in page.selectbox if box.label == "Open by name")
     box.set_value(chosen.number).run()
     assert opened == ["pages/review.py"]
     assert page.session_state["item"].name == FILES[3][0]
@@ -222,7 +214,7 @@ def test_opens_by_name_and_marks_what_was_opened(opened):
     assert page.session_state["walk"].at == [row.item.name for row in rows].index(FILES[3][0])
     page.run()
     shown = table(page)
-    assert list(shown[shown[words.OPENED]][words.FILE]) == [FILES[3][0]]
+    assert list(shown[shown["Opened"]]["File"]) == [FILES[3][0]]
     # Nothing is opened again when one comes back.
     assert opened == ["pages/review.py"]
 
@@ -289,7 +281,7 @@ def test_it_waits_while_the_visitor_is_gone(stopped):
 
 def test_verdicts_are_shown_and_filtered_where_there_is_a_store(tmp_path, monkeypatch):
     page = drop(worklist(), *FILES)
-    assert words.VERDICT not in table(page)
+    assert "Verdict" not in table(page)
 
     url = f"sqlite:///{tmp_path / 'cases.db'}"
     monkeypatch.setattr(secrets_singleton, "_secrets", {"connections": {"cases": {"url": url}}})
@@ -297,11 +289,11 @@ def test_verdicts_are_shown_and_filtered_where_there_is_a_store(tmp_path, monkey
     prepare(engine)
     name, data, _ = FILES[2]
     scan, reader = read_scan(data, name), Reader()
-    keep(engine, scan, reader.read(scan.gray), reader.classifier.digest, seen=None, reader="AB")
+    keep(engine, scan, reader.read(scan.gray), reader.classifier.digest, seen=None, observer="AB")
     page = drop(worklist(), *FILES)
-    given = table(page).set_index(words.FILE)[words.VERDICT]
+    given = table(page).set_index("File")["Verdict"]
     assert given[name] == "Unsure"
-    assert (given.drop(name) == words.NOT_SAID).all()
+    assert (given.drop(name) == "–").all()
     page.multiselect(key="worklist-verdicts").set_value(["unsure"]).run()
     assert names(page) == [name]
     page.multiselect(key="worklist-verdicts").set_value([""]).run()
@@ -314,13 +306,13 @@ def test_a_folder_is_read_only_where_it_is_configured(tmp_path, monkeypatch):
     folder.mkdir()
     (folder / FILES[1][0]).write_bytes(FILES[1][1])
     page = worklist()
-    assert not [field for field in page.text_input if field.label == words.FOLDER_PATH]
+    assert not [field for field in page.text_input if field.label == "Path of the folder"]
     assert any("[worklist]" in m.value for m in page.markdown)
     # A mere switch is no place to read from.
     for value in (True, ["/"], 1):
         monkeypatch.setattr(secrets_singleton, "_secrets", {"worklist": {"folders": value}})
         page = worklist()
-        assert not [field for field in page.text_input if field.label == words.FOLDER_PATH]
+        assert not [field for field in page.text_input if field.label == "Path of the folder"]
 
     monkeypatch.setattr(secrets_singleton, "_secrets", {"worklist": {"folders": str(folder)}})
     page = worklist()
@@ -335,6 +327,6 @@ def test_a_folder_is_read_only_where_it_is_configured(tmp_path, monkeypatch):
 
 
 def ask(page: AppTest, path: str) -> None:
-    next(field for field in page.text_input if field.label == words.FOLDER_PATH).set_value(path)
-    next(button for button in page.button if button.label == words.FOLDER_ADD).click().run()
+    next(field for field in page.text_input if field.label == "Path of the folder").set_value(path)
+    next(button for button in page.button if button.label == "Add").click().run()
     read_through(page)

@@ -2,20 +2,16 @@ import io
 import shutil
 import subprocess
 
-import numpy as np
 import pydicom
 import pytest
 from pydicom.data import get_testdata_file
 
 from brat.io.scan import read_scan
-from brat.model.classifier import Prediction
-from brat.model.out_of_distribution import OodResult
-from brat.model.preprocess import prepare
-from brat.model.reader import Reading
 
 pytest.importorskip("highdicom", reason="highdicom is not installed")
 
 from brat.reports.dicom import NoReference, has_reference, overlay, structured_report
+from tests.factories.readings import reading_with_a_spot
 
 PLANTED = {
     "SpecificCharacterSet": "ISO_IR 100",
@@ -55,13 +51,7 @@ def scan(source):
 
 @pytest.fixture(scope="module")
 def reading(scan):
-    model_input, geometry = prepare(scan.gray)
-    maps = np.zeros((14, 14, 4), np.float32)
-    maps[4:6, 4:6, 1] = 1
-    shares = np.array([0.05, 0.91, 0.03, 0.01], np.float32)
-    prediction = Prediction(shares, maps, np.zeros(1280, np.float32))
-    sets = {0.95: ("meningioma", "glioma")}
-    return Reading(prediction, sets, OodResult(0.63, True, ""), model_input, geometry)
+    return reading_with_a_spot(scan, ("meningioma", "glioma"))
 
 
 @pytest.fixture(scope="module")

@@ -2,16 +2,13 @@ import io
 from dataclasses import replace
 from datetime import UTC, datetime
 
-import numpy as np
 import pytest
 
 from brat.classes import CLASS_NAMES
 from brat.io.scan import Scan
-from brat.model.classifier import Prediction
 from brat.model.out_of_distribution import OodResult
-from brat.model.preprocess import prepare
-from brat.model.reader import Reading
 from brat.reports import pdf
+from tests.factories.readings import reading_with_a_spot
 
 pytest.importorskip("fpdf", reason="fpdf2 is not installed")
 pypdf = pytest.importorskip("pypdf", reason="pypdf is not installed")
@@ -46,13 +43,7 @@ def scan(make_head):
 
 @pytest.fixture(scope="module")
 def reading(scan):
-    model_input, geometry = prepare(scan.gray)
-    maps = np.zeros((14, 14, 4), np.float32)
-    maps[4:6, 4:6, 1] = 1
-    shares = np.array([0.05, 0.91, 0.03, 0.01], np.float32)
-    prediction = Prediction(shares, maps, np.zeros(1280, np.float32))
-    sets = {0.95: ("meningioma",)}
-    return Reading(prediction, sets, OodResult(0.63, True, ""), model_input, geometry)
+    return reading_with_a_spot(scan, ("meningioma",))
 
 
 def printed(made: bytes) -> str:

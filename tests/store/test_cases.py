@@ -2,7 +2,6 @@
 
 import csv
 import io
-import os
 import shutil
 import signal
 import sqlite3
@@ -18,46 +17,27 @@ from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.orm import Session
 
 from brat.classes import CLASSES
-from brat.io.scan import Scan, read_scan
-from brat.model.classifier import Prediction
-from brat.model.out_of_distribution import OodResult
-from brat.model.preprocess import frame, to_input
+from brat.io.scan import Scan, Window, read_scan
 from brat.model.reader import Reading
 from brat.store import cases
 from brat.store.cases import (
     Case,
     StoreError,
+    cases_of,
     choices,
     find,
     keep,
-    kept,
+    latest,
     picture_of,
     prepare,
     remove,
     to_csv,
 )
+from tests.factories.paths import ROOT
+from tests.factories.readings import MODEL, NEXT_MODEL, READING, reading_of, scan_of
 
-ROOT = Path(__file__).resolve().parents[2]
-MODEL, NEXT_MODEL = "a" * 64, "b" * 64
 # Long enough to be found nowhere by accident, short enough to lie in one piece.
 NOTE = "qx-planted-note-7391-zw"
-
-
-def scan_of(number: int = 0, gray: np.ndarray | None = None) -> Scan:
-    gray = np.full((80, 64), 7, np.uint8) if gray is None else gray
-    return Scan(gray, gray, "JANE_DOE.png", "PNG, 8-bit gray", "", f"{number:064x}")
-
-
-def reading_of(label: str = "glioma", known: bool = True) -> Reading:
-    probabilities = np.full(4, 0.1, np.float32)
-    probabilities[CLASSES.index(label)] = 0.7
-    prediction = Prediction(probabilities, np.zeros((14, 14, 4), np.float32), np.zeros(1280, np.float32))
-    framed, geometry = frame(scan_of().gray)
-    verdict = OodResult(0.5 if known else 1.5, known, "" if known else "Unlike.")
-    return Reading(prediction, {0.95: (label,)}, verdict, to_input(framed), geometry)
-
-
-READING = reading_of()
 
 
 def files_of(engine) -> list[Path]:
@@ -66,108 +46,41 @@ def files_of(engine) -> list[Path]:
     return sorted(database.parent.glob(f"{database.name}*"))
 
 
-@pytest.fixture
-def sqlite_engine(tmp_path):
-    engine = create_engine(f"sqlite:///{tmp_path / 'cases.db'}")
-    prepare(engine)
-    yield engine
-    engine.dispose()
-
-
-def server_programs() -> Path | None:
-    """The folder of Debian's PostgreSQL programs."""
-    on_path = shutil.which("initdb")
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    if found:
-        return found[-1].parent
-    return Path(on_path).resolve().parent if on_path else None
-
-
-@pytest.fixture(scope="module")
-def postgresql_server(tmp_path_factory):
-    """The address of a fresh PostgreSQL server on a socket of its own, and its folder."""
-    pytest.importorskip("psycopg", reason="psycopg, the driver of PostgreSQL, is not installed")
-    programs = server_programs()
-    if programs is None:
-        pytest.skip("no PostgreSQL server is installed (apt install postgresql)")
-    home = tmp_path_factory.mktemp("postgresql")
-    prefix = []
-    if os.geteuid() == 0:
-        # The server refuses to run as root.
-        if shutil.which("setpriv") is None:
-            pytest.skip("PostgreSQL does not run as root, and there is no setpriv to become somebody else")
-        prefix = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
-        # pytest's folders are open to their owner alone.
-        home = Path(subprocess.check_output(["mktemp", "-d"], text=True).strip())
-        os.chown(home, 65534, 65534)
-    data = home / "data"
-
-    def run(*arguments: str | Path) -> None:
-        # Not to pipes: the server would hold them open.
-        with (home / "log.txt").open("ab") as log:
-            subprocess.run([*prefix, *arguments], check=True, stdout=log, stderr=log, cwd=home, timeout=600)
-
-    run(programs / "initdb", "-D", data, "-U", "tester", "--auth=trust", "--no-sync", "--encoding=UTF8")
-    options = f"-c listen_addresses='' -c unix_socket_directories={home} -c fsync=off -c max_connections=20"
-    run(programs / "pg_ctl", "-D", data, "-w", "-o", options, "start")
-    try:
-        yield f"postgresql+psycopg://tester@/postgres?host={home}", data
-    finally:
-        run(programs / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
-        if prefix:
-            shutil.rmtree(home)
-
-
-@pytest.fixture
-def postgresql_engine(postgresql_server):
-    engine = create_engine(postgresql_server[0])
-    prepare(engine)
-    yield engine
-    with engine.begin() as connection:
-        connection.execute(text("DROP TABLE cases, alembic_version"))
-    engine.dispose()
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def engine(request):
-    return request.getfixturevalue(f"{request.param}_engine")
-
-
 def test_a_case_comes_back_as_it_was_kept(engine):
     before = datetime.now(UTC)
-    keep(engine, scan_of(1), READING, MODEL, seen="meningioma", note="  Dura, λ ✓ ", reader="AB")
+    keep(engine, scan_of(1), READING, MODEL, seen="meningioma", note="  Dura, λ ✓ ", observer="AB")
     (case,) = find(engine)
     assert before <= case.time <= datetime.now(UTC)
-    assert (case.scan, case.model, case.reader) == (scan_of(1).digest, MODEL, "AB")
-    assert (case.kind, case.width, case.height) == ("PNG, 8-bit gray", 64, 80)
+    assert (case.scan, case.model, case.observer) == (scan_of(1).digest, MODEL, "AB")
+    assert (case.format, case.width, case.height) == ("PNG, 8-bit gray", 64, 80)
     assert [getattr(case, name) for name in CLASSES] == pytest.approx([0.7, 0.1, 0.1, 0.1])
     assert (case.label, case.seen, case.verdict) == ("glioma", "meningioma", "disagree")
     assert case.sets == {"0.95": ["glioma"]}
-    assert (case.gate_score, case.gate_known) == (0.5, True)
+    assert (case.ood_score, case.in_distribution) == (0.5, True)
     assert case.note == "Dura, λ ✓"
     assert not case.pictured
     assert picture_of(engine, case.id) is None
 
 
-def test_a_verdict_is_changed_in_place_and_readers_do_not_overwrite_one_another(engine):
-    first = keep(engine, scan_of(), READING, MODEL, seen="glioma", reader="AB", picture=True)
-    keep(engine, scan_of(), READING, MODEL, seen=None, reader="CD")
-    keep(engine, scan_of(), READING, NEXT_MODEL, seen="glioma", reader="AB")
-    changed = keep(engine, scan_of(), READING, MODEL, seen="pituitary", note="after all", reader=" AB ")
+def test_a_verdict_is_changed_in_place_and_observers_do_not_overwrite_one_another(engine):
+    first = keep(engine, scan_of(), READING, MODEL, seen="glioma", observer="AB", picture=True)
+    keep(engine, scan_of(), READING, MODEL, seen=None, observer="CD")
+    keep(engine, scan_of(), READING, NEXT_MODEL, seen="glioma", observer="AB")
+    changed = keep(engine, scan_of(), READING, MODEL, seen="pituitary", note="after all", observer=" AB ")
     assert changed.id == first.id
     assert changed.time > first.time
     assert not changed.pictured
-    assert [(c.reader, c.seen) for c in kept(engine, scan_of().digest, MODEL)] == [
+    assert [(c.observer, c.seen) for c in cases_of(engine, scan_of().digest, MODEL)] == [
         ("AB", "pituitary"),
         ("CD", None),
     ]
     assert len(find(engine)) == 3
 
 
-def test_a_reading_without_gate_and_calibration_is_kept(engine):
+def test_a_reading_without_check_and_calibration_is_kept(engine):
     bare = Reading(READING.prediction, {}, None, READING.model_input, READING.geometry)
     case = keep(engine, scan_of(), bare, MODEL, seen=None)
-    assert (case.sets, case.gate_score, case.gate_known, case.verdict) == ({}, None, None, "unsure")
+    assert (case.sets, case.ood_score, case.in_distribution, case.verdict) == ({}, None, None, "unsure")
 
 
 def test_only_a_class_is_seen(sqlite_engine):
@@ -184,8 +97,8 @@ def test_the_picture_is_kept_on_request(engine):
 
 
 def test_cases_are_found_by_every_condition(engine):
-    keep(engine, scan_of(0xABC), READING, MODEL, seen="glioma", note="ÖDEM um die Läsion", reader="Ádám")
-    keep(engine, scan_of(2), READING, NEXT_MODEL, seen="meningioma", reader="CD")
+    keep(engine, scan_of(0xABC), READING, MODEL, seen="glioma", note="ÖDEM um die Läsion", observer="Ádám")
+    keep(engine, scan_of(2), READING, NEXT_MODEL, seen="meningioma", observer="CD")
     keep(engine, scan_of(3), reading_of("pituitary"), MODEL, seen=None, note="100 % sure?")
     with Session(engine) as session, session.begin():
         # The second at the last moment of 1 November, the third at the first of the 2nd.
@@ -207,12 +120,12 @@ def test_cases_are_found_by_every_condition(engine):
     assert found(labels=["meningioma"]) == {2}
     assert found(labels=["glioma"]) == {0xABC, 2}
     assert found(models=[MODEL]) == {0xABC, 3}
-    assert found(readers=[""]) == {3}
-    assert found(readers=["CD"], verdicts=["agree"]) == set()
+    assert found(observers=[""]) == {3}
+    assert found(observers=["CD"], verdicts=["agree"]) == set()
     assert found(until=date(2026, 11, 1)) == {2}
     assert found(since=date(2026, 11, 2), until=date(2026, 11, 2)) == {3}
     assert choices(engine, "model") == [MODEL, NEXT_MODEL]
-    assert choices(engine, "reader") == sorted(["", "CD", "Ádám"])
+    assert choices(engine, "observer") == sorted(["", "CD", "Ádám"])
 
 
 # What a patient's file may say of the patient, and where.
@@ -261,7 +174,7 @@ def test_nothing_that_names_the_patient_is_stored_exported_or_logged(sqlite_engi
     caplog.set_level("DEBUG")
     scan, secret = planted_scan(make_head(96, 96))
     case = keep(sqlite_engine, scan, READING, MODEL, seen="glioma", note=NOTE, picture=True)
-    assert case.kind.startswith("DICOM MR")
+    assert case.format.startswith("DICOM MR")
     exported = to_csv(find(sqlite_engine))
     # Nor may the error of a store that fails hold what was asked of it.
     with sqlite_engine.begin() as connection:
@@ -336,9 +249,9 @@ def test_a_deleted_case_leaves_nothing_in_postgresqls_table(postgresql_engine, p
 
 
 WRITER = """
-import sys
-sys.path.insert(0, {root!r} + "/tests/store")
-from test_cases import *
+from sqlalchemy import create_engine
+from brat.store.cases import keep, prepare
+from tests.factories.readings import MODEL, READING, scan_of
 engine = create_engine({url!r})
 prepare(engine)
 number = 0
@@ -353,7 +266,7 @@ def test_sqlite_survives_being_killed_in_the_middle_of_a_write(tmp_path):
     url = f"sqlite:///{tmp_path / 'cases.db'}"
     committed = -1
     for kill_after in (3, 17):
-        code = WRITER.format(root=str(ROOT), url=url)
+        code = WRITER.format(url=url)
         with subprocess.Popen(
             [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=ROOT
         ) as writer:
@@ -383,6 +296,96 @@ def test_the_tables_are_those_of_the_revisions(engine):
         assert compare_metadata(context, cases.Base.metadata) == []
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_of_0001(request, tmp_path, monkeypatch):
+    """An engine of a store as the first revision made it, with one full case and one of the least."""
+    if request.param == "sqlite":
+        engine = create_engine(f"sqlite:///{tmp_path / 'old.db'}")
+    else:
+        engine = create_engine(request.getfixturevalue("postgresql_server")[0])
+    versions = tmp_path / "old" / "versions"
+    versions.mkdir(parents=True)
+    shutil.copy(ROOT / "brat" / "store" / "migrations" / "env.py", tmp_path / "old")
+    shutil.copy(ROOT / "brat" / "store" / "migrations" / "versions" / "0001_cases.py", versions)
+    with monkeypatch.context() as patch:
+        patch.setattr(cases, "_MIGRATIONS", tmp_path / "old")
+        prepare(engine)
+    columns = (
+        "time, scan, model, reader, kind, width, height, label, glioma, meningioma, pituitary, no_tumor, "
+        "sets, gate_score, gate_known, seen, note, picture"
+    )
+    full = {
+        "time": "2026-11-01 23:59:59",
+        "scan": "c" * 64,
+        "model": MODEL,
+        "reader": "Ádám",
+        "kind": "DICOM MR, 12-bit",
+        "width": 64,
+        "height": 80,
+        "label": "glioma",
+        "glioma": 0.7,
+        "meningioma": 0.1,
+        "pituitary": 0.1,
+        "no_tumor": 0.1,
+        "sets": '{"0.95": ["glioma"]}',
+        "gate_score": 0.5,
+        "gate_known": True,
+        "seen": "meningioma",
+        "note": NOTE,
+        "picture": b"PNG",
+    }
+    least = {**full, "reader": "", "note": ""} | dict.fromkeys(
+        ("gate_score", "gate_known", "seen", "picture")
+    )
+    values = ", ".join(f":{name}" for name in columns.split(", "))
+    with engine.begin() as connection:
+        connection.execute(text(f"INSERT INTO cases ({columns}) VALUES ({values})"), [full, least])
+    yield engine
+    with engine.begin() as connection:
+        connection.execute(
+            text("DROP TABLE cases, alembic_version" if request.param != "sqlite" else "SELECT 1")
+        )
+    engine.dispose()
+
+
+def test_a_store_of_the_first_revision_is_brought_forward_without_loss(store_of_0001):
+    engine = store_of_0001
+    prepare(engine)
+    least, full = find(engine)
+    assert (full.scan, full.window, full.model) == ("c" * 64, "", MODEL)
+    assert (full.observer, full.format, full.width, full.height) == ("Ádám", "DICOM MR, 12-bit", 64, 80)
+    assert full.time == datetime(2026, 11, 1, 23, 59, 59, tzinfo=UTC)
+    assert [getattr(full, name) for name in CLASSES] == [0.7, 0.1, 0.1, 0.1]
+    assert (full.label, full.seen, full.note, full.sets) == (
+        "glioma",
+        "meningioma",
+        NOTE,
+        {"0.95": ["glioma"]},
+    )
+    assert (full.ood_score, full.in_distribution) == (0.5, True)
+    assert picture_of(engine, full.id) == b"PNG"
+    assert (least.observer, least.ood_score, least.in_distribution, least.seen) == ("", None, None, None)
+    # The same observer's verdict on the same scan still replaces the one from before.
+    gray = np.full((80, 64), 7, np.uint8)
+    scan = Scan(gray, gray, "JANE_DOE.png", "PNG, 8-bit gray", "", "c" * 64)
+    assert keep(engine, scan, READING, MODEL, seen="glioma", observer="Ádám").id == full.id
+    assert len(find(engine)) == 2
+
+
+def test_a_verdict_holds_for_the_scan_under_every_window(engine):
+    gray = np.arange(80 * 64, dtype=np.uint16).reshape(80, 64)
+    window = Window(2560, 5120)
+    scan = Scan(window.apply(gray), gray, "a.dcm", "DICOM MR", "MR", "d" * 64, window=window)
+    narrow = scan.windowed(Window(40, 80))
+    kept = keep(engine, narrow, READING, MODEL, seen="glioma", observer="AB")
+    assert (kept.scan, kept.window) == (scan.digest, "40/80")
+    # The worklist asks for the scan as it was opened.
+    assert latest(engine, {scan.digest}, MODEL)[scan.digest].id == kept.id
+    changed = keep(engine, scan, READING, MODEL, seen=None, observer="AB")
+    assert (changed.id, changed.window) == (kept.id, "2560/5120")
+    assert keep(engine, scan_of(1), READING, MODEL, seen=None).window == ""
+
+
 def test_an_older_store_is_brought_forward_without_loss(engine, tmp_path, monkeypatch):
     keep(engine, scan_of(1), READING, MODEL, seen="meningioma", note=NOTE, picture=True)
     (before,) = find(engine)
@@ -391,7 +394,7 @@ def test_an_older_store_is_brought_forward_without_loss(engine, tmp_path, monkey
     shutil.copytree(ROOT / "brat" / "store" / "migrations", tmp_path / "migrations")
     (tmp_path / "migrations" / "versions" / "next.py").write_text(
         "import sqlalchemy as sa\nfrom alembic import op\n"
-        "revision, down_revision = 'next', '0001'\n"
+        "revision, down_revision = 'next', '0002'\n"
         "def upgrade():\n"
         "    op.add_column('cases', sa.Column('stars', sa.Integer, server_default='5', nullable=False))\n"
     )
@@ -429,7 +432,7 @@ def test_a_failed_upgrade_leaves_the_store_as_it_was(engine, tmp_path, monkeypat
     shutil.copytree(ROOT / "brat" / "store" / "migrations", tmp_path / "migrations")
     (tmp_path / "migrations" / "versions" / "next.py").write_text(
         "import sqlalchemy as sa\nfrom alembic import op\n"
-        "revision, down_revision = 'next', '0001'\n"
+        "revision, down_revision = 'next', '0002'\n"
         "def upgrade():\n"
         "    op.add_column('cases', sa.Column('stars', sa.Integer))\n"
         "    op.execute('SELECT nonsense FROM nowhere')\n"
@@ -458,10 +461,10 @@ def test_a_store_that_cannot_be_opened_says_so(tmp_path, broken):
 
 
 def test_the_export_holds_every_case_and_no_formula(engine):
-    keep(engine, scan_of(1), READING, MODEL, seen="meningioma", note='=HYPERLINK("x")', reader="@AB")
+    keep(engine, scan_of(1), READING, MODEL, seen="meningioma", note='=HYPERLINK("x")', observer="@AB")
     keep(engine, scan_of(2), READING, MODEL, seen=None, note='Zwei\nZeilen, "so" 日本語')
     later, first = csv.DictReader(io.StringIO(to_csv(find(engine)).decode("utf-8-sig"), newline=""))
-    assert (first["note"], first["reader"]) == ('\'=HYPERLINK("x")', "'@AB")
+    assert (first["note"], first["observer"]) == ('\'=HYPERLINK("x")', "'@AB")
     assert (first["verdict"], first["read"], first["seen"]) == ("disagree", "glioma", "meningioma")
     assert (later["note"], later["seen"], later["set_0.95"]) == ('Zwei\nZeilen, "so" 日本語', "", "glioma")
     assert datetime.fromisoformat(later["time"]).utcoffset() == timedelta(0)

@@ -1,11 +1,11 @@
 """Training on a few made slices: what it writes, that it continues, what it refuses."""
 
 import json
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from brat.classes import CLASSES
 from brat.data.index import LeakError, read_index
@@ -17,10 +17,11 @@ keras = pytest.importorskip("keras", reason="needs the full installation")
 from brat.training import batches, fit  # noqa: E402
 from brat.training.network import MAP_SIZE, MapLoss, accuracy, build  # noqa: E402
 from brat.training.recipe import Recipe  # noqa: E402
+from tests.factories.indexes import index_of_blobs  # noqa: E402
 
-HEADER = "name,file,source,label,tumor,group,cluster,fold,near_fold,boxes\n"
 TUMORS = CLASSES[:3]
 TINY = Recipe(epochs=2, slices_per_epoch=8, batch_size=4)
+THREE_EPOCHS = replace(TINY, epochs=3, coarse_epochs=1)
 
 
 @pytest.fixture(scope="module")
@@ -36,31 +37,33 @@ def backbone(tmp_path_factory):
 
 @pytest.fixture
 def index(tmp_path):
-    """Twenty blobs, one of each class and one tumour of unknown class in each of four folds."""
-    draw = np.random.default_rng(0)
-    rows = []
-    for fold in range(4):
-        for label in (*CLASSES, ""):
-            name = f"{label or 'unknown'}-{fold}.png"
-            pixels = np.zeros((96, 96), np.uint8)
-            pixels[10:86, 14:82] = draw.integers(60, 200, (76, 68))
-            Image.fromarray(pixels).save(tmp_path / name)
-            box = "0.5 0.5 0.2 0.2" if label != "no_tumor" else ""
-            rows.append(
-                f"{name},{name},made,{label},{int(label != 'no_tumor')},{name},{name},{fold},,{box}\n"
-            )
-    path = tmp_path / "index.csv"
-    path.write_text(HEADER + "".join(rows))
-    return path
+    return index_of_blobs(tmp_path)
 
 
 @pytest.fixture(scope="module")
 def trained(backbone, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    index_path = index.__wrapped__(folder)
+    index_path = index_of_blobs(tmp_path_factory.mktemp("data"))
     out = tmp_path_factory.mktemp("run")
     fit.train(index_path, backbone, out, test_fold=0, validation_fold=1, recipe=TINY)
     return index_path, out
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(backbone, tmp_path_factory):
+    """A run of three epochs, with no fold held out; without its LiteRT file, which `trained` has."""
+    index_path = index_of_blobs(tmp_path_factory.mktemp("data"))
+    out = tmp_path_factory.mktemp("whole")
+    with without_litert():
+        fit.train(index_path, backbone, out, None, None, THREE_EPOCHS)
+    return index_path, out
+
+
+@contextmanager
+def without_litert():
+    """Leaves out the conversion to LiteRT, on which a tiny run spends more time than on learning."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(fit, "to_litert", lambda serving: b"")
+        yield
 
 
 def test_writes_everything(trained):
@@ -100,23 +103,24 @@ def test_will_not_overwrite_or_mix_runs(trained, backbone):
         fit.train(index_path, backbone, out, 0, 1, recipe=replace(TINY, seed=5), resume=True)
 
 
-@pytest.mark.parametrize("coarse_epochs", [0, 1, 2])
-def test_interrupted_run_continues_where_it_stopped(index, backbone, tmp_path, monkeypatch, coarse_epochs):
-    """Stopped in the second epoch and resumed, a run ends with the weights of one that was never stopped."""
-    recipe = replace(TINY, epochs=3, coarse_epochs=coarse_epochs)
-    whole = fit.train(index, backbone, tmp_path / "whole", 0, None, recipe)
+@pytest.mark.parametrize("stop", [1, 2])
+def test_interrupted_run_continues_where_it_stopped(uninterrupted, backbone, tmp_path, monkeypatch, stop):
+    """Stopped after its coarse epoch or after a fine one and resumed, a run ends as one never stopped."""
+    index, whole = uninterrupted
+    parts, recipe = tmp_path / "parts", THREE_EPOCHS
 
-    def stop_before_second_epoch(self, epoch, logs=None):
-        if epoch == 1:
+    def stop_before_epoch(self, epoch, logs=None):
+        if epoch == stop:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(keras.callbacks.CSVLogger, "on_epoch_begin", stop_before_second_epoch)
+        patched.setattr(keras.callbacks.CSVLogger, "on_epoch_begin", stop_before_epoch)
         with pytest.raises(KeyboardInterrupt):
-            fit.train(index, backbone, tmp_path / "parts", 0, None, recipe)
-    assert not (tmp_path / "parts" / "model.keras").exists()
-    assert len((tmp_path / "parts" / "history.csv").read_text().splitlines()) == 2
-    parts = fit.train(index, backbone, tmp_path / "parts", 0, None, recipe, resume=True)
+            fit.train(index, backbone, parts, None, None, recipe)
+    assert not (parts / "model.keras").exists()
+    assert len((parts / "history.csv").read_text().splitlines()) == 1 + stop
+    with without_litert():
+        fit.train(index, backbone, parts, None, None, recipe, resume=True)
     assert len((parts / "history.csv").read_text().splitlines()) == 4
     kept, continued = (keras.models.load_model(p / "model.keras").get_weights() for p in (whole, parts))
     for one, other in zip(kept, continued, strict=True):
@@ -154,8 +158,8 @@ def test_history_holds_the_means_of_an_epoch(tmp_path):
     assert found == {"epoch": 0, "loss": (1 * 4 + 4 * 2) / 6, "val_loss": (7 * 3 + 9 * 1) / 4}
 
 
-def test_trains_on_every_fold_where_none_is_held_out(index, backbone, tmp_path):
-    out = fit.train(index, backbone, tmp_path / "all", None, None, replace(TINY, epochs=1))
+def test_trains_on_every_fold_where_none_is_held_out(uninterrupted):
+    _, out = uninterrupted
     card = json.loads((out / "model_card.json").read_text())
     assert card["test_fold"] is None
     assert card["train_slices"] == {**dict.fromkeys(CLASSES, 4), "tumor_of_unknown_class": 4}
@@ -293,18 +297,16 @@ def test_frozen_blocks_stay_as_they_were(backbone):
     assert not {name for name in trained if name.startswith(("Conv1", "expanded", "block_1_", "block_5_"))}
 
 
-def test_the_coarse_epochs_hand_over_to_the_fine_ones(index, backbone, tmp_path, monkeypatch):
-    sides = []
+def test_the_first_epochs_are_coarse(index, backbone, tmp_path, monkeypatch):
+    epochs_at = []
     run_epochs = fit._run_epochs
 
     def watch(model, fed, validation, epochs, callbacks):
-        sides.append((model.output_shape[1], list(epochs)))
+        epochs_at.append((model.output_shape[1], list(epochs)))
         run_epochs(model, fed, validation, epochs, callbacks)
 
     monkeypatch.setattr(fit, "_run_epochs", watch)
-    recipe = replace(TINY, coarse_epochs=1)
-    out = fit.train(index, backbone, tmp_path / "run", 0, None, recipe)
-    assert sides == [(MAP_SIZE // 2, [0]), (MAP_SIZE, [1])]
+    with without_litert():
+        out = fit.train(index, backbone, tmp_path / "run", 0, None, replace(TINY, coarse_epochs=1))
+    assert epochs_at == [(MAP_SIZE // 2, [0]), (MAP_SIZE, [1])]
     assert len((out / "history.csv").read_text().splitlines()) == 3
-    fit.train(index, backbone, out, 0, None, recipe, resume=True)
-    assert sides[2:] == [(MAP_SIZE, [])]

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from brat.figures.charts import CONFIG
-from pages.words import exhibits as words
+from pages.words import numbers as words
 
 # Streamlit writes axes in a gray of 3.7 to 1 on a light page, and keeps columns side by side however large
 # the text; WCAG 2.1 asks for 4.5 to 1, and for text that holds at twice its size.
@@ -52,7 +52,7 @@ def numbers(name: str, says: str, rows: pd.DataFrame) -> None:
     with st.container(horizontal=True, vertical_alignment="center", wrap=False):
         st.caption(says, width="stretch")
         st.download_button(
-            words.CSV,
+            "CSV",
             rows.to_csv(index=False).encode(),
             f"{name}.csv",
             "text/csv",

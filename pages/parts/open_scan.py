@@ -8,7 +8,7 @@ from brat.io.intake import File, Item, group_into_series, load
 from brat.io.samples import Sample
 from brat.io.scan import Scan, UnreadableScan, read_scan
 from brat.io.series import Series, Stack
-from pages.words import opened as words
+from pages.words import open_scan as words
 
 STATE = ("scan", "data", "sample", "series", "problem", "item")
 """In `st.session_state`: the open scan, the bytes of its file where it has one of its own, the sample that it

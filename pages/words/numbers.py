@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-CSV = "CSV"
-NOT_MEASURED = "not measured"
+_NOT_MEASURED = "not measured"
 
 # A line may break before an interval, but neither inside nor before a sign.
 _HARD = "\u00a0"
@@ -20,14 +19,14 @@ def share(value: float) -> str:
 def estimate(entry: Mapping[str, float | None]) -> str:
     """A share and its interval: "91.4 % (88.0 to 94.0)"."""
     if entry["value"] is None:
-        return NOT_MEASURED
+        return _NOT_MEASURED
     return f"{share(entry['value'])} ({100 * entry['low']:.1f}{_TO}{100 * entry['high']:.1f})"
 
 
 def decimal(entry: Mapping[str, float | None]) -> str:
     """What is no share, and its interval: "0.914 (0.880 to 0.940)"."""
     if entry["value"] is None:
-        return NOT_MEASURED
+        return _NOT_MEASURED
     return f"{entry['value']:.3f} ({entry['low']:.3f}{_TO}{entry['high']:.3f})"
 
 

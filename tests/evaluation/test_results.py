@@ -1,4 +1,4 @@
-"""What is reported of cross-validated models: it follows from their readings, and no fold judges itself.
+"""The results of cross-validated models: they follow from their readings, and no fold judges itself.
 
 The shipped model stands for every fold's; nothing is trained.
 """
@@ -19,10 +19,9 @@ pytest.importorskip("sklearn", reason="needs the full installation")
 pytest.importorskip("keras", reason="needs the full installation")
 
 from brat.data.index import FOLDS, fingerprint, read_index
-from brat.evaluation import report as reporting
+from brat.evaluation import results as results_module
 from brat.evaluation.crossval import crossval, random_split
-
-HEADER = "name,file,source,label,tumor,group,cluster,fold,near_fold,boxes\n"
+from tests.factories.indexes import HEADER
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +46,7 @@ def collection(tmp_path_factory, make_head):
 
 
 @pytest.fixture(scope="module")
-def made(collection, tmp_path_factory):
+def written(collection, tmp_path_factory):
     runs, weights = tmp_path_factory.mktemp("runs"), tmp_path_factory.mktemp("weights")
     card = json.loads((WEIGHTS / "model_card.json").read_text())
     card |= {
@@ -66,15 +65,15 @@ def made(collection, tmp_path_factory):
     (runs / "maps.json").write_text(json.dumps({"slices": 7, "methods": {}}))
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("brat.evaluation.metrics.RESAMPLES", 20)
-        patched.setattr(reporting, "CHANGED_A_FOLD", 1)
+        patched.setattr(results_module, "CHANGED_A_FOLD", 1)
         noise = np.random.default_rng(1).integers(0, 256, (3, 200, 200), np.uint8)
-        patched.setattr(reporting, "other_images", lambda: [("a", "noise", gray) for gray in noise])
-        result = reporting.report(collection, runs, weights)
+        patched.setattr(results_module, "other_images", lambda: [("a", "noise", gray) for gray in noise])
+        result = results_module.write_results(collection, runs, weights)
     return result, runs, weights
 
 
-def test_writes_what_it_returns_and_names_its_files(made):
-    result, _, weights = made
+def test_writes_what_it_returns_and_names_its_files(written):
+    result, _, weights = written
     assert json.loads((weights / "metrics.json").read_text()) == json.loads(json.dumps(result))
     assert set(result["files"]) == {"calibration.json", "out_of_distribution.npz", "out_of_fold.csv"}
     for name, digest in result["files"].items():
@@ -83,8 +82,8 @@ def test_writes_what_it_returns_and_names_its_files(made):
     assert result["maps"]["slices"] == 7
 
 
-def test_every_slice_is_kept_once_with_its_fold(made, collection):
-    _, runs, weights = made
+def test_every_slice_is_kept_once_with_its_fold(written, collection):
+    _, runs, weights = written
     assert (runs / "out_of_fold.csv").read_text() == (weights / "out_of_fold.csv").read_text()
     with (weights / "out_of_fold.csv").open(newline="") as handle:
         kept = {row["path"]: row for row in csv.DictReader(handle)}
@@ -95,8 +94,8 @@ def test_every_slice_is_kept_once_with_its_fold(made, collection):
         assert sum(float(kept[s.file][name]) for name in CLASSES) == pytest.approx(1, abs=1e-5)
 
 
-def test_figures_follow_from_the_kept_readings(made, collection):
-    result, _, weights = made
+def test_figures_follow_from_the_kept_readings(written, collection):
+    result, _, weights = written
     with (weights / "out_of_fold.csv").open(newline="") as handle:
         kept = list(csv.DictReader(handle))
     known = [row for row in kept if row["label"]]
@@ -111,13 +110,13 @@ def test_figures_follow_from_the_kept_readings(made, collection):
     assert same["metrics"]["sensitivity"]["value"] == pytest.approx(counts["tumor/tumor"] / (2 * FOLDS))
     assert set(result["curves_same_source"]) >= {"roc", "precision_recall"}
     assert result["robustness"]["slices"] == FOLDS
-    assert result["gate"]["slices"] == len(kept)
-    assert result["gate"]["others"]["noise"]["images"] == 3
+    assert result["out_of_distribution"]["slices"] == len(kept)
+    assert result["out_of_distribution"]["others"]["noise"]["images"] == 3
 
 
-def test_random_split_stands_beside_the_same_slices_read_leak_free(made):
+def test_random_split_stands_beside_the_same_slices_read_leak_free(written):
     """One model stands for all here, so both read the same."""
-    result, _, _ = made
+    result, _, _ = written
     usual = result["protocols"]["random_split"]
     leak_free = usual["same_slices_leak_free"]
     assert usual["slices"] == leak_free["slices"] == 4
@@ -125,40 +124,40 @@ def test_random_split_stands_beside_the_same_slices_read_leak_free(made):
     assert 0 <= usual["twins"] <= 1
 
 
-def test_gate_and_calibration_are_read_by_the_app(made, collection):
+def test_detector_and_calibration_are_read_by_the_app(written, collection):
     from brat.io.scan import read_scan
     from brat.model.reader import Reader
 
-    _, _, weights = made
+    _, _, weights = written
     reading = Reader(weights).read(read_scan(collection.parent / "0-0.png").gray)
     assert reading.ood.score < 1
     assert set(reading.sets) == {0.9, 0.95, 0.99}
 
 
-def test_refuses_a_model_of_other_data(made, collection, tmp_path):
-    _, runs, weights = made
+def test_refuses_a_model_of_other_data(written, collection, tmp_path):
+    _, runs, weights = written
     shutil.copytree(weights, tmp_path / "weights")
     card = json.loads((weights / "model_card.json").read_text())
     (tmp_path / "weights" / "model_card.json").write_text(json.dumps(card | {"data_fingerprint": "other"}))
     with pytest.raises(ValueError, match="other data"):
-        reporting.report(collection, runs, tmp_path / "weights")
+        results_module.write_results(collection, runs, tmp_path / "weights")
 
 
 def test_no_fold_is_scaled_by_its_own_slices():
     draw = np.random.default_rng(0)
     logits, folds = draw.normal(0, 3, (60, 4)), np.arange(60) % 3
     labels, known = logits.argmax(axis=1), np.ones(60, bool)
-    before = reporting._calibrated(logits, folds, known, labels)
+    before = results_module._calibrated(logits, folds, known, labels)
     # Wrong labels in fold 0 change how the other folds are scaled, and not how fold 0 is.
-    after = reporting._calibrated(logits, folds, known, np.where(folds == 0, (labels + 1) % 4, labels))
+    after = results_module._calibrated(logits, folds, known, np.where(folds == 0, (labels + 1) % 4, labels))
     np.testing.assert_array_equal(before[folds == 0], after[folds == 0])
     assert np.abs(before[folds != 0] - after[folds != 0]).max() > 0.01
 
 
 def test_thinned_curves_keep_their_ends_and_their_shape():
     x = np.linspace(0, 1, 5000)
-    curve = reporting._thin(x, np.minimum(1, 20 * x))
+    curve = results_module._thin(x, np.minimum(1, 20 * x))
     assert (curve["x"][0], curve["x"][-1]) == (0, 1)
-    assert len(curve["x"]) <= reporting.CURVE_POINTS
+    assert len(curve["x"]) <= results_module.CURVE_POINTS
     # About half of the points go to the steep twentieth, which is half of the curve's length.
     assert np.mean(np.array(curve["x"]) < 0.05) > 0.4

@@ -1,13 +1,14 @@
-"""Everything that is reported of a cross-validated model, from its runs' readings -> the files in `weights/`.
+"""All results of a cross-validated model, from the readings of its runs -> the files in `weights/`.
 
-Nothing is trained here. What takes minutes (changed slices, slow maps) is kept beside the runs and reused.
+Nothing is trained here. Measurements that take minutes (changed slices, slow maps) are kept beside the runs
+and reused.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,10 +27,18 @@ from brat.data.index import (
     without_near_duplicates,
 )
 from brat.data.near_duplicates import near_duplicate_share
+from brat.data.sources import source_for
 from brat.evaluation import robustness
 from brat.evaluation.crossval import deal_at_random, pooled, write_out_of_fold
+from brat.evaluation.fit_calibration import fit_calibration, fit_temperature
+from brat.evaluation.fit_out_of_distribution import (
+    choose_limit,
+    describe_copies,
+    fit_detector,
+    out_of_fold_distances,
+)
 from brat.evaluation.localisation import compare_methods
-from brat.evaluation.metrics import NO_TUMOR, mean, softmax, with_intervals
+from brat.evaluation.metrics import NO_TUMOR, mean, with_intervals
 from brat.evaluation.other_images import other_images
 from brat.evaluation.protocols import (
     TUMORS,
@@ -42,33 +51,27 @@ from brat.evaluation.protocols import (
     write_json,
 )
 from brat.evaluation.readings import Readings, read_slices
+from brat.evaluation.reliability import measure_calibration
 from brat.io.scan import read_scan
-from brat.model import calibration
+from brat.model.calibration import softmax
 from brat.model.classifier import Classifier
-from brat.model.out_of_distribution import (
-    OodDetector,
-    choose_limit,
-    describe_copies,
-    image_facts,
-    out_of_fold_scores,
-)
+from brat.model.out_of_distribution import image_facts
 from brat.model.preprocess import frame, to_input
 
 CURVE_POINTS = 100
-"""At most, of a curve."""
+"""Points of a curve, at most."""
 
 MAPPED_A_FOLD = 5
-"""Slices a fold whose maps are made in every way: Score-CAM takes 10 to 20 s for one."""
+"""Slices of each fold whose maps are made in every way: Score-CAM takes 10 to 20 s for one."""
 
 CHANGED_A_FOLD = 120
-"""Slices a fold that are changed in every way."""
-
+"""Slices of each fold that are changed in every way."""
 
 # A path of the machine that measured, and pairs of images that are not ours to show.
 _NOT_FOR_THE_PAGE = ("source", "examples", "label_conflicts")
 
 
-def report(data: str | Path, runs: str | Path, weights: str | Path) -> dict:
+def write_results(data: str | Path, runs: str | Path, weights: str | Path) -> dict:
     """Write `metrics.json`, `calibration.json`, `out_of_distribution.npz` and `out_of_fold.csv` beside the
     weights.
 
@@ -97,22 +100,22 @@ def report(data: str | Path, runs: str | Path, weights: str | Path) -> dict:
     named = readings.take(np.flatnonzero(known))
     labels = np.array([CLASSES.index(s.label) for s in named.slices])
     clusters = [s.cluster for s in named.slices]
-    calibration.fit(logits[known], labels, prints).save(weights / "calibration.json")
+    fit_calibration(logits[known], labels, prints).save(weights / "calibration.json")
     probabilities = _calibrated(logits, folds, known, labels)
 
-    made = protocols(readings, probabilities)
-    result = {
+    by_protocol = protocols(readings, probabilities)
+    results = {
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "data_fingerprint": prints,
         "model_sha256": Classifier(weights).digest,
         "folds": sorted(set(folds.tolist())),
-        "protocols": made,
-        "gate": _gate(runs, slices, weights),
+        "protocols": by_protocol,
+        "out_of_distribution": _out_of_distribution(runs, slices, weights),
         "curves": curves(labels, probabilities[known]),
-        **_more_curves(readings.slices, probabilities, made),
-        "calibration": calibration.report(logits[known], labels, folds[known], clusters),
-        "robustness": _kept(runs / "robustness.json", lambda: _robustness(runs, slices)),
-        "maps": _kept(runs / "maps.json", lambda: _maps(runs, slices)),
+        **_protocol_curves(readings.slices, probabilities, by_protocol),
+        "calibration": measure_calibration(logits[known], labels, folds[known], clusters),
+        "robustness": _cached(runs / "robustness.json", lambda: _robustness(runs, slices)),
+        "maps": _cached(runs / "maps.json", lambda: _maps(runs, slices)),
         "audit": {k: v for k, v in audit(data).report.items() if k not in _NOT_FOR_THE_PAGE},
         "history": read_history(weights),
     }
@@ -120,13 +123,16 @@ def report(data: str | Path, runs: str | Path, weights: str | Path) -> dict:
         parts = deal_at_random(Path(data), card["recipe"]["seed"])
         dealt = Readings.load(runs / "random" / "readings.npz", parts.test)
         epochs = json.loads((runs / "random" / "model_card.json").read_text())["recipe"]["epochs"]
-        made["random_split"] = {"epochs": epochs, **_random(parts, dealt, readings, probabilities)}
-        kinds = np.array([CLASSES.index(s.label) for s in dealt.slices])
-        result["curves_random_split"] = curves(kinds, softmax(dealt.logits))
-    made_with = ("calibration.json", "out_of_distribution.npz", "out_of_fold.csv")
-    result["files"] = {name: hashlib.sha256((weights / name).read_bytes()).hexdigest() for name in made_with}
-    write_json(result, weights / "metrics.json")
-    return result
+        by_protocol["random_split"] = {
+            "epochs": epochs,
+            **_random_split(parts, dealt, readings, probabilities),
+        }
+        dealt_labels = np.array([CLASSES.index(s.label) for s in dealt.slices])
+        results["curves_random_split"] = curves(dealt_labels, softmax(dealt.logits))
+    files = ("calibration.json", "out_of_distribution.npz", "out_of_fold.csv")
+    results["files"] = {name: hashlib.sha256((weights / name).read_bytes()).hexdigest() for name in files}
+    write_json(results, weights / "metrics.json")
+    return results
 
 
 def _calibrated(logits: np.ndarray, folds: np.ndarray, known: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -134,22 +140,23 @@ def _calibrated(logits: np.ndarray, folds: np.ndarray, known: np.ndarray, labels
     probabilities = np.empty_like(logits)
     for fold in np.unique(folds):
         others = folds[known] != fold
-        temperature = calibration.fit_temperature(logits[known][others], labels[others])
+        temperature = fit_temperature(logits[known][others], labels[others])
         probabilities[folds == fold] = softmax(logits[folds == fold], temperature)
     return probabilities
 
 
-def _random(parts: Split, dealt: Readings, unseen: Readings, unseen_probabilities: np.ndarray) -> dict:
-    """The random split, and the very same test images as read by models that have not seen their patients."""
+def _random_split(parts: Split, dealt: Readings, unseen: Readings, unseen_probabilities: np.ndarray) -> dict:
+    """The random split, and the same test images read by models that have not seen their patients."""
     row_of = {s.path: row for row, s in enumerate(unseen.slices)}
-    same = unseen_probabilities[[row_of[s.path] for s in parts.test]]
+    leak_free = unseen_probabilities[[row_of[s.path] for s in parts.test]]
     seen = [s.path for s in (*parts.train, *parts.validation)]
     return {
         "title": "As in the original work: a random split",
-        "what": "A random tenth of the sartaj names, whatever their patients; the rest is trained on.",
+        "what": f"A random tenth of the {source_for('random_split')} names, whatever their patients; "
+        "the rest is trained on.",
         "twins": near_duplicate_share([s.path for s in parts.test], seen),
         **four_classes(parts.test, softmax(dealt.logits)),
-        "same_slices_leak_free": four_classes(parts.test, same),
+        "same_slices_leak_free": four_classes(parts.test, leak_free),
     }
 
 
@@ -157,28 +164,34 @@ def curves(
     labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str] = CLASSES
 ) -> dict[str, dict]:
     """ROC and precision-recall curves of the classes that occur, one against the rest, thinned."""
-    return {name: _curves(labels == k, probabilities[:, k]) for k, name in enumerate(classes) if k in labels}
+    return {
+        name: _binary_curves(labels == k, probabilities[:, k])
+        for k, name in enumerate(classes)
+        if k in labels
+    }
 
 
-def _more_curves(slices: Sequence[IndexedSlice], probabilities: np.ndarray, made: dict) -> dict[str, dict]:
-    """The same of tumour against none, with the point at which the app answers, and of the three tumours."""
-    result = {}
-    if "same_source" in made:
+def _protocol_curves(
+    slices: Sequence[IndexedSlice], probabilities: np.ndarray, by_protocol: dict
+) -> dict[str, dict]:
+    """Curves of tumour against none, with the app's operating point, and of the three tumours."""
+    result: dict[str, dict] = {}
+    if "same_source" in by_protocol:
         rows = same_source_rows(slices)
         tumor = np.array([slices[row].tumor for row in rows], bool)
-        measured = made["same_source"]["metrics"]
+        measured = by_protocol["same_source"]["metrics"]
         result["curves_same_source"] = {
-            **_curves(tumor, 1 - probabilities[rows, NO_TUMOR]),
+            **_binary_curves(tumor, 1 - probabilities[rows, NO_TUMOR]),
             "operating_point": {key: measured[key]["value"] for key in ("sensitivity", "specificity")},
         }
-    if "three_tumors" in made:
+    if "three_tumors" in by_protocol:
         rows = three_tumors_rows(slices)
         labels = np.array([TUMORS.index(slices[row].label) for row in rows])
         result["curves_three_tumors"] = curves(labels, among_tumors(probabilities[rows]), TUMORS)
     return result
 
 
-def _curves(truth: np.ndarray, score: np.ndarray) -> dict:
+def _binary_curves(truth: np.ndarray, score: np.ndarray) -> dict:
     from sklearn.metrics import average_precision_score, precision_recall_curve, roc_curve
 
     false, true, _ = roc_curve(truth, score)
@@ -198,8 +211,8 @@ def _thin(x: np.ndarray, y: np.ndarray) -> dict[str, list[float]]:
     return {"x": x[rows].round(5).tolist(), "y": y[rows].round(5).tolist()}
 
 
-def _gate(runs: Path, slices: Sequence[IndexedSlice], weights: Path) -> dict:
-    """Fit the gate of the model that ships, and measure it: each fold by the limit of the others."""
+def _out_of_distribution(runs: Path, slices: Sequence[IndexedSlice], weights: Path) -> dict:
+    """Fit the detector of the model that ships, and measure it: each fold by the limit of the others."""
     facts = {
         s.file: image_facts(frame(read_scan(s.path).gray)[0])
         for s in tqdm(slices, desc="describing slices", unit="slice", disable=None)
@@ -212,12 +225,14 @@ def _gate(runs: Path, slices: Sequence[IndexedSlice], weights: Path) -> dict:
         features, changed = _copies(runs, Classifier(folder), readings.slices)
         return np.concatenate([readings.features, features]), np.concatenate([facts_of(readings), changed])
 
-    distances, folds, clusters = [], [], []
+    distances: list[np.ndarray] = []
+    folds: list[int] = []
+    clusters: list[str] = []
     for fold in range(FOLDS):
         run = runs / f"fold-{fold}"
         seen = Readings.load(run / "train_readings.npz", slices)
         unseen = Readings.load(run / "readings.npz", slices)
-        distances.append(out_of_fold_scores(*learned_from(run, seen), unseen.features, facts_of(unseen)))
+        distances.append(out_of_fold_distances(*learned_from(run, seen), unseen.features, facts_of(unseen)))
         folds += [fold] * len(unseen.slices)
         clusters += [s.cluster for s in unseen.slices]
     pooled_distances, of_fold = np.concatenate(distances), np.array(folds)
@@ -228,31 +243,34 @@ def _gate(runs: Path, slices: Sequence[IndexedSlice], weights: Path) -> dict:
 
     classifier = Classifier(weights)
     known = read_slices(classifier, trained_on(weights, slices))
-    gate = OodDetector.fit(*learned_from(weights, known), choose_limit(pooled_distances))
-    gate.save(weights / "out_of_distribution.npz")
-    kinds: dict[str, list[bool]] = {}
+    detector = fit_detector(*learned_from(weights, known), choose_limit(pooled_distances))
+    detector.save(weights / "out_of_distribution.npz")
+    refused_by_kind: dict[str, list[bool]] = {}
     for _, kind, gray in other_images():
         framed, _ = frame(gray)
-        result = gate.judge(classifier.predict(to_input(framed)).features, framed)
-        kinds.setdefault(kind, []).append(not result.in_distribution)
+        result = detector.judge(classifier.predict(to_input(framed)).features, framed)
+        refused_by_kind.setdefault(kind, []).append(not result.in_distribution)
     return {
-        "limit": gate.limit,
+        "limit": detector.limit,
         "slices": len(refused),
         "refused": with_intervals(lambda weights: {"share": mean(refused, weights)}, clusters)["share"],
-        "others": {kind: {"images": len(all_), "refused": sum(all_)} for kind, all_ in kinds.items()},
+        "others": {
+            kind: {"images": len(refusals), "refused": sum(refusals)}
+            for kind, refusals in refused_by_kind.items()
+        },
     }
 
 
 def _copies(
     runs: Path, classifier: Classifier, slices: Sequence[IndexedSlice]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`describe_copies` of what a model learned from, kept by the model's hash."""
+    """`describe_copies` of the slices that a model learned from, kept under the model's hash."""
     path = runs / f"copies-{classifier.digest[:16]}.npz"
     if not path.exists():
         features, facts = describe_copies(classifier, slices)
         np.savez_compressed(path, features=features, facts=facts)
-    with np.load(path) as kept:
-        return kept["features"], kept["facts"]
+    with np.load(path) as stored:
+        return stored["features"], stored["facts"]
 
 
 def trained_on(weights: Path, slices: Sequence[IndexedSlice]) -> list[IndexedSlice]:
@@ -265,9 +283,9 @@ def _robustness(runs: Path, slices: Sequence[IndexedSlice]) -> dict:
     draw = np.random.default_rng(0)
     models = []
     for fold in range(FOLDS):
-        able = [s for s in slices if s.fold == fold and s.label]
-        rows = draw.choice(len(able), size=min(CHANGED_A_FOLD, len(able)), replace=False)
-        models.append((runs / f"fold-{fold}", [able[row] for row in sorted(rows)]))
+        labelled = [s for s in slices if s.fold == fold and s.label]
+        rows = draw.choice(len(labelled), size=min(CHANGED_A_FOLD, len(labelled)), replace=False)
+        models.append((runs / f"fold-{fold}", [labelled[row] for row in sorted(rows)]))
     return {"slices": sum(len(chosen) for _, chosen in models), "changes": robustness.measure(models)}
 
 
@@ -279,8 +297,8 @@ def _maps(runs: Path, slices: Sequence[IndexedSlice]) -> dict:
         run = runs / f"fold-{fold}"
         readings = Readings.load(run / "readings.npz", slices)
         read = readings.logits.argmax(axis=1)
-        able = [row for row, s in enumerate(readings.slices) if s.boxes and s.allowed[read[row]]]
-        rows = draw.choice(able, size=min(MAPPED_A_FOLD, len(able)), replace=False)
+        correct = [row for row, s in enumerate(readings.slices) if s.boxes and s.allowed[read[row]]]
+        rows = draw.choice(correct, size=min(MAPPED_A_FOLD, len(correct)), replace=False)
         models.append((run, readings.take(np.sort(rows))))
     clusters = [s.cluster for _, readings in models for s in readings.slices]
     return {
@@ -294,7 +312,7 @@ def _maps(runs: Path, slices: Sequence[IndexedSlice]) -> dict:
     }
 
 
-def _kept(path: Path, measure) -> dict:
+def _cached(path: Path, measure: Callable[[], dict]) -> dict:
     if not path.exists():
         write_json(measure(), path)
     return json.loads(path.read_text())

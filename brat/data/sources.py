@@ -1,0 +1,98 @@
+"""The public collections that this project was trained on and measured with, in one table.
+
+A collection without an entry works too: it counts as one site, and no protocol that is bound to a collection
+is measured on it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Literal
+
+Protocol = Literal["same_source", "three_tumors", "random_split"]
+"""Protocols that are measured on one collection alone: tumour or none within one source; the three tumours;
+the random split of the original work."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A published collection of slices.
+
+    Attributes:
+        name: as in the column `source` of an index.
+        title: as published, with its authors.
+        licence: of the images.
+        protocols: those that are measured on it.
+        sites: (number, name of a site), in ascending order: a file that is named by a number comes from the
+            last site whose number it reaches. Empty where the sites are one or cannot be told apart.
+    """
+
+    name: str
+    title: str
+    licence: str
+    protocols: frozenset[Protocol] = frozenset()
+    sites: tuple[tuple[int, str], ...] = ()
+
+    def site(self, file: str) -> str:
+        """The site that a file comes from, by its name; the collection's name where no rule tells."""
+        stem = PurePosixPath(file).stem
+        reached = [name for first, name in self.sites if stem.isdecimal() and int(stem) >= first]
+        return reached[-1] if reached else self.name
+
+
+FIGSHARE = Source(
+    name="figshare",
+    title="Cheng, brain tumor dataset, doi 10.6084/m9.figshare.1512427",
+    licence="CC BY 4.0",
+    # Its slices are grouped by patient; most published figures with such a split are given on it.
+    protocols=frozenset({"three_tumors"}),
+    # The second hospital's slices are all gliomas.
+    sites=((0, "figshare, first hospital"), (1841, "figshare, second hospital")),
+)
+
+SOURCES: dict[str, Source] = {
+    source.name: source
+    for source in (
+        FIGSHARE,
+        Source(
+            name="sartaj",
+            title="Bhuvaji et al., Brain Tumor Classification (MRI), Kaggle",
+            licence="see kaggle.com/datasets/sartajbhuvaji/brain-tumor-classification-mri",
+            # The original work made its random split on it.
+            protocols=frozenset({"random_split"}),
+        ),
+        Source(
+            name="br35h",
+            title="Hamada, Br35H :: Brain Tumor Detection 2020, Kaggle",
+            licence="see kaggle.com/datasets/ahmedhamada0/brain-tumor-detection",
+            # It has slices with and without a tumour, so that recognising the source does not help.
+            protocols=frozenset({"same_source"}),
+        ),
+        Source(
+            name="lgg",
+            title="The Cancer Genome Atlas low-grade gliomas (TCIA TCGA-LGG), as packed by Buda, Kaggle",
+            licence="images CC BY 3.0, masks CC BY-NC-SA 4.0",
+        ),
+        Source(
+            name="ms",
+            title="Multiple sclerosis: Lesjak et al., open_ms_data; Muslim et al.",
+            licence="CC BY",
+        ),
+    )
+}
+
+
+def site_of(source: str, file: str) -> str:
+    """Where a slice was made, as far as is known: its site in `SOURCES`, else the name of its source.
+
+    Args:
+        source, file: as in `brat.data.index.IndexedSlice`.
+    """
+    return SOURCES[source].site(file) if source in SOURCES else source
+
+
+def source_for(protocol: Protocol) -> str:
+    """The name of the collection that a protocol is measured on."""
+    (name,) = (source.name for source in SOURCES.values() if protocol in source.protocols)
+    return name

@@ -1,0 +1,39 @@
+"""The pages of the app, and the way into it for those who open a page by its own address."""
+
+from __future__ import annotations
+
+import streamlit as st
+from streamlit.navigation.page import StreamlitPage
+
+_ENTERED = "entered"
+
+
+def enter() -> StreamlitPage:
+    """Register the pages with Streamlit; return the one that the visitor asked for. Only for `app.py`."""
+    st.session_state[_ENTERED] = True
+    return _register()
+
+
+def require_entry() -> None:
+    """Send a visitor through `app.py` who has got to a page past it. Every page calls this first.
+
+    Until `st.navigation` is called once in a server, Streamlit takes each file in `pages/` for an app page
+    and runs it by itself. That happens to the first visitor of a fresh server who opens `/model`. The page
+    then registers the navigation and runs again, this time through `app.py`, which opens the same page.
+    """
+    if _ENTERED not in st.session_state:
+        _register()
+        st.rerun()
+
+
+def _register() -> StreamlitPage:
+    return st.navigation(
+        [
+            st.Page("pages/review.py", title="Review", icon=":material/image_search:", default=True),
+            st.Page("pages/worklist.py", title="Worklist", icon=":material/list:"),
+            st.Page("pages/history.py", title="History", icon=":material/history:"),
+            st.Page("pages/model.py", title="Model", icon=":material/monitoring:"),
+            st.Page("pages/about.py", title="About", icon=":material/info:"),
+        ],
+        position="top",
+    )

@@ -1,0 +1,80 @@
+"""Part of Review: readings, and changed scans, computed once and then taken from a cache by all visitors."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import streamlit as st
+
+from brat.io.scan import Scan, Window
+from brat.model.explain import reference_cam
+from brat.model.reader import Reader, Reading
+from brat.perturb.enhance import brightness, clahe
+
+
+class Enhancement(NamedTuple):
+    """How a scan is changed before it is shown or read.
+
+    Attributes:
+        clip_limit: of CLAHE; None where it is off.
+        change: of brightness, a part of full scale, -0.5 to 0.5; None where it is off.
+    """
+
+    clip_limit: float | None = None
+    change: float | None = None
+
+
+PLAIN = Enhancement()
+
+
+@st.cache_resource(show_spinner=False)
+def reader() -> Reader:
+    """The model with its calibration and out-of-distribution check."""
+    return Reader()
+
+
+# Few of either, because a scan takes up to 125 MB and an enhanced one 25.
+@st.cache_resource(max_entries=8, show_spinner=False, hash_funcs={Scan: lambda scan: scan.digest})
+def windowed(scan: Scan, window: Window) -> Scan:
+    """The scan under another window."""
+    return scan.windowed(window)
+
+
+def enhanced(scan: Scan, enhancement: Enhancement) -> np.ndarray:
+    """The scan as it is shown and read, uint8 (height, width)."""
+    return _enhanced(scan.digest, scan.gray, *enhancement)
+
+
+def read(scan: Scan, enhancement: Enhancement = PLAIN) -> Reading:
+    """The reading of a scan."""
+    return _read(scan.digest, scan.gray, *enhancement)
+
+
+def slow_map(method: str, label: str, scan: Scan, enhancement: Enhancement) -> np.ndarray:
+    """The map of a class by one of the slow methods, float32 (n, n) in [0, 1].
+
+    Raises:
+        brat.model.explain.MissingPackage: the method needs packages that are not installed.
+    """
+    model_input = read(scan, enhancement).model_input
+    return _slow_map(method, label, scan.digest, *enhancement, model_input)
+
+
+# The digest stands for the pixels: Streamlit does not hash arguments with an underscore.
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _enhanced(digest: str, _gray: np.ndarray, clip_limit: float | None, change: float | None) -> np.ndarray:
+    gray = _gray if clip_limit is None else clahe(_gray, clip_limit)
+    return gray if change is None else brightness(gray, change)
+
+
+@st.cache_resource(max_entries=256, show_spinner=False)
+def _read(digest: str, _gray: np.ndarray, clip_limit: float | None, change: float | None) -> Reading:
+    return reader().read(_enhanced(digest, _gray, clip_limit, change))
+
+
+@st.cache_resource(max_entries=64, show_spinner="Making the map …")
+def _slow_map(
+    method: str, label: str, digest: str, clip_limit: float | None, change: float | None, _input: np.ndarray
+) -> np.ndarray:
+    return reference_cam(method, _input, label)

@@ -1,0 +1,18 @@
+"""Remembers the choice in a widget while the widget is off the page: Streamlit itself forgets it then."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+
+def restore(key: str, initial: Any) -> None:
+    """Set a widget to its remembered choice, or else to `initial`. Call this before the widget is made."""
+    st.session_state.setdefault(key, st.session_state.get(f"remembered-{key}", initial))
+
+
+def remember(key: str) -> Any:
+    """Remember the choice in a widget, and return it. Call this after the widget is made."""
+    st.session_state[f"remembered-{key}"] = st.session_state[key]
+    return st.session_state[key]

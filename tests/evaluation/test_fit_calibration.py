@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+from calibration_cases import honest
+
+from brat.evaluation.fit_calibration import fit_calibration, fit_conformal, fit_temperature
+from brat.model.calibration import LEVELS, membership, softmax
+
+
+@pytest.mark.parametrize("scale", [1 / 3, 1, 3])
+def test_temperature_undoes_a_scale(scale):
+    logits, labels = honest(20000)
+    assert fit_temperature(logits * scale, labels) == pytest.approx(scale, rel=0.03)
+
+
+def test_temperature_is_the_likeliest():
+    logits, labels = honest(300, spread=1)
+
+    def loss(temperature):
+        return -np.log(softmax(logits, temperature)[np.arange(300), labels]).mean()
+
+    best = fit_temperature(logits, labels)
+    assert loss(best) < min(loss(best * 1.05), loss(best / 1.05))
+
+
+def test_temperature_has_bounds():
+    logits = np.eye(4) * 5
+    assert fit_temperature(logits, np.arange(4)) == pytest.approx(0.05)
+    assert fit_temperature(logits, (np.arange(4) + 1) % 4) == pytest.approx(20)
+
+
+@pytest.mark.parametrize(
+    ("logits", "labels"),
+    [
+        (np.empty((0, 4)), np.empty(0, int)),
+        (np.full((1, 4), np.nan), np.array([0])),
+        (np.zeros((1, 4)), np.array([-1])),
+        (np.zeros((1, 4)), np.array([4])),
+    ],
+)
+def test_temperature_refuses_what_it_cannot_be_fitted_to(logits, labels):
+    with pytest.raises(ValueError, match="known class with finite logits"):
+        fit_temperature(logits, labels)
+
+
+def test_thresholds_by_hand():
+    # Of 19 slices and the next one, 95 % is all but one: the least of the 19. 99 % is more than they tell.
+    true = np.arange(19, 0, -1) / 20
+    probabilities = np.column_stack([true, 1 - true, np.zeros((19, 2))])
+    thresholds = fit_conformal(probabilities, np.zeros(19, int), [0.9, 0.95, 0.99])
+    assert {level: least[0] for level, least in thresholds.items()} == {0.9: 0.1, 0.95: 0.05, 0.99: 0.0}
+    # Nothing is known of the other classes, so nothing keeps them out.
+    assert {least[1:] for least in thresholds.values()} == {(0.0, 0.0, 0.0)}
+
+
+@pytest.mark.parametrize("mix", [(1, 1, 1, 1), (1, 0.1, 0.3, 1)])
+def test_coverage_holds_in_each_class_whatever_the_mix(mix):
+    logits, labels = honest(40000)
+    calibration = fit_calibration(logits[:20000], labels[:20000], "first half")
+    chosen = np.random.default_rng(2).random(20000) < np.array(mix)[labels[20000:]]
+    probabilities, labels = calibration.apply(logits[20000:])[chosen], labels[20000:][chosen]
+    for level in LEVELS:
+        inside = membership(probabilities, calibration.thresholds[level])
+        covered = inside[np.arange(len(labels)), labels]
+        for k in range(4):
+            # What is likelier than a member is let in too, so that a level may be surpassed a little.
+            assert level - 0.02 < covered[labels == k].mean() < level + 0.05
+
+
+def test_sets_of_a_higher_level_hold_those_of_a_lower():
+    logits, labels = honest(500)
+    calibration = fit_calibration(logits, labels, "")
+    small, middle, large = (
+        membership(calibration.apply(logits), calibration.thresholds[level]) for level in LEVELS
+    )
+    assert (small <= middle).all()
+    assert (middle <= large).all()
+    assert large.sum() > middle.sum() > small.sum()

@@ -1,0 +1,61 @@
+"""A Streamlit server of its own port."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.factories.paths import ROOT
+
+
+@contextmanager
+def serving(
+    log: Path, script: str = "app.py", folder: Path = ROOT, flags: Sequence[str] = ()
+) -> Iterator[str]:
+    """Runs a Streamlit script in `folder`; yields its address once it answers.
+
+    Args:
+        log: takes what the server prints.
+        flags: options of Streamlit; those of the app are in its configuration file.
+
+    Raises:
+        RuntimeError: it ended, or did not answer within a minute; with what it printed.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    own = ("--server.address=127.0.0.1", f"--server.port={port}", "--server.headless=true")
+    with log.open("ab") as printed:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "streamlit", "run", script, *own, *flags],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=printed,
+            stderr=printed,
+        )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        _wait_until_healthy(address, server, log)
+        yield address
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+def _wait_until_healthy(address: str, server: subprocess.Popen, log: Path) -> None:
+    for _ in range(600):
+        if server.poll() is not None:
+            break
+        try:
+            urllib.request.urlopen(f"{address}/_stcore/health", timeout=1).close()
+            return
+        except OSError:
+            time.sleep(0.1)
+    raise RuntimeError(f"{address} does not answer. Its server printed:\n{log.read_text()}")

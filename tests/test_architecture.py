@@ -1,0 +1,202 @@
+"""The rooms of `brat`: arrows go down only, modules form no circle, and serving needs no research."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from brat.io.samples import load_samples
+
+ROOT = Path(__file__).parents[1]
+
+BASE = {"classes", "environment", "wording"}
+
+ROOMS: dict[str, set[str]] = {
+    **{name: set() for name in BASE},
+    "io": BASE,
+    "model": BASE | {"io"},
+    "perturb": BASE | {"io", "model"},
+    "reports": BASE | {"io", "model"},
+    "store": BASE | {"io", "model", "reports"},
+    "figures": BASE | {"io", "model", "perturb", "store"},
+    "__init__": BASE | {"io", "model", "perturb", "reports", "store", "figures"},
+    "data": BASE | {"io", "model", "figures"},
+    "training": BASE | {"io", "model", "perturb", "data"},
+    "evaluation": BASE | {"io", "model", "perturb", "data", "training"},
+    "cli": BASE | {"io", "model", "perturb", "reports", "store", "data", "training", "evaluation"},
+}
+"""Each room (a package, or a module beside the packages), and the rooms that it may import."""
+
+RESEARCH = {"data", "training", "evaluation"}
+
+SERVING = set(ROOMS) - RESEARCH - {"cli"}
+
+TOO_MUCH = {
+    "albumentations",
+    "highdicom",
+    "keras",
+    "matplotlib",
+    "nibabel",
+    "openpyxl",
+    "pandas",
+    "plotly",
+    "scipy",
+    "sklearn",
+    "streamlit",
+    "tensorflow",
+    "torch",
+    "xlsxwriter",
+}
+"""Packages that take long to import and that no reading of a slice needs."""
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(path): path for path in sorted((ROOT / "brat").rglob("*.py"))}
+
+
+def imports(path: Path) -> Iterator[tuple[str, bool]]:
+    """Every import in a file, in functions too, as (module, whether it is made only for type checking)."""
+    package = module_name(path) if path.name == "__init__.py" else module_name(path).rpartition(".")[0]
+
+    def visit(node: ast.AST, typing_only: bool) -> Iterator[tuple[str, bool]]:
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            typing_only = True
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, typing_only) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*above, *filter(None, [node.module])])
+            for alias in node.names:
+                # `from brat.io import scan` imports a module, `from brat.io.scan import Scan` a name in one.
+                within = f"{base}.{alias.name}"
+                yield (within if within in MODULES else base), typing_only
+        for child in ast.iter_child_nodes(node):
+            yield from visit(child, typing_only)
+
+    yield from visit(ast.parse(path.read_text(encoding="utf-8")), False)
+
+
+def room(module: str) -> str:
+    return (module.split(".") + ["__init__"])[1]
+
+
+def test_every_room_is_known():
+    assert {room(module) for module in MODULES} == set(ROOMS)
+
+
+def test_allowed_arrows_form_no_circle():
+    """Going through the rooms in an order, each may import only those before it."""
+    order: list[str] = []
+    while len(order) < len(ROOMS):
+        ready = [name for name, below in ROOMS.items() if name not in order and below <= set(order)]
+        assert ready, f"The rooms {set(ROOMS) - set(order)} form a circle."
+        order += ready
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_arrows_go_down_only(module):
+    below = {room(module), *ROOMS[room(module)]}
+    imported = {name for name, _ in imports(MODULES[module]) if name.split(".")[0] == "brat"}
+    assert {name for name in imported if room(name) not in below} == set()
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if room(name) in SERVING])
+def test_serving_imports_no_research(module):
+    imported = {name for name, _ in imports(MODULES[module])}
+    assert {name for name in imported if name.startswith("brat.") and room(name) in RESEARCH} == set()
+    assert {name for name in imported if name.split(".")[0] == "tools"} == set()
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_the_library_imports_no_page(module):
+    tops = {name.split(".")[0] for name, _ in imports(MODULES[module])}
+    assert tops.isdisjoint({"app", "benchmarks", "pages", "streamlit", "tests"})
+
+
+def circle(edges: dict[str, set[str]]) -> list[str]:
+    """Modules each of which imports the next, and the last the first; empty where there is no circle."""
+    finished: set[str] = set()
+
+    def search(module: str, path: list[str]) -> list[str]:
+        if module in path:
+            return path[path.index(module) :]
+        if module not in finished:
+            for name in sorted(edges[module]):
+                if closed := search(name, [*path, module]):
+                    return closed
+            finished.add(module)
+        return []
+
+    for module in sorted(edges):
+        if closed := search(module, []):
+            return closed
+    return []
+
+
+def test_modules_form_no_circle():
+    """Imports inside functions count; those for type checking do not, as they never run."""
+    edges = {
+        module: {name for name, typing_only in imports(path) if name in MODULES and not typing_only}
+        for module, path in MODULES.items()
+    }
+    assert circle(edges) == []
+
+
+def test_a_circle_is_noticed():
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": set()}) == ["b", "c"]
+    assert circle({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
+
+
+def test_imports_are_seen_wherever_they_stand():
+    seen = set(imports(MODULES["brat.store.cases"]))
+    assert ("brat.model.reader", True) in seen
+    assert ("alembic.config", False) in seen
+
+
+def loaded(code: str) -> set[str]:
+    """The modules that a fresh interpreter has loaded after running some code."""
+    code += "\nimport sys; print(*sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.split())
+
+
+def assert_lean(modules: set[str]) -> None:
+    assert {name for name in modules if name.split(".")[0] in TOO_MUCH | {"tools", "pages"}} == set()
+    assert {name for name in modules if name.startswith("brat.") and room(name) in RESEARCH} == set()
+
+
+def test_reading_a_scan_loads_no_research_and_nothing_slow():
+    sample = str(load_samples()[0].file)
+    assert_lean(
+        loaded(
+            "from brat.io.scan import read_scan\n"
+            "from brat.model.explain import blend, grad_cam, onto_scan\n"
+            "from brat.model.reader import Reader\n"
+            f"scan = read_scan({sample!r})\n"
+            "reading = Reader().read(scan.gray)\n"
+            "assert reading.sets and reading.ood\n"
+            "cam = grad_cam(reading.prediction, reading.prediction.label)\n"
+            "blend(scan.gray, onto_scan(cam, reading.geometry), 0.6)"
+        )
+    )
+
+
+def test_serving_modules_load_no_research_and_nothing_slow():
+    """All of them but figures, which are Plotly's."""
+    modules = [name for name in MODULES if room(name) in SERVING - {"figures"} and "migrations" not in name]
+    assert len(modules) > 20
+    assert_lean(loaded("\n".join(f"import {name}" for name in modules if name != "brat.io.jpeg12")))
+
+
+def test_the_command_loads_no_research_before_it_is_asked():
+    assert_lean(loaded("import brat.cli"))
