@@ -19,7 +19,7 @@ from brat.classes import CLASS_NAMES, CLASSES
 from brat.environment import ROOT, WEIGHTS, missing_package
 
 if TYPE_CHECKING:
-    from brat.training.fit import Recipe
+    from brat.training.recipe import Recipe
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -243,7 +243,7 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _recipe(options: argparse.Namespace) -> Recipe:
-    from brat.training.fit import Recipe
+    from brat.training.recipe import Recipe
 
     recipe = Recipe(seed=options.seed)
     return replace(recipe, epochs=options.epochs) if options.epochs else recipe

@@ -53,6 +53,7 @@ class IndexedSlice:
         path: where the image lies.
         file: its path relative to the index, the key by which results are stored.
         source: the collection that it belongs to, see `brat.data.sources`.
+        sequence: "t1ce" (T1 after contrast), "t1", "t2" or "flair"; empty where the collection does not say.
         label: one of `CLASSES`, or empty where only `tumor` is known.
         tumor: whether a tumour is in it.
         group: slices that share one must stay on one side of a split.
@@ -72,6 +73,7 @@ class IndexedSlice:
     fold: int
     near: frozenset[int] = frozenset()
     boxes: tuple[tuple[float, float, float, float], ...] = ()
+    sequence: str = ""
 
     @property
     def site(self) -> str:
@@ -169,6 +171,7 @@ def slice_of(row: Mapping[str, str], folder: Path) -> IndexedSlice:
         fold=int(row["fold"]),
         near=frozenset(int(k) for k in row["near_fold"].split(";") if k),
         boxes=_parse_boxes(row["boxes"]),
+        sequence=row.get("sequence", ""),
     )
 
 
