@@ -19,17 +19,11 @@ from brat.training.recipe import Recipe
 
 
 class Slices(keras.utils.PyDataset):
-    """Batches of framed slices with their `MapLoss` targets.
+    """Batches of framed slices with their `MapLoss` targets: every slice once, in order."""
 
-    With a recipe: augmented, and drawn with the chances of `draw_chances`; every batch is settled by the
-    seed, its epoch and its number. Without: all slices once.
-    """
-
-    def __init__(self, slices: Sequence[IndexedSlice], recipe: Recipe | None = None, first_epoch: int = 0):
+    def __init__(self, slices: Sequence[IndexedSlice], batch_size: int = 32):
         super().__init__()
-        self._recipe = recipe
-        self._epoch = first_epoch
-        self._batch = recipe.batch_size if recipe else 32
+        self._batch = batch_size
         self._framed = np.empty((len(slices), SIZE, SIZE), np.uint8)
         self._masks = np.zeros((len(slices), SIZE, SIZE), np.uint8)
         self._allowed = np.array([s.allowed for s in slices])
@@ -37,31 +31,49 @@ class Slices(keras.utils.PyDataset):
             self._framed[row], geometry = frame(read_scan(s.path).gray)
             for box in s.boxes:
                 draw_tumor(self._masks[row], geometry.box_to_input(box))
-        self._chances = draw_chances(slices) if recipe else None
-        self._augment = augmentation() if recipe else None
 
     def __len__(self) -> int:
-        count = self._recipe.slices_per_epoch if self._recipe else len(self._framed)
-        return -(-count // self._batch)
+        return -(-len(self._framed) // self._batch)
 
     def __getitem__(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        if self._recipe is None:
-            rows = np.arange(number * self._batch, min((number + 1) * self._batch, len(self._framed)))
-            framed, masks = self._framed[rows], self._masks[rows]
-        else:
-            draw = np.random.default_rng((self._recipe.seed, self._epoch, number))
-            rows = draw.choice(len(self._framed), size=self._batch, p=self._chances)
-            self._augment.set_random_seed(int(draw.integers(2**31)))
-            others = draw.choice(len(self._framed), size=self._batch, p=self._chances)
-            made = [
-                self._augment(
-                    image=vary_appearance(self._framed[row], self._framed[other], draw), mask=self._masks[row]
-                )
-                for row, other in zip(rows, others, strict=True)
-            ]
-            framed = np.stack([one["image"] for one in made])
-            masks = np.stack([one["mask"] for one in made])
+        rows = np.arange(number * self._batch, min((number + 1) * self._batch, len(self._framed)))
+        return self._as_batch(rows, self._framed[rows], self._masks[rows])
+
+    def _as_batch(
+        self, rows: np.ndarray, framed: np.ndarray, masks: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         return to_input(framed), np.concatenate([self._allowed[rows], tumor_share(masks)], axis=1)
+
+
+class DrawnSlices(Slices):
+    """Slices drawn with the chances of `draw_chances`, in varied appearance and pose.
+
+    The seed, the epoch and its number settle a batch.
+    """
+
+    def __init__(self, slices: Sequence[IndexedSlice], recipe: Recipe, first_epoch: int = 0):
+        super().__init__(slices, recipe.batch_size)
+        self._recipe = recipe
+        self._epoch = first_epoch
+        self._chances = draw_chances(slices)
+        self._augment = augmentation()
+
+    def __len__(self) -> int:
+        return -(-self._recipe.slices_per_epoch // self._batch)
+
+    def __getitem__(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        draw = np.random.default_rng((self._recipe.seed, self._epoch, number))
+        rows = draw.choice(len(self._framed), size=self._batch, p=self._chances)
+        self._augment.set_random_seed(int(draw.integers(2**31)))
+        others = draw.choice(len(self._framed), size=self._batch, p=self._chances)
+        varied = [
+            self._augment(
+                image=vary_appearance(self._framed[row], self._framed[other], draw), mask=self._masks[row]
+            )
+            for row, other in zip(rows, others, strict=True)
+        ]
+        framed = np.stack([slice_["image"] for slice_ in varied])
+        return self._as_batch(rows, framed, np.stack([slice_["mask"] for slice_ in varied]))
 
     def on_epoch_end(self) -> None:
         self._epoch += 1

@@ -23,7 +23,7 @@ from brat.data.index import (
     split,
     without_near_duplicates,
 )
-from brat.training.batches import Slices
+from brat.training.batches import DrawnSlices, Slices
 from brat.training.network import MapLoss, accuracy, build
 from brat.training.recipe import Recipe
 
@@ -78,7 +78,7 @@ def fit(
     done = _open_run(out, plan, resume)
     keras.utils.set_random_seed(recipe.seed)
     training, serving = _compiled(backbone, recipe)
-    batches = Slices(parts.train, recipe, first_epoch=len(done))
+    batches = DrawnSlices(parts.train, recipe, first_epoch=len(done))
     validation = Slices(parts.validation) if parts.validation else None
     # Without a fine epoch behind it the fine network begins where the coarse one ended, which is restored.
     if recipe.coarse_epochs and len(done) <= recipe.coarse_epochs:
@@ -152,7 +152,7 @@ def _carry_over(before: keras.Model, after: keras.Model) -> None:
 
 def _run_epochs(
     model: keras.Model,
-    batches: Slices,
+    batches: DrawnSlices,
     validation: Slices | None,
     epochs: range,
     callbacks: list[keras.callbacks.Callback],
@@ -192,7 +192,7 @@ def _run_epochs(
 class _Means:
     """Running means over the slices of an epoch; Keras forgets its own from batch to batch here."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._sums: Counter[str] = Counter()
         self._slices = 0
 

@@ -249,8 +249,8 @@ def test_a_large_site_does_not_crowd_out_a_small_one(index):
 
 def test_batches_are_settled_by_the_seed(index):
     slices = read_index(index)
-    first, again = (batches.Slices(slices, TINY)[1] for _ in range(2))
-    other = batches.Slices(slices, replace(TINY, seed=3))[1]
+    first, again = (batches.DrawnSlices(slices, TINY)[1] for _ in range(2))
+    other = batches.DrawnSlices(slices, replace(TINY, seed=3))[1]
     assert all((a == b).all() for a, b in zip(first, again, strict=True))
     assert (first[0] != other[0]).any()
     assert first[0].shape == (4, SIZE, SIZE, 1)
