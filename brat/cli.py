@@ -11,10 +11,15 @@ import json
 import runpy
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from brat.classes import CLASS_NAMES, CLASSES
 from brat.environment import ROOT, WEIGHTS, missing_package
+
+if TYPE_CHECKING:
+    from brat.training.recipe import Recipe
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -160,7 +165,7 @@ def _validation_fold(text: str) -> int | str | None:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from tqdm import tqdm  # type: ignore[import-untyped]
+    from tqdm import tqdm
 
     from brat.model.series_reading import NOTHING
     from brat.predict import find_files, read_entries, sort_files
@@ -237,13 +242,11 @@ def _train(options: argparse.Namespace) -> int:
     return 0
 
 
-def _recipe(options: argparse.Namespace):
-    from brat.training.fit import Recipe
+def _recipe(options: argparse.Namespace) -> Recipe:
+    from brat.training.recipe import Recipe
 
-    chosen = {"seed": options.seed}
-    if options.epochs:
-        chosen["epochs"] = options.epochs
-    return Recipe(**chosen)
+    recipe = Recipe(seed=options.seed)
+    return replace(recipe, epochs=options.epochs) if options.epochs else recipe
 
 
 def _export(options: argparse.Namespace) -> int:

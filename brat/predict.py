@@ -20,13 +20,11 @@ from brat.io.folders import Skipped, files_at
 from brat.io.intake import Item, group_into_series, load
 from brat.io.scan import Scan, UnreadableScan
 from brat.io.series import Series
+from brat.model.calibration import DEFAULT_LEVEL
 from brat.model.explain import blend, grad_cam, onto_scan
 from brat.model.pool import Readers, in_order
 from brat.model.reader import Reader, Reading
 from brat.model.series_reading import NOTHING
-
-SET_LEVEL = 0.95
-"""Share of slices whose prediction set, as printed, is to hold the truth."""
 
 Record = dict[str, Any]
 """Of one slice, ready for JSON: `path`; of a series also `series` and `slice`, from 1; where it holds several
@@ -168,7 +166,7 @@ def _read(reader: Reader, job: _Slice, overlays: Path | None) -> Record:
     return {
         "label": reading.prediction.label,
         "probabilities": reading.prediction.by_class(),
-        "prediction_set": list(reading.sets[SET_LEVEL]) if reading.sets else None,
+        "prediction_set": list(reading.sets[DEFAULT_LEVEL]) if reading.sets else None,
         "in_distribution": reading.ood.in_distribution if reading.ood else None,
         "ood_score": round(reading.ood.score, 3) if reading.ood else None,
         "seconds": round(seconds, 4),

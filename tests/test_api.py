@@ -231,12 +231,18 @@ def test_names_from_files_are_escaped(tmp_path):
     assert "&lt;b&gt;bold.nii" in page
 
 
+def test_a_notebook_does_not_show_folders(files):
+    for reading in (brat.read(files / "scan.png"), brat.read_series(files / "series")):
+        assert str(files) not in reading._repr_html_() + repr(reading)
+    assert brat.read(files / "scan.png").scan.name == "scan.png"
+
+
 def test_one_way_in_for_what_holds_one_slice_or_many(files):
     with pytest.raises(brat.UnreadableScan, match="read_series"):
         brat.read("series")
     with pytest.raises(ValueError, match=r"brat\.read\b"):
         brat.read_series("scan.png")
-    with pytest.raises(brat.UnreadableScan, match="no files"):
+    with pytest.raises(brat.UnreadableScan, match="no scans"):
         brat.read_series("empty")
     with pytest.raises(brat.UnreadableScan, match="opened"):
         brat.read_series("missing")

@@ -1,10 +1,14 @@
 """The README claims what was measured, and its commands are the ones that are tried."""
 
 import json
+import re
+
+import pytest
 
 from brat.environment import WEIGHTS
 from brat.evaluation.protocols import summary
 from tests.factories.paths import ROOT
+from tests.test_architecture import BASE, ROOMS
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -18,16 +22,23 @@ def test_says_what_it_is_not():
     assert README.index("](docs/") < README.index("## ")
 
 
-def test_files_that_it_names_exist():
-    import re
+@pytest.mark.parametrize(
+    "page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/api.md", "docs/architecture.md"]
+)
+def test_files_that_a_page_links_to_exist(page):
+    for target in re.findall(r"\]\(([^)#:]+)\)", (ROOT / page).read_text(encoding="utf-8")):
+        assert (ROOT / page).parent.joinpath(target).exists(), target
 
-    for target in re.findall(r"\]\(([^)#:]+)\)", README):
-        assert (ROOT / target).exists(), target
+
+def test_table_of_rooms_is_what_imports_are_held_to():
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \|[^|]*\| ?(.*?) ?\|$", page, flags=re.MULTILINE)
+    table = {room: set(re.findall(r"`(\w+)`", allowed)) for room, allowed in rows}
+    held_to = {room: allowed - BASE for room, allowed in ROOMS.items() if room not in BASE}
+    assert table == {room: held_to[room] for room in held_to.keys() - {"__init__", "cli", "predict"}}
 
 
 def test_commands_exist():
-    import re
-
     from brat.cli import _parser
 
     known = next(a for a in _parser()._actions if hasattr(a, "choices") and a.choices).choices

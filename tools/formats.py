@@ -67,14 +67,14 @@ class Trial:
 
     Attributes:
         folder, name: where it lies below what was searched.
-        what: its transfer syntax, or what kind of file it is.
+        content: its transfer syntax, or which kind of file it is.
         answer: what it was read as, or the sentence with which it was refused.
         files: how many it is.
     """
 
     folder: str
     name: str
-    what: str
+    content: str
     answer: str
     is_read: bool
     files: int = 1
@@ -154,7 +154,7 @@ def _tried(root: Path, within: str = "") -> list[Trial]:
         place = folder.relative_to(root).as_posix()
         for file in files:
             items = group_into_series([file])
-            trials.extend(_trial(place, item.name, _what(item, file), item) for item in items)
+            trials.extend(_trial(place, item.name, _content(item, file), item) for item in items)
         for item in group_into_series(files):
             if len(item.files) > 1:
                 name = f"{item.files[0].name} … {item.files[-1].name}"
@@ -162,20 +162,20 @@ def _tried(root: Path, within: str = "") -> list[Trial]:
     return trials
 
 
-def _trial(folder: str, name: str, what: str, item: Item) -> Trial:
+def _trial(folder: str, name: str, content: str, item: Item) -> Trial:
     try:
-        return Trial(folder, name, what, _facts(load(item)), True, len(item.files))
+        return Trial(folder, name, content, _facts(load(item)), True, len(item.files))
     except UnreadableScan as error:
-        return Trial(folder, name, what, str(error), False, len(item.files))
+        return Trial(folder, name, content, str(error), False, len(item.files))
 
 
 def _facts(opened: Scan | Series) -> str:
-    """Its kind, slices, size and window."""
+    """Its format, slices, size and window."""
     if isinstance(opened, Scan):
         return f"{opened.format}, {opened.width} x {opened.height}, {_window(opened)}"
     stack = opened.stack()
     first = stack[len(stack) // 2]
-    # Of a volume, slices of each plane; how many slices or frames otherwise, its kind says.
+    # Of a volume, slices of each plane; how many slices or frames otherwise, its format says.
     slices = f"{first.width} x {first.height}"
     if stack.plane != ACQUIRED:
         slices = ", ".join(f"{len(opened.stack(plane))} {plane}" for plane in opened.planes)
@@ -188,7 +188,7 @@ def _window(scan: Scan) -> str:
     return f"window {scan.window.center:.4g} / {scan.window.width:.4g}"
 
 
-def _what(item: Item, given: File) -> str:
+def _content(item: Item, given: File) -> str:
     """Args: given: the file that the item came in, as packed as it was."""
     file = item.files[0]
     head = file.read(HEAD)
@@ -260,13 +260,13 @@ def _counts(source: str, trials: list[Trial]) -> tuple:
 def _rows(trials: list[Trial]) -> Iterator[tuple]:
     """A row for each file, but one for many of a folder that are refused alike, one after the other."""
     for _, alike in groupby(
-        trials, key=lambda t: (t.folder, t.what, t.answer, t.is_read and t.name, t.files > 1)
+        trials, key=lambda t: (t.folder, t.content, t.answer, t.is_read and t.name, t.files > 1)
     ):
         first, *others = alike
         name = f"`{first.folder}/{first.name}`" if first.folder != "." else f"`{first.name}`"
         if others:
             name += f" to `{others[-1].name}` ({len(others) + 1} files)"
-        yield name, first.what, first.answer if first.is_read else f"*{first.answer}*"
+        yield name, first.content, first.answer if first.is_read else f"*{first.answer}*"
 
 
 def _table(head: tuple, rows: Iterable[tuple]) -> str:

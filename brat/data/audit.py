@@ -14,9 +14,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -245,7 +246,7 @@ class _Duplicates:
         asked, itself = self.images[of], within[of]
         return exact[asked] > itself, near[asked] > itself
 
-    def matrix(self, sets: dict[Hashable, np.ndarray]) -> dict:
+    def matrix(self, sets: Mapping[Any, np.ndarray]) -> dict:
         """Share of every set that has a duplicate in every set, see `Audit`."""
         shares = [[self.shares(of, within) for within in sets.values()] for of in sets.values()]
         return {
@@ -260,7 +261,7 @@ class _Duplicates:
         return round(float(exact.mean()), 4), round(float(near.mean()), 4)
 
 
-def _sets(keys: Sequence[Hashable], order: Sequence[Hashable] | None = None) -> dict[Hashable, np.ndarray]:
+def _sets(keys: Sequence[Any], order: Sequence[Any] | None = None) -> dict[Any, np.ndarray]:
     of = np.array(keys)
     return {key: of == key for key in (order or sorted(set(keys))) if key in keys}
 
@@ -291,7 +292,8 @@ def _fold_matrix(names: Sequence[Name], duplicates: _Duplicates) -> dict | None:
 
 def _label_conflicts(names: Sequence[Name], duplicates: _Duplicates) -> list[dict]:
     """Duplicates that no single label fits, grouped by their places and labels."""
-    fits = {label: {label} for label in CLASSES} | {"": set(CLASSES) - {"no_tumor"}}
+    fits: dict[str | None, set[str]] = {label: {label} for label in CLASSES}
+    fits[""] = set(CLASSES) - {"no_tumor"}
     labels = list(fits)
     clash = np.array([[row.isdisjoint(column) for column in fits.values()] for row in fits.values()])
     given = np.zeros((duplicates.images.max() + 1, len(labels)), bool)
@@ -306,7 +308,7 @@ def _label_conflicts(names: Sequence[Name], duplicates: _Duplicates) -> list[dic
         left, right = duplicates.left[pair], duplicates.right[pair]
         for left_name in names_of[left]:
             for right_name in names_of[right]:
-                if clash[labels.index(left_name.label), labels.index(right_name.label)]:
+                if fits[left_name.label].isdisjoint(fits[right_name.label]):
                     a, b = sorted(
                         (left_name, right_name), key=lambda name: (name.place, name.label, name.name)
                     )
@@ -339,7 +341,7 @@ def _threshold_examples(
     """Pairs of nearest neighbours on both sides of the threshold, the most similar first."""
     first = {image: name.name for name, image in zip(reversed(names), images[::-1], strict=True)}
     pairs = {(min(i, j), max(i, j)): s for i, (j, s) in enumerate(zip(neighbour, similarity, strict=True))}
-    chosen = set()
+    chosen: set[tuple[int, int]] = set()
     for sign in (1, -1):
         side = {pair for pair, s in pairs.items() if (s > NEAR_DUPLICATE) == (sign == 1)}
         for step in _LADDER:
@@ -410,7 +412,7 @@ def describe(findings: dict) -> str:
     return "\n".join(lines)
 
 
-def _percent(*columns: Sequence[float]) -> list[list[str]]:
+def _percent(*columns: Iterable[float]) -> list[list[str]]:
     return [[f"{100 * share:.1f} %" for share in row] for row in zip(*columns, strict=True)]
 
 

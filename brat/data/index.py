@@ -53,6 +53,7 @@ class IndexedSlice:
         path: where the image lies.
         file: its path relative to the index, the key by which results are stored.
         source: the collection that it belongs to, see `brat.data.sources`.
+        sequence: "t1ce" (T1 after contrast), "t1", "t2" or "flair"; empty where the collection does not say.
         label: one of `CLASSES`, or empty where only `tumor` is known.
         tumor: whether a tumour is in it.
         group: slices that share one must stay on one side of a split.
@@ -72,6 +73,7 @@ class IndexedSlice:
     fold: int
     near: frozenset[int] = frozenset()
     boxes: tuple[tuple[float, float, float, float], ...] = ()
+    sequence: str = ""
 
     @property
     def site(self) -> str:
@@ -169,6 +171,7 @@ def slice_of(row: Mapping[str, str], folder: Path) -> IndexedSlice:
         fold=int(row["fold"]),
         near=frozenset(int(k) for k in row["near_fold"].split(";") if k),
         boxes=_parse_boxes(row["boxes"]),
+        sequence=row.get("sequence", ""),
     )
 
 
@@ -202,7 +205,7 @@ def write_index(slices: Sequence[IndexedSlice], path: str | Path) -> None:
 
 
 def image_files(folder: Path) -> list[Path]:
-    """All files under a folder whose suffix says that they may be read as scans, in order."""
+    """All files under a folder with the suffix of a scan, in order."""
     paths = (path for path in walk(folder) if isinstance(path, Path))
     return [path for path in paths if path.suffix.lower() in SUFFIXES and path.is_file()]
 
@@ -226,7 +229,7 @@ def _read_folder(folder: Path) -> list[IndexedSlice]:
         raise ValueError(
             f"{folder} has no images in sub-folders named after the classes ({', '.join(CLASSES)})."
         )
-    groups = near_duplicate_groups([path for path, _ in labelled])
+    groups = near_duplicate_groups([path for path, _ in labelled]).tolist()
     folds = deal_folds(groups, [label for _, label in labelled])
     return [
         IndexedSlice(
@@ -246,7 +249,7 @@ def _read_folder(folder: Path) -> list[IndexedSlice]:
 def deal_folds(groups: Sequence[Hashable], labels: Sequence[str]) -> list[int]:
     """Deal whole groups to the folds, the largest first, each to the fold poorest in its commonest class."""
     folds = [0] * len(groups)
-    filled = [Counter() for _ in range(FOLDS)]
+    filled: list[Counter[str]] = [Counter() for _ in range(FOLDS)]
     members: dict[Hashable, list[int]] = {}
     for position, group in enumerate(groups):
         members.setdefault(group, []).append(position)

@@ -29,7 +29,8 @@ from brat.data.sources import source_for
 from brat.evaluation.readings import Readings, read_slices
 from brat.model.calibration import softmax
 from brat.model.classifier import Classifier
-from brat.training.fit import Recipe, fit, train
+from brat.training.fit import fit, train
+from brat.training.recipe import Recipe
 
 
 def crossval(

@@ -7,7 +7,7 @@ slices of one patient are not independent of one another.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -123,6 +123,11 @@ def with_intervals(
             for key, v in (("value", number), ("low", low), ("high", high))
         }
     return result
+
+
+def means(values: Mapping[str, np.ndarray]) -> Callable[[np.ndarray], dict[str, float]]:
+    """A metric for `with_intervals`: the weighted mean of each of several (n,) arrays."""
+    return lambda weights: {name: mean(numbers, weights) for name, numbers in values.items()}
 
 
 def mean(values: np.ndarray, weights: np.ndarray) -> float:

@@ -370,6 +370,6 @@ def _phantoms(draw: np.random.Generator) -> Iterator[tuple[str, np.ndarray]]:
     values = _skimage("shepp_logan_phantom").astype(np.float32)
     for number in range(12):
         changed = 255 * (values / 255) ** draw.uniform(0.4, 1)
-        changed = cv2.GaussianBlur(changed, (0, 0), draw.uniform(0.3, 4))
+        changed = np.asarray(cv2.GaussianBlur(changed, (0, 0), draw.uniform(0.3, 4)), np.float32)
         changed += draw.normal(0, draw.uniform(0, 8), values.shape) * (values > 0)
         yield f"Shepp-Logan {number}", changed.clip(0, 255).astype(np.uint8)

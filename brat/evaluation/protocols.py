@@ -18,7 +18,7 @@ from brat.classes import CLASSES
 from brat.data.index import IndexedSlice, fingerprint, read_index
 from brat.data.sources import source_for
 from brat.evaluation.localisation import localisation
-from brat.evaluation.metrics import NO_TUMOR, classification, detection, mean, with_intervals
+from brat.evaluation.metrics import NO_TUMOR, classification, detection, means, with_intervals
 from brat.evaluation.readings import Readings, read_slices
 from brat.model.calibration import softmax
 from brat.model.classifier import Classifier
@@ -165,7 +165,7 @@ def four_classes(slices: Sequence[IndexedSlice], probabilities: np.ndarray) -> d
     for site, label in sorted({(s.site, s.label) for s in slices}):
         rows = [row for row, s in enumerate(slices) if (s.site, s.label) == (site, label)]
         right = (read[rows] == labels[rows]).astype(float)
-        entry = _entry([slices[row] for row in rows], lambda w, right=right: {"sensitivity": mean(right, w)})
+        entry = _entry([slices[row] for row in rows], means({"sensitivity": right}))
         by_site.setdefault(site, {})[label] = entry
     overall = _entry(slices, lambda weights: classification(labels, probabilities, weights))
     return {**overall, "by_site": by_site}
@@ -208,10 +208,7 @@ def among_tumors(probabilities: np.ndarray) -> np.ndarray:
 
 def map_in_box(readings: Readings) -> dict:
     """How well Grad-CAM points at the tumour, see `brat.evaluation.localisation`."""
-    measured = localisation(readings)
-    return _entry(
-        readings.slices, lambda weights: {name: mean(values, weights) for name, values in measured.items()}
-    )
+    return _entry(readings.slices, means(localisation(readings)))
 
 
 def _entry(slices: Sequence[IndexedSlice], metric: Callable[[np.ndarray], dict[str, float]]) -> dict:

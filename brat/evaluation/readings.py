@@ -40,7 +40,7 @@ class Readings:
         """float32 (n, 4)."""
         return self.maps.mean(axis=(1, 2))
 
-    def take(self, rows: Sequence[int]) -> Readings:
+    def take(self, rows: Sequence[int] | np.ndarray) -> Readings:
         """The readings at these positions."""
         return Readings(
             [self.slices[row] for row in rows],

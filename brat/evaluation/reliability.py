@@ -8,6 +8,7 @@ clusters.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -84,35 +85,47 @@ def measure_calibration(
         ValueError: as `cross_fitted`.
     """
     after, sets = _cross_fitted(logits, labels, folds)
-    own = np.arange(len(labels)), labels
-    result = {"slices": len(labels), "clusters": len(set(clusters)), "sets": {}}
-    result["temperature"] = fit_temperature(logits, labels)
-    for name, p in (("before", softmax(np.asarray(logits, float))), ("after", after)):
-        # A probability that rounds to 0 in float32 must not make the mean infinite.
-        surprise = -np.log(np.maximum(p[own], 1e-12))
-
-        def quality(weights, p=p, surprise=surprise):
-            return {"ece": expected_calibration_error(labels, p, weights), "nll": mean(surprise, weights)}
-
-        bars = reliability(labels, p).items()
-        bins = {key: [float(v) if np.isfinite(v) else None for v in values] for key, values in bars}
-        result[name] = {**with_intervals(quality, clusters), "bins": bins}
-    for level, inside in sets.items():
-        covered, sizes, every = inside[own], inside.sum(axis=1), np.ones(len(labels))
-        counted = {"coverage": (covered, every), "size": (sizes, every)}
-        for size in range(len(CLASSES) + 1):
-            counted[f"share/{size}"] = sizes == size, every
-        for k, name in enumerate(CLASSES):
-            counted[f"coverage/{name}"] = covered, labels == k
-
-        def metric(weights, counted=counted):
-            return {name: mean(values, weights * rows) for name, (values, rows) in counted.items()}
-
-        result["sets"][str(level)] = with_intervals(metric, clusters)
-    return result
+    return {
+        "slices": len(labels),
+        "clusters": len(set(clusters)),
+        "temperature": fit_temperature(logits, labels),
+        "before": _measure_probabilities(softmax(np.asarray(logits, float)), labels, clusters),
+        "after": _measure_probabilities(after, labels, clusters),
+        "sets": {str(level): _measure_sets(inside, labels, clusters) for level, inside in sets.items()},
+    }
 
 
-def _cross_fitted(logits, labels, folds) -> tuple[np.ndarray, dict[float, np.ndarray]]:
+def _measure_probabilities(
+    probabilities: np.ndarray, labels: np.ndarray, clusters: Sequence[str]
+) -> dict[str, Any]:
+    # A probability that rounds to 0 in float32 must not make the mean infinite.
+    surprise = -np.log(np.maximum(probabilities[np.arange(len(labels)), labels], 1e-12))
+
+    def metric(weights: np.ndarray) -> dict[str, float]:
+        error = expected_calibration_error(labels, probabilities, weights)
+        return {"ece": error, "nll": mean(surprise, weights)}
+
+    bars = reliability(labels, probabilities).items()
+    bins = {key: [float(v) if np.isfinite(v) else None for v in values] for key, values in bars}
+    return {**with_intervals(metric, clusters), "bins": bins}
+
+
+def _measure_sets(inside: np.ndarray, labels: np.ndarray, clusters: Sequence[str]) -> dict[str, Any]:
+    """Args: inside: bool (n, 4), the classes that are in the set of each slice."""
+    covered, sizes, every = inside[np.arange(len(labels)), labels], inside.sum(axis=1), np.ones(len(labels))
+    counted = {"coverage": (covered, every), "size": (sizes, every)}
+    counted |= {f"share/{size}": (sizes == size, every) for size in range(len(CLASSES) + 1)}
+    counted |= {f"coverage/{name}": (covered, labels == k) for k, name in enumerate(CLASSES)}
+
+    def metric(weights: np.ndarray) -> dict[str, float]:
+        return {name: mean(values, weights * rows) for name, (values, rows) in counted.items()}
+
+    return with_intervals(metric, clusters)
+
+
+def _cross_fitted(
+    logits: np.ndarray, labels: np.ndarray, folds: np.ndarray
+) -> tuple[np.ndarray, dict[float, np.ndarray]]:
     """Each fold's probabilities, and for each level its sets, bool (n, 4), fitted to the other folds."""
     folds = np.asarray(folds)
     probabilities = np.empty(logits.shape, np.float32)

@@ -38,7 +38,7 @@ from brat.evaluation.fit_out_of_distribution import (
     out_of_fold_distances,
 )
 from brat.evaluation.localisation import compare_methods
-from brat.evaluation.metrics import NO_TUMOR, mean, with_intervals
+from brat.evaluation.metrics import NO_TUMOR, means, with_intervals
 from brat.evaluation.other_images import other_images
 from brat.evaluation.protocols import (
     TUMORS,
@@ -253,7 +253,7 @@ def _out_of_distribution(runs: Path, slices: Sequence[IndexedSlice], weights: Pa
     return {
         "limit": detector.limit,
         "slices": len(refused),
-        "refused": with_intervals(lambda weights: {"share": mean(refused, weights)}, clusters)["share"],
+        "refused": with_intervals(means({"share": refused}), clusters)["share"],
         "others": {
             kind: {"images": len(refusals), "refused": sum(refusals)}
             for kind, refusals in refused_by_kind.items()
@@ -304,9 +304,7 @@ def _maps(runs: Path, slices: Sequence[IndexedSlice]) -> dict:
     return {
         "slices": len(clusters),
         "methods": {
-            method: with_intervals(
-                lambda w, values=values: {k: mean(v, w) for k, v in values.items()}, clusters
-            )
+            method: with_intervals(means(values), clusters)
             for method, values in compare_methods(models).items()
         },
     }

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from brat.classes import CLASSES
 from brat.data.index import IndexedSlice
-from brat.evaluation.metrics import mean, with_intervals
+from brat.evaluation.metrics import means, with_intervals
 from brat.io.read import read_scan
 from brat.model.classifier import Classifier
 from brat.model.preprocess import prepare
@@ -55,5 +55,4 @@ def measure(models: Sequence[tuple[Path, Sequence[IndexedSlice]]]) -> dict[str, 
 
 
 def _accuracy(right: Sequence[bool], clusters: Sequence[str]) -> dict[str, float | None]:
-    values = np.array(right, float)
-    return with_intervals(lambda weights: {"accuracy": mean(values, weights)}, clusters)["accuracy"]
+    return with_intervals(means({"accuracy": np.array(right, float)}), clusters)["accuracy"]

@@ -24,7 +24,7 @@ _DAMAGED = (
     *(zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, lzma.LZMAError, struct.error),
     *(EOFError, NotImplementedError, OSError, RuntimeError, ValueError),
 )
-_LEFTOVERS = ("DICOMDIR", "Thumbs.db", "desktop.ini")
+_OF_SYSTEMS = ("__MACOSX", "Thumbs.db", "desktop.ini")
 
 
 def members(archive: File) -> Iterator[File]:
@@ -86,14 +86,14 @@ def out_of_gzip(file: File, most: int) -> File:
 
 
 def is_leftover(name: str) -> bool:
-    """Whether a system left this entry in an archive: a folder, a hidden file, an index of thumbnails.
+    """Whether an entry of an archive is passed over: a folder, or a file that is hidden or a system's own.
 
-    A DICOMDIR is one too: it indexes the files that are in the archive anyway.
+    So is a DICOMDIR: the files that it lists are in the archive anyway.
     """
     path = PurePosixPath(name)
-    return name.endswith("/") or any(map(is_hidden, path.parts)) or path.name in _LEFTOVERS
+    return name.endswith("/") or any(map(is_hidden, path.parts)) or path.name == "DICOMDIR"
 
 
 def is_hidden(part: str) -> bool:
-    """Whether systems hide a file or folder of this name, or should have."""
-    return part.startswith(".") or part == "__MACOSX"
+    """Whether a file or folder of this name is hidden, or one that macOS or Windows makes for itself."""
+    return part.startswith(".") or part in _OF_SYSTEMS

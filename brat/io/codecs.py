@@ -21,7 +21,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 
@@ -57,7 +57,7 @@ class Undecodable(ValueError):
 class _Worker:
     """A process that decodes one frame after another, until it dies of one."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         root = str(Path(__file__).resolve().parents[2])
         path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
         self._process = subprocess.Popen(
@@ -147,13 +147,13 @@ class _BadReplyError(ValueError):
     """A reply that no honest worker sends."""
 
 
-def _send(stream: BinaryIO, frame: bytes) -> None:
+def _send(stream: IO[bytes], frame: bytes) -> None:
     stream.write(_LENGTH.pack(len(frame)))
     stream.write(frame)
     stream.flush()
 
 
-def _receive(stream: BinaryIO) -> bytes | None:
+def _receive(stream: IO[bytes]) -> bytes | None:
     """None where the other side is gone."""
     head = stream.read(_LENGTH.size)
     if len(head) < _LENGTH.size:
@@ -163,7 +163,7 @@ def _receive(stream: BinaryIO) -> bytes | None:
     return content if len(content) == length else None
 
 
-def _send_reply(stream: BinaryIO, reply: np.ndarray | str) -> None:
+def _send_reply(stream: IO[bytes], reply: np.ndarray | str) -> None:
     if isinstance(reply, str):
         text = reply.encode("utf-8", "replace")[:_MAX_PROBLEM]
         stream.write(_REPLY.pack(_PROBLEM, 0, 0, 0, 0, 0, len(text)))
@@ -177,7 +177,7 @@ def _send_reply(stream: BinaryIO, reply: np.ndarray | str) -> None:
     stream.flush()
 
 
-def _receive_reply(stream: BinaryIO) -> np.ndarray | str:
+def _receive_reply(stream: IO[bytes]) -> np.ndarray | str:
     """The decoded frame, or why there is none.
 
     Raises:

@@ -79,7 +79,7 @@ class File(NamedTuple):
     def _opened(self) -> BinaryIO:
         if isinstance(self.source, bytes):
             return io.BytesIO(self.source)
-        return cast(BinaryIO, self.source.open("rb", buffering=_BUFFER))
+        return self.source.open("rb", buffering=_BUFFER)
 
 
 def damaged_gzip() -> UnreadableScan:

@@ -12,8 +12,6 @@ from brat.io.archives import is_hidden
 from brat.io.files import File
 from brat.io.scan import UnreadableScan
 
-_SYSTEM = ("Thumbs.db", "desktop.ini")
-
 
 class Skipped(NamedTuple):
     """A file or folder that is not read.
@@ -45,46 +43,47 @@ def files_at(path: str) -> Iterator[File | Skipped]:
 
 
 def scans_in(folder: Path, root: Path | None = None) -> Iterator[File | Skipped]:
-    """The scans below a folder, by their names or their contents, in order of their paths.
+    """The scans below a folder, known by their names or their contents, in order of their paths.
 
     Args:
-        folder: which `walk` goes through.
-        root: links may lead to files below it, and nowhere else; the folder itself by default.
+        folder: it is searched with `walk`.
+        root: a link to a file is followed only where it leads below this folder; `folder` by default.
 
     Yields:
-        Files, named by their paths; and what is skipped, but for what systems hide and for a DICOMDIR, of
-        which only the files that are missing are named.
+        Each scan, named by its path, and each file that is skipped. Of a DICOMDIR, the files that it lists
+        and that are missing.
     """
     within = (root or folder).resolve()
-    for found in walk(folder):
-        if isinstance(found, Skipped):
-            yield found
+    for path in walk(folder):
+        if isinstance(path, Skipped):
+            yield path
             continue
-        name = str(found)
-        if not found.resolve().is_relative_to(within):
+        name = str(path)
+        if path.is_symlink() and not path.resolve().is_relative_to(within):
             yield Skipped(name, "it is a link out of the folder")
-        elif not found.is_file():
+        elif not path.is_file():
             # A pipe would be waited for without end.
             yield Skipped(name, "it is no file")
-        elif found.name.upper() == "DICOMDIR":
-            yield from (entry for entry in _listed(found) if isinstance(entry, Skipped))
+        elif path.name.upper() == "DICOMDIR":
+            yield from (entry for entry in _listed(path) if isinstance(entry, Skipped))
         else:
-            file = File(name, found)
+            file = File(name, path)
             try:
                 head = file.read(sniff.HEAD)
             except UnreadableScan as error:
                 yield Skipped(name, str(error))
                 continue
-            if sniff.may_be_scan(head, found.name):
+            if sniff.may_be_scan(head, path.name):
                 yield file
             else:
                 yield Skipped(name, "it is no scan by its name or its content")
 
 
 def walk(folder: Path) -> Iterator[Path | Skipped]:
-    """All below a folder that is no folder itself, in order of the paths.
+    """All files below a folder, and pipes and the like, in order of their paths.
 
-    What systems hide is passed over. Links to folders are not followed: they may lead in a circle.
+    Hidden files are passed over, with those that macOS and Windows make for themselves. Links to folders are
+    not followed: they may lead in a circle. These, and folders that cannot be opened, come as `Skipped`.
     """
     try:
         with os.scandir(folder) as entries:
@@ -94,7 +93,7 @@ def walk(folder: Path) -> Iterator[Path | Skipped]:
         return
     for entry in listed:
         path = folder / entry.name
-        if is_hidden(entry.name) or entry.name in _SYSTEM:
+        if is_hidden(entry.name):
             continue
         if entry.is_dir(follow_symlinks=False):
             yield from walk(path)

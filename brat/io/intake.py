@@ -47,7 +47,7 @@ class Item:
 
 
 @dataclass(eq=False)
-class _Stack:
+class _Group:
     """Files of one series that lie in parallel planes."""
 
     members: list[tuple[Header, File]] = field(default_factory=list)
@@ -59,9 +59,9 @@ def group_into_series(files: Iterable[File]) -> list[Item]:
     Args:
         files: in memory or on disk. ZIP archives are unpacked into memory.
     """
-    items: list[Item | _Stack] = []
-    # A series may be several stacks: the views of a localiser share nothing but its number.
-    stacks: dict[tuple[str, int, int], list[_Stack]] = {}
+    items: list[Item | _Group] = []
+    # A series may be several groups: the views of a localiser share nothing but its number.
+    groups: dict[tuple[str, int, int], list[_Group]] = {}
     for entry in _paired(_unpacked(files)):
         if isinstance(entry, Item):
             items.append(entry)
@@ -76,15 +76,15 @@ def group_into_series(files: Iterable[File]) -> list[Item]:
             has_frames = header is not None and header.frames > 1
             items.append(Item(entry.name, (entry,), is_series=has_frames or sniff.is_nifti(head)))
             continue
-        of_series = stacks.setdefault(header.series, [])
-        for stack in of_series:
-            if header.is_parallel(stack.members[0][0]):
+        of_series = groups.setdefault(header.series, [])
+        for group in of_series:
+            if header.is_parallel(group.members[0][0]):
                 break
         else:
-            stack = _Stack()
-            of_series.append(stack)
-            items.append(stack)
-        stack.members.append((header, entry))
+            group = _Group()
+            of_series.append(group)
+            items.append(group)
+        group.members.append((header, entry))
     return _distinct([item if isinstance(item, Item) else _item(item.members) for item in items])
 
 
@@ -103,7 +103,9 @@ def load(item: Item) -> Scan | Series:
     if len(item.files) > 1:
         return _of_pair(item)
     data = item.files[0].read()
-    if item.is_series and sniff.is_dicom(data):
+    if sniff.is_dicom(data):
+        if not item.is_series:
+            return read_scan(data, item.name)
         from brat.io.dicom_series import series_of_frames
 
         return series_of_frames(item.name, data)

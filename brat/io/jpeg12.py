@@ -6,7 +6,7 @@ GDCM makes the same values as libjpeg-turbo.
 
 from __future__ import annotations
 
-import gdcm  # type: ignore[import-untyped]
+import gdcm
 from pydicom.pixels.decoders import JPEGExtended12BitDecoder
 from pydicom.pixels.decoders.base import DecodeRunner
 from pydicom.uid import UID, JPEGExtended12Bit

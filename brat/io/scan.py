@@ -1,6 +1,6 @@
-"""What a scan is: its pixels, its window, its limits, and the errors that a file raises which is none.
+"""The words of `brat.io`: a scan, its window, the limits on its size, and the errors of unreadable files.
 
-The vocabulary of `brat.io`; nothing here reads a file.
+Nothing here reads a file.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".dcm", "
 """Endings of files with one image."""
 
 OPENED = (*SUFFIXES, ".nii", ".hdr", ".img", ".gz", ".zip")
-"""Endings that a file dialog offers. How a file is read, its content decides."""
+"""Endings of all files that are opened. The content decides how."""
 
 HEAD = 4096
 """Bytes. As much of a file as any function here looks at."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -101,7 +102,7 @@ def reference_available() -> bool:
 
 
 @lru_cache(maxsize=2)
-def _keras_logits(weights: Path, _modified: int):
+def _keras_logits(weights: Path, _modified: int) -> Any:
     import keras
 
     # Score-CAM predicts in batches and would draw a progress bar for each map.

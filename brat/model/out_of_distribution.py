@@ -240,7 +240,7 @@ def _grey_levels(half: np.ndarray, bright: np.ndarray, counts: np.ndarray) -> li
         np.sqrt(frequencies @ (levels - mean) ** 2),
         np.log(frequencies.max() + 1e-4),
         np.log(frequencies[-6:].sum() + 1e-4),
-        _log_odds(np.mean(steps[bright > 0] <= 2)),
+        _log_odds(float(np.mean(steps[bright > 0] <= 2))),
     ]
 
 
@@ -249,7 +249,7 @@ def _detail(framed: np.ndarray) -> list[float]:
 
     A Laplacian pyramid (Burt and Adelson 1983, doi 10.1109/TCOM.1983.1095851) with the cheapest filters.
     """
-    image = framed.astype(np.float32)
+    image: np.ndarray = framed.astype(np.float32)
     brightness = max(cv2.mean(image)[0], 1.0)
     detail = []
     for _ in range(5):

@@ -122,12 +122,15 @@ class SeriesReading:
         tumour. Where no slice is in distribution, the answers mean nothing, and it is the middle one of the
         slices that were read, or of the stack.
         """
-        if not self.known:
+        leading = self.leading
+        if leading is None:
             candidates = self.refused or range(len(self.slices))
             return candidates[len(candidates) // 2]
-        if self.leading == "no_tumor":
+        if leading == "no_tumor":
             return min(self.known, key=self.probabilities[:, CLASSES.index("no_tumor")].__getitem__)
-        return self.longest(self.leading).strongest
+        run = self.longest(leading)
+        assert run is not None, "Some slice has the leading answer."
+        return run.strongest
 
     @cached_property
     def runs(self) -> tuple[Run, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,8 +25,10 @@ from brat.io.folders import Skipped, scans_in
 from brat.io.intake import Item, load
 from brat.io.scan import Scan, UnreadableScan
 from brat.io.series import Series
+from brat.model.classifier import Prediction
+from brat.model.out_of_distribution import OodResult
 from brat.model.pool import Readers
-from brat.model.series_reading import SeriesReading, SliceReading, read_slice
+from brat.model.series_reading import SeriesReading, read_slice
 
 PATIENCE = 120
 """Seconds that a list is kept for somebody who has left."""
@@ -282,7 +284,8 @@ class Worklist:
             if isinstance(opened, Series):
                 row = yield from self._read_series(row, opened)
             else:
-                row = _with_reading(row, opened, SliceReading.of(self._readers().read(opened.gray)))
+                reading = self._readers().read(opened.gray)
+                row = _with_reading(row, opened, reading.prediction, reading.sets, reading.ood)
         except UnreadableScan as error:
             row = replace(row, problem=str(error))
         # No file may end the list.
@@ -293,7 +296,7 @@ class Worklist:
                 self._begun.pop(number, None)
                 self._rows[number] = row
 
-    def _read_series(self, row: Row, series: Series) -> Iterator[None]:
+    def _read_series(self, row: Row, series: Series) -> Generator[None, None, Row]:
         """Read the slices, one at each step; the row shows the most suspicious one."""
         begun = self._begun
         stack = series.stack()
@@ -305,21 +308,27 @@ class Worklist:
             yield
         shown = SeriesReading(tuple(slices)).most_suspicious
         row = replace(row, slice=shown + 1, slices=len(stack))
-        if slices[shown].problem:
-            return replace(row, problem=slices[shown].problem)
-        return _with_reading(row, stack[shown], slices[shown])
+        reading = slices[shown]
+        if reading.prediction is None:
+            return replace(row, problem=reading.problem)
+        return _with_reading(row, stack[shown], reading.prediction, reading.sets, reading.ood)
 
 
-def _with_reading(row: Row, scan: Scan, reading: SliceReading) -> Row:
-    prediction, ood = reading.prediction, reading.ood
+def _with_reading(
+    row: Row,
+    scan: Scan,
+    prediction: Prediction,
+    sets: Mapping[float, tuple[str, ...]] | None,
+    ood: OodResult | None,
+) -> Row:
     return replace(
         row,
         slice_digest=scan.digest,
         label=prediction.label,
         probabilities=tuple(map(float, prediction.probabilities)),
-        sets=reading.sets or {},
-        in_distribution=ood and bool(ood.in_distribution),
-        ood_score=ood and float(ood.score),
+        sets=sets or {},
+        in_distribution=ood.in_distribution if ood else None,
+        ood_score=ood.score if ood else None,
         reason=ood.reason if ood and not ood.in_distribution else "",
         thumbnail=_thumbnail(scan.gray),
     )

@@ -48,7 +48,10 @@ def _blur(gray: np.ndarray, share: float) -> np.ndarray:
 
 
 def _jpeg(gray: np.ndarray, quality: float) -> np.ndarray:
-    return cv2.imdecode(cv2.imencode(".jpg", gray, [cv2.IMWRITE_JPEG_QUALITY, int(quality)])[1], 0)
+    _, encoded = cv2.imencode(".jpg", gray, [cv2.IMWRITE_JPEG_QUALITY, int(quality)])
+    decoded = cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE)
+    assert decoded is not None
+    return decoded
 
 
 def _rotate(gray: np.ndarray, degrees: float) -> np.ndarray:

@@ -7,20 +7,15 @@ import hashlib
 import json
 import platform
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-import cv2
 import keras
-import numpy as np
-from tqdm import tqdm
 
 from brat.classes import CLASSES
 from brat.data.index import (
-    IndexedSlice,
     Split,
     count_classes,
     fingerprint,
@@ -28,114 +23,9 @@ from brat.data.index import (
     split,
     without_near_duplicates,
 )
-from brat.io.read import read_scan
-from brat.model.preprocess import SIZE, frame, to_input
-from brat.training.augmentation import augmentation
-from brat.training.network import MAP_SIZE, MapLoss, accuracy, build
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What can be chosen about a training run; it goes into the model card.
-
-    Attributes:
-        epochs: of `slices_per_epoch` draws each.
-        learning_rate: the peak, reached after `warm_up` of the steps; a cosine takes it to zero.
-        weight_decay: of AdamW (Loshchilov and Hutter, arXiv 1711.05101).
-        site_balance: see `draw_chances`.
-        locate, confine: weights of the two map losses, see `brat.training.network.MapLoss`.
-        seed: of the weights, the draws and the augmentation.
-    """
-
-    epochs: int = 10
-    slices_per_epoch: int = 3600
-    batch_size: int = 32
-    learning_rate: float = 7e-4
-    warm_up: float = 0.1
-    weight_decay: float = 1e-3
-    site_balance: float = 0.5
-    locate: float = 0.3
-    confine: float = 0.2
-    seed: int = 0
-
-
-class Slices(keras.utils.PyDataset):
-    """Batches of framed slices with their `MapLoss` targets.
-
-    With a recipe: augmented, each class (and tumours of unknown class, as a class of their own) drawn
-    equally often, and within a class each site in proportion to its slices to the power of
-    `site_balance`; every batch settled by the seed, its epoch and its number. Without: all slices once.
-    """
-
-    def __init__(self, slices: Sequence[IndexedSlice], recipe: Recipe | None = None, first_epoch: int = 0):
-        super().__init__()
-        self._recipe = recipe
-        self._epoch = first_epoch
-        self._batch = recipe.batch_size if recipe else 32
-        self._framed = np.empty((len(slices), SIZE, SIZE), np.uint8)
-        self._masks = np.zeros((len(slices), SIZE, SIZE), np.uint8)
-        self._allowed = np.array([s.allowed for s in slices])
-        for row, s in enumerate(tqdm(slices, desc="reading slices", unit="slice")):
-            self._framed[row], geometry = frame(read_scan(s.path).gray)
-            for box in s.boxes:
-                draw_tumor(self._masks[row], geometry.box_to_input(box))
-        self._chances = draw_chances(slices, recipe.site_balance) if recipe else None
-        self._augment = augmentation() if recipe else None
-
-    def __len__(self) -> int:
-        count = self._recipe.slices_per_epoch if self._recipe else len(self._framed)
-        return -(-count // self._batch)
-
-    def __getitem__(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        if self._recipe is None:
-            rows = np.arange(number * self._batch, min((number + 1) * self._batch, len(self._framed)))
-            framed, masks = self._framed[rows], self._masks[rows]
-        else:
-            draw = np.random.default_rng((self._recipe.seed, self._epoch, number))
-            rows = draw.choice(len(self._framed), size=self._batch, p=self._chances)
-            self._augment.set_random_seed(int(draw.integers(2**31)))
-            made = [self._augment(image=self._framed[row], mask=self._masks[row]) for row in rows]
-            framed = np.stack([one["image"] for one in made])
-            masks = np.stack([one["mask"] for one in made])
-        return to_input(framed), np.concatenate([self._allowed[rows], tumor_share(masks)], axis=1)
-
-    def on_epoch_end(self) -> None:
-        self._epoch += 1
-
-
-def draw_chances(slices: Sequence[IndexedSlice], site_balance: float) -> np.ndarray:
-    """How likely each slice is to be drawn, float (n,), summing to 1.
-
-    A class that comes mostly from one scanner would otherwise be told by the scanner.
-
-    Args:
-        site_balance: 1 draws a class's slices alike, 0 its sites alike.
-    """
-    sites = Counter((s.label, s.site) for s in slices)
-    weight = {key: count**site_balance for key, count in sites.items()}
-    total: Counter[str] = Counter()
-    for (label, _), share in weight.items():
-        total[label] += share
-    chances = [weight[s.label, s.site] / total[s.label] / sites[s.label, s.site] / len(total) for s in slices]
-    return np.array(chances)
-
-
-def draw_tumor(mask: np.ndarray, box: tuple[float, float, float, float]) -> None:
-    """Fill the ellipse inscribed in a box (x_center, y_center, width, height, pixels) with 255, in place.
-
-    An ellipse is nearer to a tumour's outline than its box is, and stays what it is when turned.
-    """
-    x, y, width, height = box
-    center = (round(x), round(y))
-    axes = (max(1, round(width / 2)), max(1, round(height / 2)))
-    cv2.ellipse(mask, center, axes, 0, 0, 360, 255, thickness=-1)
-
-
-def tumor_share(masks: np.ndarray) -> np.ndarray:
-    """uint8 (n, 224, 224) -> float32 (n, 14 * 14), each cell's share of tumour, 0 to 1."""
-    cell = SIZE // MAP_SIZE
-    cells = masks.reshape(-1, MAP_SIZE, cell, MAP_SIZE, cell).astype(np.float32)
-    return cells.mean(axis=(2, 4)).reshape(len(masks), -1) / 255
+from brat.training.batches import DrawnSlices, Slices
+from brat.training.network import MapLoss, accuracy, build
+from brat.training.recipe import Recipe
 
 
 def train(
@@ -187,38 +77,30 @@ def fit(
     plan = {**about, "backbone": _describe_backbone(backbone), "recipe": asdict(recipe)}
     done = _open_run(out, plan, resume)
     keras.utils.set_random_seed(recipe.seed)
-    training, serving = build(backbone)
-    training.compile(
-        optimizer=_optimizer(recipe),
-        loss=MapLoss(recipe.locate, recipe.confine),
-        metrics=[accuracy],
-        # XLA on a CPU made a step fifteen times slower than TensorFlow's own kernels.
-        jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
-    )
+    training, serving = _compiled(backbone, recipe)
+    batches = DrawnSlices(parts.train, recipe, first_epoch=len(done))
+    validation = Slices(parts.validation) if parts.validation else None
+    # Without a fine epoch behind it the fine network begins where the coarse one ended, which is restored.
+    if recipe.coarse_epochs and len(done) <= recipe.coarse_epochs:
+        coarse, _ = _compiled(backbone, recipe, coarse=True)
+        epochs = range(len(done), recipe.coarse_epochs)
+        _run_epochs(coarse, batches, validation, epochs, _keepers(out, "coarse_checkpoint"))
+        _carry_over(coarse, training)
+    callbacks = _keepers(out, "checkpoint")
     best = out / "best.weights.h5"
-    callbacks = [
-        keras.callbacks.CSVLogger(str(out / "history.csv"), append=resume),
-        keras.callbacks.BackupAndRestore(str(out / "checkpoint"), delete_checkpoint=False),
-    ]
-    if parts.validation:
-        watched = min((float(row["val_loss"]) for row in done), default=None)
-        callbacks.insert(
-            0,
+    if validation:
+        fine = done[recipe.coarse_epochs :]
+        callbacks.append(
             keras.callbacks.ModelCheckpoint(
                 str(best),
                 monitor="val_loss",
                 save_best_only=True,
                 save_weights_only=True,
-                initial_value_threshold=watched,
-            ),
+                initial_value_threshold=min((float(row["val_loss"]) for row in fine), default=None),
+            )
         )
-    _run_epochs(
-        training,
-        Slices(parts.train, recipe, first_epoch=len(done)),
-        Slices(parts.validation) if parts.validation else None,
-        range(len(done), recipe.epochs),
-        callbacks,
-    )
+    epochs = range(max(len(done), recipe.coarse_epochs), recipe.epochs)
+    _run_epochs(training, batches, validation, epochs, callbacks)
     if best.exists():
         training.load_weights(best)
     card = {
@@ -240,9 +122,37 @@ def fit(
     return out
 
 
+def _keepers(out: Path, checkpoint: str) -> list[keras.callbacks.Callback]:
+    """What writes each epoch down and keeps what is needed to go on."""
+    return [
+        keras.callbacks.CSVLogger(str(out / "history.csv"), append=True),
+        keras.callbacks.BackupAndRestore(str(out / checkpoint), delete_checkpoint=False),
+    ]
+
+
+def _compiled(backbone: str | Path, recipe: Recipe, coarse: bool = False) -> tuple[keras.Model, keras.Model]:
+    training, serving = build(backbone, coarse=coarse, frozen_blocks=recipe.frozen_blocks)
+    training.compile(
+        optimizer=_optimizer(recipe),
+        loss=MapLoss(recipe.locate, recipe.confine),
+        metrics=[accuracy],
+        # XLA on a CPU made a step fifteen times slower than TensorFlow's own kernels.
+        jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
+    )
+    return training, serving
+
+
+def _carry_over(before: keras.Model, after: keras.Model) -> None:
+    """Weights and the optimizer's moments, from the coarse network to the fine one."""
+    after.set_weights(before.get_weights())
+    after.optimizer.build(after.trainable_variables)
+    for old, new in zip(before.optimizer.variables, after.optimizer.variables, strict=True):
+        new.assign(old)
+
+
 def _run_epochs(
     model: keras.Model,
-    batches: Slices,
+    batches: DrawnSlices,
     validation: Slices | None,
     epochs: range,
     callbacks: list[keras.callbacks.Callback],
@@ -282,7 +192,7 @@ def _run_epochs(
 class _Means:
     """Running means over the slices of an epoch; Keras forgets its own from batch to batch here."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._sums: Counter[str] = Counter()
         self._slices = 0
 

@@ -8,6 +8,7 @@ head Grad-CAM (Selvaraju et al. 2017) *is* the map, clipped at zero.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import keras
 from keras import ops
@@ -22,19 +23,28 @@ LABEL_SMOOTHING = 0.05
 DROPOUT = 0.2
 
 
-def build(backbone: str | Path | None, size: int = SIZE) -> tuple[keras.Model, keras.Model]:
+def build(
+    backbone: str | Path | None, size: int = SIZE, coarse: bool = False, frozen_blocks: int = -1
+) -> tuple[keras.Model, keras.Model]:
     """Two models over the same layers: one to train, one to serve.
 
     Args:
         backbone: "imagenet", which Keras downloads; a weights file of `MobileNetV2(include_top=False)`; or
             None for random weights.
         size: pixels a side of the input, a multiple of 32.
+        coarse: the last stage runs at stride 32, as MobileNetV2 was made, which takes half the time. The
+            weights are those of stride 16: there dilation lets every filter see what it sees here.
+        frozen_blocks: the first convolution and the blocks up to this number are not trained; -1 trains all.
 
     Returns:
-        The training model, float32 (n, size, size, 1) in [-1, 1] -> maps (n, size / 16, size / 16, 4); and
-        the serving model, the same input -> `probabilities` (n, 4), the maps, `features` (n, 1280).
+        The training model, float32 (n, size, size, 1) in [-1, 1] -> maps (n, size / 16, size / 16, 4), or
+        size / 32; and the serving model, the same input -> `probabilities` (n, 4), the maps, `features`
+        (n, 1280).
     """
-    base = _stride_16_backbone(backbone, size)
+    base = _backbone(backbone, size, coarse)
+    for layer in base.layers:
+        if isinstance(layer, keras.layers.BatchNormalization) or _block(layer.name) <= frozen_blocks:
+            layer.trainable = False
     image = keras.Input((size, size, 1), name="image")
     final = base(keras.layers.Concatenate(name="gray_to_rgb")([image, image, image]))
     dropped = keras.layers.SpatialDropout2D(DROPOUT, name="dropout")(final)
@@ -53,11 +63,13 @@ def build(backbone: str | Path | None, size: int = SIZE) -> tuple[keras.Model, k
     return keras.Model(image, maps), serving
 
 
-def _stride_16_backbone(backbone: str | Path | None, size: int) -> keras.Model:
+def _backbone(backbone: str | Path | None, size: int, coarse: bool) -> keras.Model:
     known = "imagenet" if str(backbone) == "imagenet" else None
     base = keras.applications.MobileNetV2(include_top=False, weights=known, input_shape=(size, size, 3))
     if backbone is not None and not known:
         base.load_weights(backbone)
+    if coarse:
+        return base
     config = base.get_config()
     for layer in config["layers"]:
         if layer["name"] == "block_13_pad":
@@ -69,10 +81,14 @@ def _stride_16_backbone(backbone: str | Path | None, size: int) -> keras.Model:
             layer["config"]["dilation_rate"] = (2, 2)
     atrous = keras.Model.from_config(config)
     atrous.set_weights(base.get_weights())
-    for layer in atrous.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.trainable = False
     return atrous
+
+
+def _block(layer: str) -> int:
+    """The number of the block that a layer of MobileNetV2 belongs to; the first convolution's is 0."""
+    if layer.startswith("block_"):
+        return int(layer.split("_")[1])
+    return 17 if layer.startswith(("Conv_1", "out_relu")) else 0
 
 
 class MapLoss(keras.losses.Loss):
@@ -91,14 +107,14 @@ class MapLoss(keras.losses.Loss):
     a box.
 
     Called with y_true float32 (n, 4 + 14 * 14): the allowed classes, then the tumour's share of each
-    cell, row by row; and y_pred, the maps (n, 14, 14, 4).
+    cell, row by row; and y_pred, the maps (n, 14, 14, 4), or (n, 7, 7, 4) of the coarse network.
     """
 
     def __init__(self, locate: float, confine: float):
         super().__init__(name="map_loss")
         self.locate, self.confine = locate, confine
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Any, y_pred: Any) -> Any:
         count = len(CLASSES)
         allowed, tumor = y_true[:, :count], y_true[:, count:]
         forbidden = (allowed - 1) * 1e9
@@ -106,7 +122,10 @@ class MapLoss(keras.losses.Loss):
         classify = -(1 - LABEL_SMOOTHING) * ops.logsumexp(log_p + forbidden, axis=-1)
         classify -= LABEL_SMOOTHING * ops.mean(log_p, axis=-1)
 
-        cells = ops.reshape(y_pred, (-1, MAP_SIZE * MAP_SIZE, count))
+        side = y_pred.shape[1]
+        if side < MAP_SIZE:
+            tumor = _coarser(tumor)
+        cells = ops.reshape(y_pred, (-1, side * side, count))
         evidence = ops.logsumexp(cells + forbidden[:, None, :], axis=-1)
         area = ops.sum(tumor, axis=-1)
         boxed = ops.cast(area > 0, y_pred.dtype)
@@ -119,7 +138,17 @@ class MapLoss(keras.losses.Loss):
         return classify + boxed * (self.locate * locate + self.confine * confine)
 
 
-def accuracy(y_true, y_pred):
+def _coarser(tumor: Any) -> Any:
+    """The tumour's share of the cells of the coarse map, (n, 14 * 14) -> (n, 7 * 7).
+
+    Cell i of the coarse map stands where cell 2 i + 1 of the fine one does, and takes in its neighbours.
+    """
+    cells = ops.reshape(tumor, (-1, MAP_SIZE, MAP_SIZE, 1))
+    cells = ops.average_pool(ops.pad(cells, ((0, 0), (0, 1), (0, 1), (0, 0))), 3, 2)
+    return ops.reshape(cells, (-1, (MAP_SIZE // 2) ** 2))
+
+
+def accuracy(y_true: Any, y_pred: Any) -> Any:
     """Share of slices whose likeliest class is allowed; arguments as for `MapLoss`."""
     best = ops.argmax(ops.mean(y_pred, axis=(1, 2)), axis=-1)
     allowed = ops.convert_to_tensor(y_true)[:, : len(CLASSES)]

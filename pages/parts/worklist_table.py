@@ -146,6 +146,6 @@ def _set_in_words(row: Row) -> str:
 
 
 def _known_in_words(row: Row) -> str:
-    if row.known is None:
+    if row.in_distribution is None:
         return ABSENT
-    return "yes" if row.known else "no"
+    return "yes" if row.in_distribution else "no"

@@ -54,7 +54,7 @@ def recut(gray: np.ndarray) -> np.ndarray:
 
 def write_rows(path: Path, rows: list[dict]) -> Path:
     with path.open("w", newline="") as handle:
-        writer = csv.DictWriter(handle, COLUMNS)
+        writer = csv.DictWriter(handle, COLUMNS, extrasaction="ignore")
         writer.writeheader()
         writer.writerows({"near_fold": "", "boxes": "", "group": "g", "cluster": "g"} | row for row in rows)
     return path

@@ -18,6 +18,7 @@ from brat.data.index import (
     refuse_leaks,
     split,
 )
+from brat.data.sources import SOURCES
 
 COLUMNS = "name,file,source,label,tumor,group,cluster,fold,near_fold,boxes"
 
@@ -306,6 +307,6 @@ class TestRealSlices:
 
     def test_sources(self, slices):
         by_source = Counter(s.source for s in slices)
-        assert set(by_source) == {"figshare", "sartaj", "br35h"}
+        assert set(by_source) == set(SOURCES)
         assert all(s.label in CLASSES for s in slices if s.source != "br35h")
         assert all(s.boxes for s in slices if s.source == "figshare")

@@ -77,9 +77,9 @@ def made(labels, kinds):
 
 
 def test_the_map_is_that_of_the_slices_class():
-    found = localisation(made(["glioma", "glioma", ""], ["glioma", "pituitary", "meningioma"]))
-    assert found["pointing"].tolist() == [True, False, True]
-    assert found["chance"] == pytest.approx(21 * 21 / SIZE**2 / 0.5)
+    measured = localisation(made(["glioma", "glioma", ""], ["glioma", "pituitary", "meningioma"]))
+    assert measured["pointing"].tolist() == [True, False, True]
+    assert measured["chance"] == pytest.approx(21 * 21 / SIZE**2 / 0.5)
 
 
 def test_readings_survive_saving(tmp_path):

@@ -13,15 +13,15 @@ PROBABILITIES = np.eye(4)[READ] * 0.7 + 0.075
 
 
 def test_classification_counts():
-    found = classification(LABELS, PROBABILITIES, np.ones(8))
-    assert found["accuracy"] == pytest.approx(6 / 8)
-    assert found["balanced_accuracy"] == pytest.approx((0.5 + 1 + 1 + 0.5) / 4)
-    assert found["recall/glioma"] == pytest.approx(0.5)
-    assert found["precision/meningioma"] == pytest.approx(2 / 3)
-    assert found["confusion/glioma/meningioma"] == 1
-    assert found["confusion/no_tumor/glioma"] == 1
-    assert sum(v for k, v in found.items() if k.startswith("confusion/")) == 8
-    assert found["auc/pituitary"] == 1
+    measured = classification(LABELS, PROBABILITIES, np.ones(8))
+    assert measured["accuracy"] == pytest.approx(6 / 8)
+    assert measured["balanced_accuracy"] == pytest.approx((0.5 + 1 + 1 + 0.5) / 4)
+    assert measured["recall/glioma"] == pytest.approx(0.5)
+    assert measured["precision/meningioma"] == pytest.approx(2 / 3)
+    assert measured["confusion/glioma/meningioma"] == 1
+    assert measured["confusion/no_tumor/glioma"] == 1
+    assert sum(v for k, v in measured.items() if k.startswith("confusion/")) == 8
+    assert measured["auc/pituitary"] == 1
 
 
 def test_weights_stand_for_repeats():
@@ -32,24 +32,24 @@ def test_weights_stand_for_repeats():
 
 
 def test_missing_class_is_not_measured():
-    found = classification(LABELS, PROBABILITIES, (LABELS != 2).astype(float))
-    assert np.isnan(found["recall/pituitary"])
-    assert np.isnan(found["auc/pituitary"])
-    assert found["balanced_accuracy"] == pytest.approx((0.5 + 1 + 0.5) / 3)
+    measured = classification(LABELS, PROBABILITIES, (LABELS != 2).astype(float))
+    assert np.isnan(measured["recall/pituitary"])
+    assert np.isnan(measured["auc/pituitary"])
+    assert measured["balanced_accuracy"] == pytest.approx((0.5 + 1 + 0.5) / 3)
 
 
 def test_detection():
-    found = detection(LABELS != 3, PROBABILITIES, np.ones(8))
-    assert found["sensitivity"] == 1
-    assert found["specificity"] == 0.5
+    measured = detection(LABELS != 3, PROBABILITIES, np.ones(8))
+    assert measured["sensitivity"] == 1
+    assert measured["specificity"] == 0.5
     # Six tumours against two: one of the two is read as surely as they are.
-    assert found["auc"] == pytest.approx((6 + 3) / 12)
+    assert measured["auc"] == pytest.approx((6 + 3) / 12)
 
 
 def test_detection_without_one_side_is_not_measured():
-    found = detection(LABELS != 3, PROBABILITIES, (LABELS != 3).astype(float))
-    assert np.isnan(found["specificity"])
-    assert np.isnan(found["auc"])
+    measured = detection(LABELS != 3, PROBABILITIES, (LABELS != 3).astype(float))
+    assert np.isnan(measured["specificity"])
+    assert np.isnan(measured["auc"])
 
 
 def test_softmax_and_temperature():

@@ -212,16 +212,26 @@ VOLUMES = {
 
 @pytest.mark.parametrize("name", VOLUMES)
 def test_volumes_of_other_programs_are_refused_with_what_to_do(name):
-    data, what = VOLUMES[name]
+    data, description = VOLUMES[name]
     (item,) = group_into_series([File(name, data)])
-    with pytest.raises(UnreadableScan, match=rf"{what}.*Convert it to NIfTI"):
+    with pytest.raises(UnreadableScan, match=rf"{description}.*Convert it to NIfTI"):
         load(item)
 
 
+def test_a_preamble_that_looks_like_another_format_is_not_believed():
+    data = b"\x5c\x01\0\0" + slice_of(0, PixelData=bytes(2 * 80 * 70))[4:]
+    with pytest.raises(UnreadableScan, match="all over"):
+        load(group_into_series([File("a.dcm", data)])[0])
+
+
 def test_other_archives_are_named():
-    for data, what in ((b"7z\xbc\xaf'\x1c", "7z"), (b"Rar!\x1a\7", "RAR"), (bytes(257) + b"ustar", "TAR")):
+    for data, description in (
+        (b"7z\xbc\xaf'\x1c", "7z"),
+        (b"Rar!\x1a\7", "RAR"),
+        (bytes(257) + b"ustar", "TAR"),
+    ):
         (item,) = group_into_series([File("a", packed(data))])
-        with pytest.raises(UnreadableScan, match=f"a {what} archive"):
+        with pytest.raises(UnreadableScan, match=f"a {description} archive"):
             load(item)
 
 
@@ -482,20 +492,20 @@ def test_no_name_in_a_header_gets_further(count, capfd, caplog):
         File("empty.dcm", planted(8, PixelData=None)),
         File("many.dcm", multi),
     ]
-    said = []
+    passed_on = []
     for item in group_into_series([*good, *bad, File("a.zip", zipped({"a": planted(9)}))]):
-        said += [item.name, item.problem]
+        passed_on += [item.name, item.problem]
         try:
             opened = load(item)
         except UnreadableScan as error:
-            said.append(str(error))
+            passed_on.append(str(error))
             continue
-        said += [opened.name, opened.format, opened.modality, opened.window, opened.presets]
+        passed_on += [opened.name, opened.format, opened.modality, opened.window, opened.presets]
         if isinstance(opened, Series):
             scan = opened.stack()[0]
-            said += [scan.name, scan.format, scan.modality, scan.window, scan.presets]
-    assert len(said) > 10
-    assert PLANTED not in str(said).upper()
+            passed_on += [scan.name, scan.format, scan.modality, scan.window, scan.presets]
+    assert len(passed_on) > 10
+    assert PLANTED not in str(passed_on).upper()
     assert PLANTED not in "".join([*capfd.readouterr(), caplog.text])
 
 
@@ -511,7 +521,7 @@ def test_no_name_in_place_of_a_number_gets_further():
         (item,) = group_into_series([File("odd.dcm", written.getvalue())])
         try:
             opened = load(item)
-            said = (opened.format, opened.window, opened.presets)
+            passed_on = (opened.format, opened.window, opened.presets)
         except UnreadableScan as error:
-            said = str(error)
-        assert PLANTED not in str(said)
+            passed_on = str(error)
+        assert PLANTED not in str(passed_on)

@@ -139,6 +139,6 @@ def test_the_shipped_files_are_what_the_maker_makes(tmp_path):
     assert len(same) == len(names) + 1
     assert (tmp_path / "first" / "samples.json").read_bytes() == (FOLDER / "samples.json").read_bytes()
     for name in names:
-        made, shipped = read_scan(tmp_path / "first" / name), read_scan(FOLDER / name)
+        drawn_again, shipped = read_scan(tmp_path / "first" / name), read_scan(FOLDER / name)
         # Another build of OpenCV may round its interpolation differently.
-        assert np.abs(made.gray.astype(int) - shipped.gray).max() <= 1
+        assert np.abs(drawn_again.gray.astype(int) - shipped.gray).max() <= 1

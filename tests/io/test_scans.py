@@ -419,9 +419,9 @@ class TestDicom:
         np.testing.assert_array_equal(gray, np.where(SIGNED > -0.5, 255, 0))
 
     def test_first_of_several_windows(self):
-        one = read_scan(dicom(SIGNED, WindowCenter=2000, WindowWidth=3000)).gray
+        first = read_scan(dicom(SIGNED, WindowCenter=2000, WindowWidth=3000)).gray
         several = dicom(SIGNED, WindowCenter=[2000, 40], WindowWidth=[3000, 80])
-        np.testing.assert_array_equal(read_scan(several).gray, one)
+        np.testing.assert_array_equal(read_scan(several).gray, first)
 
     @pytest.mark.parametrize(
         ("center", "width"), [("", ""), (None, 100), (100, None), (100, 0), (100, -5), (["", 3], ["", 4])]
@@ -539,14 +539,14 @@ class TestDicom:
         dataset.PixelData = pydicom.encaps.encapsulate([b"not a picture"])
         stream = io.BytesIO()
         dataset.save_as(stream)
-        said = refusal(stream.getvalue())
-        assert "cannot be decompressed here (JPEG-LS Lossless Image Compression)" in said
+        message = refusal(stream.getvalue())
+        assert "cannot be decompressed here (JPEG-LS Lossless Image Compression)" in message
 
     def test_compression_of_its_own_making_is_not_quoted(self):
         data = dicom(SIGNED).replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.7\0")
-        said = refusal(data)
-        assert "1.2.840" not in said
-        assert "cannot be decompressed here:" in said
+        message = refusal(data)
+        assert "1.2.840" not in message
+        assert "cannot be decompressed here:" in message
 
 
 # What pydicom 3.0 reads with NumPy and Pillow alone.
@@ -608,7 +608,7 @@ class TestPydicomsOwnFiles:
                 refused.append(str(error))
             else:
                 assert scan.gray.shape == scan.pixels.shape
-        assert all(said.endswith(".") for said in refused)
+        assert all(message.endswith(".") for message in refused)
         assert not recwarn.list
         assert capfd.readouterr() == ("", "")
 
@@ -686,9 +686,9 @@ class TestBombs:
         monkeypatch.setattr("PIL.ImageFile.ImageFile.load", decode)
         monkeypatch.setattr("cv2.imdecode", decode)
         monkeypatch.setattr("pydicom.Dataset.convert_pixel_data", decode)
-        said = refusal(bombs()[name])
-        assert TOO_LARGE in said or "far larger than a slice" in said
-        assert "Export a single slice" in said
+        message = refusal(bombs()[name])
+        assert TOO_LARGE in message or "far larger than a slice" in message
+        assert "Export a single slice" in message
         assert not recwarn.list
 
     def test_size_is_told(self):
@@ -757,7 +757,7 @@ class TestSilence:
 
 class TestRefusals:
     def test_each_problem_has_its_own_sentence(self, tmp_path):
-        said = {
+        messages = {
             "empty": refusal(b""),
             "text": refusal(b"Patient: none\nFindings: none\n" * 20),
             "truncated": refusal(EXACT["PNG, 8-bit gray"][:-500]),
@@ -766,14 +766,14 @@ class TestRefusals:
             "thumbnail": refusal(pillow(GRAY[::4, ::4], "PNG")),
             "report": refusal((PYDICOM_FILES / "test-SR.dcm").read_bytes()),
         }
-        assert len(set(said.values())) == len(said)
-        assert "empty (0 bytes)" in said["empty"]
-        assert NOT_AN_IMAGE in said["text"]
-        assert DAMAGED in said["truncated"]
-        assert "black all over" in said["black"]
-        assert "only 24 x 20 pixels" in said["thumbnail"]
+        assert len(set(messages.values())) == len(messages)
+        assert "empty (0 bytes)" in messages["empty"]
+        assert NOT_AN_IMAGE in messages["text"]
+        assert DAMAGED in messages["truncated"]
+        assert "black all over" in messages["black"]
+        assert "only 24 x 20 pixels" in messages["thumbnail"]
         # Two sentences at least: what is wrong, and what to do.
-        assert all(re.fullmatch(r"[A-Z].+[.:] [A-Z].+\.", one) for one in said.values())
+        assert all(re.fullmatch(r"[A-Z].+[.:] [A-Z].+\.", message) for message in messages.values())
 
     def test_text_under_an_images_name(self, tmp_path):
         path = tmp_path / "scan.png"
@@ -821,9 +821,9 @@ class TestRefusals:
     def test_half_a_file(self, name, capfd):
         data = (EXACT | DEEP_FILES)[name]
         kind = name.split()[0].rstrip(",")
-        said = refusal(data[: len(data) // 2])
-        assert DAMAGED in said or RARE in said or "cut off" in said
-        assert kind in said
+        message = refusal(data[: len(data) // 2])
+        assert DAMAGED in message or RARE in message or "cut off" in message
+        assert kind in message
         if kind != "TIFF":  # see TALKATIVE
             assert capfd.readouterr() == ("", "")
 
@@ -838,7 +838,7 @@ def seeds() -> dict[str, bytes]:
     """One small file of each kind that a decoder treats differently."""
     gray, colour, tag = Image.fromarray(GRAY), Image.fromarray(rgb(GRAY)), exif(6)
     second = Image.fromarray(255 - GRAY)
-    made = {
+    files = {
         "png": pillow(gray, "PNG", exif=tag),
         "png palette": EXACT["PNG palette"],
         "png 1-bit": pillow(GRAY > 100, "PNG"),
@@ -871,8 +871,8 @@ def seeds() -> dict[str, bytes]:
         "dicom without preamble": dicom(SIGNED)[132:],
     }
     for name in ("JPEG2000.dcm", "SC_rgb_jpeg_dcmtk.dcm", "SC_rgb_rle.dcm", "MR_small.dcm", "rtplan.dcm"):
-        made[name] = (PYDICOM_FILES / name).read_bytes()
-    return made
+        files[name] = (PYDICOM_FILES / name).read_bytes()
+    return files
 
 
 # libtiff, inside Pillow, writes of damage to the console itself.
@@ -895,9 +895,9 @@ class TestDamage:
                 flipped[at] = draw.choice((0, 255, draw.randrange(256), flipped[at] ^ 1 << draw.randrange(8)))
             damaged.append(bytes(flipped))
         outcomes = set()
-        for one in damaged:
+        for variant in damaged:
             try:
-                outcomes.add(read_scan(one).gray.dtype)
+                outcomes.add(read_scan(variant).gray.dtype)
             except UnreadableScan as error:
                 outcomes.add(str(error))
         assert len(outcomes) > 1

@@ -22,7 +22,7 @@ INPUTS = [prepare(read_scan(sample.file).gray)[0] for sample in load_samples()]
 def test_cores_are_those_that_the_process_may_use():
     code = (
         "import os; os.sched_setaffinity(0, list(os.sched_getaffinity(0))[:1]);"
-        "from brat import CORES; print(CORES)"
+        "from brat.environment import CORES; print(CORES)"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "1"

@@ -35,15 +35,15 @@ def test_an_error_comes_where_its_result_was_due():
 
 
 def test_each_thread_has_its_own_reader_and_they_agree(make_head):
-    readers, found = Readers(), {}
+    readers, of_thread = Readers(), {}
     gate = threading.Barrier(2)
 
     def work(_):
         gate.wait(30)
-        found[threading.get_ident()] = readers()
-        assert readers() is found[threading.get_ident()]
+        of_thread[threading.get_ident()] = readers()
+        assert readers() is of_thread[threading.get_ident()]
         return readers().read(make_head()).prediction.probabilities
 
     first, second = in_order(work, range(2), workers=2)
-    assert len(set(found.values())) == 2
+    assert len(set(of_thread.values())) == 2
     assert first == pytest.approx(second, abs=1e-6)

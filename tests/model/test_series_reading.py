@@ -94,24 +94,24 @@ def test_each_slice_is_read_as_it_would_be_alone():
             raise UnreadableScan("It is damaged.")
         return [*scans, empty][number]
 
-    shown, found = zip(*read_stack(Stack(5, decode), Readers()), strict=True)
-    assert [one if one is None else one.digest for one in shown] == [
-        *(one.digest for one in scans[:2]),
+    shown, readings = zip(*read_stack(Stack(5, decode), Readers()), strict=True)
+    assert [scan and scan.digest for scan in shown] == [
+        *(scan.digest for scan in scans[:2]),
         None,
         scans[3].digest,
         empty.digest,
     ]
-    assert [one.problem for one in found] == ["", "", "It is damaged.", "", NOTHING]
+    assert [reading.problem for reading in readings] == ["", "", "It is damaged.", "", NOTHING]
     reader = Reader()
     for number in (0, 1, 3):
         alone = reader.read(scans[number].gray)
         # Of one thread and of several, the sums differ in their last bits.
         np.testing.assert_allclose(
-            found[number].prediction.probabilities, alone.prediction.probabilities, atol=1e-5
+            readings[number].prediction.probabilities, alone.prediction.probabilities, atol=1e-5
         )
-        assert found[number].sets == alone.sets
-        assert found[number].ood.in_distribution == alone.ood.in_distribution
-        assert found[number].geometry == alone.geometry
+        assert readings[number].sets == alone.sets
+        assert readings[number].ood.in_distribution == alone.ood.in_distribution
+        assert readings[number].geometry == alone.geometry
 
 
 def head_with_a_ball(radius: float) -> bytes:
@@ -134,7 +134,7 @@ def head_with_a_ball(radius: float) -> bytes:
 def read_head(data: bytes, plane: str) -> SeriesReading:
     (item,) = group_into_series([File("head.nii", data)])
     stack = load(item).stack(plane)
-    return SeriesReading(tuple(one for _, one in read_stack(stack, Readers())), stack.positions)
+    return SeriesReading(tuple(reading for _, reading in read_stack(stack, Readers())), stack.positions)
 
 
 BALL = (120, 99, 89)

@@ -89,8 +89,8 @@ def until(condition) -> None:
 def settled(pool) -> None:
     """Wait until each of the pool's two threads is free."""
     meet = threading.Barrier(2)
-    for one in [pool.submit(meet.wait, 20) for _ in range(2)]:
-        one.result()
+    for waiting in [pool.submit(meet.wait, 20) for _ in range(2)]:
+        waiting.result()
 
 
 def test_rows_hold_what_the_reader_says_and_a_small_picture(pool):
@@ -183,7 +183,7 @@ def test_stopped_before_its_turn_comes_it_begins_nothing(pool):
     work.add(lambda: items)
     work.stop()
     others.set()
-    assert all(one.result() for one in busy)
+    assert all(future.result() for future in busy)
     assert work.wait(20)
     assert work.progress() == (0, 0, 0.0, True, False, True)
     work.go_on()
@@ -235,7 +235,7 @@ def test_closed_before_its_turn_comes_it_begins_nothing(pool):
     work.add(lambda: asked.append(1) or [])
     work.close()
     others.set()
-    assert all(one.result() for one in busy)
+    assert all(future.result() for future in busy)
     settled(pool)
     assert not asked
 

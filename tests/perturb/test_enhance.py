@@ -80,9 +80,9 @@ class TestClahe:
     def test_keeps_shape_type_and_source(self, make_head, shape):
         gray = make_head(*shape)
         before = gray.copy()
-        made = clahe(gray)
-        assert made.shape == shape
-        assert made.dtype == np.uint8
+        changed = clahe(gray)
+        assert changed.shape == shape
+        assert changed.dtype == np.uint8
         np.testing.assert_array_equal(gray, before)
 
     def test_same_scan_same_picture(self, framed):
@@ -93,10 +93,10 @@ class TestBrightness:
     @pytest.mark.parametrize("change", [-1.0, -0.4, -0.1, 0.0, 0.25, 0.7, 1.0])
     def test_adds_its_share_of_full_scale(self, framed, change):
         expected = np.clip(framed + change * 255, 0, 255)
-        made = brightness(framed, change)
-        assert made.dtype == np.uint8
-        assert made.shape == framed.shape
-        assert np.abs(made - expected).max() <= 1
+        changed = brightness(framed, change)
+        assert changed.dtype == np.uint8
+        assert changed.shape == framed.shape
+        assert np.abs(changed - expected).max() <= 1
 
     def test_ends_are_black_and_white(self, framed):
         assert brightness(framed, -1).max() == 0

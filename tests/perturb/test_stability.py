@@ -22,7 +22,7 @@ def probabilities(label: str, share: float = 0.7) -> np.ndarray:
     return values
 
 
-def found(**flips: tuple[float, str]) -> Stability:
+def glioma_but(**flips: tuple[float, str]) -> Stability:
     """A glioma but for one level of each kind of change named."""
     steps = []
     for change, levels in LEVELS.items():
@@ -44,28 +44,28 @@ class Bright:
 
 def test_every_level_is_read_after_its_change():
     gray = np.full((64, 64), 100, np.uint8)
-    made = measure(Bright(), gray)
-    assert [(step.change, step.level) for step in made.steps] == [
+    measured = measure(Bright(), gray)
+    assert [(step.change, step.level) for step in measured.steps] == [
         (change, level) for change, levels in LEVELS.items() for level in levels
     ]
-    assert [(step.change, step.level) for step in made.flips] == [("brightness", 0.2)]
-    assert made.sentence() == "Changes to meningioma when brightened by 20\u00a0%."
+    assert [(step.change, step.level) for step in measured.flips] == [("brightness", 0.2)]
+    assert measured.sentence() == "Changes to meningioma when brightened by 20\u00a0%."
 
 
 def test_the_shipped_model_is_asked_as_the_page_asks_it():
     gray, reader = read_scan(load_samples()[0].file).gray, Reader()
-    made = measure(reader, gray)
-    np.testing.assert_array_equal(made.probabilities, reader.read(gray).prediction.probabilities)
-    turned = next(step for step in made.steps if (step.change, step.level) == ("rotation", 15))
+    measured = measure(reader, gray)
+    np.testing.assert_array_equal(measured.probabilities, reader.read(gray).prediction.probabilities)
+    turned = next(step for step in measured.steps if (step.change, step.level) == ("rotation", 15))
     again = reader.read(CHANGES["rotation"].apply(gray, 15)).prediction
     np.testing.assert_array_equal(turned.probabilities, again.probabilities)
     assert turned.label == again.label
-    assert (turned.probabilities != made.probabilities).any()
+    assert (turned.probabilities != measured.probabilities).any()
 
 
 def test_a_scan_that_holds_is_called_stable():
-    assert found().sentence() == "Stable: glioma under all 18 changes, with 70 %."
-    assert "other answer" not in {t.name for t in stability(found()).data if t.showlegend}
+    assert glioma_but().sentence() == "Stable: glioma under all 18 changes, with 70 %."
+    assert "other answer" not in {t.name for t in stability(glioma_but()).data if t.showlegend}
 
 
 @pytest.mark.parametrize(
@@ -78,8 +78,8 @@ def test_a_scan_that_holds_is_called_stable():
     ],
 )
 def test_a_change_is_said_in_words(change, level, says):
-    said = found(**{change: (level, "pituitary")}).sentence().replace("\u00a0", " ")
-    assert said == f"Changes to pituitary tumour {says}."
+    sentence = glioma_but(**{change: (level, "pituitary")}).sentence().replace("\u00a0", " ")
+    assert sentence == f"Changes to pituitary tumour {says}."
 
 
 def test_rotation_turns_the_way_that_its_words_say():
@@ -90,11 +90,11 @@ def test_rotation_turns_the_way_that_its_words_say():
 
 
 def test_the_smallest_change_is_named_first():
-    several = found(CLAHE=(4, "no_tumor"), rotation=(5, "pituitary"), brightness=(0.1, "meningioma"))
+    several = glioma_but(CLAHE=(4, "no_tumor"), rotation=(5, "pituitary"), brightness=(0.1, "meningioma"))
     assert [step.size for step in several.flips] == [1, 2, 3]
-    said = several.sentence()
+    sentence = several.sentence()
     assert (
-        said
+        sentence
         == "Changes to pituitary tumour when turned by 5° to the left, and under 2 more of the 18 changes."
     )
     words = several.in_words().replace("\u00a0", " ")
@@ -103,7 +103,7 @@ def test_the_smallest_change_is_named_first():
 
 
 def test_the_figure_draws_every_reading_and_rings_the_other_answers():
-    drawn = stability(found(brightness=(0.1, "meningioma")))
+    drawn = stability(glioma_but(brightness=(0.1, "meningioma")))
     lines = [t for t in drawn.data if t.mode == "lines+markers"]
     assert len(lines) == len(LEVELS) * len(CLASSES)
     for line in lines:
@@ -119,7 +119,7 @@ def test_the_figure_draws_every_reading_and_rings_the_other_answers():
 
 
 def test_the_table_holds_every_number():
-    rows = table(found(crop=(0.1, "no_tumor")))
+    rows = table(glioma_but(crop=(0.1, "no_tumor")))
     assert len(rows) == 19
     assert rows.iloc[0].change == "none"
     last = rows.iloc[-1]

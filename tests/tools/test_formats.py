@@ -20,7 +20,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "formats.md"
 def rows(page: str) -> dict[str, tuple[str, str]]:
     """Of each file: what it is, and the answer."""
     cells = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| `")]
-    return {name: (what, answer) for name, what, answer in cells}
+    return {name: (content, answer) for name, content, answer in cells}
 
 
 def test_a_folder_is_tried_file_by_file(tmp_path, capsys):
@@ -46,19 +46,19 @@ def test_a_folder_is_tried_file_by_file(tmp_path, capsys):
     assert "| scans | 8 | 4 | 4 |" in counts
     refused = counts.split("| Refused because | Files |")[1].splitlines()[2:]
     assert [row.rsplit(" | ", 1)[1] for row in refused if row] == ["3 |", "1 |"]
-    found = rows(tables)
-    assert found["`b.dcm`"] == ("DICOM, RLE Lossless", "DICOM MR, 16-bit, 64 x 64, window 600 / 1600")
-    assert found["`c.dcm.gz`"] == ("DICOM, RLE Lossless, packed", found["`b.dcm`"][1])
-    assert found["`b.dcm … c.dcm.gz`"][1].startswith("DICOM MR, 16-bit, 2 slices, 64 x 64")
-    assert found["`a.png`"][0] == "a .png file"
-    what, answer = found["`deep/volume.nii.gz`"]
-    assert what == "NIfTI"
+    table = rows(tables)
+    assert table["`b.dcm`"] == ("DICOM, RLE Lossless", "DICOM MR, 16-bit, 64 x 64, window 600 / 1600")
+    assert table["`c.dcm.gz`"] == ("DICOM, RLE Lossless, packed", table["`b.dcm`"][1])
+    assert table["`b.dcm … c.dcm.gz`"][1].startswith("DICOM MR, 16-bit, 2 slices, 64 x 64")
+    assert table["`a.png`"][0] == "a .png file"
+    content, answer = table["`deep/volume.nii.gz`"]
+    assert content == "NIfTI"
     assert answer.startswith("NIfTI, 70 x 80 x 90, 90 axial, 80 coronal, 70 sagittal, window 11")
-    what, answer = found["`z.zip/in.mgz`"]
-    assert what == "an MGH volume of FreeSurfer, packed"
+    content, answer = table["`z.zip/in.mgz`"]
+    assert content == "an MGH volume of FreeSurfer, packed"
     assert "Convert it to NIfTI" in answer
-    what, answer = found[r"`deep/0\|.txt` to `2\|.txt` (3 files)"]
-    assert what == "a .txt file"
+    content, answer = table[r"`deep/0\|.txt` to `2\|.txt` (3 files)"]
+    assert content == "a .txt file"
     assert answer.startswith("*This is not an image")
     assert answer.endswith("*")
 
@@ -73,11 +73,11 @@ def test_what_the_packages_carry_is_tried(tmp_path, capsys):
     assert main(["--out", str(tmp_path / "page.md")]) == 0
     assert capsys.readouterr().err == ""
     page = (tmp_path / "page.md").read_text(encoding="utf-8")
-    found = rows(page)
-    assert found["`data/test_files/MR_small.dcm`"][1] == "DICOM MR, 16-bit, 64 x 64, window 600 / 1600"
+    table = rows(page)
+    assert table["`data/test_files/MR_small.dcm`"][1] == "DICOM MR, 16-bit, 64 x 64, window 600 / 1600"
     assert "nibabel" in page
     assert "`693_UNCR.dcm`" in page.split("## Not tried")[1]
-    assert not any(name.endswith(".py`") for name in found)
+    assert not any(name.endswith(".py`") for name in table)
 
 
 @pytest.mark.parametrize("package", ["pydicom", "nibabel", "nilearn"])
@@ -85,9 +85,9 @@ def test_the_page_that_ships_has_its_tables(package):
     page = PAGE.read_text(encoding="utf-8")
     part = page.split(f"\n## {package} ")[1].split("\n## ")[0]
     assert "| File | What it is | Read as, or why it is refused |" in part
-    found = rows(part)
-    assert any(answer.startswith(("DICOM", "NIfTI")) for _, answer in found.values())
+    table = rows(part)
+    assert any(answer.startswith(("DICOM", "NIfTI")) for _, answer in table.values())
     # A refusal is a sentence, and says what to do or what it is.
-    assert all(answer.endswith(".*") for _, answer in found.values() if answer.startswith("*"))
+    assert all(answer.endswith(".*") for _, answer in table.values() if answer.startswith("*"))
     assert "Traceback" not in page
     assert "GPL" in page

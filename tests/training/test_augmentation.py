@@ -36,20 +36,20 @@ class TestAugmentation:
     def test_keeps_shapes_and_types(self, framed):
         transform = augmentation(0)
         for _ in range(30):
-            made = transform(image=framed, mask=np.zeros_like(framed))
-            assert made["image"].shape == made["mask"].shape == (SIZE, SIZE)
-            assert made["image"].dtype == made["mask"].dtype == np.uint8
-            assert made["mask"].max() == 0
+            changed = transform(image=framed, mask=np.zeros_like(framed))
+            assert changed["image"].shape == changed["mask"].shape == (SIZE, SIZE)
+            assert changed["image"].dtype == changed["mask"].dtype == np.uint8
+            assert changed["mask"].max() == 0
 
     def test_same_seed_same_pictures(self, framed):
         first, second, other = augmentation(7), augmentation(7), augmentation(8)
         pictures = [[t(image=framed, mask=framed) for _ in range(5)] for t in (first, second, other)]
-        for one, again in zip(pictures[0], pictures[1], strict=True):
-            np.testing.assert_array_equal(one["image"], again["image"])
-            np.testing.assert_array_equal(one["mask"], again["mask"])
+        for first_time, again in zip(pictures[0], pictures[1], strict=True):
+            np.testing.assert_array_equal(first_time["image"], again["image"])
+            np.testing.assert_array_equal(first_time["mask"], again["mask"])
         assert any(
-            (one["image"] != another["image"]).any()
-            for one, another in zip(pictures[0], pictures[2], strict=True)
+            (picture["image"] != another["image"]).any()
+            for picture, another in zip(pictures[0], pictures[2], strict=True)
         )
 
     def test_seed_may_be_set_again(self, framed):
@@ -73,11 +73,11 @@ class TestAugmentation:
         transform = augmentation(0)
         places = []
         for _ in range(60):
-            made = transform(image=image, mask=mask)
+            changed = transform(image=image, mask=mask)
             # The blob is the brightest thing, whatever gain, gamma, blur and noise did.
-            calm = cv2.GaussianBlur(made["image"].astype(np.float32), (0, 0), 4)
+            calm = cv2.GaussianBlur(changed["image"].astype(np.float32), (0, 0), 4)
             *_, bright = cv2.minMaxLoc(calm)
-            moments = cv2.moments(made["mask"])
+            moments = cv2.moments(changed["mask"])
             center = moments["m10"] / moments["m00"], moments["m01"] / moments["m00"]
             assert bright == pytest.approx(center, abs=5)
             places.append(center)

@@ -14,11 +14,14 @@ from brat.model.preprocess import SIZE
 
 keras = pytest.importorskip("keras", reason="needs the full installation")
 
-from brat.training import fit as training  # noqa: E402
+from brat.training import batches, fit  # noqa: E402
 from brat.training.network import MAP_SIZE, MapLoss, accuracy, build  # noqa: E402
+from brat.training.recipe import Recipe  # noqa: E402
 from tests.factories.indexes import index_of_blobs  # noqa: E402
 
-TINY = training.Recipe(epochs=2, slices_per_epoch=8, batch_size=4)
+TUMORS = CLASSES[:3]
+TINY = Recipe(epochs=2, slices_per_epoch=8, batch_size=4)
+THREE_EPOCHS = replace(TINY, epochs=3, coarse_epochs=1)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +44,7 @@ def index(tmp_path):
 def trained(backbone, tmp_path_factory):
     index_path = index_of_blobs(tmp_path_factory.mktemp("data"))
     out = tmp_path_factory.mktemp("run")
-    training.train(index_path, backbone, out, test_fold=0, validation_fold=1, recipe=TINY)
+    fit.train(index_path, backbone, out, test_fold=0, validation_fold=1, recipe=TINY)
     return index_path, out
 
 
@@ -51,7 +54,7 @@ def uninterrupted(backbone, tmp_path_factory):
     index_path = index_of_blobs(tmp_path_factory.mktemp("data"))
     out = tmp_path_factory.mktemp("whole")
     with without_litert():
-        training.train(index_path, backbone, out, None, None, replace(TINY, epochs=3))
+        fit.train(index_path, backbone, out, None, None, THREE_EPOCHS)
     return index_path, out
 
 
@@ -59,7 +62,7 @@ def uninterrupted(backbone, tmp_path_factory):
 def without_litert():
     """Leaves out the conversion to LiteRT, on which a tiny run spends more time than on learning."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(training, "to_litert", lambda serving: b"")
+        patched.setattr(fit, "to_litert", lambda serving: b"")
         yield
 
 
@@ -95,28 +98,29 @@ def test_litert_equals_keras(trained):
 def test_will_not_overwrite_or_mix_runs(trained, backbone):
     index_path, out = trained
     with pytest.raises(FileExistsError, match="--resume"):
-        training.train(index_path, backbone, out, test_fold=0, validation_fold=1, recipe=TINY)
+        fit.train(index_path, backbone, out, test_fold=0, validation_fold=1, recipe=TINY)
     with pytest.raises(ValueError, match="name another folder"):
-        training.train(index_path, backbone, out, 0, 1, recipe=replace(TINY, seed=5), resume=True)
+        fit.train(index_path, backbone, out, 0, 1, recipe=replace(TINY, seed=5), resume=True)
 
 
-def test_interrupted_run_continues_where_it_stopped(uninterrupted, backbone, tmp_path, monkeypatch):
-    """Stopped in the second epoch and resumed, a run ends with the weights of one that was never stopped."""
+@pytest.mark.parametrize("stop", [1, 2])
+def test_interrupted_run_continues_where_it_stopped(uninterrupted, backbone, tmp_path, monkeypatch, stop):
+    """Stopped after its coarse epoch or after a fine one and resumed, a run ends as one never stopped."""
     index, whole = uninterrupted
-    parts, recipe = tmp_path / "parts", replace(TINY, epochs=3)
+    parts, recipe = tmp_path / "parts", THREE_EPOCHS
 
-    def stop_before_second_epoch(self, epoch, logs=None):
-        if epoch == 1:
+    def stop_before_epoch(self, epoch, logs=None):
+        if epoch == stop:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(keras.callbacks.CSVLogger, "on_epoch_begin", stop_before_second_epoch)
+        patched.setattr(keras.callbacks.CSVLogger, "on_epoch_begin", stop_before_epoch)
         with pytest.raises(KeyboardInterrupt):
-            training.train(index, backbone, parts, None, None, recipe)
+            fit.train(index, backbone, parts, None, None, recipe)
     assert not (parts / "model.keras").exists()
-    assert len((parts / "history.csv").read_text().splitlines()) == 2
+    assert len((parts / "history.csv").read_text().splitlines()) == 1 + stop
     with without_litert():
-        training.train(index, backbone, parts, None, None, recipe, resume=True)
+        fit.train(index, backbone, parts, None, None, recipe, resume=True)
     assert len((parts / "history.csv").read_text().splitlines()) == 4
     kept, continued = (keras.models.load_model(p / "model.keras").get_weights() for p in (whole, parts))
     for one, other in zip(kept, continued, strict=True):
@@ -147,11 +151,11 @@ def test_history_holds_the_means_of_an_epoch(tmp_path):
     model = Model()
     model.reset()
     log = keras.callbacks.CSVLogger(str(tmp_path / "history.csv"))
-    training._run_epochs(model, Batches([batch(4), batch(2)]), Batches([batch(3), batch(1)]), range(1), [log])
+    fit._run_epochs(model, Batches([batch(4), batch(2)]), Batches([batch(3), batch(1)]), range(1), [log])
     header, row = (tmp_path / "history.csv").read_text().splitlines()
-    found = dict(zip(header.split(","), map(float, row.split(",")), strict=True))
+    epoch = dict(zip(header.split(","), map(float, row.split(",")), strict=True))
     # The first loss goes to the batch that only builds the metrics.
-    assert found == {"epoch": 0, "loss": (1 * 4 + 4 * 2) / 6, "val_loss": (7 * 3 + 9 * 1) / 4}
+    assert epoch == {"epoch": 0, "loss": (1 * 4 + 4 * 2) / 6, "val_loss": (7 * 3 + 9 * 1) / 4}
 
 
 def test_trains_on_every_fold_where_none_is_held_out(uninterrupted):
@@ -167,7 +171,7 @@ def test_refuses_a_leak(index, backbone, tmp_path):
     assert leaking != index.read_text()
     index.write_text(leaking)
     with pytest.raises(LeakError, match="both sides"):
-        training.train(index, backbone, tmp_path / "out", 0, None, TINY)
+        fit.train(index, backbone, tmp_path / "out", 0, None, TINY)
     assert not (tmp_path / "out").exists()
 
 
@@ -212,22 +216,41 @@ def test_accuracy_counts_any_allowed_class():
     assert np.asarray(accuracy(target, maps)).tolist() == [1, 0]
 
 
-def test_every_class_and_site_gets_its_share(index):
-    slices = [replace(s, source="a" if s.fold else "b") for s in read_index(index)]
-    chances = training.draw_chances(slices, site_balance=0.0)
+def test_neither_sequence_nor_contrast_tells_whether_there_is_a_tumor(index):
+    """However many slices without a tumour a sequence has, they are drawn at the same share."""
+    known = [s for s in read_index(index) if s.label]
+    after = [replace(s, sequence="t1ce") for s in known if s.label != "no_tumor" or s.fold == 0]
+    before = [replace(s, sequence="t1") for s in known if s.label == "no_tumor" or s.fold == 0]
+    slices = [*after, *before]
+    chances = batches.draw_chances(slices)
     assert chances.sum() == pytest.approx(1)
-    for label in (*CLASSES, ""):
-        for source in "ab":
-            share = sum(
-                c for c, s in zip(chances, slices, strict=True) if (s.label, s.source) == (label, source)
-            )
-            assert share == pytest.approx(1 / 5 / 2)
+
+    def share(wanted):
+        return sum(chance for chance, s in zip(chances, slices, strict=True) if wanted(s))
+
+    for sequence in ("t1ce", "t1"):
+        of_sequence = share(lambda s, sequence=sequence: s.sequence == sequence)
+        without = share(lambda s, sequence=sequence: s.sequence == sequence and not s.tumor)
+        assert without == pytest.approx(batches.NO_TUMOR_SHARE * of_sequence)
+        for label in TUMORS:
+            drawn = share(lambda s, of=(sequence, label): (s.sequence, s.label) == of)
+            assert drawn == pytest.approx((of_sequence - without) / 3)
+
+
+def test_a_large_site_does_not_crowd_out_a_small_one(index):
+    slices = [replace(s, source="small" if s.fold == 0 else "large") for s in read_index(index)]
+    chances = batches.draw_chances(slices)
+    of_site = {
+        source: sum(c for c, s in zip(chances, slices, strict=True) if s.source == source)
+        for source in ("small", "large")
+    }
+    assert of_site["large"] / of_site["small"] == pytest.approx(3**0.5)
 
 
 def test_batches_are_settled_by_the_seed(index):
     slices = read_index(index)
-    first, again = (training.Slices(slices, TINY)[1] for _ in range(2))
-    other = training.Slices(slices, replace(TINY, seed=3))[1]
+    first, again = (batches.DrawnSlices(slices, TINY)[1] for _ in range(2))
+    other = batches.DrawnSlices(slices, replace(TINY, seed=3))[1]
     assert all((a == b).all() for a, b in zip(first, again, strict=True))
     assert (first[0] != other[0]).any()
     assert first[0].shape == (4, SIZE, SIZE, 1)
@@ -236,8 +259,8 @@ def test_batches_are_settled_by_the_seed(index):
 
 def test_the_tumour_moves_with_its_cells():
     mask = np.zeros((SIZE, SIZE), np.uint8)
-    training.draw_tumor(mask, (SIZE * 0.25, SIZE * 0.75, 32, 16))
-    share = training.tumor_share(mask[np.newaxis]).reshape(MAP_SIZE, MAP_SIZE)
+    batches.draw_tumor(mask, (SIZE * 0.25, SIZE * 0.75, 32, 16))
+    share = batches.tumor_share(mask[np.newaxis]).reshape(MAP_SIZE, MAP_SIZE)
     rows, columns = np.nonzero(share)
     assert abs((share * np.arange(MAP_SIZE)[:, None]).sum() / share.sum() + 0.5 - 0.75 * MAP_SIZE) < 0.1
     assert abs((share * np.arange(MAP_SIZE)).sum() / share.sum() + 0.5 - 0.25 * MAP_SIZE) < 0.1
@@ -253,3 +276,37 @@ def test_last_stage_keeps_what_it_saw_at_stride_32(backbone):
     assert serving.output["maps"].shape == (None, MAP_SIZE, MAP_SIZE, 4)
     assert serving.output["features"].shape == (None, 1280)
     assert serving.count_params() == base.count_params() + 1280 * 4
+
+
+def test_the_coarse_network_sees_what_the_fine_one_sees(backbone):
+    """Its maps are every second cell of the fine ones, so that the weights may go from one to the other."""
+    fine, _ = build(backbone)
+    coarse, _ = build(backbone, coarse=True)
+    coarse.set_weights(fine.get_weights())
+    image = np.random.default_rng(0).uniform(-1, 1, (1, SIZE, SIZE, 1)).astype(np.float32)
+    expected = np.asarray(fine(image))[:, 1::2, 1::2]
+    np.testing.assert_allclose(np.asarray(coarse(image)), expected, atol=1e-5)
+
+
+def test_frozen_blocks_stay_as_they_were(backbone):
+    model, _ = build(backbone, frozen_blocks=5)
+    base = next(layer for layer in model.layers if isinstance(layer, keras.Model))
+    trained = {v.path.split("/")[-2] for v in base.trainable_variables}
+    assert "block_6_expand" in trained
+    assert "Conv_1" in trained
+    assert not {name for name in trained if name.startswith(("Conv1", "expanded", "block_1_", "block_5_"))}
+
+
+def test_the_first_epochs_are_coarse(index, backbone, tmp_path, monkeypatch):
+    epochs_at = []
+    run_epochs = fit._run_epochs
+
+    def watch(model, fed, validation, epochs, callbacks):
+        epochs_at.append((model.output_shape[1], list(epochs)))
+        run_epochs(model, fed, validation, epochs, callbacks)
+
+    monkeypatch.setattr(fit, "_run_epochs", watch)
+    with without_litert():
+        out = fit.train(index, backbone, tmp_path / "run", 0, None, replace(TINY, coarse_epochs=1))
+    assert epochs_at == [(MAP_SIZE // 2, [0]), (MAP_SIZE, [1])]
+    assert len((out / "history.csv").read_text().splitlines()) == 3

@@ -15,14 +15,12 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from brat.classes import CLASS_COLOURS, CLASS_NAMES, CLASSES
+from brat.model.calibration import DEFAULT_LEVEL
 
 if TYPE_CHECKING:
-    from brat.api import Reading, SeriesReading
+    from brat.api.readings import Reading, SeriesReading
 
 UNLIKE = "Not a slice like those that the model learned from."
-LEVEL = 0.95
-"""The share of slices whose prediction set is to hold the truth, where none is asked for."""
-
 CAVEAT = "Not a medical device, not for diagnosis."
 
 _SIDE = 288
@@ -110,15 +108,18 @@ def reading_as_png(reading: Reading) -> bytes:
 def _answer(reading: Reading) -> str:
     """The answer, its set and a bar a class."""
     rows = "".join(
-        f'<tr><th scope="row" style="text-align:left;font-weight:400">{CLASS_NAMES[label]}</th>'
+        '<tr><th scope="row" style="text-align:left;font-weight:400;white-space:nowrap">'
+        f"{CLASS_NAMES[label]}</th>"
         f'<td style="width:100%;text-align:left"><div style="background:{CLASS_COLOURS[label]};height:1em;'
         f'min-width:2px;width:{probability:.1%}"></div></td><td>{probability:.1%}</td></tr>'
         for label, probability in reading.probabilities.items()
     )
     sets = ""
-    if LEVEL in reading.levels:
-        names = " or ".join(CLASS_NAMES[label] for label in reading.prediction_set(LEVEL)) or "no class"
-        sets = f"<br>{LEVEL:.0%} set: {names}"
+    if DEFAULT_LEVEL in reading.levels:
+        names = (
+            " or ".join(CLASS_NAMES[label] for label in reading.prediction_set(DEFAULT_LEVEL)) or "no class"
+        )
+        sets = f"<br>{DEFAULT_LEVEL:.0%} set: {names}"
     label = reading.label
     return (
         f"<p><strong>{CLASS_NAMES[label]}, {reading.probabilities[label]:.1%}</strong>{sets}</p>"

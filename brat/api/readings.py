@@ -1,41 +1,23 @@
-"""What `import brat` offers: a scan or a series in, its reading out.
-
-The classes here join a scan to what the model says of it (`brat.model`), for people who work in a notebook.
-The app and the command line use `brat.io` and `brat.model` directly.
-"""
+"""A reading and its slice, a series and its readings, as a notebook wants them."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 
-from brat import notebook
+from brat.api import notebook
 from brat.classes import CLASS_NAMES, CLASSES
-from brat.environment import WEIGHTS
-from brat.io.display import finite, to_display
-from brat.io.files import File
-from brat.io.intake import Item, group_into_series, load
-from brat.io.scan import Scan, SeveralScans, UnreadableScan, checked, refuse_bomb
+from brat.io.scan import Scan
 from brat.io.series import Series, Stack
 from brat.model import series_reading
+from brat.model.calibration import DEFAULT_LEVEL
 from brat.model.classifier import Prediction
 from brat.model.explain import blend, grad_cam, onto_scan
 from brat.model.out_of_distribution import OodResult
-from brat.model.pool import Readers
 from brat.model.preprocess import Geometry
 from brat.model.series_reading import Run, SliceReading, spans
-from brat.notebook import LEVEL
-
-Source = str | os.PathLike[str] | bytes | np.ndarray
-"""What `read` takes: a path, a file's bytes, or an array."""
-
-SeriesSource = str | os.PathLike[str] | bytes | Iterable[str | os.PathLike[str]]
-"""What `read_series` takes: a file or a folder, a file's bytes, or several files."""
 
 
 class Reading:
@@ -79,7 +61,7 @@ class Reading:
         """The levels of its prediction sets, 0 to 1; none where the model was never calibrated."""
         return tuple(self._sets)
 
-    def prediction_set(self, level: float = LEVEL) -> tuple[str, ...]:
+    def prediction_set(self, level: float = DEFAULT_LEVEL) -> tuple[str, ...]:
         """The classes that the slice may be, the likeliest first.
 
         Split conformal prediction, one threshold a class: of slices like those that it was fitted to, the
@@ -168,7 +150,8 @@ class SeriesReading:
     def __init__(self, series: Series, stack: Stack, results: Iterable[SliceReading]):
         """Args: stack: a view of the series; results: of its slices."""
         results = tuple(results)
-        self.name, self.format, self.plane = series.name, series.format, stack.plane
+        # Without the folders above it, as of a slice.
+        self.name, self.format, self.plane = Path(series.name).name, series.format, stack.plane
         self.positions = stack.positions
         self.slices = tuple(_of_slice(stack, number, result) for number, result in enumerate(results))
         self.problems = {number: result.problem for number, result in enumerate(results) if result.problem}
@@ -242,151 +225,3 @@ def _of_slice(stack: Stack, number: int, result: SliceReading) -> Reading | None
     if result.prediction is None or result.geometry is None:
         return None
     return Reading(lambda: stack[number], result.prediction, result.geometry, result.sets or {}, result.ood)
-
-
-class Reader:
-    """A model, loaded once; may be shared between threads.
-
-    Example:
-        >>> reader = brat.Reader(weights="run")
-        >>> [reader.read(file).label for file in files]
-    """
-
-    def __init__(self, weights: str | os.PathLike[str] = WEIGHTS):
-        """Load a model.
-
-        Args:
-            weights: its folder, such as `brat train` writes. By default the one that the environment
-                variable `BRAT_WEIGHTS` names, or the one that ships.
-
-        Raises:
-            FileNotFoundError: there is no model in the folder.
-        """
-        self._readers = Readers(Path(weights))
-        # Now rather than at the first scan, so that a wrong folder is known at once.
-        self._readers()
-
-    def read(self, source: Source) -> Reading:
-        """Read one slice.
-
-        Args:
-            source: the path or the bytes of a file (PNG, JPEG, BMP, TIFF, WebP, DICOM, or an archive of one
-                such file), or an array (height, width), upright, 64 pixels or more a side. uint8 is taken
-                as displayed, 0 black and 255 white. Other whole numbers and floats may have any range: their
-                lowest value is shown black, their 99.9th percentile white.
-
-        Raises:
-            UnreadableScan: a `ValueError`. The file cannot be read, or holds more than one slice; the
-                message says what to do.
-            ValueError: an array has another shape, or holds no real numbers.
-            TypeError: the source is none of these.
-        """
-        scan = _scan_of_array(source) if isinstance(source, np.ndarray) else _only_scan(source)
-        result = self._readers().read(scan.gray)
-        return Reading(lambda: scan, result.prediction, result.geometry, result.sets, result.ood)
-
-    def read_series(
-        self, source: SeriesSource, *, plane: str | None = None, volume: int = 0
-    ) -> SeriesReading:
-        """Read every slice of a series, on all cores.
-
-        Args:
-            source: a file (multi-frame DICOM, NIfTI, an archive), its bytes, a folder, or several files of
-                one series.
-            plane: "axial", "coronal" or "sagittal" of a NIfTI volume; that in which it was acquired by
-                default.
-            volume: of a file with several in the same space, from 0.
-
-        Raises:
-            UnreadableScan: a `ValueError`. Nothing in it can be read.
-            ValueError: it holds no series, or more than one; or there is no such plane or volume.
-            TypeError: the source is none of these.
-        """
-        series = _only_series(source)
-        stack = series.stack(plane, volume)
-        results = (result for _, result in series_reading.read_stack(stack, self._readers))
-        return SeriesReading(series, stack, results)
-
-
-@lru_cache(maxsize=1)
-def _shipped() -> Reader:
-    return Reader()
-
-
-def read(source: Source) -> Reading:
-    """`Reader.read` with the model that ships, which is loaded at the first call."""
-    return _shipped().read(source)
-
-
-def read_series(source: SeriesSource, *, plane: str | None = None, volume: int = 0) -> SeriesReading:
-    """`Reader.read_series` with the model that ships, which is loaded at the first call."""
-    return _shipped().read_series(source, plane=plane, volume=volume)
-
-
-def _scan_of_array(pixels: np.ndarray) -> Scan:
-    if pixels.ndim != 2 or not pixels.size:
-        raise ValueError(
-            f"An array must have the shape (height, width), not {pixels.shape}. Give one slice, and of a "
-            "colour picture its luminance."
-        )
-    if pixels.dtype.kind not in "uif":
-        raise ValueError(f"An array must hold whole numbers or floats, not {pixels.dtype}.")
-    height, width = pixels.shape
-    refuse_bomb(width, height)
-    # A copy, which later changes of the caller's array do not reach.
-    pixels = finite(np.array(pixels, order="C"))
-    gray = pixels if pixels.dtype == np.uint8 else to_display(pixels)
-    digest = hashlib.sha256(f"{pixels.dtype} {pixels.shape}".encode() + pixels.tobytes()).hexdigest()
-    return checked(Scan(gray, pixels, "array", f"array, {pixels.dtype}", "", digest))
-
-
-def _only_scan(source: str | os.PathLike[str] | bytes) -> Scan:
-    items = _items(source)
-    opened = load(items[0]) if len(items) == 1 else None
-    if isinstance(opened, Series) and opened.volumes == 1 and len(stack := opened.stack()) == 1:
-        opened = checked(stack[0])
-    if isinstance(opened, Scan):
-        return opened
-    content = opened.format if opened else f"{len(items)} files"
-    raise SeveralScans(f"This holds more than one slice ({content}). Read it with brat.read_series.")
-
-
-def _only_series(source: SeriesSource) -> Series:
-    items = _items(source)
-    of_series = [item for item in items if item.is_series]
-    if len(of_series) > 1:
-        names = ", ".join(item.name for item in of_series)
-        raise ValueError(f"This holds {len(of_series)} series: {names}. Give the files of one.")
-    # What cannot be opened says why.
-    opened = load((of_series or items)[0]) if of_series or len(items) == 1 else None
-    if isinstance(opened, Series):
-        return opened
-    raise ValueError("This holds single slices and no series. Read each with brat.read.")
-
-
-def _items(source: SeriesSource) -> list[Item]:
-    items = group_into_series(_files(source))
-    if not items:
-        raise UnreadableScan("There are no files here.")
-    return items
-
-
-def _files(source: SeriesSource) -> Iterator[File]:
-    if isinstance(source, bytes):
-        yield File("scan", source)
-    elif isinstance(source, str | os.PathLike):
-        path = Path(source)
-        if path.is_dir():
-            # By its name within the folder, after which a series is called.
-            inside = sorted(file for file in path.rglob("*") if file.is_file())
-            yield from (File(str(file.relative_to(path.parent)), file) for file in inside)
-        else:
-            yield File(path.name, path)
-    elif isinstance(source, Iterable) and not isinstance(source, np.ndarray):
-        for file in source:
-            yield File(str(Path(file)), Path(file))
-    else:
-        raise TypeError(
-            f"A scan is given as a path, as bytes or as a NumPy array of two dimensions, not as "
-            f"{type(source).__name__}; a series as a path, as bytes or as several paths."
-        )

@@ -1,0 +1,57 @@
+# What one does with this project. https://just.systems; each recipe is one plain command.
+
+# List the recipes.
+default:
+    @just --list
+
+# Install everything, for work on the project.
+install:
+    pip install -c constraints.txt -e ".[test]"
+
+# Start the app.
+app:
+    streamlit run app.py
+
+# Run the tests, or some: just test tests/io -k dicom
+test *arguments:
+    pytest {{arguments}}
+
+# Check style and types.
+lint:
+    ruff check .
+    ruff format --check .
+    mypy
+
+# Mend style.
+format:
+    ruff check --fix .
+    ruff format .
+
+# Everything that must hold before a change lands, in an environment of its own.
+ci:
+    bash .ci/run
+
+# Build the wheel into dist/.
+wheel:
+    pip wheel --no-deps --wheel-dir dist .
+
+# Write the tested versions again (needs uv).
+lock:
+    uv pip compile --universal --no-annotate --extra test --python-version 3.11 --output-file constraints.txt pyproject.toml
+
+# Say which packages resolve for a version of Python, from wheels alone: just resolve 3.13
+resolve version:
+    uv pip compile --only-binary :all: --quiet --extra test --python-version {{version}} pyproject.toml
+
+# Train on an index, a model for each fold, and measure: just crossval index.csv runs
+crossval index runs:
+    brat crossval --data {{index}} --out {{runs}}
+    brat results --data {{index}} --runs {{runs}}
+
+# Measure how fast everything is, and write docs/performance.md.
+benchmark:
+    python -m benchmarks --page docs/performance.md
+
+# Try which files are read, and write docs/formats.md.
+formats:
+    brat formats --out docs/formats.md
