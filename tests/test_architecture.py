@@ -125,6 +125,21 @@ def test_the_library_imports_no_page(module):
     assert tops.isdisjoint({"app", "benchmarks", "pages", "streamlit", "tests"})
 
 
+@pytest.mark.parametrize("module", [name for name in MODULES if room(name) == "io"])
+def test_pydicom_is_imported_before_a_module_of_it(module):
+    """Otherwise two threads that import it at once, one of them by a module, may both get half of it."""
+    tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
+    for scope in (n for n in ast.walk(tree) if isinstance(n, ast.Module | ast.FunctionDef)):
+        names = []
+        for node in scope.body:
+            if isinstance(node, ast.Import):
+                names += [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                names.append(node.module)
+        of_pydicom = [name for name in names if name.split(".")[0] == "pydicom"]
+        assert of_pydicom[:1] in ([], ["pydicom"])
+
+
 def circle(edges: dict[str, set[str]]) -> list[str]:
     """Modules each of which imports the next, and the last the first; empty where there is no circle."""
     finished: set[str] = set()

@@ -19,7 +19,7 @@ import numpy as np
 
 from brat.classes import CLASSES
 from brat.data.near_duplicates import has_near_duplicate, near_duplicate_groups, thumbnails
-from brat.data.sources import site_of
+from brat.data.sources import number_in_stack, site_of
 from brat.io.folders import walk
 from brat.io.sniff import SUFFIXES
 
@@ -79,6 +79,11 @@ class IndexedSlice:
     def site(self) -> str:
         """Where the slice was made, as far as is known, see `brat.data.sources.site_of`."""
         return site_of(self.source, self.file)
+
+    @property
+    def number(self) -> int | None:
+        """The slice's number in its stack, from neck to vertex; None where the source does not number so."""
+        return number_in_stack(self.source, self.file)
 
     @property
     def allowed(self) -> np.ndarray:

@@ -26,6 +26,7 @@ class Source:
         protocols: those that are measured on it.
         sites: (number, name of a site), in ascending order: a file that is named by a number comes from the
             last site whose number it reaches. Empty where the sites are one or cannot be told apart.
+        stacks: whether its slices are whole stacks, numbered from neck to vertex.
     """
 
     name: str
@@ -33,6 +34,12 @@ class Source:
     licence: str
     protocols: frozenset[Protocol] = frozenset()
     sites: tuple[tuple[int, str], ...] = ()
+    stacks: bool = False
+
+    def number(self, file: str) -> int | None:
+        """The number of a file in its stack: what stands behind the last hyphen of its name."""
+        last = PurePosixPath(file).stem.rpartition("-")[2]
+        return int(last) if self.stacks and last.isdecimal() else None
 
     def site(self, file: str) -> str:
         """The site that a file comes from, by its name; the collection's name where no rule tells."""
@@ -73,6 +80,7 @@ SOURCES: dict[str, Source] = {
             name="lgg",
             title="The Cancer Genome Atlas low-grade gliomas (TCIA TCGA-LGG), as packed by Buda, Kaggle",
             licence="images CC BY 3.0, masks CC BY-NC-SA 4.0",
+            stacks=True,
         ),
         Source(
             name="ms",
@@ -90,6 +98,15 @@ def site_of(source: str, file: str) -> str:
         source, file: as in `brat.data.index.IndexedSlice`.
     """
     return SOURCES[source].site(file) if source in SOURCES else source
+
+
+def number_in_stack(source: str, file: str) -> int | None:
+    """The number of a slice in its stack, from neck to vertex; None where the source does not number so.
+
+    Args:
+        source, file: as in `brat.data.index.IndexedSlice`.
+    """
+    return SOURCES[source].number(file) if source in SOURCES else None
 
 
 def source_for(protocol: Protocol) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from brat.classes import CLASSES
+from brat.data.index import IndexedSlice
 
 RESAMPLES = 1000
 
@@ -123,6 +124,16 @@ def with_intervals(
             for key, v in (("value", number), ("low", low), ("high", high))
         }
     return result
+
+
+def entry(slices: Sequence[IndexedSlice], metric: Callable[[np.ndarray], dict[str, float]]) -> dict:
+    """How many slices and clusters were measured, and the metrics with their intervals."""
+    clusters = [s.cluster for s in slices]
+    return {
+        "slices": len(slices),
+        "clusters": len(set(clusters)),
+        "metrics": with_intervals(metric, clusters),
+    }
 
 
 def means(values: Mapping[str, np.ndarray]) -> Callable[[np.ndarray], dict[str, float]]:

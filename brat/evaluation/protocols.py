@@ -18,8 +18,9 @@ from brat.classes import CLASSES
 from brat.data.index import IndexedSlice, fingerprint, read_index
 from brat.data.sources import source_for
 from brat.evaluation.localisation import localisation
-from brat.evaluation.metrics import NO_TUMOR, classification, detection, means, with_intervals
+from brat.evaluation.metrics import NO_TUMOR, classification, detection, entry, means
 from brat.evaluation.readings import Readings, read_slices
+from brat.evaluation.stacks import stack_protocols
 from brat.model.calibration import softmax
 from brat.model.classifier import Classifier
 
@@ -150,11 +151,12 @@ def protocols(readings: Readings, probabilities: np.ndarray) -> dict[str, dict]:
             len(boxed) > 0,
         ),
     }
-    return {
+    entries = {
         name: {"title": title, "what": description, **measure()}
         for name, (title, description, measure, has_slices) in candidates.items()
         if has_slices
     }
+    return {**entries, **stack_protocols(slices, probabilities)}
 
 
 def four_classes(slices: Sequence[IndexedSlice], probabilities: np.ndarray) -> dict:
@@ -165,23 +167,23 @@ def four_classes(slices: Sequence[IndexedSlice], probabilities: np.ndarray) -> d
     for site, label in sorted({(s.site, s.label) for s in slices}):
         rows = [row for row, s in enumerate(slices) if (s.site, s.label) == (site, label)]
         right = (read[rows] == labels[rows]).astype(float)
-        entry = _entry([slices[row] for row in rows], means({"sensitivity": right}))
-        by_site.setdefault(site, {})[label] = entry
-    overall = _entry(slices, lambda weights: classification(labels, probabilities, weights))
+        chosen = [slices[row] for row in rows]
+        by_site.setdefault(site, {})[label] = entry(chosen, means({"sensitivity": right}))
+    overall = entry(slices, lambda weights: classification(labels, probabilities, weights))
     return {**overall, "by_site": by_site}
 
 
 def same_source(slices: Sequence[IndexedSlice], probabilities: np.ndarray) -> dict:
     """Metrics of tumour against none."""
     tumor = np.array([s.tumor for s in slices], bool)
-    return _entry(slices, lambda weights: detection(tumor, probabilities, weights))
+    return entry(slices, lambda weights: detection(tumor, probabilities, weights))
 
 
 def three_tumors(slices: Sequence[IndexedSlice], probabilities: np.ndarray) -> dict:
     """Metrics of the three tumour classes, given that there is a tumour."""
     labels = np.array([TUMORS.index(s.label) for s in slices])
     given = among_tumors(probabilities)
-    return _entry(slices, lambda weights: classification(labels, given, weights, TUMORS))
+    return entry(slices, lambda weights: classification(labels, given, weights, TUMORS))
 
 
 def same_source_rows(slices: Sequence[IndexedSlice]) -> np.ndarray:
@@ -208,13 +210,4 @@ def among_tumors(probabilities: np.ndarray) -> np.ndarray:
 
 def map_in_box(readings: Readings) -> dict:
     """How well Grad-CAM points at the tumour, see `brat.evaluation.localisation`."""
-    return _entry(readings.slices, means(localisation(readings)))
-
-
-def _entry(slices: Sequence[IndexedSlice], metric: Callable[[np.ndarray], dict[str, float]]) -> dict:
-    clusters = [s.cluster for s in slices]
-    return {
-        "slices": len(slices),
-        "clusters": len(set(clusters)),
-        "metrics": with_intervals(metric, clusters),
-    }
+    return entry(readings.slices, means(localisation(readings)))

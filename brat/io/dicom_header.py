@@ -9,6 +9,9 @@ import zlib
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
+
+# First: where one thread imports pydicom and another begins with a module of it, both get half of it.
+import pydicom  # noqa: F401
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset, read_partial
 from pydicom.multival import MultiValue

@@ -7,6 +7,7 @@ GDCM makes the same values as libjpeg-turbo.
 from __future__ import annotations
 
 import gdcm
+import pydicom  # noqa: F401, see brat.io.dicom_header
 from pydicom.pixels.decoders import JPEGExtended12BitDecoder
 from pydicom.pixels.decoders.base import DecodeRunner
 from pydicom.uid import UID, JPEGExtended12Bit

@@ -1,0 +1,196 @@
+"""Protocols on whole stacks of slices: by sequence, before and after contrast, and runs of slices.
+
+A stack goes from the neck to the vertex, as a hospital's series does. Most of its slices show no tumour, and
+many show no brain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+import numpy as np
+
+from brat.data.index import IndexedSlice
+from brat.evaluation.metrics import NO_TUMOR, entry, mean, means, with_intervals
+
+SEQUENCES = {"t1ce": "T1 after contrast", "flair": "FLAIR", "t1": "T1", "t2": "T2"}
+"""The sequences of an index, and how each is written for people."""
+
+BASE = 0.4
+"""Below this share of a stack's height a slice shows the skull base or the neck."""
+
+CONFIDENT = 0.9
+"""A wrong answer above this probability is confidently wrong."""
+
+LENGTHS = (1, 2, 3, 4)
+"""Slices in a row, at least, that make a run."""
+
+LEAST = (0.5, 0.7, 0.9)
+"""Probabilities of any tumour, at least, in every slice of a run."""
+
+
+def heights(slices: Sequence[IndexedSlice]) -> np.ndarray:
+    """How high each slice lies in its patient's stacks, float (n,): 0 the lowest, 1 the highest.
+
+    NaN where the source does not number its slices from neck to vertex.
+    """
+    numbers: dict[str, list[int]] = {}
+    for s in slices:
+        if s.number is not None:
+            numbers.setdefault(s.cluster, []).append(s.number)
+    return np.array([_height(s.number, numbers.get(s.cluster, [])) for s in slices], float)
+
+
+def _height(number: int | None, of_patient: Sequence[int]) -> float:
+    if number is None or max(of_patient) == min(of_patient):
+        return float("nan")
+    return (number - min(of_patient)) / (max(of_patient) - min(of_patient))
+
+
+def stack_protocols(slices: Sequence[IndexedSlice], probabilities: np.ndarray) -> dict[str, dict]:
+    """Every protocol of this module that there are slices for, as `brat.evaluation.protocols.protocols`.
+
+    Args:
+        slices: read by a model that has not seen their patients.
+        probabilities: float (n, 4), of these slices.
+    """
+    height = heights(slices)
+    entries: dict[str, dict] = {}
+    for sequence, name in SEQUENCES.items():
+        rows = np.array(
+            [k for k, s in enumerate(slices) if s.sequence == sequence and np.isfinite(height[k])], int
+        )
+        chosen = [slices[row] for row in rows]
+        if {s.tumor for s in chosen} != {True, False}:
+            continue
+        entries[f"stacks_{sequence}"] = {
+            "title": f"{name}, whole stacks",
+            "what": f"Slices from neck to vertex. Below {BASE:.0%} of the height lie skull base and neck.",
+            **by_slice(chosen, probabilities[rows], height[rows]),
+        }
+        entries[f"series_{sequence}"] = {
+            "title": f"{name}, runs of slices",
+            "what": "A patient is found where a run of slices overlaps the tumour; other runs are false.",
+            **by_run(chosen, probabilities[rows]),
+        }
+    if pairs := contrast_pairs(slices):
+        entries["contrast_pairs"] = {
+            "title": "The same slice before and after contrast",
+            "what": "Slices without a tumour, of which T1 before and after contrast were both read.",
+            **entry(
+                [slices[after] for _, after in pairs],
+                means(
+                    {
+                        "specificity_before": probabilities[[row for row, _ in pairs]].argmax(axis=1)
+                        == NO_TUMOR,
+                        "specificity_after": probabilities[[row for _, row in pairs]].argmax(axis=1)
+                        == NO_TUMOR,
+                    }
+                ),
+            ),
+        }
+    return entries
+
+
+def by_slice(slices: Sequence[IndexedSlice], probabilities: np.ndarray, height: np.ndarray) -> dict:
+    """Metrics of tumour against none by level, and how often the answer is confidently wrong.
+
+    Args:
+        slices: of one sequence.
+        probabilities: float (n, 4).
+        height: float (n,), see `heights`.
+
+    Returns:
+        `slices`, `clusters` and `metrics`: `sensitivity`; `right_class`, of slices with a tumour;
+        `specificity_brain`, `specificity_base`; `auc`, of tumour against none at the level of the brain;
+        `confidently_wrong`, of all slices.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    answer = probabilities.argmax(axis=1)
+    tumor = np.array([s.tumor for s in slices], bool)
+    right = np.array([s.allowed[k] > 0 for s, k in zip(slices, answer, strict=True)], bool)
+    brain = ~tumor & (height >= BASE)
+    score = 1 - probabilities[:, NO_TUMOR]
+
+    def metric(weights: np.ndarray) -> dict[str, float]:
+        shares = {
+            "sensitivity": (answer != NO_TUMOR, tumor),
+            "right_class": (right, tumor),
+            "specificity_brain": (right, brain),
+            "specificity_base": (right, ~tumor & ~brain),
+            "confidently_wrong": (
+                ~right & (probabilities.max(axis=1) > CONFIDENT),
+                np.ones(len(slices), bool),
+            ),
+        }
+        rows = (tumor | brain) & (weights > 0)
+        both = len(set(tumor[rows])) == 2
+        auc = roc_auc_score(tumor[rows], score[rows], sample_weight=weights[rows]) if both else float("nan")
+        return {"auc": auc, **{name: mean(values, weights * of) for name, (values, of) in shares.items()}}
+
+    return entry(slices, metric)
+
+
+def by_run(slices: Sequence[IndexedSlice], probabilities: np.ndarray) -> dict:
+    """How often a run of slices finds the tumour of a patient, and how many runs are false, by rule.
+
+    A rule is a length and a least probability of any tumour. Slices that the index leaves out, such as those
+    at the edge of a tumour, do not part a run.
+
+    Returns:
+        `slices`, `clusters` and `metrics`, for each rule: `found/LENGTH/LEAST`, a share of the patients with
+        a tumour; `false_runs/LENGTH/LEAST`, for each patient; `false_slices/LENGTH/LEAST`, in false runs, for
+        each patient.
+    """
+    score = 1 - probabilities[:, NO_TUMOR]
+    patients = sorted({s.cluster for s in slices})
+    stacks = []
+    for patient in patients:
+        rows = [row for row, s in enumerate(slices) if s.cluster == patient]
+        stacks.append(sorted(rows, key=lambda row: slices[row].number or 0))
+    tumor = np.array([s.tumor for s in slices], bool)
+    has_tumor = np.array([tumor[rows].any() for rows in stacks])
+    values: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    for length in LENGTHS:
+        for least in LEAST:
+            found, false_runs, false_slices = (np.zeros(len(stacks)) for _ in range(3))
+            for place, rows in enumerate(stacks):
+                for run in _runs(rows, score >= least, length):
+                    if tumor[run].any():
+                        found[place] = 1
+                    else:
+                        false_runs[place] += 1
+                        false_slices[place] += len(run)
+            every = np.ones(len(stacks), bool)
+            values[f"found/{length}/{least}"] = found, has_tumor
+            values[f"false_runs/{length}/{least}"] = false_runs, every
+            values[f"false_slices/{length}/{least}"] = false_slices, every
+    metrics = with_intervals(
+        lambda weights: {name: mean(numbers, weights * of) for name, (numbers, of) in values.items()},
+        patients,
+    )
+    return {"slices": len(slices), "clusters": len(patients), "metrics": metrics}
+
+
+def _runs(rows: Sequence[int], inside: np.ndarray, length: int) -> Iterator[list[int]]:
+    """The runs of neighbouring rows that are inside, if they are long enough."""
+    for is_inside, members in groupby(rows, key=lambda row: bool(inside[row])):
+        run = list(members)
+        if is_inside and len(run) >= length:
+            yield run
+
+
+def contrast_pairs(slices: Sequence[IndexedSlice]) -> list[tuple[int, int]]:
+    """Rows of the same tumour-free slice before and after contrast."""
+    places = {
+        (s.sequence, s.cluster, s.number): row
+        for row, s in enumerate(slices)
+        if s.number is not None and not s.tumor
+    }
+    return [
+        (places["t1", patient, number], row)
+        for (sequence, patient, number), row in places.items()
+        if sequence == "t1ce" and ("t1", patient, number) in places
+    ]
