@@ -106,7 +106,18 @@ def _parser() -> argparse.ArgumentParser:
     crossval.set_defaults(run=_crossval)
     _add_training_arguments(crossval)
     crossval.add_argument(
-        "--folds", type=_folds, default=None, metavar="0,1,2", help="which to do now; what is done stays done"
+        "--folds",
+        type=_folds,
+        default=None,
+        metavar="0,1,2|none",
+        help="which to do now; what is done stays done",
+    )
+    crossval.add_argument(
+        "--without",
+        type=lambda text: text.split(","),
+        default=[],
+        metavar="SOURCE,SOURCE",
+        help="models trained without a source, too, which then stands for another hospital",
     )
     crossval.add_argument("--random", action="store_true", help="the random split of the original work, too")
 
@@ -153,7 +164,7 @@ def _add_training_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _folds(text: str) -> list[int]:
-    return [int(fold) for fold in text.split(",")]
+    return [] if text == "none" else [int(fold) for fold in text.split(",")]
 
 
 def _fold(text: str) -> int | None:
@@ -311,10 +322,11 @@ def _print_results(results: dict, weights: str | Path) -> None:
 
 def _crossval(options: argparse.Namespace) -> int:
     from brat.data.index import FOLDS
-    from brat.evaluation.crossval import crossval, random_split
+    from brat.evaluation.crossval import another_hospital, crossval, random_split
 
     folds = range(FOLDS) if options.folds is None else options.folds
     crossval(options.data, options.backbone, options.out, folds, _recipe(options))
+    another_hospital(options.data, options.backbone, options.out, options.without, _recipe(options))
     if options.random:
         random_split(options.data, options.backbone, options.out, _recipe(options))
     print(f"Wrote {options.out}. Run `brat results` once all folds are done.")

@@ -295,6 +295,23 @@ def split(slices: Sequence[IndexedSlice], test_fold: int | None, validation_fold
     return result
 
 
+def split_source(slices: Sequence[IndexedSlice], source: str) -> Split:
+    """Hold out a whole source as the test side, for a model that has never met its hospitals.
+
+    Slices of other sources that share a group with the held-out ones are not trained on.
+
+    Raises:
+        ValueError: a side would be empty.
+    """
+    test = [s for s in slices if s.source == source]
+    groups = {s.group for s in test}
+    train = [s for s in slices if s.source != source and s.group not in groups]
+    if not train or not test:
+        sources = ", ".join(sorted({s.source for s in slices}))
+        raise ValueError(f"The source {source!r} cannot be held out. The index has {sources}.")
+    return Split(train, [], test)
+
+
 def without_near_duplicates(parts: Split) -> Split:
     """Remove near-duplicates of other sides from training, and of the test side from validation.
 

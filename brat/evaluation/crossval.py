@@ -23,6 +23,7 @@ from brat.data.index import (
     read_rows,
     slice_of,
     split,
+    split_source,
     without_near_duplicates,
 )
 from brat.data.sources import source_for
@@ -62,6 +63,36 @@ def crossval(
             _read(run, without_near_duplicates(split(slices, fold, None)).train, "train_readings.npz")
     if all((out / f"fold-{fold}" / "readings.npz").exists() for fold in range(FOLDS)):
         write_out_of_fold(pooled(out, slices), out / "out_of_fold.csv")
+
+
+def another_hospital(
+    data: str | Path,
+    backbone: str | Path,
+    out: str | Path,
+    sources: Sequence[str],
+    recipe: Recipe | None = None,
+) -> None:
+    """Train a model without each source in turn and read the source with it, into `out/without-SOURCE`.
+
+    This is what a hospital may expect whose scans were not trained on. Finished work is not repeated.
+
+    Args:
+        data, backbone, recipe: as for `crossval`.
+        out: a folder. `without-SOURCE/` gets the files of `brat.training.fit.train` and `readings.npz`, of
+            every slice of the source.
+        sources: names of sources of the index.
+
+    Raises:
+        ValueError: the index has no such source, or no other.
+    """
+    slices = read_index(data)
+    for source in sources:
+        run = Path(out) / f"without-{source}"
+        parts = split_source(slices, source)
+        if not (run / "model.tflite").exists():
+            about = {"data_fingerprint": fingerprint(slices), "held_out_source": source}
+            fit(without_near_duplicates(parts), about, backbone, run, recipe or Recipe(), resume=True)
+        _read(run, parts.test, "readings.npz")
 
 
 def random_split(

@@ -129,10 +129,34 @@ def write_results(data: str | Path, runs: str | Path, weights: str | Path) -> di
         }
         dealt_labels = np.array([CLASSES.index(s.label) for s in dealt.slices])
         results["curves_random_split"] = curves(dealt_labels, softmax(dealt.logits))
+    if elsewhere := _another_hospital(runs, slices, readings, probabilities):
+        results["another_hospital"] = elsewhere
     files = ("calibration.json", "out_of_distribution.npz", "out_of_fold.csv")
     results["files"] = {name: hashlib.sha256((weights / name).read_bytes()).hexdigest() for name in files}
     write_json(results, weights / "metrics.json")
     return results
+
+
+def _another_hospital(
+    runs: Path, slices: Sequence[IndexedSlice], unseen: Readings, probabilities: np.ndarray
+) -> dict[str, dict]:
+    """For each source that a model was trained without: what it reads there, and what cross-validation does.
+
+    Both are measured on the same slices. The second is what it gains to have a hospital's own patients in
+    training. Probabilities of the first are not calibrated, as there is nothing to calibrate to.
+    """
+    measured = {}
+    for run in sorted(runs.glob("without-*")):
+        if not (run / "readings.npz").exists():
+            continue
+        source = run.name.removeprefix("without-")
+        read = Readings.load(run / "readings.npz", slices)
+        rows = np.array([row for row, s in enumerate(unseen.slices) if s.source == source], int)
+        measured[source] = {
+            "without": protocols(read, softmax(read.logits)),
+            "with": protocols(unseen.take(rows), probabilities[rows]),
+        }
+    return measured
 
 
 def _calibrated(logits: np.ndarray, folds: np.ndarray, known: np.ndarray, labels: np.ndarray) -> np.ndarray:

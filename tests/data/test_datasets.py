@@ -17,6 +17,7 @@ from brat.data.index import (
     read_index,
     refuse_leaks,
     split,
+    split_source,
 )
 from brat.data.sources import SOURCES
 
@@ -310,3 +311,14 @@ class TestRealSlices:
         assert set(by_source) == set(SOURCES)
         assert all(s.label in CLASSES for s in slices if s.source != "br35h")
         assert all(s.boxes for s in slices if s.source == "figshare")
+
+
+def test_a_source_is_held_out_with_every_group_that_it_shares():
+    slices = [
+        replace(one(1, 0, group="a"), source="here"),
+        replace(one(2, 1, group="a"), source="elsewhere"),
+        replace(one(3, 2, group="b"), source="elsewhere"),
+    ]
+    parts = split_source(slices, "here")
+    assert ([s.file for s in parts.train], [s.file for s in parts.test]) == (["3.png"], ["1.png"])
+    assert parts.validation == []

@@ -20,7 +20,7 @@ pytest.importorskip("keras", reason="needs the full installation")
 
 from brat.data.index import FOLDS, fingerprint, read_index
 from brat.evaluation import results as results_module
-from brat.evaluation.crossval import crossval, random_split
+from brat.evaluation.crossval import another_hospital, crossval, random_split
 from tests.factories.indexes import HEADER
 
 
@@ -54,13 +54,15 @@ def written(collection, tmp_path_factory):
         "test_fold": None,
         "validation_fold": None,
     }
-    for folder in (weights, runs / "random", *(runs / f"fold-{k}" for k in range(FOLDS))):
+    names = ["random", "without-br35h", *(f"fold-{k}" for k in range(FOLDS))]
+    for folder in (weights, *(runs / name for name in names)):
         folder.mkdir(exist_ok=True)
         for name in ("model.tflite", "history.csv"):
             shutil.copy(WEIGHTS / name, folder)
         (folder / "model_card.json").write_text(json.dumps(card))
     crossval(collection, "not needed", runs)
     random_split(collection, "not needed", runs)
+    another_hospital(collection, "not needed", runs, ["br35h"])
     # Slow maps are made of real models only; what was kept of them is shown as it is.
     (runs / "maps.json").write_text(json.dumps({"slices": 7, "methods": {}}))
     with pytest.MonkeyPatch.context() as patched:
@@ -161,3 +163,20 @@ def test_thinned_curves_keep_their_ends_and_their_shape():
     assert len(curve["x"]) <= results_module.CURVE_POINTS
     # About half of the points go to the steep twentieth, which is half of the curve's length.
     assert np.mean(np.array(curve["x"]) < 0.05) > 0.4
+
+
+def test_another_hospital_stands_beside_the_same_slices_with_it_in_training(written, collection):
+    """One model stands for all here; only calibration parts the two, which leaves the answers alone."""
+    result, _, _ = written
+    (source,) = result["another_hospital"]
+    assert source == "br35h"
+    of_source = [s for s in read_index(collection) if s.source == source]
+    without, trained = (result["another_hospital"][source][key]["same_source"] for key in ("without", "with"))
+    assert without["slices"] == trained["slices"] == len(of_source)
+    for name in ("sensitivity", "specificity"):
+        assert without["metrics"][name]["value"] == trained["metrics"][name]["value"]
+
+
+def test_a_source_that_is_not_there_cannot_be_held_out(collection, tmp_path):
+    with pytest.raises(ValueError, match=r"'lgg' cannot be held out\. The index has br35h, figshare"):
+        another_hospital(collection, "not needed", tmp_path, ["lgg"])
