@@ -28,6 +28,9 @@ FOLDS = 5
 COLUMNS = ("name", "file", "source", "label", "tumor", "group", "cluster", "fold", "near_fold", "boxes")
 """The columns of an index file. It has one row for each name of an image; `file` is relative to the index."""
 
+SEQUENCES = ("t1ce", "t1", "t2", "flair")
+"""What may stand in the column `sequence`, which an index need not have; "t1ce" is T1 after contrast."""
+
 _CLASS_FOLDERS = {
     "glioma": "glioma",
     "gliomatumor": "glioma",
@@ -53,7 +56,7 @@ class IndexedSlice:
         path: where the image lies.
         file: its path relative to the index, the key by which results are stored.
         source: the collection that it belongs to, see `brat.data.sources`.
-        sequence: "t1ce" (T1 after contrast), "t1", "t2" or "flair"; empty where the collection does not say.
+        sequence: one of `SEQUENCES`; empty where the collection does not say.
         label: one of `CLASSES`, or empty where only `tumor` is known.
         tumor: whether a tumour is in it.
         group: slices that share one must stay on one side of a split.
@@ -132,6 +135,8 @@ def read_rows(path: Path) -> list[dict[str, str]]:
             raise ValueError(f"{where} has not as many columns as the heading.")
         if row["label"] not in ("", *CLASSES):
             raise ValueError(f"{where} has the unknown label {row['label']!r}.")
+        if row.get("sequence", "") not in ("", *SEQUENCES):
+            raise ValueError(f"{where} has the unknown sequence {row['sequence']!r}.")
         if row["tumor"] != str(int(row["label"] != "no_tumor")):
             raise ValueError(f"{where} is labelled {row['label']!r} but has {row['tumor']!r} under tumor.")
         if row["fold"] not in folds or not folds.issuperset(filter(None, row["near_fold"].split(";"))):
@@ -189,7 +194,7 @@ def write_index(slices: Sequence[IndexedSlice], path: str | Path) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as handle:
-        writer = csv.DictWriter(handle, COLUMNS, lineterminator="\n")
+        writer = csv.DictWriter(handle, (*COLUMNS, "sequence"), lineterminator="\n")
         writer.writeheader()
         for s in slices:
             file = Path(os.path.relpath(s.path, path.parent)).as_posix()
@@ -205,6 +210,7 @@ def write_index(slices: Sequence[IndexedSlice], path: str | Path) -> None:
                     "fold": s.fold,
                     "near_fold": ";".join(str(k) for k in sorted(s.near)),
                     "boxes": ";".join(" ".join(str(v) for v in box) for box in s.boxes),
+                    "sequence": s.sequence,
                 }
             )
 

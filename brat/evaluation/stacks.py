@@ -14,8 +14,8 @@ import numpy as np
 from brat.data.index import IndexedSlice
 from brat.evaluation.metrics import NO_TUMOR, entry, mean, means, with_intervals
 
-SEQUENCES = {"t1ce": "T1 after contrast", "flair": "FLAIR", "t1": "T1", "t2": "T2"}
-"""The sequences of an index, and how each is written for people."""
+_NAMES = {"t1ce": "T1 after contrast", "t1": "T1", "t2": "T2", "flair": "FLAIR"}
+"""How each sequence of an index is written for people."""
 
 BASE = 0.4
 """Below this share of a stack's height a slice shows the skull base or the neck."""
@@ -57,7 +57,7 @@ def stack_protocols(slices: Sequence[IndexedSlice], probabilities: np.ndarray) -
     """
     height = heights(slices)
     entries: dict[str, dict] = {}
-    for sequence, name in SEQUENCES.items():
+    for sequence, name in _NAMES.items():
         rows = np.array(
             [k for k, s in enumerate(slices) if s.sequence == sequence and np.isfinite(height[k])], int
         )

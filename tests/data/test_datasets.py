@@ -99,6 +99,15 @@ class TestReadIndex:
         with pytest.raises(ValueError, match=r"a/9\.png"):
             read_index(index)
 
+    def test_a_sequence_is_read_where_the_index_names_it(self, index):
+        heading, *rows = rows_of(index)
+        assert {s.sequence for s in read_index(index)} == {""}
+        index.write_text("\n".join([f"{heading},sequence", *(f"{row},flair" for row in rows)]))
+        assert {s.sequence for s in read_index(index)} == {"flair"}
+        index.write_text("\n".join([f"{heading},sequence", *(f"{row},dwi" for row in rows)]))
+        with pytest.raises(ValueError, match="unknown sequence 'dwi'"):
+            read_index(index)
+
     def test_index_without_rows(self, index):
         index.write_text(COLUMNS + "\n")
         with pytest.raises(ValueError, match="no rows"):

@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from brat.classes import CLASSES
-from brat.data.index import IndexedSlice
+from brat.data.index import SEQUENCES, IndexedSlice
 from brat.evaluation import stacks
 
 GLIOMA, NONE = np.array([0.97, 0.01, 0.01, 0.01]), np.array([0.01, 0.01, 0.01, 0.97])
@@ -115,4 +114,7 @@ def test_every_sequence_has_its_protocols():
     assert set(entries) == {"stacks_flair", "series_flair", "stacks_t1ce", "series_t1ce"}
     assert values(entries["stacks_flair"])["auc"] == 1
     assert entries["series_flair"]["metrics"]["found/2/0.7"] == {"value": 1, "low": 1, "high": 1}
-    assert len(CLASSES) == len(GLIOMA)
+
+
+def test_every_sequence_of_an_index_has_a_name():
+    assert set(stacks._NAMES) == set(SEQUENCES)
