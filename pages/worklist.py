@@ -9,8 +9,10 @@ from functools import partial
 import streamlit as st
 
 from brat.classes import CLASS_NAMES, CLASSES
-from brat.model.worklist import STATES, Row, Worklist, records, suspicion
+from brat.model.worklist import Worklist
+from brat.model.worklist_rows import STATES, Row, suspicion
 from brat.reports.spreadsheet import as_csv, as_xlsx
+from brat.reports.worklist import records
 from pages.parts.navigation import require_entry
 from pages.parts.next_scan import open_row
 from pages.parts.store import is_on, store

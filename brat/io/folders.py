@@ -8,9 +8,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from brat.io import sniff
-from brat.io.archives import is_hidden
+from brat.io.archives import MAX_FILES, is_hidden
 from brat.io.files import File
 from brat.io.scan import UnreadableScan
+
+NO_SCAN = "it is no scan by its name or its content"
+"""The reason of a file that is not even tried."""
+
+_NO_FOLDER = "There is no such folder among those that may be read here. Check the spelling."
 
 
 class Skipped(NamedTuple):
@@ -29,7 +34,12 @@ def files_at(path: str) -> Iterator[File | Skipped]:
     """What a path stands for: the file, the files that a DICOMDIR lists, or all scans in a folder.
 
     A path that leads nowhere is given on: reading the file says so.
+
+    Raises:
+        UnreadableScan: the path is empty. As a folder it would be the current one.
     """
+    if not path:
+        raise UnreadableScan("The path is empty. Name a file or a folder.")
     place = Path(path)
     if place.is_dir():
         yield from scans_in(place)
@@ -76,7 +86,46 @@ def scans_in(folder: Path, root: Path | None = None) -> Iterator[File | Skipped]
             if sniff.may_be_scan(head, path.name):
                 yield file
             else:
-                yield Skipped(name, "it is no scan by its name or its content")
+                content = sniff.unpacked_head(head) if sniff.is_gzip(head) else head
+                known = sniff.not_read(content) or sniff.other_volume(content, path.name)
+                yield Skipped(name, f"it is {known}, which is not read here" if known else NO_SCAN)
+
+
+def scans_within(folder: str, root: str | Path) -> tuple[list[File], list[Skipped]]:
+    """The scans in a folder and below it, and what is skipped there, named from the folder on.
+
+    Args:
+        folder: a path as typed, absolute or from the root.
+        root: nothing outside it is read, nor said to exist.
+
+    Raises:
+        UnreadableScan: there is no such folder within the root, or too much in it, or nothing.
+    """
+    try:
+        within = Path(root).expanduser().resolve()
+        top = (within / Path(folder.strip()).expanduser()).resolve()
+        if not (top.is_relative_to(within) and top.is_dir()):
+            raise UnreadableScan(_NO_FOLDER)
+    except (OSError, RuntimeError, ValueError) as error:
+        if isinstance(error, UnreadableScan):
+            raise
+        raise UnreadableScan(_NO_FOLDER) from error
+    files: list[File] = []
+    skipped: list[Skipped] = []
+    for entry in scans_in(top, within):
+        if isinstance(entry, Skipped):
+            skipped.append(entry._replace(path=_from(top, entry.path)))
+            continue
+        if len(files) == MAX_FILES:
+            raise UnreadableScan(f"The folder holds more than {MAX_FILES:,} scans. Choose a part of it.")
+        files.append(entry._replace(name=_from(top, entry.name)))
+    if not files:
+        raise UnreadableScan("There is no scan in this folder, nor below it.")
+    return files, skipped
+
+
+def _from(top: Path, path: str) -> str:
+    return Path(path).relative_to(top.parent).as_posix()
 
 
 def walk(folder: Path) -> Iterator[Path | Skipped]:
@@ -124,6 +173,6 @@ def _listed(path: Path) -> Iterator[File | Skipped]:
         if present:
             yield File(str(present[0]), present[0])
         elif inside:
-            yield Skipped(str(named), f"{path} lists it, but it is not there")
+            yield Skipped(str(named), f"{path.name} lists it, but it is not there")
         else:
-            yield Skipped(str(named), f"{path} lists it, but it is outside of its folder")
+            yield Skipped(str(named), f"{path.name} lists it, but it is outside of its folder")

@@ -18,12 +18,15 @@ from typing import TYPE_CHECKING
 from brat.io import archives, sniff
 from brat.io import files as limits
 from brat.io.files import File
+from brat.io.folders import NO_SCAN, Skipped
 from brat.io.read import read_scan
 from brat.io.scan import Scan, SeveralScans, UnreadableScan
 from brat.io.series import Series
 
 if TYPE_CHECKING:
     from brat.io.dicom_header import Header
+
+_NESTED = "This is an archive in an archive. Unpack the outer one, and give this one by itself."
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +74,9 @@ def group_into_series(files: Iterable[File]) -> list[Item]:
         except UnreadableScan as error:
             items.append(Item(entry.name, (entry,), problem=str(error)))
             continue
+        if sniff.is_zip(head):
+            items.append(Item(entry.name, (entry,), problem=_NESTED))
+            continue
         header = _header(entry) if sniff.is_dicom(head) else None
         if header is None or not header.is_slice:
             has_frames = header is not None and header.frames > 1
@@ -86,6 +92,20 @@ def group_into_series(files: Iterable[File]) -> list[Item]:
             items.append(group)
         group.members.append((header, entry))
     return _distinct([item if isinstance(item, Item) else _item(item.members) for item in items])
+
+
+def skipped_items(skipped: Iterable[Skipped]) -> list[Item]:
+    """Items for what was skipped in a folder, so that a list says why; the files that are no scans in one."""
+    no_scans, items = [], []
+    for path, reason in skipped:
+        if reason == NO_SCAN:
+            no_scans.append(path)
+        else:
+            items.append(Item(path, (), problem=f"{reason[0].upper()}{reason[1:]}."))
+    if no_scans:
+        others = f" and {len(no_scans) - 1:,} more" if len(no_scans) > 1 else ""
+        items.append(Item(f"{no_scans[0]}{others}", (), problem="By name and content this is no scan."))
+    return items
 
 
 def load(item: Item) -> Scan | Series:

@@ -28,9 +28,10 @@ _RASTERS = (
     (0, b"MM\0+", "TIFF"),
     (8, b"WEBP", "WebP"),
 )
-_ZIP, _GZIP = b"PK\x03\x04", b"\x1f\x8b"
+_ZIP, _EMPTY_ZIP, _GZIP = b"PK\x03\x04", b"PK\x05\x06", b"\x1f\x8b"
 _OF_SEVERAL = (
     (0, _ZIP, "a ZIP archive"),
+    (0, _EMPTY_ZIP, "a ZIP archive"),
     (0, _GZIP, "a gzip archive"),
     (344, b"n+1\0", "a NIfTI volume"),
     (4, b"n+2\0", "a NIfTI volume"),
@@ -95,7 +96,7 @@ def is_nifti_pair_header(head: bytes) -> bool:
 
 
 def is_zip(head: bytes) -> bool:
-    return head.startswith(_ZIP)
+    return head.startswith((_ZIP, _EMPTY_ZIP))
 
 
 def is_gzip(head: bytes) -> bool:

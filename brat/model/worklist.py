@@ -1,104 +1,29 @@
 """Read many scans and series in the background into rows of a list, the most suspicious first.
 
-A row keeps a thumbnail and the numbers, not the pixels. The items hold uploaded files as they came until the
-list is emptied; files on disk are read from there.
+The items hold uploaded files as they came until the list is emptied; files on disk are read from there.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import NamedTuple
 
-import cv2
-import numpy as np
-
-from brat.classes import CLASSES
 from brat.environment import CORES
-from brat.io.archives import MAX_FILES
-from brat.io.files import File
-from brat.io.folders import Skipped, scans_in
 from brat.io.intake import Item, load
-from brat.io.scan import Scan, UnreadableScan
+from brat.io.scan import UnreadableScan
 from brat.io.series import Series
-from brat.model.classifier import Prediction
-from brat.model.out_of_distribution import OodResult
 from brat.model.pool import Readers
 from brat.model.series_reading import SeriesReading, read_slice
+from brat.model.worklist_rows import Row, with_reading
 
 PATIENCE = 120
 """Seconds that a list is kept for somebody who has left."""
 
-THUMBNAIL = 72
-"""Pixels of a thumbnail's longer side: 2 kB as JPEG."""
-
 _END = object()
-_NO_FOLDER = "There is no such folder among those that may be read here. Check the spelling."
-
-
-@dataclass(frozen=True, eq=False)
-class Row:
-    """One item of the list and its reading.
-
-    Attributes:
-        number: its place among the items that were given, from 1.
-        item: where it came from, and how it is opened.
-        problem: why it was not read; then all that follows but `format` and `digest` is empty.
-        format: `Scan.format` or `Series.format`.
-        digest: `Scan.digest` or `Series.digest`.
-        slice, slices: of a series, the number of the slice that the row shows, from 1, and how many it has.
-        slice_digest: `Scan.digest` of the scan, or of that slice.
-        label: the answer, one of `brat.CLASSES`.
-        probabilities: calibrated, 0 to 1, in the order of `brat.CLASSES`.
-        sets: level -> the classes of the prediction set.
-        in_distribution, ood_score, reason: from the out-of-distribution check, see
-            `brat.model.out_of_distribution.OodResult`; None and empty where the model has no detector.
-        thumbnail: a JPEG file.
-    """
-
-    number: int
-    item: Item
-    problem: str = ""
-    format: str = ""
-    digest: str = ""
-    slice: int | None = None
-    slices: int | None = None
-    slice_digest: str = ""
-    label: str = ""
-    probabilities: tuple[float, ...] = ()
-    sets: Mapping[float, tuple[str, ...]] | None = None
-    in_distribution: bool | None = None
-    ood_score: float | None = None
-    reason: str = ""
-    thumbnail: bytes = b""
-
-    @property
-    def tumour(self) -> float:
-        """Probability of any tumour, 0 to 1; 0 where it was not read."""
-        return 1 - self.probabilities[CLASSES.index("no_tumor")] if self.probabilities else 0.0
-
-    @property
-    def state(self) -> str:
-        """ "known"; "refused", which is out of distribution; or "unread"."""
-        if self.problem:
-            return "unread"
-        return "refused" if self.in_distribution is False else "known"
-
-
-STATES = ("known", "refused", "unread")
-
-
-def suspicion(row: Row) -> tuple[int, float, int]:
-    """Sorting key: the most suspicious row first.
-
-    First come rows in distribution, by the probability of any tumour. Then come rows out of distribution, and
-    then those that could not be read, each in their order: about these the model says nothing.
-    """
-    return STATES.index(row.state), -row.tumour if row.state == "known" else 0, row.number
 
 
 class Progress(NamedTuple):
@@ -285,7 +210,7 @@ class Worklist:
                 row = yield from self._read_series(row, opened)
             else:
                 reading = self._readers().read(opened.gray)
-                row = _with_reading(row, opened, reading.prediction, reading.sets, reading.ood)
+                row = with_reading(row, opened, reading.prediction, reading.sets, reading.ood)
         except UnreadableScan as error:
             row = replace(row, problem=str(error))
         # No file may end the list.
@@ -311,104 +236,9 @@ class Worklist:
         reading = slices[shown]
         if reading.prediction is None:
             return replace(row, problem=reading.problem)
-        return _with_reading(row, stack[shown], reading.prediction, reading.sets, reading.ood)
-
-
-def _with_reading(
-    row: Row,
-    scan: Scan,
-    prediction: Prediction,
-    sets: Mapping[float, tuple[str, ...]] | None,
-    ood: OodResult | None,
-) -> Row:
-    return replace(
-        row,
-        slice_digest=scan.digest,
-        label=prediction.label,
-        probabilities=tuple(map(float, prediction.probabilities)),
-        sets=sets or {},
-        in_distribution=ood.in_distribution if ood else None,
-        ood_score=ood.score if ood else None,
-        reason=ood.reason if ood and not ood.in_distribution else "",
-        thumbnail=_thumbnail(scan.gray),
-    )
+        return with_reading(row, stack[shown], reading.prediction, reading.sets, reading.ood)
 
 
 def _unforeseen(error: Exception) -> str:
     # The error's own message is left out: it may repeat patient data of the header.
     return f"Reading this failed for a reason that was not foreseen ({type(error).__name__})."
-
-
-def _thumbnail(gray: np.ndarray) -> bytes:
-    scale = THUMBNAIL / max(gray.shape)
-    height, width = (max(1, round(side * scale)) for side in gray.shape)
-    small = cv2.resize(gray, (width, height), interpolation=cv2.INTER_AREA)
-    return cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes()
-
-
-def files_in(folder: str, root: str | Path) -> list[File]:
-    """The scans in a folder and below it, in order of their names, which begin with the folder's.
-
-    Args:
-        folder: a path as typed, absolute or from the root.
-        root: nothing outside it is read, nor said to exist.
-
-    Raises:
-        UnreadableScan: there is no such folder within the root, or too much in it, or nothing.
-    """
-    try:
-        within = Path(root).expanduser().resolve()
-        top = (within / Path(folder.strip()).expanduser()).resolve()
-        if not (top.is_relative_to(within) and top.is_dir()):
-            raise UnreadableScan(_NO_FOLDER)
-    except (OSError, RuntimeError, ValueError) as error:
-        if isinstance(error, UnreadableScan):
-            raise
-        raise UnreadableScan(_NO_FOLDER) from error
-    files: list[File] = []
-    for entry in scans_in(top, within):
-        if isinstance(entry, Skipped):
-            continue
-        if len(files) == MAX_FILES:
-            raise UnreadableScan(f"The folder holds more than {MAX_FILES:,} scans. Choose a part of it.")
-        files.append(entry._replace(name=Path(entry.name).relative_to(top.parent).as_posix()))
-    if not files:
-        raise UnreadableScan("There is no scan in this folder, nor below it.")
-    return files
-
-
-def records(
-    rows: Sequence[Row], model: str, opinions: Mapping[str, Any] | None = None, names: bool = False
-) -> list[dict[str, Any]]:
-    """Rows for export: one flat record each, without anything that identifies the patient.
-
-    Args:
-        model: `Classifier.digest` of the model that read them.
-        opinions: `Row.slice_digest` -> the stored case, with `verdict` and `seen`; None where there is no
-            store.
-        names: whether to add the names of the files, which may hold names of patients.
-    """
-    levels = sorted({level for row in rows for level in row.sets or ()})
-    exported = []
-    for row in rows:
-        record: dict[str, Any] = {"number": row.number}
-        if names:
-            record["file"] = row.item.name
-        probabilities = row.probabilities or (None,) * len(CLASSES)
-        record |= {
-            "scan": row.digest,
-            "format": row.format,
-            "slice": row.slice,
-            "slices": row.slices,
-            "read": row.label,
-            **{name: p and round(p, 6) for name, p in zip(CLASSES, probabilities, strict=True)},
-            **{f"set_{level:g}": " ".join((row.sets or {}).get(level, ())) for level in levels},
-            "in_distribution": row.in_distribution,
-            "ood_score": row.ood_score and round(row.ood_score, 6),
-            "problem": row.problem or row.reason,
-        }
-        if opinions is not None:
-            case = opinions.get(row.slice_digest)
-            record |= {"verdict": case.verdict if case else "", "seen": (case.seen or "") if case else ""}
-        exported.append(record | {"model": model})
-    return exported

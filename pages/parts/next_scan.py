@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from brat.model.worklist import Row, Worklist
+from brat.model.worklist import Worklist
+from brat.model.worklist_rows import Row
 from pages.parts.open_scan import open_item
 from pages.words import worklist as words
 

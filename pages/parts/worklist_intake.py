@@ -8,9 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 import streamlit as st
 
 from brat.environment import CORES, WEIGHTS
-from brat.io.intake import Item, group_into_series
+from brat.io.folders import scans_within
+from brat.io.intake import Item, group_into_series, skipped_items
 from brat.model.pool import Readers
-from brat.model.worklist import Worklist, files_in
+from brat.model.worklist import Worklist
 from pages.parts.configuration import setting
 from pages.parts.open_scan import dropped
 from pages.words import worklist as words
@@ -77,7 +78,12 @@ def show_intake(work: Worklist) -> None:
         ):
             path = st.text_input("Path of the folder", placeholder=root)
             if st.form_submit_button("Add"):
-                _add(work, lambda: group_into_series(files_in(path, root)))
+                _add(work, lambda: _items_in(path, root))
+
+
+def _items_in(folder: str, root: str) -> list[Item]:
+    files, skipped = scans_within(folder, root)
+    return [*group_into_series(files), *skipped_items(skipped)]
 
 
 def empty(work: Worklist) -> None:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from brat.classes import CLASS_NAMES, CLASSES
 from brat.model.calibration import DEFAULT_LEVEL
-from brat.model.worklist import STATES, Row, suspicion
+from brat.model.worklist_rows import STATES, Row, suspicion
 from brat.wording import percent
 from pages.parts.verdict import VERDICTS
 from pages.words import worklist as words
@@ -75,7 +75,7 @@ def select_rows(
         verdicts: None where there is no store.
         search: a part of the file's name, in any case of letters.
         labels: the classes of the answer; an answer that is withheld is not looked at.
-        states: of `brat.model.worklist.STATES`.
+        states: of `brat.model.worklist_rows.STATES`.
         wanted_verdicts: of `brat.store.cases.VERDICTS`; the empty text stands for none.
         order: a key of `ORDERS`.
     """

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from brat.model.worklist import Progress, Row
+from brat.model.worklist import Progress
+from brat.model.worklist_rows import Row
 
 WELCOME = (
     "Reads many scans and lists them, the most suspicious first; open one in *Review* and go on from there "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MediaStorageDirectoryStorage
 
 from brat.io.files import File
-from brat.io.folders import Skipped, files_at, scans_in, walk
+from brat.io.folders import Skipped, files_at, scans_in, scans_within, walk
 from brat.io.samples import load_samples
+from brat.io.scan import UnreadableScan
 from tests.factories.files import slice_of
 
 PICTURE = load_samples()[0].file.read_bytes()
@@ -135,7 +137,7 @@ def test_a_dicomdir_stands_for_the_files_in_its_folder(folder, tmp_path):
     (folder / "A" / "IM0002.V2").write_bytes(slice_of(2))
     files, skipped = sorted_out(files_at(str(index)))
     assert files == [str(folder / "a" / "IM0001"), str(folder / "A" / "IM0002.V2")]
-    assert skipped["GONE"] == f"{index} lists it, but it is not there"
+    assert skipped["GONE"] == "DICOMDIR lists it, but it is not there"
     assert "outside" in skipped["secret"]
     assert "outside" in skipped["link"]
     # In a folder its files are found anyway; what is missing is said.
@@ -177,3 +179,93 @@ def test_a_pipe_that_is_given_is_read_once(tmp_path):
     writer.join()
     assert file.read() == PICTURE
     assert file.read(4) == PICTURE[:4]
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """A folder of scans within the root, and one outside it."""
+    root = tmp_path / "root"
+    (root / "study" / "deep").mkdir(parents=True)
+    (root / "study" / ".hidden").mkdir()
+    (root / "study" / "b.png").write_bytes(PICTURE)
+    (root / "study" / "deep" / "IM0001").write_bytes(slice_of(1))
+    (root / "study" / "deep" / "1.2.840.7").write_bytes(slice_of(2))
+    (root / "study" / "deep" / "readme.txt").write_text("not a scan")
+    (root / "study" / ".hidden" / "c.png").write_bytes(PICTURE)
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "secret.png").write_bytes(PICTURE)
+    return root
+
+
+def test_a_folder_gives_its_scans_and_those_below_it(tree):
+    expected = ["study/b.png", "study/deep/1.2.840.7", "study/deep/IM0001"]
+    for typed in ("study", " study/ ", str(tree / "study"), "./study/deep/.."):
+        files, _ = scans_within(typed, tree)
+        assert [file.name for file in files] == expected
+        assert all(isinstance(file.source, Path) for file in files)
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "../outside",
+        "/",
+        "/etc",
+        "..",
+        "nowhere",
+        "study/b.png",
+        "~",
+        "~nobody-of-this-name/x",
+        "a\0b",
+        "x" * 5000,
+    ],
+)
+def test_outside_the_root_all_is_as_if_it_were_not_there(tree, typed):
+    with pytest.raises(UnreadableScan, match="no such folder"):
+        scans_within(typed, tree)
+
+
+def test_no_link_leads_out_of_the_root(tree):
+    (tree / "way").symlink_to(tree.parent / "outside")
+    (tree / "study" / "link.png").symlink_to(tree.parent / "outside" / "secret.png")
+    with pytest.raises(UnreadableScan, match="no such folder"):
+        scans_within("way", tree)
+    assert not any("link" in file.name or "secret" in file.name for file in scans_within("", tree)[0])
+
+
+def test_what_is_no_file_is_not_waited_for(tree):
+    os.mkfifo(tree / "study" / "pipe")
+    os.mkfifo(tree / "study" / "pipe.png")
+    assert not any("pipe" in file.name for file in scans_within("study", tree)[0])
+
+
+def test_an_empty_folder_is_said_to_be_empty(tree):
+    (tree / "empty").mkdir()
+    with pytest.raises(UnreadableScan, match="no scan in this folder"):
+        scans_within("empty", tree)
+
+
+def test_what_is_skipped_within_the_root_is_named_from_the_folder_on(tree):
+    (tree / "study" / "link.png").symlink_to(tree.parent / "outside" / "secret.png")
+    _, skipped = scans_within("study", tree)
+    assert skipped == [
+        Skipped("study/deep/readme.txt", "it is no scan by its name or its content"),
+        Skipped("study/link.png", "it is a link out of the folder"),
+    ]
+
+
+def test_a_file_of_a_known_format_that_is_not_read_is_called_by_it(tmp_path):
+    (tmp_path / "a.nrrd").write_bytes(b"NRRD0004\n")
+    (tmp_path / "b.mgz").write_bytes(gzip.compress(b"\0\0\0\x01\0\0" + bytes(300)))
+    (tmp_path / "c.pdf").write_bytes(b"%PDF-1.4")
+    _, skipped = sorted_out(scans_in(tmp_path))
+    assert skipped == {
+        "a.nrrd": "it is an NRRD volume, which is not read here",
+        "b.mgz": "it is an MGH volume of FreeSurfer, which is not read here",
+        "c.pdf": "it is a PDF document, which is not read here",
+    }
+
+
+def test_an_empty_path_is_not_the_current_folder():
+    with pytest.raises(UnreadableScan, match="path is empty"):
+        list(files_at(""))

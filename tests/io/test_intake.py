@@ -18,7 +18,8 @@ from pydicom.uid import generate_uid
 from brat.io import archives
 from brat.io import files as limits
 from brat.io.files import File
-from brat.io.intake import group_into_series, load
+from brat.io.folders import NO_SCAN, Skipped
+from brat.io.intake import group_into_series, load, skipped_items
 from brat.io.samples import load_samples
 from brat.io.scan import Scan, UnreadableScan, Window
 from brat.io.series import Series
@@ -525,3 +526,38 @@ def test_no_name_in_place_of_a_number_gets_further():
         except UnreadableScan as error:
             passed_on = str(error)
         assert PLANTED not in str(passed_on)
+
+
+def test_an_archive_in_an_archive_is_refused_with_what_to_do():
+    inner = zipped({"a.png": load_samples()[0].file.read_bytes()})
+    for archive in (
+        zipped({"in.zip": inner}),
+        gzip.compress(inner),
+        zipped({"in.zip.gz": gzip.compress(inner)}),
+    ):
+        (item,) = group_into_series([File("out", archive)])
+        assert not item.is_series
+        with pytest.raises(UnreadableScan, match=r"archive in an archive\. Unpack the outer one"):
+            load(item)
+
+
+def test_an_empty_archive_is_said_to_be_empty():
+    (item,) = group_into_series([File("empty.zip", zipped({}))])
+    with pytest.raises(UnreadableScan, match="no file in this archive"):
+        load(item)
+
+
+def test_items_say_what_was_skipped_in_a_folder():
+    items = skipped_items(
+        [
+            Skipped("s/a.txt", NO_SCAN),
+            Skipped("s/b.nrrd", "it is an NRRD volume, which is not read here"),
+            Skipped("s/c.txt", NO_SCAN),
+        ]
+    )
+    assert [(item.name, item.problem) for item in items] == [
+        ("s/b.nrrd", "It is an NRRD volume, which is not read here."),
+        ("s/a.txt and 1 more", "By name and content this is no scan."),
+    ]
+    with pytest.raises(UnreadableScan, match="NRRD"):
+        load(items[0])

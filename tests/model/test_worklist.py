@@ -2,13 +2,11 @@
 
 import gc
 import io
-import os
 import threading
 import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -22,7 +20,9 @@ from brat.io.read import read_scan
 from brat.io.samples import load_samples
 from brat.io.scan import UnreadableScan
 from brat.model.pool import Readers
-from brat.model.worklist import THUMBNAIL, Row, Worklist, files_in, records, suspicion
+from brat.model.worklist import Worklist
+from brat.model.worklist_rows import THUMBNAIL, Row, suspicion
+from brat.reports.worklist import records
 from tests.factories.files import slice_of, zipped
 from tests.factories.readings import reading_of
 
@@ -326,70 +326,6 @@ def test_a_long_series_stops_between_two_slices_and_goes_on_there(pool):
     assert work.wait(20)
     assert readers.asked == 10
     assert work.rows()[0].slices == 10
-
-
-@pytest.fixture
-def tree(tmp_path):
-    """A folder of scans within the root, and one outside it."""
-    root = tmp_path / "root"
-    (root / "study" / "deep").mkdir(parents=True)
-    (root / "study" / ".hidden").mkdir()
-    (root / "study" / "b.png").write_bytes(picture())
-    (root / "study" / "deep" / "IM0001").write_bytes(slice_of(1))
-    (root / "study" / "deep" / "1.2.840.7").write_bytes(slice_of(2))
-    (root / "study" / "deep" / "readme.txt").write_text("not a scan")
-    (root / "study" / ".hidden" / "c.png").write_bytes(picture())
-    (tmp_path / "outside").mkdir()
-    (tmp_path / "outside" / "secret.png").write_bytes(picture())
-    return root
-
-
-def test_a_folder_gives_its_scans_and_those_below_it(tree):
-    expected = ["study/b.png", "study/deep/1.2.840.7", "study/deep/IM0001"]
-    for typed in ("study", " study/ ", str(tree / "study"), "./study/deep/.."):
-        files = files_in(typed, tree)
-        assert [file.name for file in files] == expected
-        assert all(isinstance(file.source, Path) for file in files)
-
-
-@pytest.mark.parametrize(
-    "typed",
-    [
-        "../outside",
-        "/",
-        "/etc",
-        "..",
-        "nowhere",
-        "study/b.png",
-        "~",
-        "~nobody-of-this-name/x",
-        "a\0b",
-        "x" * 5000,
-    ],
-)
-def test_outside_the_root_all_is_as_if_it_were_not_there(tree, typed):
-    with pytest.raises(UnreadableScan, match="no such folder"):
-        files_in(typed, tree)
-
-
-def test_no_link_leads_out_of_the_root(tree):
-    (tree / "way").symlink_to(tree.parent / "outside")
-    (tree / "study" / "link.png").symlink_to(tree.parent / "outside" / "secret.png")
-    with pytest.raises(UnreadableScan, match="no such folder"):
-        files_in("way", tree)
-    assert not any("link" in file.name or "secret" in file.name for file in files_in("", tree))
-
-
-def test_what_is_no_file_is_not_waited_for(tree):
-    os.mkfifo(tree / "study" / "pipe")
-    os.mkfifo(tree / "study" / "pipe.png")
-    assert not any("pipe" in file.name for file in files_in("study", tree))
-
-
-def test_an_empty_folder_is_said_to_be_empty(tree):
-    (tree / "empty").mkdir()
-    with pytest.raises(UnreadableScan, match="no scan in this folder"):
-        files_in("empty", tree)
 
 
 class _Case:

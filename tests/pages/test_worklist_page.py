@@ -13,7 +13,7 @@ from brat.classes import CLASS_NAMES
 from brat.io.read import read_scan
 from brat.io.samples import load_samples
 from brat.model.reader import Reader
-from brat.model.worklist import suspicion
+from brat.model.worklist_rows import suspicion
 from brat.store.cases import keep, prepare
 from brat.wording import percent
 from pages.words import worklist as words
