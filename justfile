@@ -54,4 +54,4 @@ benchmark:
 
 # Try which files are read, and write docs/formats.md.
 formats:
-    brat formats --out docs/formats.md
+    python -m tools.formats --out docs/formats.md

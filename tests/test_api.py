@@ -144,6 +144,7 @@ def test_numbers_that_are_none_do_not_spoil_an_array():
         (np.zeros((90, 90), complex), "complex"),
         (np.eye(20), "20 x 20"),
         (np.zeros((90, 90)), "nothing in it to read"),
+        (np.eye(90) * 1e39, "32-bit"),
     ],
 )
 def test_an_array_that_is_no_slice_is_refused(array, sentence):
@@ -152,9 +153,24 @@ def test_an_array_that_is_no_slice_is_refused(array, sentence):
 
 
 def test_what_is_no_source_is_refused():
+    for source in (
+        None,
+        3,
+        [3],
+        [b"x"],
+        [[0.0] * 90] * 90,
+        bytearray(b"x"),
+        memoryview(b""),
+        io.BytesIO(b"x"),
+    ):
+        for read in (brat.read, brat.read_series):
+            with pytest.raises(TypeError, match="given as a path"):
+                read(source)
+    with pytest.raises(TypeError, match="not as list"):
+        brat.read([HEALTHY])
     for read in (brat.read, brat.read_series):
-        with pytest.raises(TypeError, match="path"):
-            read(3)
+        with pytest.raises(brat.UnreadableScan, match="path is empty"):
+            read("")
 
 
 def test_prediction_set_overlay_and_map_check_what_they_are_asked_for():

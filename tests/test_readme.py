@@ -1,5 +1,6 @@
 """The README claims what was measured, and its commands are the ones that are tried."""
 
+import importlib.util
 import json
 import re
 
@@ -38,10 +39,20 @@ def test_table_of_rooms_is_what_imports_are_held_to():
     assert table == {room: held_to[room] for room in held_to.keys() - {"__init__", "cli", "predict"}}
 
 
-def test_commands_exist():
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "justfile"])
+def test_commands_exist(page):
     from brat.cli import _parser
 
+    text = (ROOT / page).read_text(encoding="utf-8")
     known = next(a for a in _parser()._actions if hasattr(a, "choices") and a.choices).choices
-    named = set(re.findall(r"^brat (\w+)", README, flags=re.MULTILINE))
-    assert named
+    named = set(re.findall(r"^ *brat (\w+)", text, flags=re.MULTILINE))
     assert named <= set(known)
+    modules = set(re.findall(r"^ *python -m ([\w.]+)", text, flags=re.MULTILINE))
+    assert all(importlib.util.find_spec(module) for module in modules)
+    assert named or modules or page == "CONTRIBUTING.md"
+
+
+def test_ci_runs_the_test_command_of_the_readme():
+    """`.ci/run` takes it out of the page by this pattern."""
+    (pattern,) = re.findall(r"sed -n 's/\^\\\((.*)\\\)\$/", (ROOT / ".ci/run").read_text(encoding="utf-8"))
+    assert re.findall(f"^{pattern}$", README, flags=re.MULTILINE) == ['pip install -e ".[test]" && pytest']

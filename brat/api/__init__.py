@@ -70,7 +70,12 @@ class Reader:
             ValueError: an array has another shape, or holds no real numbers.
             TypeError: the source is none of these.
         """
-        scan = _scan_of_array(source) if isinstance(source, np.ndarray) else _only_scan(source)
+        if isinstance(source, np.ndarray):
+            scan = _scan_of_array(source)
+        elif isinstance(source, str | os.PathLike | bytes):
+            scan = _only_scan(source)
+        else:
+            raise _wrong_type(source)
         result = self._readers().read(scan.gray)
         return Reading(lambda: scan, result.prediction, result.geometry, result.sets, result.ood)
 
@@ -124,6 +129,8 @@ def _scan_of_array(pixels: np.ndarray) -> Scan:
     refuse_bomb(width, height)
     # A copy, which later changes of the caller's array do not reach.
     pixels = finite(np.array(pixels, order="C"))
+    if pixels.dtype.kind == "f" and np.abs(pixels).max() > np.finfo(np.float32).max:
+        raise ValueError("An array's values must fit into 32-bit floats, 3.4e38 at most. Scale them down.")
     gray = pixels if pixels.dtype == np.uint8 else to_display(pixels)
     digest = hashlib.sha256(f"{pixels.dtype} {pixels.shape}".encode() + pixels.tobytes()).hexdigest()
     return checked(Scan(gray, pixels, "array", f"array, {pixels.dtype}", "", digest))
@@ -157,7 +164,10 @@ def _only_series(source: SeriesSource) -> Series:
 def _items(source: SeriesSource) -> list[Item]:
     items = group_into_series(_files(source))
     if not items:
-        raise UnreadableScan("There are no scans here.")
+        is_path = isinstance(source, str | os.PathLike)
+        raise UnreadableScan(
+            f"There are no scans in {os.fspath(source)}." if is_path else "No file is given."
+        )
     return items
 
 
@@ -169,11 +179,17 @@ def _files(source: SeriesSource) -> Iterator[File]:
             # What is not read in a folder is passed over.
             if isinstance(file, File):
                 yield file
-    elif isinstance(source, Iterable) and not isinstance(source, np.ndarray):
+    elif isinstance(source, Iterable) and not isinstance(source, np.ndarray | bytearray | memoryview):
         for path in source:
+            if not isinstance(path, str | os.PathLike):
+                raise _wrong_type(path)
             yield File(os.fspath(path), Path(path))
     else:
-        raise TypeError(
-            "A scan is given as a path, as bytes or as a NumPy array of two dimensions, not as "
-            f"{type(source).__name__}; a series as a path, as bytes or as several paths."
-        )
+        raise _wrong_type(source)
+
+
+def _wrong_type(source: object) -> TypeError:
+    return TypeError(
+        "A slice is given as a path, as bytes or as a NumPy array of two dimensions, not as "
+        f"{type(source).__name__}; a series as a path, as bytes or as several paths."
+    )

@@ -75,7 +75,7 @@ class Reading:
         """
         if level not in self._sets:
             fitted = ", ".join(f"{known:g}" for known in sorted(self._sets)) or "none"
-            raise ValueError(f"There is no prediction set at the level {level:g}. This model has: {fitted}.")
+            raise ValueError(f"There is no prediction set at the level {level}. This model has: {fitted}.")
         return self._sets[level]
 
     @property

@@ -322,9 +322,13 @@ def test_a_folder_is_read_only_where_it_is_configured(tmp_path, monkeypatch):
         "There is no such folder among those that may be read here. Check the spelling."
     ]
     assert not page.dataframe
+    (folder / "notes.txt").write_text("words")
+    (folder / "out.png").symlink_to("/etc/hostname")
     page = worklist()
     ask(page, str(folder))
-    assert names(page) == [f"scans/{FILES[1][0]}"]
+    # What is not read is told.
+    assert names(page) == [f"scans/{FILES[1][0]}", "scans/out.png", "scans/notes.txt"]
+    assert "scans/out.png was not read. It is a link out of the folder." in [text.value for text in page.text]
 
 
 def ask(page: AppTest, path: str) -> None:
