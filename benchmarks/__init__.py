@@ -1,4 +1,4 @@
-"""How fast BraTum Scans is, each figure beside another taken in the same run: `python -m benchmarks`."""
+"""Speed of BraTum Scans, beside references measured in the same run: `python -m benchmarks`."""
 
 import os
 from pathlib import Path

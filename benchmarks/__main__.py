@@ -1,4 +1,4 @@
-"""Measure, print and write. Exit status 1 where anything but a time is worse than its aim by half."""
+"""Measure, print and write. The exit status is 1 if a ratio, a count or memory misses its aim by half."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import report
+from benchmarks import tables
 
 NAMES = ("reading", "explanation", "start", "formats", "app", "folder", "series", "worklist", "sessions")
 CHEAP = NAMES[:3]
@@ -27,25 +27,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown := set(options.names) - set(NAMES):
         parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
 
-    known = report.machine()
+    facts = tables.machine()
     sections = {}
     for name in options.names or (CHEAP if options.short else NAMES):
         print(f"{name} ...", file=sys.stderr, flush=True)
         benchmark = importlib.import_module(f"benchmarks.{name}")
         sections[benchmark.__doc__] = list(benchmark.rows(options.short))
     rows = [row for section in sections.values() for row in section]
-    print(report.table(rows))
-    print("\n".join(f"{name}: {what}" for name, what in known.items()))
+    print(tables.table(rows))
+    print("\n".join(f"{name}: {fact}" for name, fact in facts.items()))
     if options.json:
         entries = [asdict(row) | {"met": row.met, "regressed": row.regressed} for row in rows]
-        written = {"date": datetime.now(UTC).isoformat(), "machine": known, "rows": entries}
+        written = {"date": datetime.now(UTC).isoformat(), "machine": facts, "rows": entries}
         options.json.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
     if options.page:
-        options.page.write_text(report.page(sections, known), encoding="utf-8")
-    worse = [row.what for row in rows if row.regressed]
-    for what in worse:
-        print(f"worse than its aim by half: {what}", file=sys.stderr)
-    return int(bool(worse))
+        options.page.write_text(tables.page(sections, facts), encoding="utf-8")
+    regressions = [row.title for row in rows if row.regressed]
+    for title in regressions:
+        print(f"worse than its aim by half: {title}", file=sys.stderr)
+    return int(bool(regressions))
 
 
 if __name__ == "__main__":

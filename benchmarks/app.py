@@ -1,4 +1,4 @@
-"""The app in a browser, beside a Streamlit page that only shows what was uploaded."""
+"""The app in a browser, beside a Streamlit page that only shows the uploaded file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from brat.model.reader import Reader
 SCRIPTS = {"ours": "app.py", "echo": "benchmarks/echo.py"}
 SLICES = 12
 BESIDE = "a page that only echoes"
-# The class last: the map of another than the answer may be silent, and then nothing else would show.
+# The class comes last: the map of another class may be empty, and then no other change would be visible.
 CONTROLS = {"opacity": "opacity", "threshold": "threshold", "colours": "colour map", "label": "class"}
 
 
@@ -57,8 +57,8 @@ def _uploads(browser, addresses: dict[str, str], numbers: Iterator[int], rounds:
     nexts = {name: lambda on=page: upload(on, next(numbers)) for name, page in pages.items()}
     for which, times, functions in (("first", rounds, firsts), ("next", 3 * rounds, nexts)):
         measured = interleaved(times, "ms", functions)
-        what = f"App: {which} 512 x 512 PNG dropped on a page to answer painted"
-        yield Row(what, measured["ours"], BESIDE, measured["echo"], {"more": 250})
+        title = f"App: {which} 512 x 512 PNG dropped on a page to answer painted"
+        yield Row(title, measured["ours"], BESIDE, measured["echo"], {"more": 250})
     for page in pages.values():
         page.context.close()
 
@@ -68,13 +68,13 @@ def _controls(browser, address: str, number: int, rounds: int) -> Iterator[Row]:
     sent = Counter()
     page.on("request", lambda _: sent.update(["request"]))
     page.on("websocket", lambda socket: socket.on("framesent", lambda _: sent.update(["message"])))
-    # Again, so that the connection is one that is listened to.
+    # Load it again, so that the listeners see the connection.
     page.reload()
     page.evaluate("painted(isPage)")
     upload(page, number)
     page.wait_for_timeout(1_000)
     if not (sent["request"] and sent["message"]):
-        raise RuntimeError("what a page sends goes by unseen")
+        raise RuntimeError("the messages of the page are not seen")
     sent.clear()
     for control, name in CONTROLS.items():
         times = tuple(page.evaluate("name => change(name)", control) for _ in range(rounds))

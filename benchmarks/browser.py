@@ -1,4 +1,4 @@
-"""A Streamlit server, and a headless Chromium that times what it paints itself (`browser.js`)."""
+"""A Streamlit server, and a headless Chromium that times its own painting (`browser.js`)."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def serve(script: str) -> Iterator[str]:
 
 
 def open_page(browser, address: str):
-    """A painted page, in a context that shares nothing with another."""
+    """A painted page in a browser context of its own."""
     page = browser.new_context(viewport={"width": 1280, "height": 1200}).new_page()
     page.set_default_timeout(120_000)
     page.add_init_script(path=Path(__file__).with_name("browser.js"))
@@ -67,7 +67,7 @@ def open_page(browser, address: str):
 
 
 def shown_slices(reader: Reader) -> Iterator[int]:
-    """Numbers of slices whose reading the page does not withhold; none twice, because it keeps readings."""
+    """Numbers of slices whose reading the page shows, none twice, because the page caches readings."""
     for number in range(10_000):
         result = reader.read(make_slice(number)).ood
         if result is None or result.in_distribution:
@@ -75,7 +75,7 @@ def shown_slices(reader: Reader) -> Iterator[int]:
 
 
 def scan_file(number: int) -> tuple[str, str]:
-    """A scan's PNG in base64, and its name: what `upload` in the page takes."""
+    """A scan as PNG in base64, and its name: the arguments of `upload` in the page."""
     return base64.b64encode(as_file(number, "PNG")).decode(), f"scan-{number}.png"
 
 

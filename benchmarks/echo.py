@@ -1,4 +1,4 @@
-"""The least that Streamlit can do with an upload: show it."""
+"""The smallest Streamlit app that takes an upload: it shows the file."""
 
 import streamlit as st
 

@@ -43,7 +43,7 @@ def rows(short: bool) -> Iterator[Row]:
 
 
 def keras_ways(model_input: np.ndarray) -> tuple[Callable[[], np.ndarray], ...]:
-    """In the order of `KERAS`, each predicts and returns the map of its answer, (14, 14), its peak at 1."""
+    """In the order of `KERAS`: functions that predict and return the answer's map, (14, 14), with peak 1."""
     import keras
     import tensorflow as tf
     from tf_keras_vis.gradcam import Gradcam

@@ -1,9 +1,9 @@
-"""`brat predict` over a folder, beside what the network alone would read with every core at it.
+"""`brat predict` over a folder, beside the network alone on every core.
 
-What is missing is mostly work, not waiting: a slice is unpacked, framed and judged by the gate on the core
-that also reads it, see the first table. Threads share Python's lock for little of that. Processes of their
-own were no more than a few per cent faster on two cores, and the network reads several slices at once no
-faster than one after another.
+The difference is mostly work, not waiting: the core that reads a slice also decodes it, frames it and runs
+the out-of-distribution check, see the first table. Threads hold Python's lock for little of that. Separate
+processes were only a few per cent faster on two cores. The network reads slices in a batch no faster than one
+after another.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if main(["predict", sys.argv[1], "--json"]): sys.exit("a scan was not read")
 """
 PARTS = 10
 LONGEST = 200
-"""Seconds for the large folder: on a slow machine it holds as many files as are read in that time."""
+"""Seconds for the large folder. On a slow machine it holds only as many files as can be read in that time."""
 
 
 def rows(short: bool) -> Iterator[Row]:
@@ -37,15 +37,15 @@ def rows(short: bool) -> Iterator[Row]:
         many = max(few, min(many, round(LONGEST * sum(rates) / PARTS)))
         rates, large = predict(Path(folder) / "large", many)
         floor += [CORES * 1000 / invoke() for _ in range(200)]
-    what = f"brat predict, a folder of {many:,} PNG, JPEG and DICOM files"
+    title = f"brat predict, a folder of {many:,} PNG, JPEG and DICOM files"
     ours, theirs = Measured(tuple(rates), "slices/s"), Measured(tuple(floor), "slices/s")
-    yield Row(what, ours, f"{CORES} cores x bare invoke, threads: 1", theirs, {"share": 0.8})
+    yield Row(title, ours, f"{CORES} cores x bare invoke, threads: 1", theirs, {"share": 0.8})
     ours, theirs = Measured((large,), "MB"), Measured((small,), "MB")
     yield Row("The same: most memory resident", ours, f"{few:,} files", theirs, {"times": 1.1})
 
 
 def predict(folder: Path, count: int) -> tuple[list[float], float]:
-    """Slices a second in each tenth of a run, its start left out, and the most memory it held in MB."""
+    """Slices per second in each tenth of a run without its start, and its peak memory in MB."""
     fill(folder, count)
     moments, lines, peak = fresh_process(_PROGRAM, folder)
     if len(lines) != count:

@@ -1,14 +1,14 @@
-"""The model with fewer bits a number: how fast, how large, and what becomes of its answers and its maps.
+"""The model in formats with fewer bits per number: its speed, its size, its answers and its maps.
 
-On slices that the model of their fold has not seen: needs a collection and its cross-validation.
+The slices are unseen by the model that reads them. The benchmark needs a collection and its cross-validation.
 
-What ships is float32. Its answers are the Keras model's own, and its calibration, prediction sets and gate
-are fitted to them. float16 is smaller and as fast, and nobody waits for a few megabytes that are installed
-with the rest. Dynamic range is slower. int8 takes about half the time of float32 and is as accurate, within
-what so few slices can tell; but in the app, where an answer is painted after more than a hundred
-milliseconds, nobody would notice the one or two that it saves, while it changes some answers and moves every
-map a little. Whoever reads large folders on a weak machine may judge otherwise, and would have to fit
-calibration, sets and gate anew.
+The model ships as float32. Its answers are those of the Keras model, and calibration, prediction sets and
+the out-of-distribution check are fitted to them. float16 is smaller and as fast, but a few megabytes do not
+matter beside the rest of the installation. Dynamic range is slower. int8 takes about half the time of
+float32. Its accuracy is the same, as far as so few slices can tell, but it changes some answers, and every
+map a little. In the app an answer is painted after more than a hundred milliseconds, so nobody would notice
+the one or two that int8 saves. On a weak machine with large folders int8 may be worth it. Calibration,
+prediction sets and the out-of-distribution check must then be fitted again.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ from brat.model.explain import grad_cam
 from brat.model.preprocess import prepare
 
 INDEX = Path(os.environ.get("BRAT_DATA", ROOT.parent / "shared" / "data" / "index.csv"))
-"""Of the collection."""
+"""The index of the collection."""
 
 RUNS = Path(os.environ.get("BRAT_RUNS", ROOT / "runs" / "cv"))
-"""What `brat crossval` wrote: `fold-K/` with `model.keras` and `model.tflite`."""
+"""The folder that `brat crossval` wrote: `fold-K/` with `model.keras` and `model.tflite`."""
 
 SHIPPED = "float32"
 OTHERS = ("float16", "dynamic range", "int8")
 EXAMPLES = 100
-"""Training slices, at most, by which int8 learns how large the network's inner values become."""
+"""The most training slices from which int8 learns the ranges of the network's inner values."""
 
 
 def rows(short: bool) -> Iterator[Row]:
@@ -55,23 +55,24 @@ def rows(short: bool) -> Iterator[Row]:
         inputs = [model_input(s) for s in unseen]
         classifiers = {name: Classifier(folder) for name, folder in folders.items()}
         for name, classifier in classifiers.items():
-            predictions[name] += [classifier.predict(one) for one in inputs]
-    functions = {name: stopwatch(of.predict, inputs[0]) for name, of in classifiers.items()}
+            predictions[name] += [classifier.predict(image) for image in inputs]
+    functions = {name: stopwatch(classifier.predict, inputs[0]) for name, classifier in classifiers.items()}
     speed = interleaved(20 if short else 200, "ms", functions, warm_up=5)
     sizes = {
         name: Measured(((folder / "model.tflite").stat().st_size / 1e6,), "MB")
         for name, folder in folders.items()
     }
-    quality = {name: rates(of, np.array(truth), predictions[SHIPPED]) for name, of in predictions.items()}
+    quality = {
+        name: rates(answers, np.array(truth), predictions[SHIPPED]) for name, answers in predictions.items()
+    }
     for name in OTHERS:
-        what = f"Model in {name}"
-        yield Row(f"{what}: one prediction", speed[name], SHIPPED, speed[SHIPPED])
-        yield Row(f"{what}: size", sizes[name], SHIPPED, sizes[SHIPPED])
-        for kind, measured in quality[name].items():
-            where = f"{what}: {kind}, {len(truth):,} unseen slices"
-            # The others are beside float32 already.
-            beside = (SHIPPED, quality[SHIPPED][kind]) if kind.endswith("accuracy") else ()
-            yield Row(where, measured, *beside)
+        title = f"Model in {name}"
+        yield Row(f"{title}: one prediction", speed[name], SHIPPED, speed[SHIPPED])
+        yield Row(f"{title}: size", sizes[name], SHIPPED, sizes[SHIPPED])
+        for metric, measured in quality[name].items():
+            # The other metrics compare with float32 already.
+            beside = (SHIPPED, quality[SHIPPED][metric]) if metric.endswith("accuracy") else ()
+            yield Row(f"{title}: {metric}, {len(truth):,} unseen slices", measured, *beside)
 
 
 def _missing(folds: Sequence[int]) -> str:
@@ -88,13 +89,13 @@ def _missing(folds: Sequence[int]) -> str:
 def write_formats(run: Path, slices: Sequence[IndexedSlice], fold: int) -> dict[str, Path]:
     """Convert a fold's model -> format to the folder of its `model.tflite`.
 
-    The folders are `run` itself for float32, and for the others `run/formats/`; what has been converted since
-    the model was written stays as it is.
+    float32 lies in `run` itself, the other formats below `run/formats/`. A file that is newer than the model
+    is not converted again.
 
     Args:
         run: the fold's folder.
-        slices: of the collection; int8 learns its ranges from those that the model was trained on.
-        fold: that the model has not seen.
+        slices: of the collection. int8 learns its ranges from the training slices among them.
+        fold: the fold that the model has not seen.
     """
     folders = {SHIPPED: run, **{name: run / "formats" / name.replace(" ", "_") for name in OTHERS}}
     source, model = run / "model.keras", None
@@ -130,7 +131,7 @@ def convert(model, name: str, slices: Sequence[IndexedSlice], fold: int) -> byte
 
 
 def draw(slices: Sequence[IndexedSlice], count: int) -> list[IndexedSlice]:
-    """So many of them, or all, at random but the same ones every time."""
+    """`count` random slices, or all if there are fewer; the same ones every time."""
     rows = np.random.default_rng(0).permutation(len(slices))[:count]
     return [slices[row] for row in rows]
 
@@ -142,7 +143,7 @@ def model_input(s: IndexedSlice) -> np.ndarray:
 def rates(
     predictions: Sequence[Prediction], truth: np.ndarray, shipped: Sequence[Prediction]
 ) -> dict[str, Measured]:
-    """How often a format is right, and how near its answers and maps are to the shipped format's.
+    """Accuracy of a format, and how far its answers and maps differ from those of the shipped format.
 
     Args:
         predictions: of n slices.
@@ -151,17 +152,20 @@ def rates(
     """
     from brat.evaluation.metrics import classification
 
-    probabilities = np.array([one.probabilities for one in predictions])
+    probabilities = np.array([prediction.probabilities for prediction in predictions])
     scores = classification(truth, probabilities, np.ones(len(truth)))
-    same = np.mean([one.label == other.label for one, other in zip(predictions, shipped, strict=True)])
-    # The map of float32's answer in either, so that a changed answer does not count twice.
-    apart = [
-        np.abs(grad_cam(one, other.label) - grad_cam(other, other.label)).mean()
-        for one, other in zip(predictions, shipped, strict=True)
+    pairs = list(zip(predictions, shipped, strict=True))
+    same = np.mean([prediction.label == reference.label for prediction, reference in pairs])
+    # Both maps are of float32's answer, so that a changed answer does not count twice.
+    differences = [
+        np.abs(grad_cam(prediction, reference.label) - grad_cam(reference, reference.label)).mean()
+        for prediction, reference in pairs
     ]
     return {
         "accuracy": Measured((100 * scores["accuracy"],), "%"),
         "balanced accuracy": Measured((100 * scores["balanced_accuracy"],), "%"),
         "same answer as float32": Measured((100 * same,), "%"),
-        "map's mean difference from float32's, of its peak": Measured((100 * float(np.mean(apart)),), "%"),
+        "map's mean difference from float32's, of its peak": Measured(
+            (100 * float(np.mean(differences)),), "%"
+        ),
     }

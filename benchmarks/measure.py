@@ -1,4 +1,4 @@
-"""Repeated measurements, what they are held against, and what is aimed at."""
+"""Repeated measurements, what they are compared with, and their aims."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks import ROOT
 
 SLACK = 1.5
-"""What is this many times worse than its aim is a regression."""
+"""A measurement that is this many times worse than its aim is a regression."""
 
 AIMS = {
     "times": (lambda ours, theirs: ours / theirs, False, "at most {} times"),
@@ -24,9 +24,9 @@ AIMS = {
     "more": (lambda ours, theirs: ours - theirs, False, "at most {} {unit} more"),
     "value": (lambda ours, _: ours, False, "at most {} {unit}"),
 }
-"""Kind of aim -> what it limits, whether that is to be large rather than small, and the aim in words."""
+"""Kind of aim -> the value that it limits, whether a larger value is better, and the aim in words."""
 
-# Linux's ru_maxrss is no use: a process takes that over from the one that started it.
+# On Linux ru_maxrss is no use: a process inherits it from its parent.
 _PEAK = """
 import resource, sys
 if sys.platform == "linux":
@@ -38,7 +38,7 @@ else:
 
 @dataclass(frozen=True)
 class Measured:
-    """One thing, measured once or more: the values and their unit ("ms", "s", "MB" or what is counted)."""
+    """The values of one measurement, repeated or not, and their unit: "ms", "s", "MB" or what is counted."""
 
     values: tuple[float, ...]
     unit: str
@@ -55,12 +55,17 @@ class Measured:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: ours beside theirs, either of them None where it was not measured.
+    """One line of the table.
 
-    `aims` has limits by kind, of `AIMS`; `missing` says why something was not measured.
+    Attributes:
+        title: what is measured.
+        ours, theirs: None where it was not measured.
+        beside: what `theirs` is.
+        aims: kind, of `AIMS` -> limit.
+        missing: why something was not measured; empty where nothing is missing.
     """
 
-    what: str
+    title: str
     ours: Measured | None
     beside: str = ""
     theirs: Measured | None = None
@@ -68,7 +73,7 @@ class Row:
     missing: str = ""
 
     def value(self, aim: str) -> float | None:
-        """What an aim limits; None where a part of it was not measured."""
+        """The value that an aim limits; None where a part of it was not measured."""
         if self.ours is None or (self.theirs is None and aim != "value"):
             return None
         return AIMS[aim][0](self.ours.median, self.theirs.median if self.theirs else 0)
@@ -87,7 +92,7 @@ class Row:
 
     @property
     def regressed(self) -> bool:
-        """Whether an aim is missed by half; a time alone, as much the machine's as ours, never counts."""
+        """Whether an aim is missed by half. A time alone never counts: it depends on the machine."""
         is_time = self.ours is not None and self.ours.unit in ("ms", "s")
         counted = [aim for aim in self.aims if not (is_time and aim in ("more", "value"))]
         return any(self.holds(aim, SLACK) is False for aim in counted)
@@ -117,21 +122,28 @@ def stopwatch(function: Callable[..., object], *arguments: object) -> Callable[[
 def interleaved(
     rounds: int, unit: str, functions: dict[str, Callable[[], float]], warm_up: int = 1
 ) -> dict[str, Measured]:
-    """Call functions that return a measurement in turn, so that a busy moment of the machine meets all alike.
+    """Call functions in turn, so that a busy moment of the machine affects all alike.
 
-    The order differs from round to round: what has just run decides what the processor's caches hold. The
+    Each round has another order, because the processor's caches depend on the function that ran before. The
     first `warm_up` rounds do not count.
+
+    Args:
+        functions: name -> a function that measures once and returns the value.
     """
     draw = random.Random(0)
     values = {name: [] for name in functions}
     for _ in range(warm_up + rounds):
         for name in draw.sample(list(functions), len(functions)):
             values[name].append(functions[name]())
-    return {name: Measured(tuple(of[warm_up:]), unit) for name, of in values.items()}
+    return {name: Measured(tuple(series[warm_up:]), unit) for name, series in values.items()}
 
 
 def fresh_process(program: str, *arguments: object) -> tuple[list[float], list[str], float]:
-    """Run Python code -> seconds from its start to each line it prints, the lines, its peak memory in MB."""
+    """Run Python code in a new process.
+
+    Returns:
+        The seconds from its start to each line that it prints, the lines, and its peak memory in MB.
+    """
     begun = time.perf_counter()
     command = [sys.executable, "-c", program + _PEAK, *map(str, arguments)]
     moments, lines = [], []

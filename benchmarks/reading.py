@@ -1,9 +1,8 @@
-"""From a file's bytes to the picture with its map, beside the network's arithmetic alone.
+"""From the bytes of a file to the slice with its map, beside the network's arithmetic alone.
 
-Under it is what the steps take by themselves. Unpacking a PNG takes about half of what is not the network's:
-its rows are differences from their neighbours, which must be added up pixel by pixel; no decoder that was
-tried is faster by a quarter. The other steps are a few passes over the pixels each, and none of them stands
-out.
+Each step is also measured by itself. Decoding a PNG takes about half of the time outside the network: PNG
+stores each row as differences from its neighbours, which are added up pixel by pixel. No decoder that was
+tried is faster by a quarter. Every other step is a few passes over the pixels, and no step stands out.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from brat.model.preprocess import frame, prepare, to_input
 from brat.model.reader import Reader
 
 THREADS = min(4, CORES)
-"""What `brat.model.classifier.Classifier` takes."""
+"""The number that `brat.model.classifier.Classifier` uses by default."""
 
 LIMITS = {"PNG": 2.0, "JPEG": 2.5, "DICOM": 2.5}
 
@@ -33,28 +32,28 @@ def rows(short: bool) -> Iterator[Row]:
     reader = Reader()
     functions = {kind: stopwatch(overlay, as_file(0, kind), reader) for kind in LIMITS}
     functions["floor"] = stopwatch(bare_invoke(THREADS))
-    functions |= {what: stopwatch(step) for what, step in steps(reader).items()}
+    functions |= {name: stopwatch(step) for name, step in steps(reader).items()}
     measured = interleaved(30 if short else 200, "ms", functions, warm_up=5)
     for kind, limit in LIMITS.items():
         check = " out-of-distribution check," if reader.detector else ""
-        what = f"512 x 512 {kind}: bytes to reading,{check} four class maps, overlay"
+        title = f"512 x 512 {kind}: bytes to reading,{check} four class maps, overlay"
         beside = f"bare LiteRT invoke, threads: {THREADS}"
-        yield Row(what, measured[kind], beside, measured["floor"], {"times": limit})
-    for what in list(measured)[len(LIMITS) + 1 :]:
-        yield Row(f"Of which {what}", measured[what], beside, measured["floor"])
+        yield Row(title, measured[kind], beside, measured["floor"], {"times": limit})
+    for name in list(measured)[len(LIMITS) + 1 :]:
+        yield Row(f"Of which {name}", measured[name], beside, measured["floor"])
 
 
 def steps(reader: Reader) -> dict[str, Callable[[], object]]:
-    """What `overlay` does besides the prediction, a step each."""
+    """The steps of `overlay` other than the prediction, by name."""
     framed, geometry = frame(make_slice(0))
     prediction = reader.classifier.predict(to_input(framed))
-    taken = {f"{kind} to pixels": partial(read_scan, as_file(0, kind)) for kind in LIMITS}
-    taken["head found, cropped and levelled"] = partial(frame, make_slice(0))
+    functions = {f"{kind} to pixels": partial(read_scan, as_file(0, kind)) for kind in LIMITS}
+    functions["head located, cropped and levelled"] = partial(frame, make_slice(0))
     if reader.detector:
-        taken["gate"] = partial(reader.detector.judge, prediction.features, framed)
+        functions["out-of-distribution check"] = partial(reader.detector.judge, prediction.features, framed)
     cam = grad_cam(prediction, prediction.label)
-    taken["map laid over the scan"] = lambda: blend(make_slice(0), onto_scan(cam, geometry), opacity=0.6)
-    return taken
+    functions["map laid over the scan"] = lambda: blend(make_slice(0), onto_scan(cam, geometry), opacity=0.6)
+    return functions
 
 
 def overlay(data: bytes, reader: Reader) -> np.ndarray:

@@ -39,12 +39,12 @@ def rows(short: bool) -> Iterator[Row]:
             times.append(read(files, readers))
             floor += [COUNT * invoke() / 1000 / CORES for _ in range(20)]
         ours, theirs = Measured(tuple(times), "s"), Measured(tuple(floor), "s")
-        what = f"A series of {COUNT} slices of 512 x 512, {name}: bytes to readings, maps and pictures"
-        yield Row(what, ours, f"{COUNT} bare invokes on {CORES} cores", theirs, {"value": LIMIT})
+        title = f"A series of {COUNT} slices of 512 x 512, {name}: bytes to readings, maps and pictures"
+        yield Row(title, ours, f"{COUNT} bare invokes on {CORES} cores", theirs, {"value": LIMIT})
 
 
 def read(files: list[File], readers: Readers) -> float:
-    """Seconds for all that the page does before it shows a series."""
+    """Seconds for everything that the page does before it shows a series."""
     from pages.parts.series import shown
 
     begun = time.perf_counter()
@@ -52,13 +52,13 @@ def read(files: list[File], readers: Readers) -> float:
     stack = load(item).stack()
     if len(stack) != COUNT:
         raise RuntimeError(f"{len(stack)} slices instead of {COUNT}")
-    read = [(one, shown(scan, one)) for scan, one in read_stack(stack, readers)]
-    SeriesReading(tuple(one for one, _ in read)).most_suspicious  # noqa: B018
+    slices = [(reading, shown(scan, reading)) for scan, reading in read_stack(stack, readers)]
+    SeriesReading(tuple(reading for reading, _ in slices)).most_suspicious  # noqa: B018
     return time.perf_counter() - begun
 
 
 def dicom_files(syntax: str | None) -> list[File]:
-    """Slices of one series, each with noise of its own; uncompressed where `syntax` is None."""
+    """The slices of one series, each with different noise; uncompressed if `syntax` is None."""
     series, files = generate_uid(), []
     for number in range(COUNT):
         dataset = dcmread(DicomBytesIO(as_file(number % 24, "DICOM")))

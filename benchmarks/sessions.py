@@ -24,9 +24,9 @@ _SHOWN = """[one(".answer h2").textContent, ui("plain").src,
 
 
 def rows(short: bool, sessions: int = 16) -> Iterator[Row]:
-    what = f"App: {sessions} sessions upload at once, cores: {CORES}, 95th percentile"
+    title = f"App: {sessions} sessions upload at once, cores: {CORES}, 95th percentile"
     if MISSING:
-        yield Row(what, None, missing=MISSING)
+        yield Row(title, None, missing=MISSING)
         return
     reader = Reader()
     numbers = shown_slices(reader)
@@ -37,7 +37,7 @@ def rows(short: bool, sessions: int = 16) -> Iterator[Row]:
         for _ in range(1 if short else 4):
             alone += [upload(pages[0], next(numbers)) for _ in range(3)]
             scans = {next(numbers): page for page in pages}
-            # By the clock that all pages read, when every one has its file.
+            # A time on the clock that all pages share, when every page has its file.
             start = 1000 * time.time() + 100 * sessions
             for number, page in scans.items():
                 begin = "([scan, start]) => { window.uploading = upload(scan, start); }"
@@ -48,9 +48,9 @@ def rows(short: bool, sessions: int = 16) -> Iterator[Row]:
                 not is_right(page.evaluate(_SHOWN), number, reader) for number, page in scans.items()
             )
     ours, theirs = Measured(tuple(slowest), "ms"), Measured(tuple(alone), "ms")
-    yield Row(what, ours, "one session alone", theirs, {"times": 1.5 * sessions})
-    what = "The same: errors, and readings or pictures of another session"
-    yield Row(what, Measured((wrong,), "sessions"), aims={"value": 0})
+    yield Row(title, ours, "one session alone", theirs, {"times": 1.5 * sessions})
+    title = "The same: errors, and readings or pictures of another session"
+    yield Row(title, Measured((wrong,), "sessions"), aims={"value": 0})
 
 
 def is_right(shown: tuple[str, str, int], number: int, reader: Reader) -> bool:

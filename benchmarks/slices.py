@@ -1,4 +1,4 @@
-"""What is measured with: the samples at 512 x 512 pixels under noise, so that no two files are the same."""
+"""Input of the benchmarks: the samples at 512 x 512 pixels with noise, so that no two files are the same."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KINDS = {"PNG": ".png", "JPEG": ".jpg", "DICOM": ".dcm"}
 
 @cache
 def make_slice(number: int) -> np.ndarray:
-    """uint8 (512, 512): sample `number`, counted round and round, with noise of its own."""
+    """uint8 (512, 512): sample `number` (modulo the number of samples), with its own noise."""
     samples = load_samples()
     square = cv2.resize(read_scan(samples[number % len(samples)].file).gray, (SIDE, SIDE))
     # As in a magnitude image (Gudbjartsson and Patz 1995). Without noise a PNG would unpack too fast.
@@ -44,7 +44,7 @@ def as_file(number: int, kind: str) -> bytes:
 
 
 def fill(folder: Path, count: int) -> None:
-    """Put `count` scans, in equal parts of every kind, into a new folder: 24 files, linked over and over."""
+    """Put `count` scans into a new folder, every kind equally often: 24 files, and hard links to them."""
     folder.mkdir()
     files = [folder / f"{n:05}{list(KINDS.values())[n % len(KINDS)]}" for n in range(count)]
     for n, file in enumerate(files):

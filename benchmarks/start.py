@@ -1,4 +1,4 @@
-"""A fresh process, from nothing to the first reading, beside one that reads with TensorFlow."""
+"""A fresh process from its start to its first reading, beside a process that reads with TensorFlow."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ def rows(short: bool) -> Iterator[Row]:
         seconds = interleaved(3 if short else 5, "s", functions)
     if len(answers) > 1:
         raise RuntimeError(f"the two read the same scan as {' and '.join(answers)}")
-    peaks = {name: Measured(tuple(of[1:]), "MB") for name, of in memory.items()}
+    peaks = {name: Measured(tuple(values[1:]), "MB") for name, values in memory.items()}
     missing = "" if "theirs" in programs else "not installed"
-    # The limit of each ratio is that of the value to TensorFlow's at its best, 5 s and 730 MB.
-    for what, measured, aims in (
+    # Each ratio's limit is the value's limit divided by TensorFlow's best value: 5 s and 730 MB.
+    for title, measured, aims in (
         ("A fresh process: import to first reading", seconds, {"value": 0.8, "times": 0.16}),
         ("The same: most memory resident", peaks, {"value": 150, "times": 0.2}),
     ):
-        yield Row(what, measured["ours"], "with TensorFlow", measured.get("theirs"), aims, missing)
+        yield Row(title, measured["ours"], "with TensorFlow", measured.get("theirs"), aims, missing)

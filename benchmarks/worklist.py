@@ -1,4 +1,4 @@
-"""A worklist of 500 files: how fast it is read, and how soon the page shows what was asked for."""
+"""A worklist of 500 files: how fast it is read, and how fast the page responds."""
 
 from __future__ import annotations
 
@@ -26,27 +26,27 @@ SMOOTH = 500
 
 def rows(short: bool) -> Iterator[Row]:
     count = 100 if short else 500
-    files = made(count)
+    files = scan_files(count)
     invoke = stopwatch(bare_invoke(threads=1))
     readers, rates, floor = Readers(), [], []
     for _ in range(1 if short else 3):
         rates.append(count / read(files, readers))
         floor += [CORES * 1000 / invoke() for _ in range(50)]
-    what = f"Worklist: {count} files of 512 x 512 pixels read in the background"
+    title = f"Worklist: {count} files of 512 x 512 pixels read in the background"
     ours, theirs = Measured(tuple(rates), "scans/s"), Measured(tuple(floor), "scans/s")
-    yield Row(what, ours, f"{CORES} cores x bare invoke, threads: 1", theirs)
+    yield Row(title, ours, f"{CORES} cores x bare invoke, threads: 1", theirs)
     if MISSING:
         yield Row(f"Worklist of {count} rows in a browser", None, missing=MISSING)
         return
     with chromium() as browser, serve("app.py") as address:
-        page = filled(browser, address, files)
-        for name, times in shown(page, count, 2 if short else 7).items():
+        page = open_worklist(browser, address, files)
+        for name, times in response_times(page, count, 2 if short else 7).items():
             yield Row(f"Worklist of {count} rows: {name}", Measured(times, "ms"), aims={"value": SMOOTH})
         page.context.close()
 
 
-def made(count: int) -> list[File]:
-    """Scans under `count` names, 24 of them different."""
+def scan_files(count: int) -> list[File]:
+    """`count` files, with 24 different scans in them."""
     kinds = list(KINDS)
     contents = [as_file(number, kinds[number % 2]) for number in range(min(24, count))]
     return [File(f"{n:05}{KINDS[kinds[n % 2]]}", contents[n % 24]) for n in range(count)]
@@ -60,12 +60,12 @@ def read(files: list[File], readers: Readers) -> float:
         work.add(lambda: group_into_series(files))
         work.wait()
         seconds = time.perf_counter() - begun
-    if bad := [row.problem for row in work.rows() if row.problem]:
-        raise RuntimeError(bad[0])
+    if problems := [row.problem for row in work.rows() if row.problem]:
+        raise RuntimeError(problems[0])
     return seconds
 
 
-def filled(browser, address: str, files: list[File]):
+def open_worklist(browser, address: str, files: list[File]):
     """A page with a list of these files, all of them read."""
     page = open_page(browser, address)
     page.get_by_role("link", name="Worklist").click()
@@ -75,12 +75,12 @@ def filled(browser, address: str, files: list[File]):
         for path, file in zip(paths, files, strict=True):
             path.write_bytes(file.source)
         page.locator("input[type=file]").first.set_input_files(paths)
-        _says(page, len(files), len(files))
+        _wait_for_count(page, len(files), len(files))
     return page
 
 
-def shown(page, count: int, rounds: int) -> dict[str, tuple[float, ...]]:
-    """Milliseconds from what is done on the page to what is seen of it."""
+def response_times(page, count: int, rounds: int) -> dict[str, tuple[float, ...]]:
+    """Milliseconds from an action on the page until its result is visible, by action."""
     times = {
         "search to table": [],
         "a row's box to its answer": [],
@@ -89,10 +89,10 @@ def shown(page, count: int, rounds: int) -> dict[str, tuple[float, ...]]:
     }
     search = page.get_by_label("Search", exact=True).first
 
-    def look_for(words: str, found: int) -> None:
+    def look_for(words: str, matches: int) -> None:
         search.fill(words)
         search.press("Enter")
-        _says(page, found, count)
+        _wait_for_count(page, matches, count)
 
     def open_row() -> None:
         page.get_by_test_id("stDataFrame").first.click(position={"x": 15, "y": 70})
@@ -105,18 +105,18 @@ def shown(page, count: int, rounds: int) -> dict[str, tuple[float, ...]]:
 
     def back() -> None:
         page.get_by_role("button", name="Worklist").click()
-        _says(page, count, count)
+        _wait_for_count(page, count, count)
 
     for _ in range(rounds):
         times["search to table"].append(stopwatch(look_for, "00007", 1)())
         look_for("", count)
-        for name, act in (("a row's box to its answer", open_row), ("next by key", go_on)):
+        for name, action in (("a row's box to its answer", open_row), ("next by key", go_on)):
             # Until the page is at rest.
             page.wait_for_timeout(1_000)
-            times[name].append(stopwatch(act)())
+            times[name].append(stopwatch(action)())
         times["back to the list"].append(stopwatch(back)())
     return {name: tuple(values) for name, values in times.items()}
 
 
-def _says(page, found: int, count: int) -> None:
-    page.get_by_text(re.compile(f"^{found} of {count} shown")).wait_for()
+def _wait_for_count(page, matches: int, count: int) -> None:
+    page.get_by_text(re.compile(f"^{matches} of {count} shown")).wait_for()

@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from benchmarks import app, explanation, folder, formats, reading, report, series, sessions, start, worklist
+from benchmarks import app, explanation, folder, formats, reading, series, sessions, start, tables, worklist
 from benchmarks.__main__ import NAMES, main
 from benchmarks.browser import MISSING, chromium, open_page, serve, shown_slices, upload
 from benchmarks.measure import Measured, Row, figure, fresh_process, interleaved
@@ -148,7 +148,7 @@ def test_command(limit, status, monkeypatch, tmp_path, capsys):
     row, *steps = written["rows"]
     assert (row["met"], row["regressed"]) == (status == 0, status == 1)
     assert len(steps) >= 3
-    assert all(step["what"].startswith("Of which ") and step["met"] is None for step in steps)
+    assert all(step["title"].startswith("Of which ") and step["met"] is None for step in steps)
     assert len(row["ours"]["values"]) == len(row["theirs"]["values"]) == 30
     assert ("worse than its aim by half: 512 x 512 PNG" in printed.err) == bool(status)
     # The page is what was printed, not another run's.
@@ -165,7 +165,7 @@ def test_unknown_benchmark_is_refused(capsys):
 
 
 def test_table_lines_up_and_says_what_is_missing():
-    shown = report.table(
+    shown = tables.table(
         [
             Row("fast", MS((2,)), "slow", MS((50,)), {"speed": 25}),
             Row("fast", MS((2,)), "absent", None, {"speed": 3}, "not installed"),
@@ -184,9 +184,9 @@ def test_page_has_a_section_a_benchmark():
         "How fast.\n\nWhy it matters.\n": [Row("it", ours, "that", theirs)],
         "How large.": [Row("more", ours)],
     }
-    page = report.page(sections, {"cores": "2"})
-    assert "\n## How fast\nWhy it matters.\n\n| what | ours |" in page
-    assert "\n## How large\n| what | ours |" in page
+    page = tables.page(sections, {"cores": "2"})
+    assert "\n## How fast\nWhy it matters.\n\n| measurement | ours |" in page
+    assert "\n## How large\n| measurement | ours |" in page
     assert page.endswith("- cores: 2\n")
 
 
@@ -200,7 +200,7 @@ def test_formats_need_a_collection_and_its_models(monkeypatch, tmp_path):
     monkeypatch.setattr(formats, "INDEX", tmp_path / "index.csv")
     (row,) = formats.rows(short=True)
     assert (row.met, row.regressed) == (None, False)
-    assert "BRAT_DATA" in report.table([row])
+    assert "BRAT_DATA" in tables.table([row])
     (tmp_path / "index.csv").touch()
     monkeypatch.setattr(formats, "RUNS", tmp_path)
     (row,) = formats.rows(short=True)
@@ -273,11 +273,11 @@ def test_another_answer_is_no_comparison(monkeypatch):
 @pytest.mark.parametrize("files", [lambda: series.dicom_files(None), lambda: [series.nifti_file(70)]])
 def test_series(monkeypatch, files):
     monkeypatch.setattr(series, "COUNT", 70)
-    made = files()
-    assert series.read(made, Readers()) > 0
+    dropped = files()
+    assert series.read(dropped, Readers()) > 0
     monkeypatch.setattr(series, "COUNT", 71)
     with pytest.raises(RuntimeError, match="slices instead of"):
-        series.read(made, Readers())
+        series.read(dropped, Readers())
 
 
 def test_folder(tmp_path, monkeypatch):
@@ -296,7 +296,7 @@ def test_folder(tmp_path, monkeypatch):
 
 
 def test_worklist(monkeypatch):
-    files = worklist.made(30)
+    files = worklist.scan_files(30)
     assert len({file.name for file in files}) == 30
     assert len({file.source for file in files}) == 24
     assert worklist.read(files, Readers()) > 0

@@ -1,4 +1,4 @@
-"""Rows -> the table and the page; and what they were measured on."""
+"""Rows as a table and as a page, and facts about the machine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmarks.browser import CHROMIUM
 from benchmarks.measure import AIMS, Row, figure
 from brat.environment import CORES
 
-_HEADER = ("what", "ours", "beside", "theirs", "ratio", "aim", "met")
+_HEADER = ("measurement", "ours", "beside", "theirs", "ratio", "aim", "met")
 _PACKAGES = (
     *("ai-edge-litert", "numpy", "opencv-python-headless", "pillow", "pydicom", "streamlit", "playwright"),
     *("tensorflow", "keras", "tf-keras-vis", "torch", "torchcam"),
@@ -22,19 +22,19 @@ _PACKAGES = (
 
 _ABOUT = """# Performance
 
-Written by `python -m benchmarks --page docs/performance.md`, which repeats it in less than ten minutes on two
-cores; no figure is typed in. Medians, and in brackets the quartiles and the number of measurements. What
-stands beside ours was measured in turn with it, in the same run, so that a busy moment met both. The ratio is
-ours to theirs or, where the aim is to be faster, theirs to ours. CI runs `python -m benchmarks --short` and
-fails where a ratio, never a time, is worse than its aim by half.
+`python -m benchmarks --page docs/performance.md` writes this page, in less than ten minutes on two cores.
+Figures are medians; the quartiles and the number of measurements follow in brackets. Ours and theirs were
+measured in turn, in the same run, so a busy moment of the machine met both. The ratio is ours to theirs or,
+where the aim is to be faster, theirs to ours. CI runs `python -m benchmarks --short`. It fails if a ratio is
+worse than its aim by half, and never because of a time.
 """
 
 
 def machine() -> dict[str, str]:
-    """Name -> what is known of it, for people. To be asked before anything is measured."""
+    """Facts about the machine, name -> value. Call it before anything is measured: it holds the load."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    known = {
+    facts = {
         "processor": next(
             (x.split(": ")[1] for x in lines if x.startswith("model name")), platform.processor()
         ),
@@ -45,9 +45,9 @@ def machine() -> dict[str, str]:
     }
     if CHROMIUM:
         answer = subprocess.run([CHROMIUM, "--version"], capture_output=True, text=True, check=True)
-        known["browser"] = answer.stdout.strip()
+        facts["browser"] = answer.stdout.strip()
     versions = {package.name: package.version for package in importlib.metadata.distributions()}
-    return known | {name: versions.get(name, "not installed") for name in _PACKAGES}
+    return facts | {name: versions.get(name, "not installed") for name in _PACKAGES}
 
 
 def table(rows: list[Row]) -> str:
@@ -62,7 +62,7 @@ def _cells(row: Row) -> tuple[str, ...]:
     unit = row.ours.unit if row.ours else ""
     ratio = row.value("speed" if "speed" in row.aims else "times")
     return (
-        row.what,
+        row.title,
         str(row.ours or row.missing),
         row.beside,
         str(row.theirs or (row.missing if row.beside else "")),
@@ -72,17 +72,17 @@ def _cells(row: Row) -> tuple[str, ...]:
     )
 
 
-def page(sections: Mapping[str, list[Row]], known: Mapping[str, str]) -> str:
+def page(sections: Mapping[str, list[Row]], facts: Mapping[str, str]) -> str:
     """`docs/performance.md`.
 
     Args:
-        sections: what a benchmark is, as its module says -> its rows.
-        known: of the machine.
+        sections: the docstring of a benchmark -> its rows.
+        facts: about the machine.
     """
     parts = [_ABOUT]
     for about, rows in sections.items():
-        title, _, rest = about.partition("\n")
-        explained = f"{rest.strip()}\n\n" if rest.strip() else ""
-        parts.append(f"\n## {title.rstrip('.')}\n{explained}{table(rows)}")
+        title, _, text = about.partition("\n")
+        paragraphs = f"{text.strip()}\n\n" if text.strip() else ""
+        parts.append(f"\n## {title.rstrip('.')}\n{paragraphs}{table(rows)}")
     parts.append(f"\n## The machine, {datetime.now(UTC):%Y-%m-%d}\n")
-    return "".join(parts) + "".join(f"- {name}: {what}\n" for name, what in known.items())
+    return "".join(parts) + "".join(f"- {name}: {fact}\n" for name, fact in facts.items())
