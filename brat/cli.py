@@ -63,7 +63,12 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--cam", metavar="DIR", help="write the overlay of each scan there as PNG")
     predict.add_argument("--weights", default=WEIGHTS, metavar="DIR", help="folder of the model")
 
-    app = commands.add_parser("app", help="start the app; further options are Streamlit's")
+    app = commands.add_parser(
+        "app",
+        help="start the app; further options are Streamlit's",
+        description="Start the app on this computer. Further options are passed on to `streamlit run`: "
+        "brat app --server.port 8600.",
+    )
     app.set_defaults(run=_app)
 
     train = commands.add_parser("train", help="train a model")
@@ -132,7 +137,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     audit.set_defaults(run=_audit)
     audit.add_argument("source", metavar="INDEX.csv|FOLDER")
-    audit.add_argument("--json", metavar="FILE", help="write the report there too")
+    audit.add_argument("--json", metavar="FILE", help="write the findings there too")
     audit.add_argument(
         "--picture", metavar="FILE.png", help="draw what the threshold parts, and example pairs"
     )
@@ -217,9 +222,9 @@ def _print_table(rows: list[dict]) -> None:
         if "error" in row:
             print(f"{scan:{width}}  {row['error']}")
             continue
-        shares = "  ".join(f"{share:>15.1%}" for share in row["probabilities"].values())
+        cells = "  ".join(f"{probability:>15.1%}" for probability in row["probabilities"].values())
         note = "" if row["in_distribution"] in (True, None) else "  not like the slices that the model knows"
-        print(f"{scan:{width}}  {CLASS_NAMES[row['label']]:16}  {shares}{note}")
+        print(f"{scan:{width}}  {CLASS_NAMES[row['label']]:16}  {cells}{note}")
 
 
 def _app(options: argparse.Namespace) -> int:

@@ -164,10 +164,9 @@ def _only_series(source: SeriesSource) -> Series:
 def _items(source: SeriesSource) -> list[Item]:
     items = group_into_series(_files(source))
     if not items:
-        is_path = isinstance(source, str | os.PathLike)
-        raise UnreadableScan(
-            f"There are no scans in {os.fspath(source)}." if is_path else "No file is given."
-        )
+        if isinstance(source, str | os.PathLike):
+            raise UnreadableScan(f"There are no scans in {os.fspath(source)}.")
+        raise UnreadableScan("No file is given.")
     return items
 
 

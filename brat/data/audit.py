@@ -70,7 +70,7 @@ class Name:
 
     @property
     def place(self) -> str:
-        """Collection and split, for people: `sartaj/test`."""
+        """Collection and split, for people: `source/test`."""
         return f"{self.collection}/{self.split}" if self.split else self.collection
 
 
@@ -229,41 +229,42 @@ class _Duplicates:
         self.right = np.concatenate([itself, right])
         self.similarity = np.concatenate([np.ones(len(itself)), similarity])
 
-    def has_duplicate(self, of: np.ndarray, within: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Which names of one set have an exact duplicate, and which a near-duplicate, in another set.
+    def has_duplicate(self, first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Which names of the first set have an exact duplicate in the second, and which a near-duplicate.
 
         A name is not its own duplicate.
 
         Args:
-            of, within: bool (n,), the two sets of names.
+            first, second: bool (n,), the two sets of names.
 
         Returns:
-            Two bool arrays, exact and near, with a value for each True of `of`.
+            Two bool arrays, exact and near, with a value for each True of `first`.
         """
-        exact = np.bincount(self.images[within], minlength=self.images.max() + 1)
+        exact = np.bincount(self.images[second], minlength=self.images.max() + 1)
         near = np.bincount(self.left, exact[self.right]) + np.bincount(self.right, exact[self.left])
         near -= exact  # The pair of an image with itself counted it from both sides.
-        asked, itself = self.images[of], within[of]
-        return exact[asked] > itself, near[asked] > itself
+        images, itself = self.images[first], second[first]
+        return exact[images] > itself, near[images] > itself
 
     def matrix(self, sets: Mapping[Any, np.ndarray]) -> dict:
         """Share of every set that has a duplicate in every set, see `Audit`."""
-        shares = [[self.shares(of, within) for within in sets.values()] for of in sets.values()]
+        fractions = [[self.fractions(first, second) for second in sets.values()] for first in sets.values()]
         return {
             "of": list(sets),
-            "names": [int(of.sum()) for of in sets.values()],
-            "exact": [[exact for exact, _ in row] for row in shares],
-            "near": [[near for _, near in row] for row in shares],
+            "names": [int(members.sum()) for members in sets.values()],
+            "exact": [[exact for exact, _ in row] for row in fractions],
+            "near": [[near for _, near in row] for row in fractions],
         }
 
-    def shares(self, of: np.ndarray, within: np.ndarray) -> tuple[float, float]:
-        exact, near = self.has_duplicate(of, within)
+    def fractions(self, first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
+        """Fractions of the names of one set with a duplicate in another, exact and near."""
+        exact, near = self.has_duplicate(first, second)
         return round(float(exact.mean()), 4), round(float(near.mean()), 4)
 
 
 def _sets(keys: Sequence[Any], order: Sequence[Any] | None = None) -> dict[Any, np.ndarray]:
-    of = np.array(keys)
-    return {key: of == key for key in (order or sorted(set(keys))) if key in keys}
+    of_names = np.array(keys)
+    return {key: of_names == key for key in (order or sorted(set(keys))) if key in keys}
 
 
 def _split_matrices(names: Sequence[Name], duplicates: _Duplicates) -> dict[str, dict]:
@@ -280,13 +281,16 @@ def _fold_matrix(names: Sequence[Name], duplicates: _Duplicates) -> dict | None:
     if names[0].fold is None:
         return None
     tested = _sets([name.fold for name in names])
-    trained = {fold: ~of & np.array([fold not in name.near for name in names]) for fold, of in tested.items()}
-    shares = [duplicates.shares(tested[fold], trained[fold]) for fold in tested]
+    trained = {
+        fold: ~members & np.array([fold not in name.near for name in names])
+        for fold, members in tested.items()
+    }
+    fractions = [duplicates.fractions(tested[fold], trained[fold]) for fold in tested]
     return {
         "of": list(tested),
-        "names": [int(of.sum()) for of in tested.values()],
-        "exact": [exact for exact, _ in shares],
-        "near": [near for _, near in shares],
+        "names": [int(members.sum()) for members in tested.values()],
+        "exact": [exact for exact, _ in fractions],
+        "near": [near for _, near in fractions],
     }
 
 
@@ -426,7 +430,7 @@ def _matrix_table(matrix: dict) -> list[str]:
 
 def _table(matrix: dict, heads: Sequence[str], cells: list[list[str]]) -> list[str]:
     rows = [["", "names", *heads]]
-    for of, count, values in zip(matrix["of"], matrix["names"], cells, strict=True):
-        rows.append([str(of), f"{count:,}", *values])
+    for row_name, count, values in zip(matrix["of"], matrix["names"], cells, strict=True):
+        rows.append([str(row_name), f"{count:,}", *values])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return ["  ".join(["", row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]

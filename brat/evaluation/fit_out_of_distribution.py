@@ -110,8 +110,8 @@ def _changed(gray: np.ndarray, number: int) -> np.ndarray:
 def _whitening(centred: np.ndarray, components: int) -> np.ndarray:
     """(k, p): maps rows of zero mean onto their principal components, each of the same variance 1 / p."""
     variances, axes = np.linalg.eigh(np.cov(centred, rowvar=False, dtype=np.float64))
-    kept = np.flatnonzero(variances > 1e-6 * variances[-1])[::-1][:components]
-    return (axes[:, kept] / np.sqrt(variances[kept] * len(kept))).astype(np.float32)
+    retained = np.flatnonzero(variances > 1e-6 * variances[-1])[::-1][:components]
+    return (axes[:, retained] / np.sqrt(variances[retained] * len(retained))).astype(np.float32)
 
 
 def _spread_out(places: np.ndarray, count: int) -> np.ndarray:

@@ -178,7 +178,7 @@ def _random_split(parts: Split, dealt: Readings, unseen: Readings, unseen_probab
         "title": "As in the original work: a random split",
         "what": f"A random tenth of the {source_for('random_split')} names, whatever their patients; "
         "the rest is trained on.",
-        "twins": near_duplicate_share([s.path for s in parts.test], seen),
+        "near_duplicates": near_duplicate_share([s.path for s in parts.test], seen),
         **four_classes(parts.test, softmax(dealt.logits)),
         "same_slices_leak_free": four_classes(parts.test, leak_free),
     }

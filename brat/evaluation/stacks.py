@@ -115,7 +115,7 @@ def by_slice(slices: Sequence[IndexedSlice], probabilities: np.ndarray, height: 
     score = 1 - probabilities[:, NO_TUMOR]
 
     def metric(weights: np.ndarray) -> dict[str, float]:
-        shares = {
+        proportions = {
             "sensitivity": (answer != NO_TUMOR, tumor),
             "right_class": (right, tumor),
             "specificity_brain": (right, brain),
@@ -128,7 +128,10 @@ def by_slice(slices: Sequence[IndexedSlice], probabilities: np.ndarray, height: 
         rows = (tumor | brain) & (weights > 0)
         both = len(set(tumor[rows])) == 2
         auc = roc_auc_score(tumor[rows], score[rows], sample_weight=weights[rows]) if both else float("nan")
-        return {"auc": auc, **{name: mean(values, weights * of) for name, (values, of) in shares.items()}}
+        return {
+            "auc": auc,
+            **{name: mean(values, weights * counted) for name, (values, counted) in proportions.items()},
+        }
 
     return entry(slices, metric)
 
@@ -155,20 +158,22 @@ def by_run(slices: Sequence[IndexedSlice], probabilities: np.ndarray) -> dict:
     values: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for length in LENGTHS:
         for least in LEAST:
-            found, false_runs, false_slices = (np.zeros(len(stacks)) for _ in range(3))
+            detected, false_runs, false_slices = (np.zeros(len(stacks)) for _ in range(3))
             for place, rows in enumerate(stacks):
                 for run in _runs(rows, score >= least, length):
                     if tumor[run].any():
-                        found[place] = 1
+                        detected[place] = 1
                     else:
                         false_runs[place] += 1
                         false_slices[place] += len(run)
             every = np.ones(len(stacks), bool)
-            values[f"found/{length}/{least}"] = found, has_tumor
+            values[f"found/{length}/{least}"] = detected, has_tumor
             values[f"false_runs/{length}/{least}"] = false_runs, every
             values[f"false_slices/{length}/{least}"] = false_slices, every
     metrics = with_intervals(
-        lambda weights: {name: mean(numbers, weights * of) for name, (numbers, of) in values.items()},
+        lambda weights: {
+            name: mean(numbers, weights * counted) for name, (numbers, counted) in values.items()
+        },
         patients,
     )
     return {"slices": len(slices), "clusters": len(patients), "metrics": metrics}

@@ -17,7 +17,7 @@ def protocols(measured: Mapping[str, Mapping]) -> pd.DataFrame:
             "protocol": name,
             "slices": entry["slices"],
             "clusters": entry["clusters"],
-            "test_slices_with_near_duplicate_in_training": entry.get("twins"),
+            "test_slices_with_near_duplicate_in_training": entry.get("near_duplicates"),
             "measure": measure,
             **estimate,
         }

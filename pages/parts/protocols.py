@@ -135,7 +135,7 @@ def side_by_side(protocols: Mapping) -> None:
             for key, title in MEASURES.items()
             if key in entry["metrics"]
         )
-        duplicates = share(entry["twins"]) if "twins" in entry else "kept out"
+        duplicates = share(entry["near_duplicates"]) if "near_duplicates" in entry else "kept out"
         rows += (
             f'<tr><th scope="row">{TITLES[name]}<span>{escape(entry["what"])}</span></th>'
             f'<td data-label="Slices">{entry["slices"]:,}</td>'
@@ -164,7 +164,7 @@ def why_random_is_higher(protocols: Mapping) -> None:
     st.subheader(words.WHY_HIGHER if higher else "What the usual number measures", anchor=False)
     same = usual.get("same_slices_leak_free")
     leak_free = words.leak_free(same["slices"], same["metrics"]["accuracy"]) if same else ""
-    st.markdown(words.random_split(usual["epochs"], accuracy, macro, usual["twins"], leak_free))
+    st.markdown(words.random_split(usual["epochs"], accuracy, macro, usual["near_duplicates"], leak_free))
 
 
 def worst_confusion(entry: Mapping) -> str:

@@ -146,7 +146,7 @@ def _ask_to_keep(opinion: Opinion, of: str, earlier: list[Case]) -> _Request | N
 
 def _in_words(case: Case, shown: str) -> str:
     """Args: shown: the window that is shown now."""
-    return words.kept(
+    return words.stored_verdict(
         by=_plain(case.observer),
         when=f"{case.time:%d %b %Y, %H:%M} UTC",
         window=case.window if case.window != shown else "",

@@ -21,7 +21,9 @@ NO_STORE = (
 )
 
 
-def kept(by: str, when: str, window: str, verdict: str, sees: str, note: str, pictured: bool) -> str:
+def stored_verdict(
+    by: str, when: str, window: str, verdict: str, sees: str, note: str, pictured: bool
+) -> str:
     """What was kept: "Kept by AB on 25 Nov 2026, 03:14 UTC: disagrees, sees meningioma. Note: dural tail".
 
     Args:

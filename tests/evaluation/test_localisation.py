@@ -64,26 +64,28 @@ def test_boxes_are_filled_and_clipped():
 MAP_CELLS = 14 * 14
 
 
-def made(labels, kinds):
+def readings_peaking_at(labels, kinds):
     """Readings in which the class `kinds` peaks in the box and no other does."""
     maps = np.full((len(labels), 14, 14, 4), -1.0, np.float32)
     for row, kind in enumerate(kinds):
         maps[row, 2, 1, CLASSES.index(kind)] = 3
     slices = [
-        IndexedSlice(Path("x"), str(k), "made", label, True, "g", "c", 0) for k, label in enumerate(labels)
+        IndexedSlice(Path("x"), str(k), "source", label, True, "g", "c", 0) for k, label in enumerate(labels)
     ]
     count = len(labels)
     return Readings(slices, maps, np.zeros((count, 1280)), np.full(count, 0.5, np.float32), [BOX] * count)
 
 
 def test_the_map_is_that_of_the_slices_class():
-    measured = localisation(made(["glioma", "glioma", ""], ["glioma", "pituitary", "meningioma"]))
+    measured = localisation(
+        readings_peaking_at(["glioma", "glioma", ""], ["glioma", "pituitary", "meningioma"])
+    )
     assert measured["pointing"].tolist() == [True, False, True]
     assert measured["chance"] == pytest.approx(21 * 21 / SIZE**2 / 0.5)
 
 
 def test_readings_survive_saving(tmp_path):
-    readings = made(["glioma", ""], ["glioma", "meningioma"])
+    readings = readings_peaking_at(["glioma", ""], ["glioma", "meningioma"])
     readings.save(tmp_path / "readings.npz")
     loaded = Readings.load(tmp_path / "readings.npz", readings.slices)
     np.testing.assert_array_equal(loaded.maps, readings.maps)

@@ -123,7 +123,7 @@ def test_random_split_stands_beside_the_same_slices_read_leak_free(written):
     leak_free = usual["same_slices_leak_free"]
     assert usual["slices"] == leak_free["slices"] == 4
     assert usual["metrics"]["accuracy"] == leak_free["metrics"]["accuracy"]
-    assert 0 <= usual["twins"] <= 1
+    assert 0 <= usual["near_duplicates"] <= 1
 
 
 def test_detector_and_calibration_are_read_by_the_app(written, collection):

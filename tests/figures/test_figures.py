@@ -100,8 +100,8 @@ def test_robustness_stands_beside_the_unchanged():
 def test_nearest_neighbours_above_the_threshold_are_near_duplicates():
     nearest = {"edges": [0.0, 0.25, 0.5, 0.75, 1.0], "counts": [0, 5, 3, 7], "threshold": 0.5}
     drawn = nearest_neighbours(nearest)
-    twins, others = drawn.data
-    assert (list(twins.y), list(others.y)) == ([3, 7], [0, 5])
+    duplicates, others = drawn.data
+    assert (list(duplicates.y), list(others.y)) == ([3, 7], [0, 5])
     assert drawn.layout.xaxis.range[0] == 0.25
 
 

@@ -235,7 +235,7 @@ def test_model_page_shows_what_was_measured():
         value = protocols[name]["metrics"][key]["value"]
         assert f"{protocols[name]['slices']:,}" in overview
         assert (f"{100 * value:.1f}\u00a0%" if key == "accuracy" else f"{value:.3f}") in overview
-    assert f"{100 * protocols['random_split']['twins']:.1f}\u00a0%" in overview
+    assert f"{100 * protocols['random_split']['near_duplicates']:.1f}\u00a0%" in overview
     # Beside what others report.
     assert "macro F1 0.89" in overview
     assert "89.4 % ± 4.6" in overview
@@ -302,15 +302,15 @@ def test_model_page_offers_every_number(model_page):
         ("roc", "roc", "false_positive_rate", "sensitivity"),
         ("precision-recall", "precision_recall", "recall", "precision"),
     ):
-        for protocol, made in {
+        for protocol, curves in {
             "four_classes": metrics["curves"],
             "same_source": {"tumor": metrics["curves_same_source"]},
             "random_split": metrics.get("curves_random_split", {}),
             "three_tumors": metrics.get("curves_three_tumors", {}),
         }.items():
             points = rows.pop(f"{file}-{protocol}.csv", [])
-            assert {r["class"] for r in points} == set(made)
-            for name, curve in made.items():
+            assert {r["class"] for r in points} == set(curves)
+            for name, curve in curves.items():
                 of_class = [r for r in points if r["class"] == name]
                 assert [r[across] for r in of_class] == curve[kind]["x"]
                 assert [r[up] for r in of_class] == curve[kind]["y"]

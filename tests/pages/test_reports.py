@@ -27,11 +27,11 @@ def _page(file: str):
 @pytest.fixture
 def show(monkeypatch):
     """Shows the buttons for a file: captions, and label -> what its button makes."""
-    made = {}
+    downloads = {}
     button = st.download_button
 
     def caught(label, make, *others, **options):
-        made[label] = make
+        downloads[label] = make
         return button(label, make, *others, **options)
 
     monkeypatch.setattr(st, "download_button", caught)
@@ -39,7 +39,7 @@ def show(monkeypatch):
     def shown(file) -> tuple[list[str], dict]:
         page = AppTest.from_function(_page, args=(str(file),), default_timeout=120).run()
         assert not page.exception
-        return [c.value for c in page.caption], made
+        return [c.value for c in page.caption], downloads
 
     return shown
 
@@ -57,16 +57,16 @@ def dicom(tmp_path):
 
 
 def test_a_picture_has_a_pdf(show):
-    captions, made = show(sample(".png"))
-    assert list(made) == ["Report (PDF)"]
-    assert made["Report (PDF)"]().startswith(b"%PDF")
+    captions, downloads = show(sample(".png"))
+    assert list(downloads) == ["Report (PDF)"]
+    assert downloads["Report (PDF)"]().startswith(b"%PDF")
     assert captions == []
 
 
 def test_a_dicom_scan_has_dicom_reports_too_and_none_names_the_patient(show, dicom):
-    captions, made = show(dicom)
-    assert list(made) == ["Report (PDF)", "Map (DICOM)", "Report (DICOM SR)"]
-    for make in made.values():
+    captions, downloads = show(dicom)
+    assert list(downloads) == ["Report (PDF)", "Map (DICOM)", "Report (DICOM SR)"]
+    for make in downloads.values():
         assert b"PLANTED" not in make()
     assert "do not name the patient" in captions[0]
 
@@ -74,17 +74,17 @@ def test_a_dicom_scan_has_dicom_reports_too_and_none_names_the_patient(show, dic
 def test_configured_so_they_name_the_patient(show, dicom, monkeypatch):
     pypdf = pytest.importorskip("pypdf", reason="pypdf is not installed")
     monkeypatch.setattr(secrets_singleton, "_secrets", {"privacy": {"identified": True}})
-    captions, made = show(dicom)
+    captions, downloads = show(dicom)
     assert captions == []
-    assert PLANTED in pypdf.PdfReader(io.BytesIO(made["Report (PDF)"]())).pages[0].extract_text()
+    assert PLANTED in pypdf.PdfReader(io.BytesIO(downloads["Report (PDF)"]())).pages[0].extract_text()
     for label in ("Map (DICOM)", "Report (DICOM SR)"):
-        assert pydicom.dcmread(io.BytesIO(made[label]())).PatientName == PLANTED
+        assert pydicom.dcmread(io.BytesIO(downloads[label]())).PatientName == PLANTED
 
 
 def test_a_file_that_is_no_instance_says_why_there_is_no_dicom_report(show, tmp_path):
     dataset = pydicom.dcmread(sample(".dcm"))
     del dataset.StudyInstanceUID
     dataset.save_as(tmp_path / "scan.dcm")
-    captions, made = show(tmp_path / "scan.dcm")
-    assert list(made) == ["Report (PDF)"]
+    captions, downloads = show(tmp_path / "scan.dcm")
+    assert list(downloads) == ["Report (PDF)"]
     assert "does not say which instance" in captions[0]

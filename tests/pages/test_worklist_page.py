@@ -241,12 +241,12 @@ def test_stop_and_go_on():
 
 def many(count: int) -> list:
     head = Image.open(io.BytesIO(FILES[1][1])).convert("L")
-    made = []
+    files = []
     for number in range(count):
         buffer = io.BytesIO()
         head.rotate(number).save(buffer, "PNG")
-        made.append((f"{number}.png", buffer.getvalue(), ""))
-    return made
+        files.append((f"{number}.png", buffer.getvalue(), ""))
+    return files
 
 
 def test_stopped_it_goes_on_with_what_is_added():

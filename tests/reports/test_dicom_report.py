@@ -55,7 +55,7 @@ def reading(scan):
 
 
 @pytest.fixture(scope="module")
-def made(source, scan, reading) -> dict[str, bytes]:
+def objects(source, scan, reading) -> dict[str, bytes]:
     return {
         "overlay": overlay(source, scan, reading),
         "structured report": structured_report(source, reading, DIGEST),
@@ -66,9 +66,9 @@ def parsed(content: bytes) -> pydicom.Dataset:
     return pydicom.dcmread(io.BytesIO(content))
 
 
-def test_both_refer_to_the_source(made, source):
+def test_both_refer_to_the_source(objects, source):
     original = parsed(source)
-    picture, report = (parsed(content) for content in made.values())
+    picture, report = (parsed(content) for content in objects.values())
     for dataset in (picture, report):
         assert dataset.StudyInstanceUID == original.StudyInstanceUID
         assert dataset.SeriesInstanceUID != original.SeriesInstanceUID
@@ -80,26 +80,26 @@ def test_both_refer_to_the_source(made, source):
     assert series.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == original.SOPInstanceUID
 
 
-def test_the_picture_is_the_scan_in_colour(made, scan):
-    pixels = parsed(made["overlay"]).pixel_array
+def test_the_picture_is_the_scan_in_colour(objects, scan):
+    pixels = parsed(objects["overlay"]).pixel_array
     assert pixels.shape == (*scan.gray.shape, 3)
     # Where the map is silent the scan is as it was.
     assert (pixels[-1, -1] == scan.gray[-1, -1]).all()
     assert (pixels[..., 0] != pixels[..., 2]).any()
 
 
-def test_the_report_says_what_was_read(made):
-    said = str(parsed(made["structured report"]))
+def test_the_report_says_what_was_read(objects):
+    said = str(parsed(objects["structured report"]))
     for text in ("Probability of meningioma", "0.91", "Reading of the slice", "MENINGIOMA", DIGEST[:12]):
         assert text in said, text
-    assert parsed(made["structured report"]).VerificationFlag == "UNVERIFIED"
+    assert parsed(objects["structured report"]).VerificationFlag == "UNVERIFIED"
 
 
 @pytest.mark.parametrize("kind", ["overlay", "structured report"])
-def test_no_planted_name_goes_out(made, kind):
+def test_no_planted_name_goes_out(objects, kind):
     for value in (b"PLANTED", b"19470305", b"19990203"):
-        assert value not in made[kind]
-    dataset = parsed(made[kind])
+        assert value not in objects[kind]
+    dataset = parsed(objects[kind])
     assert dataset.PatientName == ""
     assert dataset.PatientIdentityRemoved == "YES"
 
@@ -117,21 +117,21 @@ def test_who_the_patient_is_goes_out_where_it_is_switched_on(source, scan, readi
 
 
 @pytest.mark.parametrize("kind", ["overlay", "structured report"])
-def test_dciodvfy_finds_no_error(made, kind, tmp_path):
+def test_dciodvfy_finds_no_error(objects, kind, tmp_path):
     if not shutil.which("dciodvfy"):
         pytest.skip("dciodvfy is not installed (Debian: dicom3tools)")
-    file = tmp_path / "made.dcm"
-    file.write_bytes(made[kind])
+    file = tmp_path / "object.dcm"
+    file.write_bytes(objects[kind])
     run = subprocess.run(["dciodvfy", file], capture_output=True, text=True, check=False)
     errors = [line for line in (run.stdout + run.stderr).splitlines() if line.startswith("Error")]
     assert errors == []
 
 
-def test_dsrdump_reads_the_report(made, tmp_path):
+def test_dsrdump_reads_the_report(objects, tmp_path):
     if not shutil.which("dsrdump"):
         pytest.skip("dsrdump is not installed (Debian: dcmtk)")
-    file = tmp_path / "made.dcm"
-    file.write_bytes(made["structured report"])
+    file = tmp_path / "object.dcm"
+    file.write_bytes(objects["structured report"])
     run = subprocess.run(["dsrdump", file], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     assert "Probability of meningioma" in run.stdout

@@ -46,8 +46,8 @@ def reading(scan):
     return reading_with_a_spot(scan, ("meningioma",))
 
 
-def printed(made: bytes) -> str:
-    (page,) = pypdf.PdfReader(io.BytesIO(made)).pages
+def printed(pdf: bytes) -> str:
+    (page,) = pypdf.PdfReader(io.BytesIO(pdf)).pages
     return " ".join(page.extract_text().split())
 
 
