@@ -100,7 +100,9 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.set_defaults(run=_evaluate)
     evaluate.add_argument("--data", required=True, metavar="INDEX.csv|FOLDER")
     evaluate.add_argument("--weights", default=WEIGHTS, metavar="DIR", help="folder of the model")
-    evaluate.add_argument("--fold", type=int, default=0, metavar="K")
+    unseen = evaluate.add_mutually_exclusive_group()
+    unseen.add_argument("--fold", type=int, default=0, metavar="K")
+    unseen.add_argument("--source", metavar="SOURCE", help="a source that the model was not trained on")
 
     crossval = commands.add_parser("crossval", help="train and measure a model for each fold")
     crossval.set_defaults(run=_crossval)
@@ -282,8 +284,12 @@ def _augment(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from brat.evaluation.protocols import evaluate
+    from brat.evaluation.protocols import evaluate, evaluate_elsewhere
 
+    if options.source:
+        _print_protocols(evaluate_elsewhere(options.data, options.weights, options.source))
+        print(f"\nWrote {Path(options.weights) / 'metrics.json'}.")
+        return 0
     _print_results(evaluate(options.data, options.weights, options.fold), options.weights)
     return 0
 
@@ -308,7 +314,13 @@ def _datasets(options: argparse.Namespace) -> int:
 def _print_results(results: dict, weights: str | Path) -> None:
     from brat.evaluation.protocols import summary
 
-    for protocol in results["protocols"].values():
+    _print_protocols(results["protocols"])
+    print(f"\n{summary(results)}")
+    print(f"\nWrote {Path(weights) / 'metrics.json'}.")
+
+
+def _print_protocols(protocols: dict) -> None:
+    for protocol in protocols.values():
         print(f"\n{protocol['title']}: {protocol['slices']} slices in {protocol['clusters']} clusters")
         print(protocol["what"])
         for name, estimate in protocol["metrics"].items():
@@ -316,8 +328,6 @@ def _print_results(results: dict, weights: str | Path) -> None:
                 print(
                     f"  {name:28} {estimate['value']:.3f}  ({estimate['low']:.3f} to {estimate['high']:.3f})"
                 )
-    print(f"\n{summary(results)}")
-    print(f"\nWrote {Path(weights) / 'metrics.json'}.")
 
 
 def _crossval(options: argparse.Namespace) -> int:

@@ -8,6 +8,7 @@ import streamlit as st
 from brat.environment import WEIGHTS
 from brat.model.calibration import DEFAULT_LEVEL
 from pages.parts import protocols, trust
+from pages.parts.another_hospital import another_hospital
 from pages.parts.navigation import require_entry
 from pages.parts.weights_files import load, missing
 from pages.words import model as words
@@ -50,6 +51,12 @@ def in_short(metrics: Mapping[str, Any]) -> None:
 def show_measured(metrics: Mapping[str, Any], card: Mapping[str, Any] | None) -> None:
     """All that `metrics.json` holds; a section that was not measured is left out."""
     measured = metrics["protocols"]
+    if "another_hospital" in metrics:
+        st.header("Another hospital", anchor="another-hospital")
+        another_hospital(metrics["another_hospital"])
+        st.header("Hospitals that it knows", anchor="known-hospitals")
+    if caveat := metrics.get("caveat"):
+        st.warning(caveat)
     protocols.headline(metrics, card)
 
     st.header("Protocols side by side", anchor=False)

@@ -247,6 +247,17 @@ def test_model_page_shows_what_was_measured():
         assert f"read as **{expected(sample).lower()}**" in caption
 
 
+def test_model_page_begins_with_another_hospital():
+    page = entered("model.py").run()
+    metrics = json.loads((WEIGHTS / "metrics.json").read_text())
+    assert page.header[0].value == "Another hospital"
+    measured = metrics["another_hospital"]["lgg"]["without"]["stacks_t1ce"]
+    for name in ("sensitivity", "specificity_brain"):
+        assert f"{100 * measured['metrics'][name]['value']:.1f}\u00a0%" in page.markdown[0].value
+    assert f"{measured['clusters']} patients of lgg, T1 after contrast" in page.markdown[0].value
+    assert [warning.value for warning in page.warning] == [metrics["caveat"]]
+
+
 def test_model_page_of_one_fold(model_page):
     """What `brat evaluate` writes has none of the rest."""
 
@@ -330,6 +341,15 @@ def test_model_page_offers_every_number(model_page):
     assert rows.pop("out-of-distribution.csv") == [
         {"kind": kind, **o} for kind, o in metrics["out_of_distribution"]["others"].items()
     ]
+    stacks = {
+        entry["title"].removesuffix(", whole stacks"): entry["metrics"]
+        for name, entry in metrics["another_hospital"]["lgg"]["without"].items()
+        if name.startswith("stacks_")
+    }
+    elsewhere = rows.pop("another-hospital-lgg.csv")
+    assert {r["sequence"] for r in elsewhere} == set(stacks)
+    for r in elsewhere:
+        assert as_estimate(r) == stacks[r["sequence"]][r["measure"]]
     for r in rows.pop("maps.csv"):
         assert as_estimate(r) == metrics["maps"]["methods"][r["method"]][r["measure"]]
     for r in rows.pop("robustness.csv"):
