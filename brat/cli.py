@@ -90,6 +90,10 @@ def _parser() -> argparse.ArgumentParser:
     export.set_defaults(run=_export)
     export.add_argument("weights", metavar="DIR", help="folder of model.keras")
 
+    manifest = commands.add_parser("manifest", help="write the manifest of a model's folder that has none")
+    manifest.set_defaults(run=_manifest)
+    manifest.add_argument("weights", metavar="DIR", help="folder of the model")
+
     augment = commands.add_parser("augment", help="show what training makes of a slice")
     augment.set_defaults(run=_augment)
     augment.add_argument("image", metavar="IMAGE")
@@ -254,6 +258,14 @@ def _export(options: argparse.Namespace) -> int:
 
     export_again(options.weights)
     print(f"Wrote {Path(options.weights) / 'model.tflite'}.")
+    return 0
+
+
+def _manifest(options: argparse.Namespace) -> int:
+    from brat.model.files import MANIFEST, adopt
+
+    names = adopt(options.weights)
+    print(f"Wrote {Path(options.weights) / MANIFEST}: {', '.join(names)}.")
     return 0
 
 

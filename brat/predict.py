@@ -164,6 +164,7 @@ def _read(reader: Reader, job: _Slice, overlays: Path | None) -> Record:
     if overlays:
         _write_overlay(overlays, job.place["path"], scan, reading)
     return {
+        "calibrated": reading.is_calibrated,
         "label": reading.prediction.label,
         "probabilities": reading.prediction.by_class(),
         "prediction_set": list(reading.sets[DEFAULT_LEVEL]) if reading.sets else None,

@@ -22,6 +22,7 @@ from brat.data.index import FOLDS, fingerprint, read_index
 from brat.evaluation import results as results_module
 from brat.evaluation.crossval import crossval, random_split
 from tests.factories.indexes import HEADER
+from tests.factories.weights import model_folder
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +56,8 @@ def written(collection, tmp_path_factory):
         "validation_fold": None,
     }
     for folder in (weights, runs / "random", *(runs / f"fold-{k}" for k in range(FOLDS))):
-        folder.mkdir(exist_ok=True)
-        for name in ("model.tflite", "history.csv"):
-            shutil.copy(WEIGHTS / name, folder)
+        model_folder(folder)
+        shutil.copy(WEIGHTS / "history.csv", folder)
         (folder / "model_card.json").write_text(json.dumps(card))
     crossval(collection, "not needed", runs)
     random_split(collection, "not needed", runs)
