@@ -34,7 +34,8 @@ _SENTENCES = (*[_OUTLINE] * 4, *[_BACKGROUND] * 3, *[_GREY_LEVELS] * 5, *[_DETAI
 
 _DAMAGED = (
     "The out-of-distribution detector of the model is damaged: an array of it is missing, has another shape, "
-    "or holds numbers that are not finite. Copy the model's folder again, or fit it again with `brat results`."
+    "or holds numbers that are not finite. Copy the model's folder again, or fit it again with `brat "
+    "results`."
 )
 
 _PARTS = 3

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from brat import log
 from brat.environment import WEIGHTS
 from brat.model.calibration import Calibration
 from brat.model.classifier import Classifier, Prediction
@@ -71,9 +73,16 @@ class Reader:
         calibration, detector = folder.read_optional(CALIBRATION), folder.read_optional(DETECTOR)
         self.calibration = None if calibration is None else Calibration.from_bytes(calibration)
         self.detector = None if detector is None else OodDetector.from_bytes(detector)
+        log.event(
+            "model",
+            sha256=self.classifier.digest,
+            calibrated=self.calibration is not None,
+            checks_distribution=self.detector is not None,
+        )
 
     def read(self, gray: np.ndarray) -> Reading:
         """Read one scan, uint8 (height, width)."""
+        begun = time.perf_counter()
         framed, geometry = frame(gray)
         model_input = to_input(framed)
         prediction = self.classifier.predict(model_input)
@@ -86,4 +95,10 @@ class Reader:
                 for level in self.calibration.thresholds
             }
         ood = self.detector.judge(prediction.features, framed) if self.detector else None
+        log.event(
+            "reading",
+            model=self.classifier.digest[:12],
+            seconds=round(time.perf_counter() - begun, 4),
+            outcome="refused" if ood and not ood.in_distribution else prediction.label,
+        )
         return Reading(prediction, sets, ood, model_input, geometry)

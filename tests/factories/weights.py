@@ -14,7 +14,7 @@ READ_WITH = (MODEL, CALIBRATION, DETECTOR)
 
 
 def model_folder(folder: Path, names: Sequence[str] = (MODEL,)) -> Path:
-    """The files and their manifest in a folder, which is made; the model alone is as it comes from training."""
+    """The files and their manifest in a folder, which is made. The model alone is as training leaves it."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
         shutil.copy(WEIGHTS / name, folder)
