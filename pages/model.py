@@ -9,6 +9,7 @@ from brat.environment import WEIGHTS
 from brat.model.calibration import DEFAULT_LEVEL
 from pages.parts import protocols, trust
 from pages.parts.navigation import require_entry
+from pages.parts.readings import check_model
 from pages.parts.weights_files import load, missing
 from pages.words import model as words
 
@@ -47,8 +48,12 @@ def in_short(metrics: Mapping[str, Any]) -> None:
     st.markdown("\n".join(f"- [{title}](#{anchor}): {sentence}" for title, anchor, sentence in lines))
 
 
-def show_measured(metrics: Mapping[str, Any], card: Mapping[str, Any] | None) -> None:
-    """All that `metrics.json` holds; a section that was not measured is left out."""
+def show_measured(metrics: Mapping[str, Any], card: Mapping[str, Any] | None, is_usable: bool) -> None:
+    """All that `metrics.json` holds; a section that was not measured is left out.
+
+    Args:
+        is_usable: whether the model can be asked for examples.
+    """
     measured = metrics["protocols"]
     protocols.headline(metrics, card)
 
@@ -77,7 +82,8 @@ def show_measured(metrics: Mapping[str, Any], card: Mapping[str, Any] | None) ->
     if "localisation" in measured:
         st.header(words.DOES_THE_MAP_POINT, anchor="maps")
         trust.map_quality(measured["localisation"], metrics.get("maps"))
-        trust.examples(WEIGHTS)
+        if is_usable:
+            trust.examples(WEIGHTS)
 
     if "robustness" in metrics:
         st.header(words.DOES_A_CHANGE_CHANGE, anchor="robustness")
@@ -97,11 +103,12 @@ require_entry()
 metrics, card = (load(WEIGHTS, name) for name in ("metrics.json", "model_card.json"))
 
 st.title(words.TITLE, anchor=False)
+is_usable = check_model(WEIGHTS)
 for sentence in missing(WEIGHTS):
     st.info(sentence)
 if metrics:
-    show_measured(metrics, card)
-else:
+    show_measured(metrics, card, is_usable)
+elif is_usable:
     trust.examples(WEIGHTS)
 if card:
     st.header("Model card", anchor=False)

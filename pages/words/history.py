@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from brat.classes import CLASS_NAMES
 from brat.wording import percent
+from pages.words.markdown import literal
 from pages.words.numbers import share
 
 OFF = "No store is set up here: verdicts cannot be kept, and a scan is gone when the page is closed."
@@ -36,8 +37,8 @@ MONTHS_FIGURE = "Cohen's kappa, month by month."
 
 def scan(format: str, width: int, height: int, window: str, digest: str) -> str:
     """Args: window: center and width, "40/80"; empty where there is none."""
-    shown = f", window {window.replace('/', ' / ')}" if window else ""
-    return f"{format}, {width} x {height}{shown}, {digest}"
+    shown = f", window {literal(window.replace('/', ' / '))}" if window else ""
+    return f"{literal(format)}, {width} x {height}{shown}, {digest}"
 
 
 def likeness(known: bool | None, score: float | None) -> str:
@@ -53,6 +54,15 @@ def wiped(pictured: bool) -> str:
     return (
         f"The reading, the verdict{', the picture' if pictured else ''} and the note are wiped from the "
         "store. They cannot be brought back."
+    )
+
+
+def damaged(rows: Sequence[int]) -> str:
+    """Args: rows: ids of the rows that cannot be shown."""
+    listed = ", ".join(map(str, rows[:5])) + (" …" if len(rows) > 5 else "")
+    return (
+        f"{len(rows)} row{'s' * (len(rows) > 1)} of the store cannot be shown: something in "
+        f"{'them' if len(rows) > 1 else 'it'} is damaged. They stay in the store, with the id {listed}."
     )
 
 
