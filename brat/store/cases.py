@@ -384,13 +384,15 @@ def _is_sound(case: Case) -> bool:
     """Whether every value can be what it is said to be: SQLite keeps anything in any column."""
     texts = (case.observer, case.window, case.format, case.note)
     probabilities = [getattr(case, name) for name in CLASSES]
-    return (
+    return bool(
         isinstance(case.time, datetime)
         and all(isinstance(text, str) for text in texts)
         and all(
             isinstance(digest, str) and re.fullmatch("[0-9a-f]{64}", digest)
             for digest in (case.scan, case.model)
         )
+        # As `window_text` writes it.
+        and re.fullmatch(r"|[-+.\w]+/[-+.\w]+", case.window, re.ASCII)
         and isinstance(case.width, int)
         and isinstance(case.height, int)
         and case.label in CLASSES

@@ -151,7 +151,7 @@ def _in_words(case: Case, shown: str) -> str:
     return words.kept(
         by=literal(case.observer),
         when=f"{case.time:%d %b %Y, %H:%M} UTC",
-        window=literal(case.window.replace("/", " / ")) if case.window != shown else "",
+        window=case.window if case.window != shown else "",
         verdict=case.verdict,
         sees=CLASS_NAMES[case.seen].lower() if case.seen and case.verdict == "disagree" else "",
         note=literal(case.note),

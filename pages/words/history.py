@@ -37,7 +37,7 @@ MONTHS_FIGURE = "Cohen's kappa, month by month."
 
 def scan(format: str, width: int, height: int, window: str, digest: str) -> str:
     """Args: window: center and width, "40/80"; empty where there is none."""
-    shown = f", window {literal(window.replace('/', ' / '))}" if window else ""
+    shown = f", window {window.replace('/', ' / ')}" if window else ""
     return f"{literal(format)}, {width} x {height}{shown}, {digest}"
 
 
@@ -61,8 +61,9 @@ def damaged(rows: Sequence[int]) -> str:
     """Args: rows: ids of the rows that cannot be shown."""
     listed = ", ".join(map(str, rows[:5])) + (" …" if len(rows) > 5 else "")
     return (
-        f"{len(rows)} row{'s' * (len(rows) > 1)} of the store cannot be shown: something in "
-        f"{'them' if len(rows) > 1 else 'it'} is damaged. They stay in the store, with the id {listed}."
+        f"{len(rows)} row{'s' * (len(rows) > 1)} of the store cannot be shown, because something in "
+        f"{'each' if len(rows) > 1 else 'it'} is damaged. Nothing was deleted. To be mended in the database: the "
+        f"table `cases`, with the id {listed}."
     )
 
 

@@ -26,11 +26,11 @@ def kept(by: str, when: str, window: str, verdict: str, sees: str, note: str, pi
 
     Args:
         by: the observer, as Markdown; empty where no name was given.
-        window: center and width, as Markdown, where another one was shown than now; else empty.
+        window: center and width, "40/80", where another one was shown than now; else empty.
         sees: the class that the clinician sees; empty where it goes without saying.
         note: as Markdown.
     """
-    other = f", under the window {window}" if window else ""
+    other = f", under the window {window.replace('/', ' / ')}" if window else ""
     return (
         f"Kept{f' by {by}' if by else ''} on {when}{other}{', with the picture' if pictured else ''}: "
         f"{_SAYS[verdict]}{f', sees {sees}' if sees else ''}."

@@ -141,6 +141,7 @@ def test_another_file_in_its_place_is_not_written_to(sqlite_engine, file, tmp_pa
         "scan = '![x](http://host/p.png)'",
         "model = '![x](http://host/p.png)'",
         "width = 'wide'",
+        "window = '![x](http://host/p.png)'",
         "note = X'00ff'",
     ],
 )
