@@ -62,8 +62,8 @@ def damaged(rows: Sequence[int]) -> str:
     listed = ", ".join(map(str, rows[:5])) + (" …" if len(rows) > 5 else "")
     return (
         f"{len(rows)} row{'s' * (len(rows) > 1)} of the store cannot be shown, because something in "
-        f"{'each' if len(rows) > 1 else 'it'} is damaged. Nothing was deleted. To be mended in the database: the "
-        f"table `cases`, with the id {listed}."
+        f"{'each' if len(rows) > 1 else 'it'} is damaged. Nothing was deleted. To be mended in the database: "
+        f"the table `cases`, with the id {listed}."
     )
 
 

@@ -100,7 +100,7 @@ def test_a_verdict_is_kept_shown_and_changed(engine):
     assert (case.scan, case.model) == (scan_of(5).digest, MODEL)
     assert (case.seen, case.note, case.observer, case.pictured) == ("meningioma", "dural tail", "A*B", False)
 
-    assert "Note: dural tail" in page.caption[0].value
+    assert "Note: `dural tail`" in page.caption[0].value
 
     # The next visitor, after a restart, sees it, and does not write over it by accident.
     page = form()
