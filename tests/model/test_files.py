@@ -236,3 +236,22 @@ def test_a_folder_from_before_is_adopted_once_and_only_as_its_card_says(tmp_path
     Reader(tmp_path)
     with pytest.raises(ModelError, match="already"):
         adopt(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda manifest: manifest | {"more": 1},
+        lambda manifest: {"files": manifest["files"] | {"other.bin": manifest["files"][MODEL]}},
+        lambda manifest: {"files": manifest["files"] | {CALIBRATION: {"sha256": "A" * 64, "bytes": 1}}},
+        lambda manifest: {"files": manifest["files"] | {CALIBRATION: {"sha256": "a" * 64}}},
+        lambda manifest: {"files": manifest["files"] | {CALIBRATION: {"sha256": "a" * 64, "bytes": "1"}}},
+        lambda manifest: {"files": [manifest["files"]]},
+        lambda manifest: [manifest],
+    ],
+)
+def test_a_manifest_says_what_it_may_and_nothing_else(whole, change):
+    manifest = json.loads((whole / MANIFEST).read_text())
+    (whole / MANIFEST).write_text(json.dumps(change(manifest)))
+    with pytest.raises(ModelError, match=r"manifest\.json in .* is damaged"):
+        ModelFolder(whole)
