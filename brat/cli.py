@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from brat import log
 from brat.classes import CLASS_NAMES, CLASSES
 from brat.environment import ROOT, WEIGHTS, missing_package
 
@@ -37,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"brat: {advice}", file=sys.stderr)
         return 2
     except (ValueError, OSError, RuntimeError) as error:
+        log.event("stopped", causes=log.causes(error))
         print(f"brat: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -89,6 +91,10 @@ def _parser() -> argparse.ArgumentParser:
     export = commands.add_parser("export", help="write the LiteRT file of a trained model again")
     export.set_defaults(run=_export)
     export.add_argument("weights", metavar="DIR", help="folder of model.keras")
+
+    manifest = commands.add_parser("manifest", help="write the manifest of a model's folder that has none")
+    manifest.set_defaults(run=_manifest)
+    manifest.add_argument("weights", metavar="DIR", help="folder of the model")
 
     augment = commands.add_parser("augment", help="show what training makes of a slice")
     augment.set_defaults(run=_augment)
@@ -180,23 +186,26 @@ def _validation_fold(text: str) -> int | str | None:
 def _predict(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
+    from brat.io.names import clean_name
     from brat.model.series_reading import NOTHING
     from brat.predict import find_files, read_entries, sort_files
 
+    log.start("predict")
     overlays = Path(options.cam) if options.cam else None
     if overlays:
         overlays.mkdir(parents=True, exist_ok=True)
     files, skipped = find_files(options.paths)
     for entry in skipped:
-        print(f"brat: skipped {entry.path}: {entry.reason}", file=sys.stderr)
+        print(f"brat: skipped {clean_name(entry.path)}: {entry.reason}", file=sys.stderr)
     entries = sort_files(files)
-    failed = False
+    failed = uncalibrated = False
     rows = []
     # A bar on a terminal only, and on standard error, so that standard output holds nothing but answers.
     with tqdm(total=len(entries), unit="item", disable=not sys.stderr.isatty()) as bar:
         for number, record in read_entries(entries, options.weights, overlays):
             bar.update(number - bar.n)
             # An empty slice at the end of a volume is no failure.
+            uncalibrated |= record.get("calibrated") is False
             failed |= record.get("error", NOTHING) != NOTHING
             if record.get("volumes", 1) > 1 and record.get("slice", 1) == 1:
                 volumes = f"holds {record['volumes']} volumes; the first is read"
@@ -205,6 +214,12 @@ def _predict(options: argparse.Namespace) -> int:
                 print(json.dumps(record), flush=True)
             else:
                 rows.append(record)
+    if uncalibrated:
+        print(
+            "brat: this model has no calibration yet: 80 % does not mean 80 of 100, and there are no "
+            "prediction sets. `brat results` fits one.",
+            file=sys.stderr,
+        )
     if not options.json:
         _print_table(rows)
     return int(failed)
@@ -267,6 +282,14 @@ def _export(options: argparse.Namespace) -> int:
 
     export_again(options.weights)
     print(f"Wrote {Path(options.weights) / 'model.tflite'}.")
+    return 0
+
+
+def _manifest(options: argparse.Namespace) -> int:
+    from brat.model.files import MANIFEST, adopt
+
+    names = adopt(options.weights)
+    print(f"Wrote {Path(options.weights) / MANIFEST}: {', '.join(names)}.")
     return 0
 
 

@@ -6,6 +6,7 @@ Files are opened when their turn comes, and only a few at a time: memory does no
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,10 +15,12 @@ from typing import Any
 
 from PIL import Image
 
+from brat import log
 from brat.io import sniff
 from brat.io.files import File
 from brat.io.folders import Skipped, files_at
 from brat.io.intake import Item, group_into_series, load
+from brat.io.names import clean_name
 from brat.io.scan import Scan, UnreadableScan
 from brat.io.series import Series
 from brat.model.calibration import DEFAULT_LEVEL
@@ -55,18 +58,29 @@ def find_files(paths: Iterable[str]) -> tuple[list[File], list[Skipped]]:
     Raises:
         ValueError: there are no scans in one of the folders.
     """
-    files: dict[str, File] = {}
+    # By their paths: two names may look alike once they are cleaned.
+    files: dict[Path | str, File] = {}
     skipped: list[Skipped] = []
     for path in paths:
         entries = list(files_at(path))
-        scans = {entry.name: entry for entry in entries if isinstance(entry, File)}
+        scans = {
+            entry.source if isinstance(entry.source, Path) else path: entry
+            for entry in entries
+            if isinstance(entry, File)
+        }
         passed_over = [entry for entry in entries if isinstance(entry, Skipped)]
         if not scans:
-            reasons = "".join(f"\n  {entry.path}: {entry.reason}" for entry in passed_over[:10])
-            raise ValueError(f"There are no scans in {path}.{reasons}")
+            reasons = "".join(f"\n  {clean_name(entry.path)}: {entry.reason}" for entry in passed_over[:10])
+            raise ValueError(f"There are no scans in {clean_name(path)}.{reasons}")
         files |= scans
         skipped += passed_over
-    return list(files.values()), skipped
+    times: Counter[str] = Counter()
+    distinct = []
+    for file in files.values():
+        times[file.name] += 1
+        again = times[file.name] > 1
+        distinct.append(file._replace(name=f"{file.name} ({times[file.name]})") if again else file)
+    return distinct, skipped
 
 
 def sort_files(files: Sequence[File]) -> list[Item | File]:
@@ -156,6 +170,7 @@ def _read(reader: Reader, job: _Slice, overlays: Path | None) -> Record:
     try:
         scan = job.decode()
     except UnreadableScan as error:
+        log.refusal(error)
         return {"error": str(error)}
     if scan.gray.min() == scan.gray.max():
         return {"error": NOTHING}
@@ -164,6 +179,7 @@ def _read(reader: Reader, job: _Slice, overlays: Path | None) -> Record:
     if overlays:
         _write_overlay(overlays, job.place["path"], scan, reading)
     return {
+        "calibrated": reading.is_calibrated,
         "label": reading.prediction.label,
         "probabilities": reading.prediction.by_class(),
         "prediction_set": list(reading.sets[DEFAULT_LEVEL]) if reading.sets else None,
@@ -177,5 +193,5 @@ def _write_overlay(folder: Path, path: str, scan: Scan, reading: Reading) -> Non
     label = reading.prediction.label
     cam = onto_scan(grad_cam(reading.prediction, label), reading.geometry)
     # The digest keeps apart scans of the same name from different folders.
-    target = folder / f"{Path(path).stem}-{scan.digest[:8]}-{label}.png"
+    target = folder / f"{Path(path).stem[:60]}-{scan.digest[:8]}-{label}.png"
     Image.fromarray(blend(scan.gray, cam, opacity=0.6)).save(target)

@@ -24,6 +24,7 @@ from brat.io.read import read_scan
 from brat.io.samples import load_samples
 from brat.model.reader import Reader
 from tests.factories.files import slice_of
+from tests.factories.weights import model_folder
 
 SAMPLES = load_samples()
 
@@ -298,8 +299,7 @@ def test_evaluate_writes_metrics(tmp_path, capsys):
         rows.append(f"{file},{file},made,{sample.intended},{tumor:d},g{number},g{number},{number % 2},,{box}")
     index.write_text("\n".join(rows) + "\n")
     weights = tmp_path / "weights"
-    weights.mkdir()
-    (weights / "model.tflite").write_bytes((WEIGHTS / "model.tflite").read_bytes())
+    model_folder(weights)
     (weights / "history.csv").write_text("epoch,loss,val_loss\n0,1.5,NA\n1,1.0,1.2\n")
     card = {"data_fingerprint": fingerprint(read_index(index)), "test_fold": 0}
     (weights / "model_card.json").write_text(json.dumps(card))

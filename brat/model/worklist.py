@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
+from brat import log
 from brat.classes import CLASSES
 from brat.environment import CORES
 from brat.io.archives import MAX_FILES
@@ -26,6 +27,7 @@ from brat.io.intake import Item, load
 from brat.io.scan import Scan, UnreadableScan
 from brat.io.series import Series
 from brat.model.classifier import Prediction
+from brat.model.files import ModelError
 from brat.model.out_of_distribution import OodResult
 from brat.model.pool import Readers
 from brat.model.series_reading import SeriesReading, read_slice
@@ -260,6 +262,7 @@ class Worklist:
         try:
             items = list(source())
         except UnreadableScan as error:
+            log.refusal(error)
             problem = str(error)
         # Nobody would see it in a thread of the pool, and the list would wait for these files forever.
         except Exception as error:
@@ -287,6 +290,10 @@ class Worklist:
                 reading = self._readers().read(opened.gray)
                 row = _with_reading(row, opened, reading.prediction, reading.sets, reading.ood)
         except UnreadableScan as error:
+            log.refusal(error)
+            row = replace(row, problem=str(error))
+        except (ModelError, FileNotFoundError) as error:
+            log.failure("model", error)
             row = replace(row, problem=str(error))
         # No file may end the list.
         except Exception as error:
@@ -336,7 +343,10 @@ def _with_reading(
 
 def _unforeseen(error: Exception) -> str:
     # The error's own message is left out: it may repeat patient data of the header.
-    return f"Reading this failed for a reason that was not foreseen ({type(error).__name__})."
+    error_id = log.failure("unforeseen", error)
+    return (
+        f"Reading this failed for a reason that was not foreseen ({type(error).__name__}, error {error_id})."
+    )
 
 
 def _thumbnail(gray: np.ndarray) -> bytes:
@@ -371,7 +381,8 @@ def files_in(folder: str, root: str | Path) -> list[File]:
             continue
         if len(files) == MAX_FILES:
             raise UnreadableScan(f"The folder holds more than {MAX_FILES:,} scans. Choose a part of it.")
-        files.append(entry._replace(name=Path(entry.name).relative_to(top.parent).as_posix()))
+        assert isinstance(entry.source, Path)
+        files.append(File(entry.source.relative_to(top.parent).as_posix(), entry.source))
     if not files:
         raise UnreadableScan("There is no scan in this folder, nor below it.")
     return files

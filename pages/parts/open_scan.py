@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from brat import log
 from brat.io.files import File
 from brat.io.intake import Item, group_into_series, load
 from brat.io.read import read_scan
@@ -81,6 +82,7 @@ def open_item(item: Item) -> None:
             data = item.files[0].read()
             opened = decoded(data, item.name)
     except UnreadableScan as error:
+        log.refusal(error)
         st.session_state.problem = words.not_read(item.name, str(error))
         return
     is_series = isinstance(opened, Series)
@@ -93,6 +95,7 @@ def open_slice(stack: Stack, number: int) -> None:
         scan = stack[number]
         data = stack.files[number].read() if stack.files else None
     except UnreadableScan as error:
+        log.refusal(error)
         st.session_state.problem = words.not_read(words.slice_number(number + 1), str(error))
         return
     state = st.session_state

@@ -23,6 +23,7 @@ from brat.evaluation import results as results_module
 from brat.evaluation.crossval import another_hospital, crossval, random_split
 from brat.evaluation.protocols import evaluate_elsewhere
 from tests.factories.indexes import HEADER
+from tests.factories.weights import model_folder
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +58,8 @@ def written(collection, tmp_path_factory):
     }
     names = ["random", "without-br35h", *(f"fold-{k}" for k in range(FOLDS))]
     for folder in (weights, *(runs / name for name in names)):
-        folder.mkdir(exist_ok=True)
-        for name in ("model.tflite", "history.csv"):
-            shutil.copy(WEIGHTS / name, folder)
+        model_folder(folder)
+        shutil.copy(WEIGHTS / "history.csv", folder)
         (folder / "model_card.json").write_text(json.dumps(card))
     crossval(collection, "not needed", runs)
     random_split(collection, "not needed", runs)
