@@ -17,7 +17,7 @@ from PIL import Image
 from brat.io import sniff
 from brat.io.files import File
 from brat.io.folders import Skipped, files_at
-from brat.io.intake import Item, group_into_series, load
+from brat.io.intake import Item, SeveralPanels, group_into_series, load
 from brat.io.scan import Scan, UnreadableScan
 from brat.io.series import Series
 from brat.model.calibration import DEFAULT_LEVEL
@@ -28,7 +28,8 @@ from brat.model.series_reading import NOTHING
 
 Record = dict[str, Any]
 """Of one slice, ready for JSON: `path`; of a series also `series` and `slice`, from 1; where it holds several
-volumes also `volume`, from 1, and `volumes`; then what was read, or `error`."""
+volumes also `volume`, from 1, and `volumes`; of a picture with several slices also `panel`, from 1, and
+`panels`; then what was read, or `error`."""
 
 
 @dataclass(frozen=True)
@@ -96,10 +97,11 @@ def read_entries(
     """
     readers = Readers(weights)
 
-    def read(job: _Slice) -> tuple[int, Record]:
-        return job.entry, {**job.place, **_read(readers(), job, overlays)}
+    def read(job: _Slice) -> list[tuple[int, Record]]:
+        return [(job.entry, record) for record in _read(readers(), job, overlays)]
 
-    return in_order(read, _slices(entries))
+    for records in in_order(read, _slices(entries)):
+        yield from records
 
 
 def _is_archive(file: File) -> bool:
@@ -151,19 +153,22 @@ def _refuse(problem: str) -> Scan:
     raise UnreadableScan(problem)
 
 
-def _read(reader: Reader, job: _Slice, overlays: Path | None) -> Record:
+def _read(reader: Reader, job: _Slice, overlays: Path | None) -> list[Record]:
+    """One record; of a picture with several slices one for each."""
     begun = time.perf_counter()
     try:
         scan = job.decode()
+    except SeveralPanels as page:
+        return [record for item in page.items for record in _read(reader, _panel_of(item, job), overlays)]
     except UnreadableScan as error:
-        return {"error": str(error)}
+        return [{**job.place, "error": str(error)}]
     if scan.gray.min() == scan.gray.max():
-        return {"error": NOTHING}
+        return [{**job.place, "error": NOTHING}]
     reading = reader.read(scan.gray)
     seconds = time.perf_counter() - begun
     if overlays:
         _write_overlay(overlays, job.place["path"], scan, reading)
-    return {
+    record = {
         "label": reading.prediction.label,
         "probabilities": reading.prediction.by_class(),
         "prediction_set": list(reading.sets[DEFAULT_LEVEL]) if reading.sets else None,
@@ -171,6 +176,13 @@ def _read(reader: Reader, job: _Slice, overlays: Path | None) -> Record:
         "ood_score": round(reading.ood.score, 3) if reading.ood else None,
         "seconds": round(seconds, 4),
     }
+    return [job.place | record]
+
+
+def _panel_of(item: Item, job: _Slice) -> _Slice:
+    assert item.part is not None
+    place = job.place | {"panel": item.part.number, "panels": item.part.count}
+    return _Slice(job.entry, place, partial(_load_scan, item))
 
 
 def _write_overlay(folder: Path, path: str, scan: Scan, reading: Reading) -> None:

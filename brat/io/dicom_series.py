@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from brat.io.dicom import Dicom
 from brat.io.files import File
 from brat.io.read import decode_scan
-from brat.io.scan import Scan, UnreadableScan, checked, decoding
-from brat.io.series import ACQUIRED, Series, Stack
+from brat.io.scan import Scan, decoding
+from brat.io.series import ACQUIRED, Series, Stack, first_readable
 
 
 def series_of_files(name: str, files: Sequence[File], positions: Sequence[float | None]) -> Series:
@@ -31,7 +31,7 @@ def series_of_files(name: str, files: Sequence[File], positions: Sequence[float 
         file = files[index]
         return decode_scan(file.read(), file.name)
 
-    first = _first_readable(decode, len(files))
+    first = first_readable(decode, len(files))
 
     def cut(plane: str, volume: int) -> Stack:
         slices = volumes[volume]
@@ -80,7 +80,7 @@ def series_of_frames(name: str, data: bytes) -> Series:
         with decoding("DICOM"):
             return file.scan(order[index])
 
-    first = _first_readable(decode, file.frames)
+    first = first_readable(decode, file.frames)
 
     def cut(plane: str, volume: int) -> Stack:
         frames = volumes[volume]
@@ -123,21 +123,6 @@ def _volumes(positions: Sequence[float | None]) -> list[Sequence[int]]:
 
 def _size(volumes: Sequence[Sequence[int]], unit: str) -> str:
     return f"{len(volumes[0])} {unit}" + (f", {len(volumes)} volumes" if len(volumes) > 1 else "")
-
-
-def _first_readable(decode: Callable[[int], Scan], count: int) -> Scan:
-    """The first slice in which there is something: it speaks for all.
-
-    Raises:
-        UnreadableScan: there is none; why the last one is not.
-    """
-    problem = UnreadableScan("There is no slice in this series.")
-    for index in range(count):
-        try:
-            return checked(decode(index))
-        except UnreadableScan as error:
-            problem = error
-    raise problem
 
 
 def _from_first(positions: Sequence[float | None]) -> list[float] | None:
