@@ -88,7 +88,7 @@ def test_predict_reads_only_a_little_ahead(monkeypatch):
 
     def read(reader, job, overlays):
         started.append(job.place["path"])
-        return {"label": "glioma"}
+        return [{**job.place, "label": "glioma"}]
 
     monkeypatch.setattr(predict, "_read", read)
     items = [Item(str(number), (File(str(number), Path("nowhere")),)) for number in range(1000)]

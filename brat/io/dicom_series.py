@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 
-from brat.io.dicom import Dicom
+from brat.io.dicom import Dicom, pixel_digest
 from brat.io.files import File
 from brat.io.read import decode_scan
 from brat.io.scan import Scan, decoding
@@ -25,6 +25,8 @@ def series_of_files(name: str, files: Sequence[File], positions: Sequence[float 
         UnreadableScan: no slice of it can be read.
     """
     digests = [hashlib.sha256(file.read()).hexdigest() for file in files]
+    kept = _without_copies(files, positions)
+    files, positions = [files[index] for index in kept], [positions[index] for index in kept]
     volumes = _volumes(positions)
 
     def decode(index: int) -> Scan:
@@ -102,6 +104,31 @@ def series_of_frames(name: str, data: bytes) -> Series:
         presets=first.presets,
         cut=cut,
     )
+
+
+def _without_copies(files: Sequence[File], positions: Sequence[float | None]) -> list[int]:
+    """The numbers of the files without those that show the same pixels at the same place as another.
+
+    Empty slices at the end of several volumes are the same too. So where every place has as many slices, and
+    would not without the copies, they stay.
+    """
+    of_position: dict[float, list[int]] = {}
+    for index, position in enumerate(positions):
+        if position is not None:
+            of_position.setdefault(round(position, 3), []).append(index)
+    copies = set()
+    for indices in of_position.values():
+        seen: set[str] = set()
+        for index in indices if len(indices) > 1 else ():
+            pixels = pixel_digest(files[index].read())
+            if pixels in seen:
+                copies.add(index)
+            seen.add(pixels)
+    before = {len(indices) for indices in of_position.values()}
+    after = {len([index for index in indices if index not in copies]) for indices in of_position.values()}
+    if len(before) == 1 and len(after) > 1:
+        return list(range(len(files)))
+    return [index for index in range(len(files)) if index not in copies]
 
 
 def _volumes(positions: Sequence[float | None]) -> list[Sequence[int]]:

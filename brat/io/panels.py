@@ -41,6 +41,9 @@ _OF_A_LINE = 0.985
 _NOISE = 24
 """Grey levels above the dark level that count as background, at most."""
 
+_SLIMMEST = 1 / 3
+"""Shorter side of a picture, as a share of the longer one."""
+
 _SMALLEST = 24
 """Pixels a side of the smaller copy: no picture is smaller there."""
 
@@ -116,7 +119,8 @@ def find_panels(gray: np.ndarray) -> Page:
 
 
 def _of_size(pieces: list[tuple[int, Panel]], area: float, sides: float) -> list[Panel]:
-    """The pieces that have these shares of the largest bright area, width and height."""
+    """The pieces that have these shares of the largest bright area, width and height, but for strips."""
+    pieces = [(size, panel) for size, panel in pieces if not _is_strip(panel)]
     large = [(size, panel) for size, panel in pieces if size >= SECOND * max(size for size, _ in pieces)]
     if not large:
         return []
@@ -127,6 +131,11 @@ def _of_size(pieces: list[tuple[int, Panel]], area: float, sides: float) -> list
         for size, panel in pieces
         if size >= area * max(areas) and panel.width >= sides * width and panel.height >= sides * height
     ]
+
+
+def _is_strip(panel: Panel) -> bool:
+    shorter, longer = sorted((panel.width, panel.height))
+    return shorter < _SLIMMEST * longer
 
 
 def _moved(box: Panel, by: Panel) -> Panel:
