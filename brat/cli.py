@@ -226,7 +226,7 @@ def _predict(options: argparse.Namespace) -> int:
 
 
 def _print_table(rows: list[dict]) -> None:
-    scans = [row["path"] + (f", slice {row['slice']}" if "slice" in row else "") for row in rows]
+    scans = [row["path"] + _part(row) for row in rows]
     width = max(map(len, scans))
     names = [CLASS_NAMES[name] for name in CLASSES]
     print(f"{'scan':{width}}  {'reading':16}  " + "  ".join(f"{name:>15}" for name in names))
@@ -237,6 +237,13 @@ def _print_table(rows: list[dict]) -> None:
         shares = "  ".join(f"{share:>15.1%}" for share in row["probabilities"].values())
         note = "" if row["in_distribution"] in (True, None) else "  not like the slices that the model knows"
         print(f"{scan:{width}}  {CLASS_NAMES[row['label']]:16}  {shares}{note}")
+
+
+def _part(record: dict) -> str:
+    """Which slice of its file a record is of; empty where it is the only one."""
+    if "panel" in record:
+        return f", panel {record['panel']}"
+    return f", slice {record['slice']}" if "slice" in record else ""
 
 
 def _app(options: argparse.Namespace) -> int:

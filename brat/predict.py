@@ -19,7 +19,7 @@ from brat import log
 from brat.io import sniff
 from brat.io.files import File
 from brat.io.folders import Skipped, files_at
-from brat.io.intake import Item, group_into_series, load
+from brat.io.intake import Item, SeveralPanels, group_into_series, load
 from brat.io.names import clean_name
 from brat.io.scan import Scan, UnreadableScan
 from brat.io.series import Series
@@ -31,7 +31,8 @@ from brat.model.series_reading import NOTHING
 
 Record = dict[str, Any]
 """Of one slice, ready for JSON: `path`; of a series also `series` and `slice`, from 1; where it holds several
-volumes also `volume`, from 1, and `volumes`; then what was read, or `error`."""
+volumes also `volume`, from 1, and `volumes`; of a picture with several slices also `panel`, from 1, and
+`panels`; then what was read, or `error`."""
 
 
 @dataclass(frozen=True)
@@ -110,10 +111,11 @@ def read_entries(
     """
     readers = Readers(weights)
 
-    def read(job: _Slice) -> tuple[int, Record]:
-        return job.entry, {**job.place, **_read(readers(), job, overlays)}
+    def read(job: _Slice) -> list[tuple[int, Record]]:
+        return [(job.entry, record) for record in _read(readers(), job, overlays)]
 
-    return in_order(read, _slices(entries))
+    for records in in_order(read, _slices(entries)):
+        yield from records
 
 
 def _is_archive(file: File) -> bool:
@@ -165,20 +167,23 @@ def _refuse(problem: str) -> Scan:
     raise UnreadableScan(problem)
 
 
-def _read(reader: Reader, job: _Slice, overlays: Path | None) -> Record:
+def _read(reader: Reader, job: _Slice, overlays: Path | None) -> list[Record]:
+    """One record; of a picture with several slices one for each."""
     begun = time.perf_counter()
     try:
         scan = job.decode()
+    except SeveralPanels as page:
+        return [record for item in page.items for record in _read(reader, _panel_of(item, job), overlays)]
     except UnreadableScan as error:
         log.refusal(error)
-        return {"error": str(error)}
+        return [{**job.place, "error": str(error)}]
     if scan.gray.min() == scan.gray.max():
-        return {"error": NOTHING}
+        return [{**job.place, "error": NOTHING}]
     reading = reader.read(scan.gray)
     seconds = time.perf_counter() - begun
     if overlays:
         _write_overlay(overlays, job.place["path"], scan, reading)
-    return {
+    record = {
         "calibrated": reading.is_calibrated,
         "label": reading.prediction.label,
         "probabilities": reading.prediction.by_class(),
@@ -187,6 +192,13 @@ def _read(reader: Reader, job: _Slice, overlays: Path | None) -> Record:
         "ood_score": round(reading.ood.score, 3) if reading.ood else None,
         "seconds": round(seconds, 4),
     }
+    return [job.place | record]
+
+
+def _panel_of(item: Item, job: _Slice) -> _Slice:
+    assert item.part is not None
+    place = job.place | {"panel": item.part.number, "panels": item.part.count}
+    return _Slice(job.entry, place, partial(_load_scan, item))
 
 
 def _write_overlay(folder: Path, path: str, scan: Scan, reading: Reading) -> None:

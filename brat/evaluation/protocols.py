@@ -21,8 +21,9 @@ from brat.evaluation.localisation import localisation
 from brat.evaluation.metrics import NO_TUMOR, classification, detection, entry, means
 from brat.evaluation.readings import Readings, read_slices
 from brat.evaluation.stacks import stack_protocols
-from brat.model.calibration import Calibration, softmax
+from brat.model.calibration import softmax
 from brat.model.classifier import Classifier
+from brat.model.reader import Reader
 
 TUMORS = CLASSES[:NO_TUMOR]
 
@@ -90,9 +91,9 @@ def evaluate_elsewhere(data: str | Path, weights: str | Path, source: str) -> di
     slices = [s for s in read_index(data) if s.source == source]
     if not slices:
         raise ValueError(f"{data} has no slice of {source!r}.")
-    readings = read_slices(Classifier(weights), slices)
-    file = weights / "calibration.json"
-    temperature = Calibration.load(file).temperature if file.exists() else 1.0
+    reader = Reader(weights)
+    readings = read_slices(reader.classifier, slices)
+    temperature = reader.calibration.temperature if reader.calibration else 1.0
     measured = protocols(readings, softmax(readings.logits, temperature))
     path = weights / "metrics.json"
     results = json.loads(path.read_text()) if path.exists() else {}

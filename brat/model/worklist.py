@@ -23,7 +23,7 @@ from brat.environment import CORES
 from brat.io.archives import MAX_FILES
 from brat.io.files import File
 from brat.io.folders import Skipped, scans_in
-from brat.io.intake import Item, load
+from brat.io.intake import Item, SeveralPanels, load
 from brat.io.scan import Scan, UnreadableScan
 from brat.io.series import Series
 from brat.model.classifier import Prediction
@@ -273,11 +273,16 @@ class Worklist:
             self._sorting -= 1
             if problem:
                 self._problems.append(problem)
-            for number, item in enumerate(items, self._total + 1):
-                self._jobs.append(self._read(number, item, age))
-            self._total += len(items)
+        self._add_items(items, age)
         # A job is an iterator; nothing is left to do after this step.
         yield
+
+    def _add_items(self, items: Sequence[Item], age: object) -> None:
+        with self._changed:
+            if age is self._age:
+                for number, item in enumerate(items, self._total + 1):
+                    self._jobs.append(self._read(number, item, age))
+                self._total += len(items)
 
     def _read(self, number: int, item: Item, age: object) -> Iterator[None]:
         row = Row(number, item)
@@ -289,6 +294,12 @@ class Worklist:
             else:
                 reading = self._readers().read(opened.gray)
                 row = _with_reading(row, opened, reading.prediction, reading.sets, reading.ood)
+        except SeveralPanels as page:
+            # The page becomes its first panel; the others follow behind the items that are there.
+            first, *others = page.items
+            self._add_items(others, age)
+            yield from self._read(number, first, age)
+            return
         except UnreadableScan as error:
             log.refusal(error)
             row = replace(row, problem=str(error))

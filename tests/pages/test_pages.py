@@ -24,6 +24,8 @@ from brat.model.preprocess import prepare
 from brat.model.reader import Reader
 from brat.wording import percent
 from tests.factories.files import volume
+from tests.factories.heads import synthetic_head
+from tests.factories.pages import page_of, png
 from tests.factories.paths import ROOT
 from tests.factories.samples import KNOWN
 from tests.factories.weights import READ_WITH, model_folder
@@ -570,6 +572,24 @@ def test_a_drop_that_is_told_of_twice_is_taken_once(review, monkeypatch):
     assert state["uploads"] == 2
 
 
+def test_page_of_several_slices_goes_to_the_worklist_and_its_panels_open(monkeypatch):
+    from brat.io.files import File
+    from brat.io.intake import Item
+    from pages.parts import open_scan
+
+    page = png(page_of([synthetic_head(200, 200, seed=seed) for seed in range(4)], 2))
+    state: dict = {}
+    monkeypatch.setattr(open_scan.st, "session_state", State(state))
+    open_scan.open_item(Item("page.png", (File("page.png", page),)))
+    assert "scan" not in state
+    items = state.pop("handed_over")
+    assert [item.part.number for item in items] == [1, 2, 3, 4]
+    open_scan.open_item(items[2])
+    assert state["scan"].name == "page.png, panel 3 of 4"
+    assert state["data"] is None
+    assert max(state["scan"].gray.shape) < 220
+
+
 class State(dict):
     """As `st.session_state`: by item and by attribute, of the dictionary that it is given."""
 
@@ -585,6 +605,8 @@ class State(dict):
 
     def __setattr__(self, name, value):
         self.held[name] = value
+
+    __setitem__ = __setattr__
 
     def setdefault(self, name, value):
         return self.held.setdefault(name, value)
