@@ -1,8 +1,11 @@
 """Names, notes and observers that pretend to be Markdown: shown as they are, and no other host is asked."""
 
+import io
 from urllib.parse import urlparse
 
+import pydicom
 import pytest
+from pydicom.uid import generate_uid
 
 from tests.browser.settling import settle
 from tests.factories.files import zipped
@@ -53,6 +56,17 @@ def drop(page, name: str, content: bytes) -> None:
     page.locator("input[type=file]").first.set_input_files(
         {"name": name, "mimeType": "application/zip", "buffer": content}
     )
+
+
+def slice_of_a_series(number: int) -> bytes:
+    """The sample as one slice of a series, whose slices differ in a pixel."""
+    dataset = pydicom.dcmread(KNOWN.file)
+    dataset.InstanceNumber = number
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    dataset.PixelData = bytes([number]) + dataset.PixelData[1:]
+    written = io.BytesIO()
+    dataset.save_as(written)
+    return written.getvalue()
 
 
 def literals(page) -> list[str]:
@@ -116,7 +130,10 @@ def test_a_scan_its_verdict_and_history_show_hostile_text_as_it_is(watched):
 def test_every_page_asks_no_other_host_and_the_list_shows_names_as_they_are(watched):
     page, elsewhere = watched
     names = [f"{start} {ENTRY}.{ending}" for start, ending in zip(STARTS, ["png", "dcm"] * 4, strict=True)]
-    contents = [b"not a scan" if name.endswith("png") else KNOWN.file.read_bytes() for name in names]
+    contents = [
+        b"not a scan" if name.endswith("png") else slice_of_a_series(number)
+        for number, name in enumerate(names)
+    ]
     page.get_by_role("link", name="Worklist").click()
     playwright.expect(page.get_by_role("heading", name="Worklist")).to_be_visible()
     settle(page)
