@@ -61,9 +61,10 @@ AFNI, NRRD, MetaImage, ECAT), which have to be converted to NIfTI.
 
 ## Several pictures on one
 
-A page with several slices is never read as one: each slice is a row of the worklist and a record of
-`brat predict`. What cannot be parted is refused. Of a file of many pages (TIFF, WebP, animated PNG, MPO) every
-page is a slice of a series. A slice that comes twice counts once, and two patients are two series.
+Where a page is seen to hold several slices, each is a row of the worklist and a record of `brat predict`.
+Where no straight cut parts them, the page is refused. Of a file of many pages (TIFF, WebP, animated PNG,
+MPO) every page is a slice of a series. A slice that comes twice counts once, and two patients are two
+series.
 
 Measured by `python -m tools.pages` on 100 pages of each kind, made of real slices:
 
@@ -78,8 +79,8 @@ Measured by `python -m tools.pages` on 100 pages of each kind, made of real slic
 | mosaic, 6 x 6 of 64 pixels | 49 | 51 | 0 |
 | a slice with an inset | 0 | 0 | 100 |
 
-A slice with a small one in its corner is still read as one slice: crop the inset away. Of 12,049 single slices 3
-were taken for a page, and none for one whose values ran over (modulo 256), which is refused.
+A slice with a small one in its corner is still read as one slice: crop the inset away. Of 12,049 single
+slices 3 were taken for a page, and none for one whose values ran over (modulo 256), which is refused.
 """
 
 
