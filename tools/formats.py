@@ -80,7 +80,7 @@ Measured by `python -m tools.pages` on 100 pages of each kind, made of real slic
 | a slice with an inset | 0 | 0 | 100 |
 
 A slice with a small one in its corner is still read as one slice: crop the inset away. Of 12,049 single
-slices 3 were taken for a page, and none for one whose values ran over (modulo 256), which is refused.
+slices 2 were taken for a page, and none for one whose values ran over (modulo 256), which is refused.
 """
 
 
