@@ -111,15 +111,15 @@ def measure_pages(slices: Sequence[IndexedSlice], count: int) -> dict[str, Count
 
 
 def false_alarms(slices: Sequence[IndexedSlice]) -> tuple[list[str], list[str]]:
-    """Names of single slices that are taken for a page, and of those that seem to have run over."""
+    """Paths of single slices that are taken for a page, and of those that seem to have run over."""
     pages, wrapped = [], []
     for s in slices:
         gray = read_scan(s.path).gray
         page = find_panels(gray)
         if page.panels or page.is_mixed:
-            pages.append(s.name)
+            pages.append(str(s.path))
         if is_wrapped(gray):
-            wrapped.append(s.name)
+            wrapped.append(str(s.path))
     return pages, wrapped
 
 
