@@ -1,8 +1,13 @@
 """Entry of the app: page set-up and navigation. Start it with `streamlit run app.py`."""
 
+from pathlib import Path
+
 import streamlit as st
 
 from pages.parts.navigation import enter
 
-st.set_page_config(page_title="BraTum Scans", page_icon=":material/neurology:", layout="wide")
+# A picture of our own: for an icon by name the browser would ask a server of Google's.
+ICON = Path(__file__).parent / "pages" / "icon.png"
+
+st.set_page_config(page_title="BraTum Scans", page_icon=ICON, layout="wide")
 enter().run()

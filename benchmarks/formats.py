@@ -27,6 +27,7 @@ from brat.data.index import FOLDS, IndexedSlice, read_index, split, without_near
 from brat.io.read import read_scan
 from brat.model.classifier import Classifier, Prediction
 from brat.model.explain import grad_cam
+from brat.model.files import write_manifest
 from brat.model.preprocess import prepare
 
 INDEX = Path(os.environ.get("BRAT_DATA", ROOT.parent / "shared" / "data" / "index.csv"))
@@ -109,6 +110,7 @@ def write_formats(run: Path, slices: Sequence[IndexedSlice], fold: int) -> dict[
         content = convert(model, name, slices, fold)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
+        write_manifest(file.parent, (file.name,))
     return folders
 
 

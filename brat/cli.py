@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from brat import log
 from brat.classes import CLASS_NAMES, CLASSES
 from brat.environment import ROOT, WEIGHTS, missing_package
 
@@ -37,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"brat: {advice}", file=sys.stderr)
         return 2
     except (ValueError, OSError, RuntimeError) as error:
+        log.event("stopped", causes=log.causes(error))
         print(f"brat: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -95,6 +97,10 @@ def _parser() -> argparse.ArgumentParser:
     export.set_defaults(run=_export)
     export.add_argument("weights", metavar="DIR", help="folder of model.keras")
 
+    manifest = commands.add_parser("manifest", help="write the manifest of a model's folder that has none")
+    manifest.set_defaults(run=_manifest)
+    manifest.add_argument("weights", metavar="DIR", help="folder of the model")
+
     augment = commands.add_parser("augment", help="show what training makes of a slice")
     augment.set_defaults(run=_augment)
     augment.add_argument("image", metavar="IMAGE")
@@ -105,7 +111,9 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.set_defaults(run=_evaluate)
     evaluate.add_argument("--data", required=True, metavar="INDEX.csv|FOLDER")
     evaluate.add_argument("--weights", default=WEIGHTS, metavar="DIR", help="folder of the model")
-    evaluate.add_argument("--fold", type=int, default=0, metavar="K")
+    unseen = evaluate.add_mutually_exclusive_group()
+    unseen.add_argument("--fold", type=int, default=0, metavar="K")
+    unseen.add_argument("--source", metavar="SOURCE", help="a source that the model was not trained on")
 
     crossval = commands.add_parser("crossval", help="train and measure a model for each fold")
     crossval.set_defaults(run=_crossval)
@@ -183,23 +191,26 @@ def _validation_fold(text: str) -> int | str | None:
 def _predict(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
+    from brat.io.names import clean_name
     from brat.model.series_reading import NOTHING
     from brat.predict import find_files, read_entries, sort_files
 
+    log.start("predict")
     overlays = Path(options.cam) if options.cam else None
     if overlays:
         overlays.mkdir(parents=True, exist_ok=True)
     files, skipped = find_files(options.paths)
     for entry in skipped:
-        print(f"brat: skipped {entry.path}: {entry.reason}", file=sys.stderr)
+        print(f"brat: skipped {clean_name(entry.path)}: {entry.reason}", file=sys.stderr)
     entries = sort_files(files)
-    failed = False
+    failed = uncalibrated = False
     rows = []
     # A bar on a terminal only, and on standard error, so that standard output holds nothing but answers.
     with tqdm(total=len(entries), unit="item", disable=not sys.stderr.isatty()) as bar:
         for number, record in read_entries(entries, options.weights, overlays):
             bar.update(number - bar.n)
             # An empty slice at the end of a volume is no failure.
+            uncalibrated |= record.get("calibrated") is False
             failed |= record.get("error", NOTHING) != NOTHING
             if record.get("volumes", 1) > 1 and record.get("slice", 1) == 1:
                 volumes = f"holds {record['volumes']} volumes; the first is read"
@@ -208,13 +219,19 @@ def _predict(options: argparse.Namespace) -> int:
                 print(json.dumps(record), flush=True)
             else:
                 rows.append(record)
+    if uncalibrated:
+        print(
+            "brat: this model has no calibration yet: 80 % does not mean 80 of 100, and there are no "
+            "prediction sets. `brat results` fits one.",
+            file=sys.stderr,
+        )
     if not options.json:
         _print_table(rows)
     return int(failed)
 
 
 def _print_table(rows: list[dict]) -> None:
-    scans = [row["path"] + (f", slice {row['slice']}" if "slice" in row else "") for row in rows]
+    scans = [row["path"] + _part(row) for row in rows]
     width = max(map(len, scans))
     names = [CLASS_NAMES[name] for name in CLASSES]
     print(f"{'scan':{width}}  {'reading':16}  " + "  ".join(f"{name:>15}" for name in names))
@@ -225,6 +242,13 @@ def _print_table(rows: list[dict]) -> None:
         cells = "  ".join(f"{probability:>15.1%}" for probability in row["probabilities"].values())
         note = "" if row["in_distribution"] in (True, None) else "  not like the slices that the model knows"
         print(f"{scan:{width}}  {CLASS_NAMES[row['label']]:16}  {cells}{note}")
+
+
+def _part(record: dict) -> str:
+    """Which slice of its file a record is of; empty where it is the only one."""
+    if "panel" in record:
+        return f", panel {record['panel']}"
+    return f", slice {record['slice']}" if "slice" in record else ""
 
 
 def _app(options: argparse.Namespace) -> int:
@@ -273,6 +297,14 @@ def _export(options: argparse.Namespace) -> int:
     return 0
 
 
+def _manifest(options: argparse.Namespace) -> int:
+    from brat.model.files import MANIFEST, adopt
+
+    names = adopt(options.weights)
+    print(f"Wrote {Path(options.weights) / MANIFEST}: {', '.join(names)}.")
+    return 0
+
+
 def _augment(options: argparse.Namespace) -> int:
     from PIL import Image
 
@@ -287,8 +319,12 @@ def _augment(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from brat.evaluation.protocols import evaluate
+    from brat.evaluation.protocols import evaluate, evaluate_elsewhere
 
+    if options.source:
+        _print_protocols(evaluate_elsewhere(options.data, options.weights, options.source))
+        print(f"\nWrote {Path(options.weights) / 'metrics.json'}.")
+        return 0
     _print_results(evaluate(options.data, options.weights, options.fold), options.weights)
     return 0
 
@@ -313,7 +349,13 @@ def _datasets(options: argparse.Namespace) -> int:
 def _print_results(results: dict, weights: str | Path) -> None:
     from brat.evaluation.protocols import summary
 
-    for protocol in results["protocols"].values():
+    _print_protocols(results["protocols"])
+    print(f"\n{summary(results)}")
+    print(f"\nWrote {Path(weights) / 'metrics.json'}.")
+
+
+def _print_protocols(protocols: dict) -> None:
+    for protocol in protocols.values():
         print(f"\n{protocol['title']}: {protocol['slices']} slices in {protocol['clusters']} clusters")
         print(protocol["what"])
         for name, estimate in protocol["metrics"].items():
@@ -321,8 +363,6 @@ def _print_results(results: dict, weights: str | Path) -> None:
                 print(
                     f"  {name:28} {estimate['value']:.3f}  ({estimate['low']:.3f} to {estimate['high']:.3f})"
                 )
-    print(f"\n{summary(results)}")
-    print(f"\nWrote {Path(weights) / 'metrics.json'}.")
 
 
 def _crossval(options: argparse.Namespace) -> int:

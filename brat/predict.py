@@ -6,6 +6,7 @@ Files are opened when their turn comes, and only a few at a time: memory does no
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,10 +15,12 @@ from typing import Any
 
 from PIL import Image
 
+from brat import log
 from brat.io import sniff
 from brat.io.files import File
 from brat.io.folders import Skipped, files_at
-from brat.io.intake import Item, group_into_series, load
+from brat.io.intake import Item, SeveralPanels, group_into_series, load
+from brat.io.names import clean_name
 from brat.io.scan import Scan, UnreadableScan
 from brat.io.series import Series
 from brat.model.calibration import DEFAULT_LEVEL
@@ -28,7 +31,8 @@ from brat.model.series_reading import NOTHING
 
 Record = dict[str, Any]
 """Of one slice, ready for JSON: `path`; of a series also `series` and `slice`, from 1; where it holds several
-volumes also `volume`, from 1, and `volumes`; then what was read, or `error`."""
+volumes also `volume`, from 1, and `volumes`; of a picture with several slices also `panel`, from 1, and
+`panels`; then what was read, or `error`."""
 
 
 @dataclass(frozen=True)
@@ -55,18 +59,29 @@ def find_files(paths: Iterable[str]) -> tuple[list[File], list[Skipped]]:
     Raises:
         ValueError: there are no scans in one of the folders.
     """
-    files: dict[str, File] = {}
+    # By their paths: two names may look alike once they are cleaned.
+    files: dict[Path | str, File] = {}
     skipped: list[Skipped] = []
     for path in paths:
         entries = list(files_at(path))
-        scans = {entry.name: entry for entry in entries if isinstance(entry, File)}
+        scans = {
+            entry.source if isinstance(entry.source, Path) else path: entry
+            for entry in entries
+            if isinstance(entry, File)
+        }
         passed_over = [entry for entry in entries if isinstance(entry, Skipped)]
         if not scans:
-            reasons = "".join(f"\n  {entry.path}: {entry.reason}" for entry in passed_over[:10])
-            raise ValueError(f"There are no scans in {path}.{reasons}")
+            reasons = "".join(f"\n  {clean_name(entry.path)}: {entry.reason}" for entry in passed_over[:10])
+            raise ValueError(f"There are no scans in {clean_name(path)}.{reasons}")
         files |= scans
         skipped += passed_over
-    return list(files.values()), skipped
+    times: Counter[str] = Counter()
+    distinct = []
+    for file in files.values():
+        times[file.name] += 1
+        again = times[file.name] > 1
+        distinct.append(file._replace(name=f"{file.name} ({times[file.name]})") if again else file)
+    return distinct, skipped
 
 
 def sort_files(files: Sequence[File]) -> list[Item | File]:
@@ -96,10 +111,11 @@ def read_entries(
     """
     readers = Readers(weights)
 
-    def read(job: _Slice) -> tuple[int, Record]:
-        return job.entry, {**job.place, **_read(readers(), job, overlays)}
+    def read(job: _Slice) -> list[tuple[int, Record]]:
+        return [(job.entry, record) for record in _read(readers(), job, overlays)]
 
-    return in_order(read, _slices(entries))
+    for records in in_order(read, _slices(entries)):
+        yield from records
 
 
 def _is_archive(file: File) -> bool:
@@ -151,19 +167,24 @@ def _refuse(problem: str) -> Scan:
     raise UnreadableScan(problem)
 
 
-def _read(reader: Reader, job: _Slice, overlays: Path | None) -> Record:
+def _read(reader: Reader, job: _Slice, overlays: Path | None) -> list[Record]:
+    """One record; of a picture with several slices one for each."""
     begun = time.perf_counter()
     try:
         scan = job.decode()
+    except SeveralPanels as page:
+        return [record for item in page.items for record in _read(reader, _panel_of(item, job), overlays)]
     except UnreadableScan as error:
-        return {"error": str(error)}
+        log.refusal(error)
+        return [{**job.place, "error": str(error)}]
     if scan.gray.min() == scan.gray.max():
-        return {"error": NOTHING}
+        return [{**job.place, "error": NOTHING}]
     reading = reader.read(scan.gray)
     seconds = time.perf_counter() - begun
     if overlays:
         _write_overlay(overlays, job.place["path"], scan, reading)
-    return {
+    record = {
+        "calibrated": reading.is_calibrated,
         "label": reading.prediction.label,
         "probabilities": reading.prediction.by_class(),
         "prediction_set": list(reading.sets[DEFAULT_LEVEL]) if reading.sets else None,
@@ -171,11 +192,18 @@ def _read(reader: Reader, job: _Slice, overlays: Path | None) -> Record:
         "ood_score": round(reading.ood.score, 3) if reading.ood else None,
         "seconds": round(seconds, 4),
     }
+    return [job.place | record]
+
+
+def _panel_of(item: Item, job: _Slice) -> _Slice:
+    assert item.part is not None
+    place = job.place | {"panel": item.part.number, "panels": item.part.count}
+    return _Slice(job.entry, place, partial(_load_scan, item))
 
 
 def _write_overlay(folder: Path, path: str, scan: Scan, reading: Reading) -> None:
     label = reading.prediction.label
     cam = onto_scan(grad_cam(reading.prediction, label), reading.geometry)
     # The digest keeps apart scans of the same name from different folders.
-    target = folder / f"{Path(path).stem}-{scan.digest[:8]}-{label}.png"
+    target = folder / f"{Path(path).stem[:60]}-{scan.digest[:8]}-{label}.png"
     Image.fromarray(blend(scan.gray, cam, opacity=0.6)).save(target)

@@ -10,6 +10,7 @@ from brat.model.calibration import DEFAULT_LEVEL
 from brat.wording import percent
 from pages.parts.configuration import identified
 from pages.parts.navigation import require_entry
+from pages.parts.readings import check_model
 from pages.parts.weights_files import load, missing
 from pages.words import about as words
 
@@ -31,6 +32,8 @@ if "calibration" in metrics:
 st.title("How to read a reading", anchor=False)
 st.warning(words.WARNING)
 text = st.container(width=820)
+with text:
+    check_model(WEIGHTS)
 for sentence in missing(WEIGHTS):
     text.info(sentence)
 text.markdown(

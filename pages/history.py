@@ -7,9 +7,10 @@ import streamlit as st
 from sqlalchemy import Engine
 
 from brat.classes import CLASS_NAMES, CLASSES
-from brat.store.cases import Case, StoreError, choices, find, picture_of, remove, to_csv
+from brat.store.cases import Case, StoreError, choices, find, log_damaged, picture_of, remove, to_csv
 from brat.wording import percent
 from pages.parts.agreement import show_agreement
+from pages.parts.failures import tell
 from pages.parts.navigation import require_entry
 from pages.parts.store import is_on, store
 from pages.parts.verdict import VERDICTS
@@ -105,7 +106,12 @@ def show_case(engine: Engine, case: Case) -> None:
 
 def show(engine: Engine) -> None:
     conditions = show_filters(engine)
-    cases = find(engine, **conditions)
+    damaged: list[int] = []
+    cases = find(engine, **conditions, on_damaged=damaged.append)
+    if damaged:
+        for case in damaged:
+            log_damaged(case)
+        st.warning(words.damaged(damaged))
     if not cases:
         st.markdown(words.NONE_FOUND if any(conditions.values()) else words.NONE_KEPT)
         return
@@ -132,7 +138,7 @@ if is_on():
     try:
         show(store())
     except StoreError as error:
-        st.error(str(error))
+        tell("store", error)
 else:
     st.info(words.OFF)
     st.markdown(words.TURN_ON)

@@ -8,7 +8,9 @@ import streamlit as st
 from brat.environment import WEIGHTS
 from brat.model.calibration import DEFAULT_LEVEL
 from pages.parts import protocols, trust
+from pages.parts.another_hospital import another_hospital
 from pages.parts.navigation import require_entry
+from pages.parts.readings import check_model
 from pages.parts.weights_files import load, missing
 from pages.words import model as words
 
@@ -47,9 +49,19 @@ def in_short(metrics: Mapping[str, Any]) -> None:
     st.markdown("\n".join(f"- [{title}](#{anchor}): {sentence}" for title, anchor, sentence in lines))
 
 
-def show_measured(metrics: Mapping[str, Any], card: Mapping[str, Any] | None) -> None:
-    """All that `metrics.json` holds; a section that was not measured is left out."""
+def show_measured(metrics: Mapping[str, Any], card: Mapping[str, Any] | None, is_usable: bool) -> None:
+    """All that `metrics.json` holds; a section that was not measured is left out.
+
+    Args:
+        is_usable: whether the model can be asked for examples.
+    """
     measured = metrics["protocols"]
+    if "another_hospital" in metrics:
+        st.header("Another hospital", anchor="another-hospital")
+        another_hospital(metrics["another_hospital"])
+        st.header("Hospitals that it knows", anchor="known-hospitals")
+    if caveat := metrics.get("caveat"):
+        st.warning(caveat)
     protocols.headline(metrics, card)
 
     st.header("Protocols side by side", anchor=False)
@@ -77,7 +89,8 @@ def show_measured(metrics: Mapping[str, Any], card: Mapping[str, Any] | None) ->
     if "localisation" in measured:
         st.header(words.DOES_THE_MAP_POINT, anchor="maps")
         trust.map_quality(measured["localisation"], metrics.get("maps"))
-        trust.examples(WEIGHTS)
+        if is_usable:
+            trust.examples(WEIGHTS)
 
     if "robustness" in metrics:
         st.header(words.DOES_A_CHANGE_CHANGE, anchor="robustness")
@@ -97,11 +110,12 @@ require_entry()
 metrics, card = (load(WEIGHTS, name) for name in ("metrics.json", "model_card.json"))
 
 st.title(words.TITLE, anchor=False)
+is_usable = check_model(WEIGHTS)
 for sentence in missing(WEIGHTS):
     st.info(sentence)
 if metrics:
-    show_measured(metrics, card)
-else:
+    show_measured(metrics, card, is_usable)
+elif is_usable:
     trust.examples(WEIGHTS)
 if card:
     st.header("Model card", anchor=False)

@@ -10,7 +10,7 @@ from pages.parts.class_map import show_map
 from pages.parts.enhancement import chosen_to_read, show_enhancement, show_preview
 from pages.parts.navigation import require_entry
 from pages.parts.next_scan import show_next
-from pages.parts.readings import PLAIN, read, reader, windowed
+from pages.parts.readings import PLAIN, check_model, read, reader, windowed
 from pages.parts.reports import show_downloads
 from pages.parts.samples import show_samples
 from pages.parts.series import show_series
@@ -18,6 +18,7 @@ from pages.parts.stability import show_stability
 from pages.parts.verdict import verdict_form
 from pages.parts.windows import choose_window
 from pages.words import review as words
+from pages.words.markdown import literal
 
 _STYLE = """<style>
 .answer {border-left: .5rem solid; padding: .1rem 0 .1rem 1rem}
@@ -63,6 +64,7 @@ show_next()
 scan, series = st.session_state.scan, st.session_state.series
 is_empty = scan is None and series is None
 
+of_model = st.container()
 if is_empty:
     st.title("BraTum Scans", anchor=False)
     st.markdown(words.WELCOME)
@@ -80,18 +82,23 @@ if is_empty:
     st.markdown("Or try one of these:")
     show_samples("welcome")
     # Loads the model while the visitor looks for a scan.
-    reader()
+    with of_model:
+        check_model()
     st.stop()
 
+with of_model:
+    is_usable = check_model()
 if scan is None:
-    st.markdown(f"**{series.name}** · {series.format}")
+    st.markdown(f"{literal(series.name)} · {series.format}")
+    if not is_usable:
+        st.stop()
     show_series(series, open_scan.open_slice)
     st.stop()
 
 with st.container(horizontal=True, vertical_alignment="center"):
     if series:
         st.button("Back to the series", on_click=open_scan.back_to_series, icon=":material/arrow_back:")
-    st.markdown(f"**{scan.name}** · {scan.width} x {scan.height} · {scan.format}")
+    st.markdown(f"{literal(scan.name)} · {scan.width} x {scan.height} · {scan.format}")
     window = scan.window and choose_window(scan.window, scan.presets, scan.digest)
     # Seven pictures that few visitors look at are not sent with every answer.
     samples = st.popover("Samples", key="samples-open", on_change="rerun")
@@ -103,6 +110,9 @@ if window != scan.window:
 if sample := st.session_state.sample:
     st.caption(words.sample(sample.title, sample.origin))
 
+if not is_usable:
+    show_preview(scan, PLAIN)
+    st.stop()
 enhancement = chosen_to_read()
 with st.container(key="reading"):
     answer, picture, opinion = st.columns(3, gap="large")

@@ -13,8 +13,10 @@ from brat.model.worklist import Worklist
 from brat.model.worklist_rows import STATES, Row, suspicion
 from brat.reports.spreadsheet import as_csv, as_xlsx
 from brat.reports.worklist import records
+from pages.parts.failures import tell
 from pages.parts.navigation import require_entry
 from pages.parts.next_scan import open_row
+from pages.parts.readings import check_model
 from pages.parts.store import is_on, store
 from pages.parts.verdict import VERDICTS
 from pages.parts.worklist_intake import empty, model_digest, own_worklist, show_intake
@@ -29,6 +31,7 @@ from pages.parts.worklist_table import (
     select_rows,
 )
 from pages.words import worklist as words
+from pages.words.markdown import literal
 
 HEIGHT = 48
 """Of a row, in pixels."""
@@ -78,7 +81,7 @@ def verdicts_on(rows: Sequence[Row], digest: str) -> Verdicts | None:
     try:
         return latest(store(), {row.slice_digest for row in rows if row.slice_digest}, digest)
     except StoreError as error:
-        st.warning(str(error))
+        tell("store", error, st.warning)
         return None
 
 
@@ -192,7 +195,7 @@ def turn() -> int:
 def go_to(row: Row, rows: list[Row]) -> None:
     """Open a row in Review, where it can be."""
     if row.problem:
-        st.warning(words.cannot_open(row.item.name, row.problem))
+        st.warning(words.cannot_open(literal(row.item.name), row.problem))
         return
     st.session_state.worklist_turn += 1
     open_row(row, rows, st.session_state.worklist)
@@ -281,6 +284,7 @@ if order := state.pop("worklist_sort", None):
     state["worklist-order"] = order
 
 st.title("Worklist", anchor=False)
+is_usable = check_model()
 now = work.progress()
 rows = work.rows()
 state.worklist_drawn = (len(rows), time.monotonic())
@@ -305,8 +309,12 @@ st.fragment(show_progress, run_every=1.0 if now.running else None)(work, now.run
 if not rows:
     st.stop()
 
-digest = model_digest()
+digest = model_digest() if is_usable else ""
 verdicts = verdicts_on(rows, digest)
+if any(row.label and not row.sets for row in rows):
+    st.caption(words.NOT_CALIBRATED)
+if any(row.label and row.in_distribution is None for row in rows):
+    st.caption(words.NOT_CHECKED)
 shown = show_choices(rows, verdicts)
 if shown:
     # What is chosen in the table is said above it.

@@ -20,10 +20,10 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
 import brat
-from brat.environment import WEIGHTS
 from brat.io.samples import load_samples
 from brat.model.reader import Reader as ArrayReader
 from tests.factories.paths import ROOT
+from tests.factories.weights import model_folder
 
 SAMPLES = {sample.name: sample.file for sample in load_samples()}
 HEALTHY = SAMPLES["head-axial"]
@@ -56,8 +56,7 @@ def files(tmp_path, monkeypatch) -> Path:
     shutil.copy(HEALTHY, "scan.png")
     shutil.copy(UNLIKE, "other.png")
     Path("empty").mkdir()
-    Path("run").mkdir()
-    shutil.copy(WEIGHTS / "model.tflite", "run")
+    model_folder(Path("run"))
     Path("series").mkdir()
     gray, uid = brat.read(HEALTHY).scan.gray, generate_uid()
     for number in range(5):

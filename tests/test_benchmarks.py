@@ -4,7 +4,6 @@ import base64
 import importlib
 import json
 import os
-import shutil
 import time
 from contextlib import nullcontext
 from functools import partial
@@ -18,7 +17,6 @@ from benchmarks.browser import MISSING, chromium, open_page, serve, shown_slices
 from benchmarks.measure import Measured, Row, figure, fresh_process, interleaved
 from benchmarks.slices import KINDS, as_file, fill, make_slice
 from brat.classes import CLASS_NAMES, CLASSES
-from brat.environment import WEIGHTS
 from brat.io.files import File
 from brat.io.read import read_scan
 from brat.model.classifier import Classifier, Prediction
@@ -26,6 +24,7 @@ from brat.model.pool import Readers
 from brat.model.preprocess import prepare
 from brat.model.reader import Reader
 from brat.wording import percent
+from tests.factories.weights import model_folder
 
 MS = partial(Measured, unit="ms")
 
@@ -231,8 +230,7 @@ def test_rates_of_a_format():
 def test_float16_is_half_as_large_and_kept(tmp_path, monkeypatch):
     pytest.importorskip("tensorflow")
     monkeypatch.setattr(formats, "OTHERS", ("float16",))
-    for name in ("model.keras", "model.tflite"):
-        shutil.copy(WEIGHTS / name, tmp_path)
+    model_folder(tmp_path, ("model.keras", "model.tflite"))
     folders = formats.write_formats(tmp_path, [], fold=0)
     file = folders["float16"] / "model.tflite"
     assert 0.4 < file.stat().st_size / (tmp_path / "model.tflite").stat().st_size < 0.6

@@ -6,6 +6,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import cv2
 import nibabel
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from PIL import Image
 from pydicom.data import get_testdata_file
 from pydicom.uid import generate_uid
 
+import brat
 from brat import predict
 from brat.classes import CLASSES
 from brat.cli import main
@@ -22,8 +24,11 @@ from brat.io.files import File
 from brat.io.intake import Item
 from brat.io.read import read_scan
 from brat.io.samples import load_samples
+from brat.io.scan import UnreadableScan
 from brat.model.reader import Reader
 from tests.factories.files import slice_of
+from tests.factories.pages import page_of, png
+from tests.factories.weights import model_folder
 
 SAMPLES = load_samples()
 
@@ -41,6 +46,22 @@ def test_predict_json(capsys):
         assert sum(record["probabilities"].values()) == pytest.approx(1, abs=1e-5)
         assert record["label"] == max(record["probabilities"], key=record["probabilities"].get)
         assert record["seconds"] > 0
+
+
+def test_predict_gives_a_record_for_each_slice_of_a_page(tmp_path, capsys):
+    """The sample of a tumour beside that of none: neither speaks for the page."""
+    alone = [cv2.resize(read_scan(sample.file).gray, (300, 300)) for sample in SAMPLES[:2]]
+    file = tmp_path / "page.png"
+    file.write_bytes(png(page_of(alone, 2, gutter=4, shade=255)))
+    assert main(["predict", "--json", str(file)]) == 0
+    records = lines(capsys)
+    assert [(r["path"], r["panel"], r["panels"]) for r in records] == [(str(file), 1, 2), (str(file), 2, 2)]
+    expected = [Reader().read(gray).prediction.label for gray in alone]
+    assert [record["label"] for record in records] == expected
+    assert main(["predict", str(file)]) == 0
+    assert "page.png, panel 2" in capsys.readouterr().out
+    with pytest.raises(UnreadableScan, match="2 slices beside each other"):
+        brat.read(file)
 
 
 def test_predict_goes_on_after_a_bad_file(tmp_path, monkeypatch, capsys):
@@ -88,7 +109,7 @@ def test_predict_reads_only_a_little_ahead(monkeypatch):
 
     def read(reader, job, overlays):
         started.append(job.place["path"])
-        return {"label": "glioma"}
+        return [{**job.place, "label": "glioma"}]
 
     monkeypatch.setattr(predict, "_read", read)
     items = [Item(str(number), (File(str(number), Path("nowhere")),)) for number in range(1000)]
@@ -298,8 +319,7 @@ def test_evaluate_writes_metrics(tmp_path, capsys):
         rows.append(f"{file},{file},made,{sample.intended},{tumor:d},g{number},g{number},{number % 2},,{box}")
     index.write_text("\n".join(rows) + "\n")
     weights = tmp_path / "weights"
-    weights.mkdir()
-    (weights / "model.tflite").write_bytes((WEIGHTS / "model.tflite").read_bytes())
+    model_folder(weights)
     (weights / "history.csv").write_text("epoch,loss,val_loss\n0,1.5,NA\n1,1.0,1.2\n")
     card = {"data_fingerprint": fingerprint(read_index(index)), "test_fold": 0}
     (weights / "model_card.json").write_text(json.dumps(card))

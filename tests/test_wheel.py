@@ -20,9 +20,9 @@ from pathlib import Path
 
 import pytest
 
-from brat.environment import WEIGHTS
 from brat.io.samples import load_samples
 from tests.factories.paths import ROOT
+from tests.factories.weights import model_folder
 
 BUILT_FROM = ("pyproject.toml", "setup.py", "README.md", "LICENSE", "app.py", "brat", "pages", "weights")
 SAMPLE = next(sample.file for sample in load_samples() if sample.name == "head-axial")
@@ -133,8 +133,7 @@ def test_reads_a_scan(installed, tmp_path):
 
 
 def test_another_model_or_none_by_brat_weights(installed, tmp_path):
-    (tmp_path / "run").mkdir()
-    shutil.copy2(WEIGHTS / "model.tflite", tmp_path / "run")
+    model_folder(tmp_path / "run")
     predict = installed / "brat", "predict", "--json", SAMPLE
     other = run(*predict, cwd=tmp_path, BRAT_WEIGHTS=str(tmp_path / "run"))
     assert json.loads(other.stdout)["prediction_set"] is None

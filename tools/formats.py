@@ -58,6 +58,29 @@ Everything else is refused with a sentence that says what to do: documents witho
 reports, plans, structure sets and DICOMDIR indices; pictures below 64 pixels a side, or of one shade all
 over; videos; damaged files; and volumes in the formats of other programs (Analyze, MGH, MINC, PAR/REC,
 AFNI, NRRD, MetaImage, ECAT), which have to be converted to NIfTI.
+
+## Several pictures on one
+
+Where a page is seen to hold several slices, each is a row of the worklist and a record of `brat predict`.
+Where no straight cut parts them, the page is refused. Of a file of many pages (TIFF, WebP, animated PNG,
+MPO) every page is a slice of a series. A slice that comes twice counts once, and two patients are two
+series.
+
+Measured by `python -m tools.pages` on 100 pages of each kind, made of real slices:
+
+| Page | All slices listed | Another number listed | Taken for one |
+| --- | ---: | ---: | ---: |
+| 2 x 2 | 99 | 1 | 0 |
+| side by side | 100 | 0 | 0 |
+| one above the other | 99 | 1 | 0 |
+| film sheet, 3 x 3 | 98 | 2 | 0 |
+| film sheet, 4 x 5 | 85 | 15 | 0 |
+| three planes | 99 | 1 | 0 |
+| mosaic, 6 x 6 of 64 pixels | 49 | 51 | 0 |
+| a slice with an inset | 0 | 0 | 100 |
+
+A slice with a small one in its corner is still read as one slice: crop the inset away. Of 12,049 single
+slices 2 were taken for a page, and none for one whose values ran over (modulo 256), which is refused.
 """
 
 

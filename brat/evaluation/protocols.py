@@ -23,6 +23,7 @@ from brat.evaluation.readings import Readings, read_slices
 from brat.evaluation.stacks import stack_protocols
 from brat.model.calibration import softmax
 from brat.model.classifier import Classifier
+from brat.model.reader import Reader
 
 TUMORS = CLASSES[:NO_TUMOR]
 
@@ -66,6 +67,41 @@ def evaluate(data: str | Path, weights: str | Path, fold: int) -> dict:
     return results
 
 
+def evaluate_elsewhere(data: str | Path, weights: str | Path, source: str) -> dict:
+    """Measure a model on a source that it was not trained on, and add it to `metrics.json`.
+
+    The probabilities are those that the app shows, calibrated where the folder has a calibration.
+
+    Args:
+        data: an index file with slices of the source.
+        weights: the folder of the model, with its `model_card.json`.
+        source: the name of the source in the index.
+
+    Returns:
+        The protocols that the source has slices for. `metrics.json` gets them as
+        `another_hospital/SOURCE/without`.
+
+    Raises:
+        ValueError: the model was trained on the source, or the index has no slice of it.
+    """
+    weights = Path(weights)
+    card = json.loads((weights / "model_card.json").read_text())
+    if source in card["sources"]:
+        raise ValueError(f"The model in {weights} was trained on {source}.")
+    slices = [s for s in read_index(data) if s.source == source]
+    if not slices:
+        raise ValueError(f"{data} has no slice of {source!r}.")
+    reader = Reader(weights)
+    readings = read_slices(reader.classifier, slices)
+    temperature = reader.calibration.temperature if reader.calibration else 1.0
+    measured = protocols(readings, softmax(readings.logits, temperature))
+    path = weights / "metrics.json"
+    results = json.loads(path.read_text()) if path.exists() else {}
+    results.setdefault("another_hospital", {})[source] = {"without": measured}
+    write_json(results, path)
+    return measured
+
+
 def write_json(content: dict, path: Path) -> None:
     """Write a JSON file; raises ValueError for NaN, which JSON does not know."""
     path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
@@ -74,10 +110,6 @@ def write_json(content: dict, path: Path) -> None:
 def summary(results: dict) -> str:
     """The README's table of the model's results, in Markdown, from the content of `metrics.json`."""
     entries = results["protocols"]
-
-    def estimate(protocol: str, name: str) -> str:
-        entry = entries[protocol]["metrics"][name]
-        return f"{entry['value']:.1%} ({entry['low']:.1%} to {entry['high']:.1%})".replace("%", " %")
 
     rows = [
         (
@@ -96,12 +128,29 @@ def summary(results: dict) -> str:
     lines = [
         "| on patients that the model has not seen | with 95 % intervals | slices |",
         "|---|---|---|",
+        *(
+            f"| Another hospital ({source}): {entry['title']} | {', '.join(_elsewhere(entry))} "
+            f"| {entry['slices']:,} |"
+            for source, measured in results.get("another_hospital", {}).items()
+            for key, entry in measured["without"].items()
+            if key.startswith("stacks_")
+        ),
     ]
     for title, key, names in rows:
         if key in entries:
-            figures = ", ".join(f"{word} {estimate(key, name)}" for word, name in names)
+            figures = ", ".join(f"{word} {_estimate(entries[key], name)}" for word, name in names)
             lines.append(f"| {title} | {figures} | {entries[key]['slices']:,} |")
     return "\n".join(lines)
+
+
+def _elsewhere(entry: dict) -> list[str]:
+    words = {"sensitivity": "sensitivity", "specificity_brain": "specificity in the brain"}
+    return [f"{word} {_estimate(entry, name)}" for name, word in words.items()]
+
+
+def _estimate(entry: dict, name: str) -> str:
+    value, low, high = (entry["metrics"][name][key] for key in ("value", "low", "high"))
+    return f"{value:.1%} ({low:.1%} to {high:.1%})".replace("%", " %")
 
 
 def read_history(folder: Path) -> list[dict[str, float]]:

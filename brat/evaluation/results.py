@@ -55,6 +55,7 @@ from brat.evaluation.reliability import measure_calibration
 from brat.io.read import read_scan
 from brat.model.calibration import softmax
 from brat.model.classifier import Classifier
+from brat.model.files import CALIBRATION, DETECTOR, ModelFolder, update_manifest
 from brat.model.out_of_distribution import image_facts
 from brat.model.preprocess import frame, to_input
 
@@ -73,7 +74,7 @@ _NOT_FOR_THE_PAGE = ("source", "examples", "label_conflicts")
 
 def write_results(data: str | Path, runs: str | Path, weights: str | Path) -> dict:
     """Write `metrics.json`, `calibration.json`, `out_of_distribution.npz` and `out_of_fold.csv` beside the
-    weights.
+    weights, and the manifest again.
 
     Args:
         data: the index file that `runs` was made with.
@@ -83,6 +84,7 @@ def write_results(data: str | Path, runs: str | Path, weights: str | Path) -> di
     Raises:
         FileNotFoundError: a fold has not been run.
         ValueError: the model was trained on other data.
+        ModelError: the model is damaged, or is not the one of its folder's manifest.
     """
     runs, weights = Path(runs), Path(weights)
     slices = read_index(data)
@@ -90,6 +92,7 @@ def write_results(data: str | Path, runs: str | Path, weights: str | Path) -> di
     card = json.loads((weights / "model_card.json").read_text())
     if card["data_fingerprint"] != prints:
         raise ValueError(f"The model in {weights} was trained on other data than {data}.")
+    folder = ModelFolder(weights)
     readings = pooled(runs, slices)
     write_out_of_fold(readings, weights / "out_of_fold.csv")
 
@@ -119,6 +122,7 @@ def write_results(data: str | Path, runs: str | Path, weights: str | Path) -> di
         "audit": {k: v for k, v in audit(data).findings.items() if k not in _NOT_FOR_THE_PAGE},
         "history": read_history(weights),
     }
+    update_manifest(folder, (CALIBRATION, DETECTOR))
     if (runs / "random" / "readings.npz").exists():
         parts = deal_at_random(Path(data), card["recipe"]["seed"])
         dealt = Readings.load(runs / "random" / "readings.npz", parts.test)

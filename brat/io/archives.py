@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 
 from brat.io import files as limits
 from brat.io.files import File, damaged_gzip, too_much_unpacked
+from brat.io.names import clean_entry
 from brat.io.scan import UnreadableScan
 
 MAX_FILES = 10_000
@@ -55,7 +56,7 @@ def members(archive: File) -> Iterator[File]:
                         left -= len(chunk)
                         if left < 0:
                             raise too_much_unpacked()
-                yield File(f"{archive.name}/{entry.filename}", bytes(content))
+                yield File(f"{archive.name}/{clean_entry(entry.filename)}", bytes(content))
     except UnreadableScan:
         raise
     except _DAMAGED as error:

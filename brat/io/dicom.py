@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import math
 import zlib
@@ -10,7 +11,7 @@ import cv2
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.encaps import encapsulate, get_frame
+from pydicom.encaps import encapsulate, get_frame, parse_basic_offsets
 from pydicom.pixels import apply_color_lut, apply_modality_lut, pixel_array
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -31,7 +32,16 @@ from brat.io.dicom_header import (
     transfer_syntax,
 )
 from brat.io.display import display_range, finite, stretch, to_display
-from brat.io.scan import MAX_PIXELS, Scan, SeveralScans, UnreadableScan, Window, part_digest, refuse_bomb
+from brat.io.scan import (
+    MAX_PIXELS,
+    Scan,
+    SeveralScans,
+    UnreadableScan,
+    Window,
+    decoding,
+    part_digest,
+    refuse_bomb,
+)
 
 # fmt: off
 _MODALITIES = {
@@ -106,11 +116,34 @@ class Dicom:
             raise UnreadableScan(
                 f"This DICOM file says that it holds {self.frames:,} frames; {MAX_FRAMES:,} are read at most."
             )
+        self._refuse_more_frames()
         code = str(dataset.get("Modality") or "")
         self.modality = code if code in _MODALITIES else ""
         # As a number, or anybody's words could stand there.
         bits = int(dataset.get("BitsStored") or dataset.get("BitsAllocated") or 0)
         self.format = f"DICOM {self.modality}".strip() + f", {bits}-bit"
+
+    def _refuse_more_frames(self) -> None:
+        """Raises `UnreadableScan` where the picture is at least one frame longer than the header says."""
+        dataset = self._dataset
+        syntax = dataset.file_meta.TransferSyntaxUID
+        if "PixelData" not in dataset or not syntax.is_transfer_syntax:
+            return
+        if syntax.is_compressed and syntax != DeflatedExplicitVRLittleEndian:
+            stored = len(parse_basic_offsets(dataset.PixelData))
+        else:
+            bits = (
+                int(dataset.Rows)
+                * int(dataset.Columns)
+                * int(dataset.get("SamplesPerPixel") or 1)
+                * int(dataset.get("BitsAllocated") or 16)
+            )
+            stored = len(dataset.PixelData) * 8 // bits
+        if stored > self.frames:
+            raise UnreadableScan(
+                f"This DICOM file names {self.frames} frame{'s' if self.frames > 1 else ''} and holds "
+                f"{stored}: which of them is meant is not known. Export the series again."
+            )
 
     def scan(self, frame: int = 0) -> Scan:
         """A frame, 0 to `frames` - 1.
@@ -239,6 +272,17 @@ def read_dicom(data: bytes, digest: str) -> Scan:
             "Open it on the Review page, or export the slice as a file of its own."
         )
     return file.scan()
+
+
+def pixel_digest(data: bytes) -> str:
+    """SHA-256, hexadecimal, of the stored picture of a file; of the whole file where it is damaged."""
+    try:
+        with decoding("DICOM"):
+            refuse_deflated_bomb(data)
+            dataset = pydicom.dcmread(io.BytesIO(data), force=True, specific_tags=["PixelData"])
+            return hashlib.sha256(dataset.PixelData).hexdigest()
+    except UnreadableScan:
+        return hashlib.sha256(data).hexdigest()
 
 
 def _spacing(header: Dataset) -> tuple[float, float] | None:

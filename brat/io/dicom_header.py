@@ -34,6 +34,7 @@ _TAGS = [
     for keyword in (
         *("SeriesInstanceUID", "InstanceNumber", POSITION, ORIENTATION, "SliceLocation"),
         *("NumberOfFrames", "Rows", "Columns"),
+        *("SOPInstanceUID", "PatientID", "PatientName"),
     )
 ]
 
@@ -51,6 +52,8 @@ class Header(NamedTuple):
         location: Slice Location, millimetres; None where the file does not say.
         number: Instance Number; None where the file does not say.
         frames: how many images the file holds.
+        instance: SOP Instance UID, which no other image has; empty where the file does not say.
+        patient: Patient ID and name, to tell patients apart, never to be shown.
     """
 
     series: tuple[str, int, int]
@@ -59,6 +62,8 @@ class Header(NamedTuple):
     location: float | None
     number: float | None
     frames: int
+    instance: str = ""
+    patient: tuple[str, str] = ("", "")
 
     @property
     def is_slice(self) -> bool:
@@ -105,6 +110,8 @@ def _header(stream: BinaryIO) -> Header:
             location=_number(dataset.get("SliceLocation")),
             number=_number(dataset.get("InstanceNumber")),
             frames=int(dataset.get("NumberOfFrames") or 1),
+            instance=str(dataset.get("SOPInstanceUID") or ""),
+            patient=(str(dataset.get("PatientID") or ""), str(dataset.get("PatientName") or "")),
         )
 
 

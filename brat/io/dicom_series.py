@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
-from brat.io.dicom import Dicom
+from brat.io.dicom import Dicom, pixel_digest
 from brat.io.files import File
 from brat.io.read import decode_scan
-from brat.io.scan import Scan, UnreadableScan, checked, decoding
-from brat.io.series import ACQUIRED, Series, Stack
+from brat.io.scan import Scan, decoding
+from brat.io.series import ACQUIRED, Series, Stack, first_readable
 
 
 def series_of_files(name: str, files: Sequence[File], positions: Sequence[float | None]) -> Series:
@@ -25,13 +25,15 @@ def series_of_files(name: str, files: Sequence[File], positions: Sequence[float 
         UnreadableScan: no slice of it can be read.
     """
     digests = [hashlib.sha256(file.read()).hexdigest() for file in files]
+    kept = _without_copies(files, positions)
+    files, positions = [files[index] for index in kept], [positions[index] for index in kept]
     volumes = _volumes(positions)
 
     def decode(index: int) -> Scan:
         file = files[index]
         return decode_scan(file.read(), file.name)
 
-    first = _first_readable(decode, len(files))
+    first = first_readable(decode, len(files))
 
     def cut(plane: str, volume: int) -> Stack:
         slices = volumes[volume]
@@ -80,7 +82,7 @@ def series_of_frames(name: str, data: bytes) -> Series:
         with decoding("DICOM"):
             return file.scan(order[index])
 
-    first = _first_readable(decode, file.frames)
+    first = first_readable(decode, file.frames)
 
     def cut(plane: str, volume: int) -> Stack:
         frames = volumes[volume]
@@ -104,6 +106,31 @@ def series_of_frames(name: str, data: bytes) -> Series:
     )
 
 
+def _without_copies(files: Sequence[File], positions: Sequence[float | None]) -> list[int]:
+    """The numbers of the files without those that show the same pixels at the same place as another.
+
+    Empty slices at the end of several volumes are the same too. So where every place has as many slices, and
+    would not without the copies, they stay.
+    """
+    of_position: dict[float, list[int]] = {}
+    for index, position in enumerate(positions):
+        if position is not None:
+            of_position.setdefault(round(position, 3), []).append(index)
+    copies = set()
+    for indices in of_position.values():
+        seen: set[str] = set()
+        for index in indices if len(indices) > 1 else ():
+            pixels = pixel_digest(files[index].read())
+            if pixels in seen:
+                copies.add(index)
+            seen.add(pixels)
+    before = {len(indices) for indices in of_position.values()}
+    after = {len([index for index in indices if index not in copies]) for indices in of_position.values()}
+    if len(before) == 1 and len(after) > 1:
+        return list(range(len(files)))
+    return [index for index in range(len(files)) if index not in copies]
+
+
 def _volumes(positions: Sequence[float | None]) -> list[Sequence[int]]:
     """Which slices, of those in order of position, make up each volume.
 
@@ -123,21 +150,6 @@ def _volumes(positions: Sequence[float | None]) -> list[Sequence[int]]:
 
 def _size(volumes: Sequence[Sequence[int]], unit: str) -> str:
     return f"{len(volumes[0])} {unit}" + (f", {len(volumes)} volumes" if len(volumes) > 1 else "")
-
-
-def _first_readable(decode: Callable[[int], Scan], count: int) -> Scan:
-    """The first slice in which there is something: it speaks for all.
-
-    Raises:
-        UnreadableScan: there is none; why the last one is not.
-    """
-    problem = UnreadableScan("There is no slice in this series.")
-    for index in range(count):
-        try:
-            return checked(decode(index))
-        except UnreadableScan as error:
-            problem = error
-    raise problem
 
 
 def _from_first(positions: Sequence[float | None]) -> list[float] | None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
+from brat.io.names import clean_name
 from brat.io.scan import UnreadableScan
 
 MAX_UNPACKED = 500_000_000
@@ -20,18 +21,25 @@ memory."""
 _BUFFER = 4096
 
 
-class File(NamedTuple):
+class _Fields(NamedTuple):
+    name: str
+    source: bytes | Path
+    is_packed: bool = False
+
+
+class File(_Fields):
     """A file.
 
     Attributes:
-        name: for people: its path as given, or its place in an archive.
+        name: for people: its path as given, or its place in an archive; cleaned, see `brat.io.names`.
         source: its bytes, or its path.
         is_packed: whether gzip packs it. `open` and `read` then give what is inside.
     """
 
-    name: str
-    source: bytes | Path
-    is_packed: bool = False
+    __slots__ = ()
+
+    def __new__(cls, name: str, source: bytes | Path, is_packed: bool = False) -> File:
+        return super().__new__(cls, clean_name(name), source, is_packed)
 
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from brat.io import sniff
 from brat.io.archives import MAX_FILES, is_hidden
 from brat.io.files import File
+from brat.io.names import clean_name
 from brat.io.scan import UnreadableScan
 
 NO_SCAN = "it is no scan by its name or its content"
@@ -114,18 +115,19 @@ def scans_within(folder: str, root: str | Path) -> tuple[list[File], list[Skippe
     skipped: list[Skipped] = []
     for entry in scans_in(top, within):
         if isinstance(entry, Skipped):
-            skipped.append(entry._replace(path=_from(top, entry.path)))
+            skipped.append(Skipped(clean_name(_from(top, Path(entry.path))), entry.reason))
             continue
         if len(files) == MAX_FILES:
             raise UnreadableScan(f"The folder holds more than {MAX_FILES:,} scans. Choose a part of it.")
-        files.append(entry._replace(name=_from(top, entry.name)))
+        assert isinstance(entry.source, Path)
+        files.append(File(_from(top, entry.source), entry.source))
     if not files:
         raise UnreadableScan("There is no scan in this folder, nor below it.")
     return files, skipped
 
 
-def _from(top: Path, path: str) -> str:
-    return Path(path).relative_to(top.parent).as_posix()
+def _from(top: Path, path: Path) -> str:
+    return path.relative_to(top.parent).as_posix()
 
 
 def walk(folder: Path) -> Iterator[Path | Skipped]:

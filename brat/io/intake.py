@@ -15,12 +15,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from brat.io import archives, sniff
 from brat.io import files as limits
 from brat.io.files import File
 from brat.io.folders import NO_SCAN, Skipped
+from brat.io.panels import Panel, find_panels
+from brat.io.raster import count_pages
 from brat.io.read import read_scan
-from brat.io.scan import Scan, SeveralScans, UnreadableScan
+from brat.io.scan import Scan, SeveralScans, UnreadableScan, checked, part_digest
 from brat.io.series import Series
 
 if TYPE_CHECKING:
@@ -40,6 +44,7 @@ class Item:
         problem: why it cannot be opened, where that is known already.
         positions: of a series of files, where each of them lies, millimetres along the normal of its plane;
             None where it does not say.
+        part: which of the slices on a picture it is; None where it is all of its files.
     """
 
     name: str
@@ -47,6 +52,36 @@ class Item:
     is_series: bool = False
     problem: str = ""
     positions: tuple[float | None, ...] = ()
+    part: Part | None = None
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of several slices on a picture.
+
+    Attributes:
+        panel: where on the picture it is.
+        number, count: which it is, from 1, of how many.
+    """
+
+    panel: Panel
+    number: int
+    count: int
+
+
+class SeveralPanels(SeveralScans):
+    """One picture holds several slices, as a film sheet does.
+
+    Attributes:
+        items: one for each of them, row by row.
+    """
+
+    def __init__(self, items: Sequence[Item]):
+        super().__init__(
+            f"This picture holds {len(items)} slices beside each other, and none of them is chosen for you. "
+            "Read each by itself: drop the picture on the Review page, which lists them, or cut them apart."
+        )
+        self.items = tuple(items)
 
 
 @dataclass(eq=False)
@@ -64,7 +99,7 @@ def group_into_series(files: Iterable[File]) -> list[Item]:
     """
     items: list[Item | _Group] = []
     # A series may be several groups: the views of a localiser share nothing but its number.
-    groups: dict[tuple[str, int, int], list[_Group]] = {}
+    groups: dict[tuple[object, ...], list[_Group]] = {}
     for entry in _paired(_unpacked(files)):
         if isinstance(entry, Item):
             items.append(entry)
@@ -80,9 +115,11 @@ def group_into_series(files: Iterable[File]) -> list[Item]:
         header = _header(entry) if sniff.is_dicom(head) else None
         if header is None or not header.is_slice:
             has_frames = header is not None and header.frames > 1
-            items.append(Item(entry.name, (entry,), is_series=has_frames or sniff.is_nifti(head)))
+            is_series = has_frames or sniff.is_nifti(head) or _has_pages(entry, head)
+            items.append(Item(entry.name, (entry,), is_series=is_series))
             continue
-        of_series = groups.setdefault(header.series, [])
+        # Two patients are two items, whatever is said of their series.
+        of_series = groups.setdefault((*header.series, *header.patient), [])
         for group in of_series:
             if header.is_parallel(group.members[0][0]):
                 break
@@ -90,7 +127,9 @@ def group_into_series(files: Iterable[File]) -> list[Item]:
             group = _Group()
             of_series.append(group)
             items.append(group)
-        group.members.append((header, entry))
+        # A slice that was given twice counts once.
+        if not header.instance or all(header.instance != known.instance for known, _ in group.members):
+            group.members.append((header, entry))
     return _distinct([item if isinstance(item, Item) else _item(item.members) for item in items])
 
 
@@ -112,6 +151,7 @@ def load(item: Item) -> Scan | Series:
     """Open an item.
 
     Raises:
+        SeveralPanels: it is one picture with several slices.
         UnreadableScan: it cannot be read.
     """
     if item.problem:
@@ -125,7 +165,7 @@ def load(item: Item) -> Scan | Series:
     data = item.files[0].read()
     if sniff.is_dicom(data):
         if not item.is_series:
-            return read_scan(data, item.name)
+            return _only_slice(item, read_scan(data, item.files[0].name))
         from brat.io.dicom_series import series_of_frames
 
         return series_of_frames(item.name, data)
@@ -134,8 +174,12 @@ def load(item: Item) -> Scan | Series:
         from brat.io.nifti import read_nifti
 
         return read_nifti(data, item.name, hashlib.sha256(data).hexdigest())
+    if item.is_series:
+        from brat.io.pages import series_of_pages
+
+        return series_of_pages(item.name, data)
     try:
-        return read_scan(data, item.name)
+        scan = read_scan(data, item.files[0].name)
     except UnreadableScan as error:
         if volume := sniff.other_volume(data, item.name):
             raise UnreadableScan(
@@ -148,6 +192,41 @@ def load(item: Item) -> Scan | Series:
                 "with it, or convert both to a single .nii file."
             ) from error
         raise
+    return _only_slice(item, scan)
+
+
+def _only_slice(item: Item, scan: Scan) -> Scan:
+    """The scan, if it is one slice; that part of it which the item names.
+
+    Raises:
+        SeveralPanels: it holds several, and the item names none.
+        UnreadableScan: it holds several that cannot be told apart.
+    """
+    if item.part:
+        panel = item.part.panel
+        part = replace(
+            scan,
+            gray=np.ascontiguousarray(panel.cut(scan.gray)),
+            pixels=np.ascontiguousarray(panel.cut(scan.pixels)),
+            name=item.name,
+            digest=part_digest(scan.digest, f"panel {panel.left} {panel.top} {panel.right} {panel.bottom}"),
+        )
+        return checked(part)
+    page = find_panels(scan.gray)
+    if page.is_mixed:
+        raise UnreadableScan(
+            "This picture seems to hold several slices that cannot be told apart. Export each as a picture "
+            "of its own."
+        )
+    if page.panels:
+        count = len(page.panels)
+        raise SeveralPanels(
+            [
+                replace(item, name=f"{item.name}, panel {number} of {count}", part=Part(panel, number, count))
+                for number, panel in enumerate(page.panels, 1)
+            ]
+        )
+    return replace(scan, name=item.name)
 
 
 def load_scan(path: str | Path) -> Scan:
@@ -170,6 +249,12 @@ def _of_pair(item: Item) -> Series:
     header, picture = item.files
     data = joined(header.read(), picture.read())
     return read_nifti(data, item.name, hashlib.sha256(data).hexdigest())
+
+
+def _has_pages(file: File, head: bytes) -> bool:
+    """Whether a file is a picture of several pages or frames."""
+    format = sniff.raster_format(head) if sniff.may_have_pages(head) else ""
+    return bool(format) and count_pages(file.read(), format) > 1
 
 
 def _header(file: File) -> Header | None:

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from brat.io.display import finite, to_display
-from brat.io.scan import MAX_PIXELS, Scan, UnreadableScan, refuse_bomb
+from brat.io.scan import MAX_PIXELS, Scan, UnreadableScan, decoding, refuse_bomb
 
 # TIFF tags.
 _BITS, _PHOTOMETRIC, _PLANAR, _SAMPLE_FORMAT = 258, 262, 284, 339
@@ -25,11 +25,25 @@ _BITS, _PHOTOMETRIC, _PLANAR, _SAMPLE_FORMAT = 258, 262, 284, 339
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
-def read_raster(data: bytes, format: str) -> Scan:
-    """Decode an image; of several pages or frames the first.
+def count_pages(data: bytes, format: str) -> int:
+    """How many pages or frames an image has; 1 where its header is damaged, which opening it says.
 
     Args:
         format: as `brat.io.sniff.raster_format` names it.
+    """
+    try:
+        with decoding(format), _refusing_bombs(), Image.open(io.BytesIO(data), formats=[format]) as image:
+            return int(getattr(image, "n_frames", 1))
+    except UnreadableScan:
+        return 1
+
+
+def read_raster(data: bytes, format: str, page: int = 0) -> Scan:
+    """Decode an image.
+
+    Args:
+        format: as `brat.io.sniff.raster_format` names it.
+        page: which of its pages or frames, from 0.
 
     Returns:
         A scan without a name and a digest. `pixels` is luminance: uint8, uint16, int32, uint32 or float32.
@@ -40,7 +54,7 @@ def read_raster(data: bytes, format: str) -> Scan:
             `UnreadableScan`.
     """
     with _refusing_bombs():
-        return _read(data, format)
+        return _read(data, format, page)
 
 
 @contextmanager
@@ -57,7 +71,7 @@ def _refusing_bombs() -> Iterator[None]:
             ) from error
 
 
-def _read(data: bytes, format: str) -> Scan:
+def _read(data: bytes, format: str, page: int) -> Scan:
     rare = UnreadableScan(
         f"The {format} file is damaged, breaks off or is of a rare kind that is not read here. "
         "Export the scan again, as PNG or DICOM, and upload the new file."
@@ -67,8 +81,8 @@ def _read(data: bytes, format: str) -> Scan:
     except UnidentifiedImageError as error:
         raise rare from error
     with image:
+        image.seek(page)
         refuse_bomb(*image.size)
-        frames = getattr(image, "n_frames", 1)
         mode, args = image.mode, image.tile[0].args if image.tile else None
         # How the values lie in the file; `mode` is how Pillow holds them.
         rawmode = str(args[0]) if isinstance(args, tuple) else str(args or "")
@@ -78,6 +92,9 @@ def _read(data: bytes, format: str) -> Scan:
             raise rare
         # Of CMYK Pillow's high bytes must do; OpenCV reads none of it.
         deep_colour = ";16" in rawmode and mode != "CMYK" and not mode.startswith("I")
+        if deep_colour and page:
+            # OpenCV would decode the first one.
+            raise rare
         pixels = _decode_deep_colour(data, image) if deep_colour else _decode(image)
     if mode == "I" and tags.get(_SAMPLE_FORMAT, (1,))[0] == 1:
         # Pillow has no unsigned 32-bit mode.
@@ -92,7 +109,7 @@ def _read(data: bytes, format: str) -> Scan:
     else:
         bits = "16-bit" if ";16" in rawmode or mode.startswith("I;16") else "32-bit"
     colour = "gray" if mode in ("1", "L", "LA", "F") or mode.startswith("I") else "colour"
-    description = f"{format}, {bits} {colour}" + (f", first of {frames} images" if frames > 1 else "")
+    description = f"{format}, {bits} {colour}"
     gray = pixels if pixels.dtype == np.uint8 else to_display(pixels)
     return Scan(gray, pixels, name="", format=description, modality="", digest="")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from brat.io import sniff
 from brat.io.files import File
-from brat.io.raster import read_raster
+from brat.io.raster import count_pages, read_raster
 from brat.io.scan import Scan, SeveralScans, UnreadableScan, checked, decoding
 
 
@@ -23,7 +23,7 @@ def read_scan(source: bytes | str | Path, name: str | None = None) -> Scan:
         name: what to call it; the path's last part by default.
 
     Raises:
-        SeveralScans: the file holds a volume or several frames, or it is an archive.
+        SeveralScans: the file holds a volume, several frames or pages, or it is an archive.
         UnreadableScan: the file is missing, empty, damaged, too large, too small, uniform or not an
             image. Where a decoder objected, its own error is the cause.
     """
@@ -54,6 +54,12 @@ def _decode(data: bytes, digest: str) -> Scan:
         with decoding("DICOM"):
             return read_dicom(data, digest)
     if format := sniff.raster_format(data):
+        pages = count_pages(data, format) if sniff.may_have_pages(data[: sniff.HEAD]) else 1
+        if pages > 1:
+            raise SeveralScans(
+                f"This {format} file holds {pages} pages, and a single slice is wanted here. Open it on the "
+                "Review page, or export the slice as a file of its own."
+            )
         with decoding(format):
             return read_raster(data, format)
     if several := sniff.of_several(data):

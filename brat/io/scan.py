@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from brat.io.display import stretch
+from brat.io.wrapped import is_wrapped
 
 MAX_PIXELS = 25_000_000
 """Larger images are refused from their header: no MRI slice is, and a hosted app has about 1 GB of memory."""
@@ -133,7 +134,7 @@ def checked(scan: Scan) -> Scan:
     """The scan, if there is something in it to read.
 
     Raises:
-        UnreadableScan: it is too small, or of one shade all over.
+        UnreadableScan: it is too small, of one shade all over, or its values ran over.
     """
     if min(scan.width, scan.height) < MIN_SIDE:
         raise UnreadableScan(
@@ -146,7 +147,21 @@ def checked(scan: Scan) -> Scan:
             f"The image is {shade} all over: there is nothing in it to read. "
             "Check the window it was exported with."
         )
+    refuse_wrapped(scan)
     return scan
+
+
+def refuse_wrapped(scan: Scan) -> None:
+    """To be called with a scan of 8 bits or more; nothing happens over more.
+
+    Raises:
+        UnreadableScan: its values ran over 255 and went on from 0.
+    """
+    if scan.pixels.dtype == np.uint8 and is_wrapped(scan.pixels):
+        raise UnreadableScan(
+            "The values of this image ran over when it was exported to 8 bits: what is brighter than white "
+            "starts again at black. Export it with a window, or with 16 bits."
+        )
 
 
 def refuse_bomb(width: int, height: int) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from brat.io.files import File
-from brat.io.scan import Scan, Window
+from brat.io.scan import Scan, UnreadableScan, Window, checked
 
 ACQUIRED = "acquired"
 """The plane of a series of DICOM: that in which it was made."""
@@ -112,3 +112,18 @@ class Series:
             return Stack(len(before), decode, plane, before.positions, before.files)
 
         return replace(self, window=window, cut=cut)
+
+
+def first_readable(decode: Callable[[int], Scan], count: int) -> Scan:
+    """The first slice in which there is something: it speaks for all.
+
+    Raises:
+        UnreadableScan: there is none; why the last one is not.
+    """
+    problem = UnreadableScan("There is no slice in this series.")
+    for index in range(count):
+        try:
+            return checked(decode(index))
+        except UnreadableScan as error:
+            problem = error
+    raise problem

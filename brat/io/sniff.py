@@ -70,6 +70,13 @@ def raster_format(head: bytes) -> str:
     return _lookup(head, _RASTERS)
 
 
+def may_have_pages(head: bytes) -> bool:
+    """Whether a picture may hold several pages or frames: TIFF, and what says so in its first bytes."""
+    format = raster_format(head)
+    marks = {"TIFF": b"", "PNG": b"acTL", "WebP": b"ANIM", "JPEG": b"MPF\0"}
+    return format in marks and marks[format] in head
+
+
 def is_dicom(head: bytes) -> bool:
     """Whether a file is DICOM. Its first 140 bytes are enough."""
     if head[128:132] == b"DICM":

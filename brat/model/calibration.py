@@ -9,6 +9,7 @@ trained on.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,9 +17,15 @@ from pathlib import Path
 import numpy as np
 
 from brat.classes import CLASSES
+from brat.model.files import ModelError
 
 LEVELS = (0.9, 0.95, 0.99)
 """The shares of slices, in each class, whose prediction set is to hold the true class."""
+
+_DAMAGED = (
+    "The calibration of the model is damaged: its temperature must be above 0, and its thresholds four for "
+    "each level, from 0 to 1. Copy the model's folder again, or fit it again with `brat results`."
+)
 
 DEFAULT_LEVEL = 0.95
 """The level of `LEVELS` that is shown where nobody has chosen one."""
@@ -77,10 +84,33 @@ class Calibration:
 
         Raises:
             FileNotFoundError: there is no such file.
+            ModelError: as `from_bytes`.
         """
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-        levels = {float(level): tuple(least) for level, least in content["thresholds"].items()}
-        return cls(**{**content, "thresholds": levels})
+        return cls.from_bytes(Path(path).read_bytes())
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> Calibration:
+        """Read the content of a file that `save` wrote.
+
+        Raises:
+            ModelError: it is no such content, or a number is out of range.
+        """
+        try:
+            fields = json.loads(content)
+            levels = {float(level): tuple(map(float, least)) for level, least in fields["thresholds"].items()}
+            calibration = cls(**{**fields, "temperature": float(fields["temperature"]), "thresholds": levels})
+            is_sound = (
+                0 < calibration.temperature < math.inf
+                and DEFAULT_LEVEL in levels
+                and all(0 < level < 1 for level in levels)
+                and all(len(least) == len(CLASSES) for least in levels.values())
+                and all(0 <= value <= 1 for least in levels.values() for value in least)
+            )
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ModelError(_DAMAGED) from error
+        if not is_sound:
+            raise ModelError(_DAMAGED)
+        return calibration
 
 
 def membership(probabilities: np.ndarray, least: Sequence[float]) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,8 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 from brat.classes import CLASSES
-from brat.environment import CORES, WEIGHTS, model_file
+from brat.environment import CORES, WEIGHTS
+from brat.model.files import MODEL, ModelError, ModelFolder
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +51,7 @@ class Classifier:
         'no_tumor'
     """
 
-    def __init__(self, weights: str | Path = WEIGHTS, threads: int | None = None):
+    def __init__(self, weights: str | Path | ModelFolder = WEIGHTS, threads: int | None = None):
         """Load `model.tflite` from a folder.
 
         Args:
@@ -60,11 +60,16 @@ class Classifier:
 
         Raises:
             FileNotFoundError: there is no model in the folder.
+            ModelError: the model is damaged, or is not the one of the folder's manifest.
         """
-        content = model_file(weights, "model.tflite").read_bytes()
-        self.digest = hashlib.sha256(content).hexdigest()
-        self._interpreter = Interpreter(model_content=content, num_threads=threads or min(4, CORES))
-        self._run = self._interpreter.get_signature_runner()
+        folder = weights if isinstance(weights, ModelFolder) else ModelFolder(weights)
+        content = folder.read(MODEL)
+        self.digest = folder.records[MODEL].sha256
+        try:
+            self._interpreter = Interpreter(model_content=content, num_threads=threads or min(4, CORES))
+            self._run = self._interpreter.get_signature_runner()
+        except (ValueError, RuntimeError) as error:
+            raise ModelError(f"{MODEL} in {folder.path} is no LiteRT model that can be run here.") from error
         self._lock = threading.Lock()
 
     def predict(self, model_input: np.ndarray) -> Prediction:

@@ -7,6 +7,7 @@ tf-keras-vis and need TensorFlow, which is imported only when one of them is ask
 from __future__ import annotations
 
 import importlib.util
+import tempfile
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ import cv2
 import numpy as np
 
 from brat.classes import CLASSES
-from brat.environment import WEIGHTS, model_file
+from brat.environment import WEIGHTS
 from brat.model.classifier import Prediction
+from brat.model.files import KERAS, ModelFolder
 from brat.model.preprocess import Geometry
 
 _FINAL_FEATURES = "dropout"
@@ -72,6 +74,7 @@ def reference_cam(method: str, model_input: np.ndarray, label: str, weights: Pat
     Raises:
         MissingPackage: tensorflow or tf-keras-vis is not installed.
         FileNotFoundError: there is no `model.keras` in the folder.
+        ModelError: it is damaged, or is not the one of the folder's manifest.
     """
     if not reference_available():
         raise MissingPackage(
@@ -83,7 +86,7 @@ def reference_cam(method: str, model_input: np.ndarray, label: str, weights: Pat
     from tf_keras_vis.scorecam import Scorecam
     from tf_keras_vis.utils.scores import CategoricalScore
 
-    model = _keras_logits(Path(weights), model_file(weights, "model.keras").stat().st_mtime_ns)
+    model = _keras_logits(ModelFolder(weights).read(KERAS))
     explainer = {"Grad-CAM": Gradcam, "Grad-CAM++": GradcamPlusPlus, "Score-CAM": Scorecam}[method]
     cams = explainer(model, clone=False)(
         CategoricalScore(CLASSES.index(label)),
@@ -102,12 +105,17 @@ def reference_available() -> bool:
 
 
 @lru_cache(maxsize=2)
-def _keras_logits(weights: Path, _modified: int) -> Any:
+def _keras_logits(content: bytes) -> Any:
+    """Args: content: of `model.keras`."""
     import keras
 
     # Score-CAM predicts in batches and would draw a progress bar for each map.
     keras.utils.disable_interactive_logging()
-    serving = keras.models.load_model(weights / "model.keras")
+    # Keras reads a model from a file only. In a folder of its own nobody exchanges it after the check.
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / KERAS
+        file.write_bytes(content)
+        serving = keras.models.load_model(file)
     return keras.Model(serving.inputs, serving.get_layer("logits").output)
 
 

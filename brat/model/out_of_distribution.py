@@ -11,11 +11,16 @@ features alone are not enough: a network that has only met heads says little abo
 
 from __future__ import annotations
 
+import io
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
+
+from brat.model.files import ModelError
 
 _UNLIKE = "Its appearance is unlike every slice that the model learned from."
 _EDGES = "Its contours do not run as those of a head do."
@@ -26,6 +31,12 @@ _DETAIL = "It is much smoother, or much more finely patterned, than an MRI slice
 
 _SENTENCES = (*[_OUTLINE] * 4, *[_BACKGROUND] * 3, *[_GREY_LEVELS] * 5, *[_DETAIL] * 5)
 """The reason to give where one fact stands out most; in the order of `image_facts`, without the edges."""
+
+_DAMAGED = (
+    "The out-of-distribution detector of the model is damaged: an array of it is missing, has another shape, "
+    "or holds numbers that are not finite. Copy the model's folder again, or fit it again with `brat "
+    "results`."
+)
 
 _PARTS = 3
 """A description has three parts, see `split_parts`."""
@@ -143,13 +154,48 @@ class OodDetector:
 
         Raises:
             FileNotFoundError: there is no such file.
+            ModelError: as `from_bytes`.
         """
-        with np.load(path, allow_pickle=False) as stored:
-            means, scales, bases = (
-                tuple(stored[f"{name}_{part}"] for part in range(_PARTS))
-                for name in ("means", "scales", "bases")
-            )
-            return cls(means, scales, bases, stored["references"], float(stored["limit"]))
+        return cls.from_bytes(Path(path).read_bytes())
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> OodDetector:
+        """Read the content of a file that `save` wrote. Nothing in it is unpickled.
+
+        Raises:
+            ModelError: it is no such content, an array has another shape than it must, or a number is not
+                finite.
+        """
+        try:
+            with np.load(io.BytesIO(content), allow_pickle=False) as stored:
+                means, scales, bases = (
+                    tuple(stored[f"{name}_{part}"] for part in range(_PARTS))
+                    for name in ("means", "scales", "bases")
+                )
+                detector = cls(means, scales, bases, stored["references"], float(stored["limit"]))
+            is_sound = detector._is_sound()
+        except (ValueError, TypeError, KeyError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
+            raise ModelError(_DAMAGED) from error
+        if not is_sound:
+            raise ModelError(_DAMAGED)
+        return detector
+
+    def _is_sound(self) -> bool:
+        """Whether every array has its type and shape, and every number is in range."""
+        arrays = (*self.means, *self.scales, *self.bases, self.references)
+        if not all(array.dtype == np.float32 and np.isfinite(array).all() for array in arrays):
+            return False
+        sizes = [len(_SENTENCES), _TILES**2 * _DIRECTIONS, self.means[2].size]
+        components = [basis.shape[-1] for basis in self.bases if basis.ndim == 2]
+        return (
+            all(mean.shape == (size,) for mean, size in zip(self.means, sizes, strict=True))
+            and all(scale.shape == (size,) for scale, size in zip(self.scales, sizes, strict=True))
+            and all((scale > 0).all() for scale in self.scales)
+            and [basis.shape for basis in self.bases] == list(zip(sizes, components, strict=False))
+            and len(self.references) > 0
+            and self.references.shape == (len(self.references), sum(components))
+            and 0 < self.limit < np.inf
+        )
 
     def coordinates(self, features: np.ndarray, facts: np.ndarray) -> list[np.ndarray]:
         """Where slices lie in the space of distances: float32 (n, p) for each part."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from brat import log
 from brat.environment import WEIGHTS
 from brat.model.calibration import Calibration
 from brat.model.classifier import Classifier, Prediction
+from brat.model.files import CALIBRATION, DETECTOR, ModelFolder
 from brat.model.out_of_distribution import OodDetector, OodResult
 from brat.model.preprocess import Geometry, frame, to_input
 
@@ -36,6 +39,11 @@ class Reading:
     model_input: np.ndarray
     geometry: Geometry
 
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether the model has a calibration; without one it has no prediction sets either."""
+        return bool(self.sets)
+
 
 class Reader:
     """A model with its calibration and its out-of-distribution detector, if it has them.
@@ -57,16 +65,24 @@ class Reader:
 
         Raises:
             FileNotFoundError: there is no model in the folder.
+            ModelError: a file is damaged, or is not the one of the folder's manifest.
         """
-        weights = Path(weights)
-        self.classifier = Classifier(weights, threads)
+        folder = ModelFolder(weights)
+        self.classifier = Classifier(folder, threads)
         # A freshly trained model has neither: both are fitted to slices that the model has not seen.
-        calibration, detector = weights / "calibration.json", weights / "out_of_distribution.npz"
-        self.calibration = Calibration.load(calibration) if calibration.exists() else None
-        self.detector = OodDetector.load(detector) if detector.exists() else None
+        calibration, detector = folder.read_optional(CALIBRATION), folder.read_optional(DETECTOR)
+        self.calibration = None if calibration is None else Calibration.from_bytes(calibration)
+        self.detector = None if detector is None else OodDetector.from_bytes(detector)
+        log.event(
+            "model",
+            sha256=self.classifier.digest,
+            calibrated=self.calibration is not None,
+            checks_distribution=self.detector is not None,
+        )
 
     def read(self, gray: np.ndarray) -> Reading:
         """Read one scan, uint8 (height, width)."""
+        begun = time.perf_counter()
         framed, geometry = frame(gray)
         model_input = to_input(framed)
         prediction = self.classifier.predict(model_input)
@@ -79,4 +95,10 @@ class Reader:
                 for level in self.calibration.thresholds
             }
         ood = self.detector.judge(prediction.features, framed) if self.detector else None
+        log.event(
+            "reading",
+            model=self.classifier.digest[:12],
+            seconds=round(time.perf_counter() - begun, 4),
+            outcome="refused" if ood and not ood.in_distribution else prediction.label,
+        )
         return Reading(prediction, sets, ood, model_input, geometry)

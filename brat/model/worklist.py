@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from typing import NamedTuple
 
+from brat import log
 from brat.environment import CORES
-from brat.io.intake import Item, load
+from brat.io.intake import Item, SeveralPanels, load
 from brat.io.scan import UnreadableScan
 from brat.io.series import Series
+from brat.model.files import ModelError
 from brat.model.pool import Readers
 from brat.model.series_reading import SeriesReading, read_slice
 from brat.model.worklist_rows import Row, with_reading
@@ -185,6 +187,7 @@ class Worklist:
         try:
             items = list(source())
         except UnreadableScan as error:
+            log.refusal(error)
             problem = str(error)
         # Nobody would see it in a thread of the pool, and the list would wait for these files forever.
         except Exception as error:
@@ -195,11 +198,16 @@ class Worklist:
             self._sorting -= 1
             if problem:
                 self._problems.append(problem)
-            for number, item in enumerate(items, self._total + 1):
-                self._jobs.append(self._read(number, item, age))
-            self._total += len(items)
+        self._add_items(items, age)
         # A job is an iterator; nothing is left to do after this step.
         yield
+
+    def _add_items(self, items: Sequence[Item], age: object) -> None:
+        with self._changed:
+            if age is self._age:
+                for number, item in enumerate(items, self._total + 1):
+                    self._jobs.append(self._read(number, item, age))
+                self._total += len(items)
 
     def _read(self, number: int, item: Item, age: object) -> Iterator[None]:
         row = Row(number, item)
@@ -211,7 +219,17 @@ class Worklist:
             else:
                 reading = self._readers().read(opened.gray)
                 row = with_reading(row, opened, reading.prediction, reading.sets, reading.ood)
+        except SeveralPanels as page:
+            # The page becomes its first panel; the others follow behind the items that are there.
+            first, *others = page.items
+            self._add_items(others, age)
+            yield from self._read(number, first, age)
+            return
         except UnreadableScan as error:
+            log.refusal(error)
+            row = replace(row, problem=str(error))
+        except (ModelError, FileNotFoundError) as error:
+            log.failure("model", error)
             row = replace(row, problem=str(error))
         # No file may end the list.
         except Exception as error:
@@ -241,4 +259,7 @@ class Worklist:
 
 def _unforeseen(error: Exception) -> str:
     # The error's own message is left out: it may repeat patient data of the header.
-    return f"Reading this failed for a reason that was not foreseen ({type(error).__name__})."
+    error_id = log.failure("unforeseen", error)
+    return (
+        f"Reading this failed for a reason that was not foreseen ({type(error).__name__}, error {error_id})."
+    )

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_BEGINNING = re.compile(r"""((?:^|[;\t\r\n])[\s"]*)([-=+@＝＋－＠])""")
+"""A sign that some program takes for a formula's, where some program may see a cell begin. A comma inside of
+a cell is none of these places: only programs that part at commas would, and for them the cell is quoted."""
 _WIDEST = 60  # characters of a column's width; longer cells are cut on the screen, not in the file
 
 
 def as_csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
     """A CSV file with the columns of all rows, in the order in which they come up; None is an empty cell.
 
-    A spreadsheet would run text that begins like a formula: it gets an apostrophe before it.
+    A spreadsheet would run text that begins like a formula: it gets an apostrophe before it. Many take the
+    semicolon or the tab for the separator, and then see a cell begin inside of ours: there too.
     """
     buffer = io.StringIO(newline="")
     writer = csv.DictWriter(buffer, _columns(rows))
@@ -62,4 +66,8 @@ def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _no_formula(cell: Any) -> Any:
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+    """Text gets an apostrophe wherever a program may see a cell begin that looks like a formula."""
+    if not isinstance(cell, str):
+        return cell
+    marked = _BEGINNING.sub(r"\1'\2", cell)
+    return f"'{marked}" if marked.startswith(("\t", "\r", "\n")) else marked

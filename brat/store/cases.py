@@ -6,10 +6,12 @@ only where the observer asked for that. The scan is known by a hash. The databas
 
 from __future__ import annotations
 
+import re
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +21,13 @@ from sqlalchemy import (
     DateTime,
     Engine,
     Float,
+    Select,
     String,
     Text,
     UniqueConstraint,
     delete,
     event,
+    inspect,
     select,
     text,
 )
@@ -32,7 +36,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, column_property, mapped_column
 from sqlalchemy.types import TypeDecorator
 
+from brat import log
 from brat.classes import CLASSES
+from brat.io.names import clean_name, clean_note
 from brat.reports.spreadsheet import as_csv
 
 if TYPE_CHECKING:
@@ -44,7 +50,45 @@ VERDICTS = ("agree", "disagree", "unsure")
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _LOCK = 0x62726174  # of PostgreSQL's advisory locks, the one that an upgrade holds
+_OBSERVER = 100  # characters of a name
+_FILE = "brat_file"  # in what SQLAlchemy keeps of a connection: path and identity of its file
 _PATIENCE = 5  # seconds until a server that does not answer is given up
+_NOTHING = "Nothing was changed."
+_LOCKED = (
+    f"The store of cases is locked: another program is writing to it. {_NOTHING} Close that program, or try "
+    "again in a moment."
+)
+_OF_SQLITE = {
+    sqlite3.SQLITE_BUSY: _LOCKED,
+    sqlite3.SQLITE_LOCKED: _LOCKED,
+    sqlite3.SQLITE_READONLY: (
+        "The store of cases can only be read: its file, or the folder or disk that it is on, may not be "
+        f"written to. {_NOTHING} Give the app the right to write there."
+    ),
+    sqlite3.SQLITE_CORRUPT: (
+        f"The file of the store of cases is damaged. {_NOTHING} Stop the app, keep the file, and put a "
+        "backup in its place."
+    ),
+    sqlite3.SQLITE_NOTADB: (
+        "The store of cases cannot be reached: the file that is named as its own is no database, or a "
+        f"damaged one. {_NOTHING} Correct `url` in `.streamlit/secrets.toml`, or put a backup in its place."
+    ),
+    sqlite3.SQLITE_FULL: f"The disk of the store of cases is full. {_NOTHING} Make room on it.",
+    sqlite3.SQLITE_CANTOPEN: (
+        "The store of cases cannot be reached: the folder of its file is missing, or may not be entered. "
+        f"{_NOTHING} Correct `url` in `.streamlit/secrets.toml`, or the rights of the folder."
+    ),
+}
+"""SQLite's result code -> what to tell the clinician."""
+
+_FOREIGN = (
+    f"The database that is named as the store of cases belongs to another program. {_NOTHING} Correct "
+    "`url` in `.streamlit/secrets.toml`."
+)
+_GONE = (
+    "The file of the store of cases is gone, or another one lies in its place: nothing that is kept now "
+    "would last. Put the file back, or start the app again to begin with the one that is there."
+)
 _REMAINS = (
     "The case is deleted. The file could not be cleaned of its traces, because something else is using the "
     "store; deleting any other case later cleans it."
@@ -144,6 +188,7 @@ def prepare(engine: Engine) -> None:
     is_sqlite = engine.dialect.name == "sqlite"
     if is_sqlite:
         event.listen(engine, "connect", _set_up)
+        event.listen(engine, "checkout", _require_same_file)
     else:
         event.listen(engine, "do_connect", _lose_patience)
     config = Config()
@@ -155,19 +200,60 @@ def prepare(engine: Engine) -> None:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             else:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+            tables = set(inspect(connection).get_table_names())
+            # A server may hold tables of others beside ours; a file of ours has no others.
+            if tables and "alembic_version" not in tables and (is_sqlite or "cases" in tables):
+                raise StoreError(_FOREIGN)
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     except CommandError as error:
+        if "cases" not in tables:
+            raise StoreError(_FOREIGN) from error
         raise StoreError(
             "The store of cases was made by a newer version of this app. Update the app and start it again."
         ) from error
+    if is_sqlite and (file := _file_of(engine)):
+        event.listen(engine, "do_connect", partial(_require_file, file))
 
 
-def _set_up(connection: sqlite3.Connection, _record: Any) -> None:
+def _set_up(connection: sqlite3.Connection, record: Any) -> None:
     # A write-ahead log lets others read while one writes. With secure_delete nothing of a changed or deleted
     # note remains on the pages of the file.
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA secure_delete = ON")
+
+    database = next(file for _, name, file in connection.execute("PRAGMA database_list") if name == "main")
+    if database:
+        record.info[_FILE] = Path(database), _identity(Path(database))
+
+
+def _file_of(engine: Engine) -> Path | None:
+    """The file of an SQLite database; None where it is in memory, or is named by a URI."""
+    name = engine.url.database or ""
+    return None if name in ("", ":memory:") or name.startswith("file:") else Path(name).resolve()
+
+
+def _require_file(file: Path, *_of_connect: Any) -> None:
+    """SQLite would make an empty file where there is none."""
+    if not file.exists():
+        raise StoreError(_GONE)
+
+
+def _require_same_file(connection: Any, record: Any, _proxy: Any) -> None:
+    """Refuse a connection whose file was deleted or exchanged: what is written there is lost."""
+    if _FILE in record.info:
+        path, identity = record.info[_FILE]
+        if _identity(path) != identity:
+            raise StoreError(_GONE)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells a file from another one at its place; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _lose_patience(_dialect: Any, _record: Any, _args: Any, options: dict) -> None:
@@ -180,16 +266,31 @@ def _plainly() -> Iterator[None]:
         yield
     # SQLite's own where setting up a connection fails: the file is no database, or may not be written.
     except (SQLAlchemyError, sqlite3.Error) as error:
-        raise StoreError(
-            "The store of cases cannot be reached, or does not answer as it should. Nothing was changed."
-        ) from error
+        raise StoreError(_explained(error)) from error
+
+
+def _explained(error: Exception) -> str:
+    cause = getattr(error, "orig", None) or error
+    # The lower byte is the result code; what is above it says more exactly how.
+    return _OF_SQLITE.get(
+        (getattr(cause, "sqlite_errorcode", None) or 0) & 0xFF,
+        f"The store of cases cannot be reached, or does not answer as it should. {_NOTHING}",
+    )
 
 
 @contextmanager
 def _session(engine: Engine) -> Iterator[Session]:
-    """A transaction; what was loaded in it stays usable after it."""
-    with _plainly(), Session(engine, expire_on_commit=False) as session, session.begin():
-        yield session
+    """A transaction; what was loaded in it stays usable after it.
+
+    Raises:
+        StoreError: the database does not answer, or its file is gone when the transaction ends.
+    """
+    with _plainly(), Session(engine, expire_on_commit=False) as session:
+        with session.begin():
+            yield session
+            info = session.connection().info
+        if _FILE in info and _identity(info[_FILE][0]) != info[_FILE][1]:
+            raise StoreError(_GONE)
 
 
 def keep(
@@ -218,7 +319,7 @@ def keep(
     """
     if seen is not None and seen not in CLASSES:
         raise ValueError(f"{seen!r} is none of {CLASSES}.")
-    key = {"scan": scan.slice_digest, "model": model, "observer": observer.strip()[:100]}
+    key = {"scan": scan.slice_digest, "model": model, "observer": clean_name(observer.strip(), _OBSERVER)}
     values = {
         "time": datetime.now(UTC),
         "window": window_text(scan.window),
@@ -231,8 +332,7 @@ def keep(
         "ood_score": float(reading.ood.score) if reading.ood else None,
         "in_distribution": bool(reading.ood.in_distribution) if reading.ood else None,
         "seen": seen,
-        # PostgreSQL takes no text with a NUL in it.
-        "note": note.replace("\0", "").strip(),
+        "note": clean_note(note),
         "picture": _png(scan.gray) if picture else None,
     }
     dialect = postgresql if engine.dialect.name == "postgresql" else sqlite
@@ -254,6 +354,67 @@ def _png(gray: np.ndarray) -> bytes:
     return cv2.imencode(".png", gray)[1].tobytes()
 
 
+def log_damaged(case: int) -> None:
+    """Log that a row cannot be a case."""
+    log.event("damaged case", case=case)
+
+
+def _sound(session: Session, query: Select[Case], on_damaged: Callable[[int], None]) -> list[Case]:
+    """The cases that a query gives; a row that cannot be one is passed over, and ends nothing."""
+    try:
+        cases = list(session.scalars(query))
+    # A column whose text cannot be made the type that it should have: one by one it is known which row it is.
+    except (ValueError, TypeError, KeyError):
+        cases = []
+        for number in session.scalars(query.with_only_columns(Case.id)):
+            try:
+                cases.append(session.scalars(select(Case).filter_by(id=number)).one())
+            except (ValueError, TypeError, KeyError):
+                on_damaged(number)
+    sound = []
+    for case in cases:
+        if _is_sound(case):
+            sound.append(case)
+        else:
+            on_damaged(case.id)
+    return sound
+
+
+def _is_sound(case: Case) -> bool:
+    """Whether every value can be what it is said to be: SQLite keeps anything in any column."""
+    texts = (case.observer, case.window, case.format, case.note)
+    probabilities = [getattr(case, name) for name in CLASSES]
+    return bool(
+        isinstance(case.time, datetime)
+        and all(isinstance(text, str) for text in texts)
+        and all(
+            isinstance(digest, str) and re.fullmatch("[0-9a-f]{64}", digest)
+            for digest in (case.scan, case.model)
+        )
+        # As `window_text` writes it.
+        and re.fullmatch(r"|[-+.\w]+/[-+.\w]+", case.window, re.ASCII)
+        and isinstance(case.width, int)
+        and isinstance(case.height, int)
+        and case.label in CLASSES
+        and (case.seen is None or case.seen in CLASSES)
+        and all(isinstance(share, float) and 0 <= share <= 1 for share in probabilities)
+        and isinstance(case.ood_score, float | None)
+        and isinstance(case.in_distribution, bool | None)
+        and isinstance(case.sets, dict)
+        and all(
+            _is_level(level) and isinstance(names, list) and all(name in CLASSES for name in names)
+            for level, names in case.sets.items()
+        )
+    )
+
+
+def _is_level(text: str) -> bool:
+    try:
+        return 0 < float(text) < 1
+    except ValueError:
+        return False
+
+
 def cases_of(engine: Engine, scan: str, model: str) -> list[Case]:
     """Every observer's case of one scan and one model, the latest first.
 
@@ -262,8 +423,8 @@ def cases_of(engine: Engine, scan: str, model: str) -> list[Case]:
         model: `Classifier.digest`.
     """
     with _session(engine) as session:
-        return list(
-            session.scalars(select(Case).filter_by(scan=scan, model=model).order_by(Case.time.desc()))
+        return _sound(
+            session, select(Case).filter_by(scan=scan, model=model).order_by(Case.time.desc()), log_damaged
         )
 
 
@@ -279,7 +440,7 @@ def latest(engine: Engine, scans: Collection[str], model: str) -> dict[str, Case
     """
     query = select(Case).where(Case.model == model, Case.scan.in_(scans)).order_by(Case.time, Case.id)
     with _session(engine) as session:
-        return {case.scan: case for case in session.scalars(query)}
+        return {case.scan: case for case in _sound(session, query, log_damaged)}
 
 
 def find(
@@ -292,6 +453,7 @@ def find(
     observers: Collection[str] = (),
     since: date | None = None,
     until: date | None = None,
+    on_damaged: Callable[[int], None] = log_damaged,
 ) -> list[Case]:
     """The cases that meet every condition, the latest first; an empty condition is met by all.
 
@@ -301,6 +463,7 @@ def find(
         verdicts: of `VERDICTS`.
         labels: the classes that the model read or the clinician sees.
         since, until: first and last day, in UTC.
+        on_damaged: called with the id of each row that is passed over, because it cannot be a case.
     """
     query = select(Case).order_by(Case.time.desc(), Case.id.desc())
     if labels:
@@ -314,7 +477,7 @@ def find(
     if until:
         query = query.where(Case.time < datetime.combine(until + timedelta(days=1), time(), UTC))
     with _session(engine) as session:
-        cases = list(session.scalars(query))
+        cases = _sound(session, query, on_damaged)
     # Here, because SQLite tells capitals from small letters in every script but the Latin one.
     wanted = search.strip().casefold()
     return [

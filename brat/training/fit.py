@@ -23,6 +23,7 @@ from brat.data.index import (
     split,
     without_near_duplicates,
 )
+from brat.model.files import KERAS, MODEL, ModelFolder, update_manifest, write_manifest
 from brat.training.batches import DrawnSlices, Slices
 from brat.training.network import MapLoss, accuracy, build
 from brat.training.recipe import Recipe
@@ -262,6 +263,8 @@ def export(serving: keras.Model, out: Path, card: dict) -> None:
             "bytes": (out / name).stat().st_size,
         }
     (out / "model_card.json").write_text(json.dumps(card, indent=2) + "\n")
+    # A calibration or a detector that lies here is of another model, and is not listed.
+    write_manifest(out, names)
 
 
 def export_again(folder: str | Path) -> None:
@@ -270,14 +273,20 @@ def export_again(folder: str | Path) -> None:
     Raises:
         RuntimeError: Keras runs on another backend than TensorFlow.
         FileNotFoundError: there is no `model.keras`.
+        ModelError: a file is damaged, or is not the one of the folder's manifest.
     """
     if keras.backend.backend() != "tensorflow":
         raise RuntimeError("The LiteRT file is written by TensorFlow: set KERAS_BACKEND=tensorflow.")
     folder = Path(folder)
-    if not (folder / "model.keras").exists():
+    if not (folder / KERAS).exists():
         raise FileNotFoundError(f"There is no model.keras in {folder}.")
+    checked = ModelFolder(folder)
+    # What is fitted to the model stays, and what is damaged now is not listed as whole.
+    for name in checked.records.keys() - {MODEL}:
+        checked.read(name)
     card = json.loads((folder / "model_card.json").read_text())
-    export(keras.models.load_model(folder / "model.keras"), folder, card)
+    export(keras.models.load_model(folder / KERAS), folder, card)
+    update_manifest(checked, (KERAS, MODEL))
 
 
 def to_litert(serving: keras.Model) -> bytes:

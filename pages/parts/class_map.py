@@ -7,6 +7,8 @@ import streamlit as st
 from brat.classes import CLASS_NAMES, CLASSES
 from brat.io.scan import Scan
 from brat.model.explain import METHODS, MissingPackage, grad_cam
+from brat.model.files import ModelError
+from pages.parts.failures import tell
 from pages.parts.readings import Enhancement, enhanced, read, slow_map
 from pages.viewer import viewer
 from pages.words import review as words
@@ -39,6 +41,9 @@ def show_map(scan: Scan, enhancement: Enhancement) -> None:
             maps = {label: slow_map(method, label, scan, enhancement)}
         except MissingPackage as error:
             st.info(str(error))
+            method = METHODS[0]
+        except (ModelError, FileNotFoundError) as error:
+            tell("model", error, st.warning)
             method = METHODS[0]
     with picture:
         viewer(

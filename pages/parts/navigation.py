@@ -5,11 +5,14 @@ from __future__ import annotations
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
+from brat import log
+
 _ENTERED = "entered"
 
 
 def enter() -> StreamlitPage:
     """Register the pages with Streamlit; return the one that the visitor asked for. Only for `app.py`."""
+    log.start("app")
     st.session_state[_ENTERED] = True
     return _register()
 

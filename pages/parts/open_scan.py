@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
+from brat import log
 from brat.io.files import File
-from brat.io.intake import Item, group_into_series, load
-from brat.io.read import read_scan
+from brat.io.intake import Item, Part, SeveralPanels, group_into_series, load
 from brat.io.samples import Sample
 from brat.io.scan import Scan, UnreadableScan
 from brat.io.series import Series, Stack
@@ -20,8 +20,10 @@ scan or series came from."""
 
 # Few, because the largest scan that is read takes 125 MB.
 @st.cache_resource(max_entries=8, show_spinner=False)
-def decoded(data: bytes, name: str) -> Scan:
-    return read_scan(data, name)
+def decoded(data: bytes, name: str, part: Part | None = None) -> Scan:
+    scan = load(Item(name, (File(name, data),), part=part))
+    assert isinstance(scan, Scan)
+    return scan
 
 
 def start() -> None:
@@ -73,17 +75,27 @@ def take_sample(sample: Sample) -> None:
 
 
 def open_item(item: Item) -> None:
-    """Open a scan or a series, or say why it cannot be and leave what is open."""
+    """Open a scan or a series, or say why it cannot be and leave what is open.
+
+    A picture with several slices goes to the worklist, which lists them.
+    """
     try:
         if item.is_series or item.problem:
             opened, data = load(item), None
         else:
             data = item.files[0].read()
-            opened = decoded(data, item.name)
+            opened = decoded(data, item.name, item.part)
+    except SeveralPanels as page:
+        st.session_state.handed_over = list(page.items)
+        return
     except UnreadableScan as error:
+        log.refusal(error)
         st.session_state.problem = words.not_read(item.name, str(error))
         return
     is_series = isinstance(opened, Series)
+    if item.part:
+        # The file is the whole page: what is made of a slice and its file cannot be made of it.
+        data = None
     _open(scan=None if is_series else opened, data=data, series=opened if is_series else None, item=item)
 
 
@@ -93,6 +105,7 @@ def open_slice(stack: Stack, number: int) -> None:
         scan = stack[number]
         data = stack.files[number].read() if stack.files else None
     except UnreadableScan as error:
+        log.refusal(error)
         st.session_state.problem = words.not_read(words.slice_number(number + 1), str(error))
         return
     state = st.session_state

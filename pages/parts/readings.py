@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -9,8 +10,10 @@ import streamlit as st
 
 from brat.io.scan import Scan, Window
 from brat.model.explain import reference_cam
+from brat.model.files import ModelError
 from brat.model.reader import Reader, Reading
 from brat.perturb.enhance import brightness, clahe
+from pages.parts.failures import tell
 
 
 class Enhancement(NamedTuple):
@@ -32,6 +35,20 @@ PLAIN = Enhancement()
 def reader() -> Reader:
     """The model with its calibration and out-of-distribution check."""
     return Reader()
+
+
+def check_model(weights: Path | None = None) -> bool:
+    """Whether the model can be used; where it cannot, the page says why.
+
+    Args:
+        weights: its folder; by default the model that is loaded, which is whole whatever became of its files.
+    """
+    try:
+        Reader(weights) if weights else reader()
+    except (ModelError, FileNotFoundError) as error:
+        tell("model", error)
+        return False
+    return True
 
 
 # Few of either, because a scan takes up to 125 MB and an enhanced one 25.
@@ -56,6 +73,7 @@ def slow_map(method: str, label: str, scan: Scan, enhancement: Enhancement) -> n
 
     Raises:
         brat.model.explain.MissingPackage: the method needs packages that are not installed.
+        ModelError, FileNotFoundError: there is no Keras model, or it is damaged.
     """
     model_input = read(scan, enhancement).model_input
     return _slow_map(method, label, scan.digest, *enhancement, model_input)

@@ -7,14 +7,17 @@ from collections.abc import Callable
 import numpy as np
 import streamlit as st
 
+from brat import log
 from brat.classes import CLASS_NAMES, CLASSES
 from brat.io.scan import Scan, UnreadableScan
 from brat.io.series import Series, Stack
 from brat.model.calibration import DEFAULT_LEVEL
 from brat.model.explain import as_png, grad_cam
+from brat.model.files import ModelError
 from brat.model.pool import Readers
 from brat.model.preprocess import Geometry
 from brat.model.series_reading import SeriesReading, SliceReading, read_stack
+from pages.parts.failures import tell
 from pages.parts.widget_memory import remember, restore
 from pages.parts.windows import choose_window
 from pages.viewer import ViewerSlice, stack_viewer
@@ -54,13 +57,19 @@ def show_series(series: Series, on_open: Callable[[Stack, int], None]) -> None:
         stack = series.stack(plane, volume)
         apart, times = stretch(series, plane, volume)
     except UnreadableScan as error:
+        log.refusal(error)
         st.error(str(error))
         return
     if times >= STRETCHED:
         st.caption(words.stretched(apart, times))
     held = place(series.digest, plane, volume, str(series.window))
     if "reading" not in held:
-        held |= read(stack)
+        try:
+            held |= read(stack)
+        # Each thread loads a model of its own, and the files may be other ones by now.
+        except (ModelError, FileNotFoundError) as error:
+            tell("model", error)
+            return
     reading = held["reading"]
     with st.container(key="reading"):
         answer, picture = st.columns(2, gap="large")

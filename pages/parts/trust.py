@@ -146,9 +146,7 @@ def read_examples(weights: Path, modified: float) -> list[tuple]:
 
 
 def examples(weights: Path) -> None:
-    """The model that ships, on samples that may be shown; nothing where the folder has no model."""
-    if not (weights / "model.tflite").exists():
-        return
+    """The model that ships, on samples that may be shown."""
     st.subheader("Examples", anchor=False)
     st.markdown(words.EXAMPLES_ARE)
     samples = read_examples(weights, max(file.stat().st_mtime for file in weights.iterdir()))

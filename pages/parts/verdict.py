@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import streamlit as st
 
 from brat.classes import CLASS_NAMES, CLASSES
+from pages.parts.failures import tell
 from pages.parts.store import is_on, store
 from pages.words import verdict as words
+from pages.words.markdown import literal
 
 if TYPE_CHECKING:
     from brat.io.scan import Scan
@@ -82,7 +84,7 @@ def verdict_form(scan: Scan, reading: Reading, model: str) -> Opinion:
         for case in earlier:
             st.caption(_in_words(case, window_text(scan.window)))
     except StoreError as error:
-        st.warning(str(error))
+        tell("store", error, st.warning)
     return opinion
 
 
@@ -147,16 +149,11 @@ def _ask_to_keep(opinion: Opinion, of: str, earlier: list[Case]) -> _Request | N
 def _in_words(case: Case, shown: str) -> str:
     """Args: shown: the window that is shown now."""
     return words.stored_verdict(
-        by=_plain(case.observer),
+        by=literal(case.observer),
         when=f"{case.time:%d %b %Y, %H:%M} UTC",
         window=case.window if case.window != shown else "",
         verdict=case.verdict,
         sees=CLASS_NAMES[case.seen].lower() if case.seen and case.verdict == "disagree" else "",
-        note=_plain(" ".join(case.note.split())),
+        note=literal(case.note),
         pictured=case.pictured,
     )
-
-
-def _plain(typed: str) -> str:
-    """Text that somebody typed, none of which is to be taken for Markdown."""
-    return "".join(f"\\{sign}" if sign in r"\`*_{}[]()<>#+-.!|~$:" else sign for sign in typed)

@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages.words.weights_files import MISSING
+from pages.words.weights_files import MISSING, damaged
 
 
 @st.cache_data(show_spinner=False)
@@ -17,11 +17,19 @@ def _parsed(path: Path, modified: float) -> Any:
 
 
 def load(weights: Path, name: str) -> Any:
-    """The content of a JSON file of the model's folder; None where there is no such file."""
+    """The content of a JSON file of the model's folder; None where there is none, or it is damaged."""
     path = weights / name
-    return _parsed(path, path.stat().st_mtime) if path.exists() else None
+    try:
+        return _parsed(path, path.stat().st_mtime) if path.exists() else None
+    except ValueError:
+        return None
 
 
 def missing(weights: Path) -> list[str]:
-    """A sentence for each file that the model's folder lacks, with what cannot be said or done without it."""
-    return [sentence for name, sentence in MISSING.items() if not (weights / name).exists()]
+    """A sentence for each file that the model's folder lacks, with what cannot be said or done without it.
+
+    Of a file that is there, but cannot be read, it is a sentence of its own.
+    """
+    sentences = [sentence for name, sentence in MISSING.items() if not (weights / name).exists()]
+    jsons = [name for name in MISSING if name.endswith(".json") and (weights / name).exists()]
+    return sentences + [damaged(name) for name in jsons if load(weights, name) is None]

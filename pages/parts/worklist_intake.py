@@ -7,13 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import streamlit as st
 
-from brat.environment import CORES, WEIGHTS
+from brat.environment import CORES
 from brat.io.folders import scans_within
 from brat.io.intake import Item, group_into_series, skipped_items
 from brat.model.pool import Readers
 from brat.model.worklist import Worklist
 from pages.parts.configuration import setting
 from pages.parts.open_scan import dropped
+from pages.parts.readings import reader
 from pages.words import worklist as words
 
 
@@ -46,13 +47,7 @@ def own_worklist() -> Worklist:
 
 def model_digest() -> str:
     """`Classifier.digest` of the model that reads the list."""
-    return _model_digest((WEIGHTS / "model.tflite").stat().st_mtime)
-
-
-@st.cache_data(show_spinner=False)
-def _model_digest(modified: float) -> str:
-    readers, _ = _shared_readers()
-    return readers().classifier.digest
+    return reader().classifier.digest
 
 
 def show_intake(work: Worklist) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from brat.classes import CLASS_NAMES
 from brat.wording import percent
+from pages.words.markdown import literal
 from pages.words.numbers import share
 
 OFF = "No store is set up here: verdicts cannot be kept, and a scan is gone when the page is closed."
@@ -37,7 +38,7 @@ MONTHS_FIGURE = "Cohen's kappa, month by month."
 def scan(format: str, width: int, height: int, window: str, digest: str) -> str:
     """Args: window: center and width, "40/80"; empty where there is none."""
     shown = f", window {window.replace('/', ' / ')}" if window else ""
-    return f"{format}, {width} x {height}{shown}, {digest}"
+    return f"{literal(format)}, {width} x {height}{shown}, {digest}"
 
 
 def likeness(known: bool | None, score: float | None) -> str:
@@ -51,6 +52,16 @@ def wiped(pictured: bool) -> str:
     return (
         f"The reading, the verdict{', the picture' if pictured else ''} and the note are wiped from the "
         "store. They cannot be brought back."
+    )
+
+
+def damaged(rows: Sequence[int]) -> str:
+    """Args: rows: ids of the rows that cannot be shown."""
+    listed = ", ".join(map(str, rows[:5])) + (" …" if len(rows) > 5 else "")
+    return (
+        f"{len(rows)} row{'s' * (len(rows) > 1)} of the store cannot be shown, because something in "
+        f"{'each' if len(rows) > 1 else 'it'} is damaged. Nothing was deleted. To be mended in the database: "
+        f"the table `cases`, with the id {listed}."
     )
 
 

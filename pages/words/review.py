@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pages.words.markdown import literal
+
 WELCOME = (
     "Reads one brain MRI slice as glioma, meningioma, pituitary tumour or no tumour, and shows how sure "
     "it is and where in the slice the answer comes from. **Not a medical device:** no diagnosis or "
@@ -23,8 +25,8 @@ CERTAINTY_HELP = (
 )
 REFER = "**Too uncertain to name a class. Refer this scan to a specialist.**"
 NOT_CALIBRATED = (
-    "The probabilities of this model are not calibrated, and it has no prediction sets: do not take 80 % for "
-    "80 of 100."
+    "The probabilities of this model are not calibrated yet, and it has no prediction sets: do not take 80 % "
+    "for 80 of 100."
 )
 NOT_CHECKED = "Whether the model knows scans like this one was not checked: this model cannot."
 NOT_APART = "The model cannot tell these apart here. Do not rely on the first alone."
@@ -38,7 +40,7 @@ READ_ENHANCED_HELP = "Both readings are then shown."
 
 
 def still_that_of(name: str) -> str:
-    return f" The reading below is still that of **{name}**."
+    return f" The reading below is still that of {literal(name)}."
 
 
 def sample(title: str, origin: str) -> str:

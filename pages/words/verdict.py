@@ -27,9 +27,10 @@ def stored_verdict(
     """What was kept: "Kept by AB on 25 Nov 2026, 03:14 UTC: disagrees, sees meningioma. Note: dural tail".
 
     Args:
-        by: the observer; empty where no name was given.
+        by: the observer, as Markdown; empty where no name was given.
         window: center and width, "40/80", where another one was shown than now; else empty.
         sees: the class that the clinician sees; empty where it goes without saying.
+        note: as Markdown.
     """
     other = f", under the window {window.replace('/', ' / ')}" if window else ""
     return (

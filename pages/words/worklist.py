@@ -15,6 +15,10 @@ CAVEAT = (
     "The order is the model's guess: a scan far down is not a scan without a tumour. Not a medical device, "
     "not for diagnosis."
 )
+NOT_CALIBRATED = (
+    "This model has no calibration yet: do not take 80 % for 80 of 100, and there are no prediction sets."
+)
+NOT_CHECKED = "Whether the model knows scans like these was not checked: this model cannot."
 UPLOAD = "Drop scans here, or a folder as ZIP"
 UPLOAD_HELP = (
     "PNG, JPEG, BMP, TIFF, WebP, DICOM, NIfTI. What you drop is added to the list. It is held in memory "

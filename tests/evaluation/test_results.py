@@ -21,7 +21,9 @@ pytest.importorskip("keras", reason="needs the full installation")
 from brat.data.index import FOLDS, fingerprint, read_index
 from brat.evaluation import results as results_module
 from brat.evaluation.crossval import another_hospital, crossval, random_split
+from brat.evaluation.protocols import evaluate_elsewhere
 from tests.factories.indexes import HEADER
+from tests.factories.weights import model_folder
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +58,8 @@ def written(collection, tmp_path_factory):
     }
     names = ["random", "without-br35h", *(f"fold-{k}" for k in range(FOLDS))]
     for folder in (weights, *(runs / name for name in names)):
-        folder.mkdir(exist_ok=True)
-        for name in ("model.tflite", "history.csv"):
-            shutil.copy(WEIGHTS / name, folder)
+        model_folder(folder)
+        shutil.copy(WEIGHTS / "history.csv", folder)
         (folder / "model_card.json").write_text(json.dumps(card))
     crossval(collection, "not needed", runs)
     random_split(collection, "not needed", runs)
@@ -180,3 +181,28 @@ def test_another_hospital_stands_beside_the_same_slices_with_it_in_training(writ
 def test_a_source_that_is_not_there_cannot_be_held_out(collection, tmp_path):
     with pytest.raises(ValueError, match=r"'lgg' cannot be held out\. The index has br35h, figshare"):
         another_hospital(collection, "not needed", tmp_path, ["lgg"])
+
+
+def test_a_source_that_was_trained_on_is_no_other_hospital(collection, written):
+    _, _, weights = written
+    with pytest.raises(ValueError, match="was trained on br35h"):
+        evaluate_elsewhere(collection, weights, "br35h")
+
+
+def test_a_source_that_was_not_trained_on_joins_the_results(collection, written, tmp_path):
+    _, _, weights = written
+    folder = tmp_path / "weights"
+    shutil.copytree(weights, folder)
+    card = json.loads((folder / "model_card.json").read_text()) | {"sources": ["figshare"]}
+    (folder / "model_card.json").write_text(json.dumps(card))
+    before = json.loads((folder / "metrics.json").read_text())
+    with pytest.raises(ValueError, match="no slice of 'lgg'"):
+        evaluate_elsewhere(collection, folder, "lgg")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("brat.evaluation.metrics.RESAMPLES", 20)
+        measured = evaluate_elsewhere(collection, folder, "br35h")
+    assert measured["same_source"]["slices"] == sum(s.source == "br35h" for s in read_index(collection))
+    after = json.loads((folder / "metrics.json").read_text())
+    assert after.pop("another_hospital")["br35h"] == {"without": json.loads(json.dumps(measured))}
+    before.pop("another_hospital")
+    assert after == before

@@ -30,8 +30,11 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from brat.io.files import File
+from brat.io.intake import group_into_series, load
 from brat.io.read import read_scan
-from brat.io.scan import MAX_PIXELS, MAX_SIDE, UnreadableScan
+from brat.io.scan import MAX_PIXELS, MAX_SIDE, SeveralScans, UnreadableScan
+from brat.io.series import Series
 from brat.io.sniff import SUFFIXES
 from tests.factories.heads import synthetic_head
 
@@ -260,13 +263,12 @@ class TestRasters:
     def test_progressive_jpeg(self):
         same(read_scan(pillow(GRAY, "JPEG", quality=95, progressive=True)).gray, GRAY, 4)
 
-    def test_jpeg_with_a_second_picture_is_a_jpeg(self):
+    def test_jpeg_with_a_second_picture_is_not_one_scan(self):
         data = pillow(
             rgb(GRAY), "MPO", save_all=True, append_images=[Image.fromarray(rgb(255 - GRAY))], quality=95
         )
-        scan = read_scan(data)
-        assert scan.format == "JPEG, 8-bit colour, first of 2 images"
-        same(scan.gray, GRAY, 4)
+        with pytest.raises(SeveralScans, match="2 pages"):
+            read_scan(data)
 
     def test_colour_becomes_luminance(self):
         colours = np.zeros((90, 64, 3), np.uint8)
@@ -350,13 +352,21 @@ class TestRasters:
         assert scan.pixels.dtype.isnative
 
     @pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
-    def test_first_of_several_images(self, kind):
+    def test_several_images_are_a_series(self, kind):
         others = [Image.fromarray(rgb(255 - GRAY)), Image.fromarray(rgb(GRAY // 2))]
         options = {"lossless": True} if kind == "WEBP" else {}
         data = pillow(rgb(GRAY), kind, save_all=True, append_images=others, **options)
-        scan = read_scan(data)
-        np.testing.assert_array_equal(scan.gray, GRAY)
-        assert scan.format.endswith("8-bit colour, first of 3 images")
+        with pytest.raises(SeveralScans, match="3 pages"):
+            read_scan(data)
+        (item,) = group_into_series([File("pages", data)])
+        series = load(item)
+        assert isinstance(series, Series)
+        assert series.format.endswith("8-bit colour, 3 pages")
+        stack = series.stack()
+        for scan, expected in zip(stack, (GRAY, 255 - GRAY, GRAY // 2), strict=True):
+            np.testing.assert_array_equal(scan.gray, expected)
+        assert stack[1].name == "pages, page 2 of 3"
+        assert len({scan.digest for scan in stack}) == 3
 
 
 TURNS = {

@@ -14,6 +14,7 @@ from brat.io.read import read_scan
 from brat.io.samples import load_samples
 from brat.model.classifier import Classifier
 from brat.model.explain import grad_cam, reference_cam
+from brat.model.files import write_manifest
 from brat.model.preprocess import prepare
 
 PINNED = Path(__file__).parents[1] / "pinned_readings.json"
@@ -170,6 +171,7 @@ def keep_held_out(folder: Path) -> None:
     converter.target_spec.supported_types = [tf.float16]
     HELD_OUT.mkdir(exist_ok=True)
     (HELD_OUT / "model.tflite").write_bytes(converter.convert())
+    write_manifest(HELD_OUT, ["model.tflite"])
 
 
 if __name__ == "__main__":

@@ -4,7 +4,16 @@ import cv2
 import numpy as np
 import pytest
 
-from brat.model.preprocess import BRIGHT_PERCENTILE, SIZE, Geometry, find_head, frame, prepare, to_input
+from brat.model.preprocess import (
+    BRIGHT_PERCENTILE,
+    SIZE,
+    Geometry,
+    find_head,
+    find_inside,
+    frame,
+    prepare,
+    to_input,
+)
 
 # height, width, the head's centre (x, y) and radii (across, down) in pixels
 HEADS = {
@@ -178,6 +187,85 @@ class TestFindHead:
         gray = np.zeros((200, 200), np.uint8)
         gray[90:110, 90:110] = 255  # a hundredth of the scan
         assert find_head(gray) == (0, 0, 200, 200)
+
+
+def with_border(gray: np.ndarray, top: int, bottom: int, left: int, right: int, level: int = 255):
+    return cv2.copyMakeBorder(gray, top, bottom, left, right, cv2.BORDER_CONSTANT, value=level)
+
+
+def with_title_bar(gray: np.ndarray) -> np.ndarray:
+    bar = np.full((36, gray.shape[1]), 230, np.uint8)
+    cv2.putText(bar, "Brain MRI, series 4", (6, 27), cv2.FONT_HERSHEY_SIMPLEX, 0.8, 30, 1, cv2.LINE_AA)
+    return np.vstack([bar, gray])
+
+
+BORDERS = {
+    "all round": lambda gray: (with_border(gray, 20, 20, 20, 20), (20, 20)),
+    "pale": lambda gray: (with_border(gray, 30, 30, 30, 30, level=150), (30, 30)),
+    "16 to 9": lambda gray: (with_border(gray, 0, 0, 156, 155), (156, 0)),
+    "9 to 16": lambda gray: (with_border(gray, 155, 156, 0, 0), (0, 155)),
+    "one side": lambda gray: (with_border(gray, 0, 0, 0, 60), (0, 0)),
+    "title bar": lambda gray: (with_title_bar(gray), (0, 36)),
+    "title bar in a border": lambda gray: (with_border(with_title_bar(gray), 20, 20, 20, 20), (20, 56)),
+}
+
+
+class TestBorders:
+    @pytest.fixture
+    def gray(self, make_head):
+        return make_head(400, 400, (190, 210), (150, 170))
+
+    @pytest.mark.parametrize("name", BORDERS, ids=lambda name: name.replace(" ", "-"))
+    def test_framed_head_is_that_of_the_slice_without_it(self, gray, name):
+        bordered, (x, y) = BORDERS[name](gray)
+        framed, geometry = frame(gray)
+        same, moved = frame(bordered)
+        assert find_inside(bordered) == (x, y, x + gray.shape[1], y + gray.shape[0])
+        np.testing.assert_array_equal(same, framed)
+        assert (moved.x - geometry.x, moved.y - geometry.y, moved.side) == (x, y, geometry.side)
+        assert (moved.height, moved.width) == bordered.shape
+
+    def test_input_is_black_where_the_border_was(self, make_head):
+        gray = make_head(300, 300, (150, 90), (130, 120))  # cut by its upper edge
+        framed, geometry = frame(gray)
+        bordered, moved = frame(with_border(gray, 40, 40, 40, 40))
+        assert geometry.x < 0 or geometry.y < 0
+        np.testing.assert_array_equal(bordered, framed)
+        assert (moved.x, moved.y) == (geometry.x + 40, geometry.y + 40)
+
+    @pytest.mark.parametrize("thickness", [3, 4, 8])
+    def test_frame_drawn_over_the_edge_is_passed_over(self, gray, thickness):
+        drawn = gray.copy()
+        for edge in (drawn[:thickness], drawn[-thickness:], drawn[:, :thickness], drawn[:, -thickness:]):
+            edge[:] = 255
+        assert find_inside(drawn) == (thickness, thickness, 400 - thickness, 400 - thickness)
+        np.testing.assert_allclose(find_head(drawn), find_head(gray), atol=3)
+
+    def test_compressed_border_is_cut_too(self, gray):
+        written = cv2.imencode(".jpg", with_border(gray, 40, 40, 40, 40), [cv2.IMWRITE_JPEG_QUALITY, 60])[1]
+        bordered = cv2.imdecode(written, cv2.IMREAD_GRAYSCALE)
+        np.testing.assert_allclose(find_inside(bordered), (40, 40, 440, 440), atol=3)
+
+    def test_what_is_wider_than_a_third_is_no_border(self, gray):
+        wide = with_border(gray, 0, 0, 0, 220)
+        assert find_inside(wide) == (0, 0, 620, 400)
+        assert find_inside(with_border(gray, 0, 0, 0, 190)) == (0, 0, 400, 400)
+        white = np.full((200, 300), 255, np.uint8)
+        assert find_inside(white) == (0, 0, 300, 200)
+
+    @pytest.mark.parametrize("raised", [0, 40, 70])
+    def test_background_is_no_border(self, gray, raised):
+        assert find_inside(gray // 3 + np.uint8(raised)) == (0, 0, 400, 400)
+
+    def test_neck_that_reaches_the_edge_is_no_border(self, make_head):
+        cut = make_head(333, 287, (143, 166), (190, 230))
+        assert find_inside(cut) == (0, 0, 287, 333)
+
+    def test_map_of_a_bordered_scan_lies_on_the_head(self, gray):
+        bordered, (x, y) = BORDERS["title bar in a border"](gray)
+        cells = np.random.default_rng(0).random((14, 14), np.float32)
+        on_slice, on_scan = frame(gray)[1].to_scan(cells), frame(bordered)[1].to_scan(cells)
+        np.testing.assert_array_equal(on_scan[y : y + 400, x : x + 400], on_slice)
 
 
 class TestFrame:

@@ -24,6 +24,8 @@ from brat.model.worklist import Worklist
 from brat.model.worklist_rows import THUMBNAIL, Row, suspicion
 from brat.reports.worklist import records
 from tests.factories.files import slice_of, zipped
+from tests.factories.heads import synthetic_head
+from tests.factories.pages import page_of, png
 from tests.factories.readings import reading_of
 
 SAMPLES = load_samples()
@@ -91,6 +93,20 @@ def settled(pool) -> None:
     meet = threading.Barrier(2)
     for waiting in [pool.submit(meet.wait, 20) for _ in range(2)]:
         waiting.result()
+
+
+def test_every_slice_of_a_page_is_a_row(pool):
+    page = png(page_of([synthetic_head(200, 200, seed=seed) for seed in range(4)], 2))
+    files = [File("page.png", page), *pictures(2)]
+    work = listed(files, Stub(), pool)
+    assert sorted(row.item.name for row in work.rows()) == [
+        "0.png",
+        "1.png",
+        *(f"page.png, panel {number} of 4" for number in (1, 2, 3, 4)),
+    ]
+    assert not any(row.problem for row in work.rows())
+    assert len({row.digest for row in work.rows()}) == 6
+    assert work.progress()[:3] == (6, 6, 1)
 
 
 def test_rows_hold_what_the_reader_says_and_a_small_picture(pool):

@@ -2,6 +2,8 @@
 
 import csv
 import io
+import logging
+from pathlib import Path
 
 import pytest
 import streamlit as st
@@ -92,13 +94,13 @@ def test_a_verdict_is_kept_shown_and_changed(engine):
     control(page, "name-").input("A*B").run()
     control(page, "keep-").click().run()
     assert not page.exception
-    assert "Kept by A\\*B" in page.caption[0].value
+    assert "Kept by `A*B`" in page.caption[0].value
     assert "disagrees, sees meningioma" in page.caption[0].value
     (case,) = find(engine)
     assert (case.scan, case.model) == (scan_of(5).digest, MODEL)
     assert (case.seen, case.note, case.observer, case.pictured) == ("meningioma", "dural tail", "A*B", False)
 
-    assert "Note: dural tail" in page.caption[0].value
+    assert "Note: `dural tail`" in page.caption[0].value
 
     # The next visitor, after a restart, sees it, and does not write over it by accident.
     page = form()
@@ -290,3 +292,34 @@ def test_history_shows_a_case_and_deletes_it_for_good(some_cases, engine):
 
 def test_an_empty_store_says_how_to_fill_it(engine):
     assert any("No case has been kept yet" in block.value for block in history().markdown)
+
+
+def test_one_bad_row_is_counted_and_the_others_are_shown(engine, some_cases):
+    bad = find(engine)[0].id
+    with engine.begin() as connection:
+        connection.execute(text(f"UPDATE cases SET sets = 'nothing', label = 'x' WHERE id = {bad}"))
+    page = history()
+    assert not page.exception
+    assert page.warning[0].value.startswith("1 row of the store cannot be shown")
+    assert page.warning[0].value.endswith(f"with the id {bad}.")
+    assert any("5 cases" in block.value for block in page.markdown)
+
+
+def test_the_id_of_a_store_error_is_on_the_page_and_in_the_log(engine, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("brat"), "propagate", True)
+    with engine.begin() as connection:
+        connection.execute(text("DROP TABLE cases"))
+    page = history()
+    (record,) = [record for record in caplog.records if record.name == "brat"]
+    assert f"(Error {record.fields['error_id']}, as in the app's log.)" in page.error[0].value
+    assert record.fields["causes"][0].startswith("StoreError: The store of cases cannot be reached")
+    assert any(cause.startswith("OperationalError: SQLITE_ERROR") for cause in record.fields["causes"])
+
+
+def test_a_case_is_not_said_to_be_kept_in_a_file_that_is_gone(engine, tmp_path):
+    page = form()
+    Path(engine.url.database).rename(tmp_path / "elsewhere.db")
+    control(page, "verdict-").set_value("agree").run()
+    assert not page.exception
+    assert not page.toast
+    assert "is gone" in page.warning[0].value

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import shutil
 from html import escape
 
@@ -17,11 +18,17 @@ from brat.environment import WEIGHTS
 from brat.io.read import read_scan
 from brat.io.samples import load_samples
 from brat.model.classifier import Classifier
+from brat.model.files import write_manifest
+from brat.model.pool import Readers
 from brat.model.preprocess import prepare
 from brat.model.reader import Reader
 from brat.wording import percent
+from tests.factories.files import volume
+from tests.factories.heads import synthetic_head
+from tests.factories.pages import page_of, png
 from tests.factories.paths import ROOT
 from tests.factories.samples import KNOWN
+from tests.factories.weights import READ_WITH, model_folder
 
 SAMPLES = load_samples()
 
@@ -247,6 +254,17 @@ def test_model_page_shows_what_was_measured():
         assert f"read as **{expected(sample).lower()}**" in caption
 
 
+def test_model_page_begins_with_another_hospital():
+    page = entered("model.py").run()
+    metrics = json.loads((WEIGHTS / "metrics.json").read_text())
+    assert page.header[0].value == "Another hospital"
+    measured = metrics["another_hospital"]["lgg"]["without"]["stacks_t1ce"]
+    for name in ("sensitivity", "specificity_brain"):
+        assert f"{100 * measured['metrics'][name]['value']:.1f}\u00a0%" in page.markdown[0].value
+    assert f"{measured['clusters']} patients of lgg, T1 after contrast" in page.markdown[0].value
+    assert [warning.value for warning in page.warning] == [metrics["caveat"]]
+
+
 def test_model_page_of_one_fold(model_page):
     """What `brat evaluate` writes has none of the rest."""
 
@@ -330,6 +348,15 @@ def test_model_page_offers_every_number(model_page):
     assert rows.pop("out-of-distribution.csv") == [
         {"kind": kind, **o} for kind, o in metrics["out_of_distribution"]["others"].items()
     ]
+    stacks = {
+        entry["title"].removesuffix(", whole stacks"): entry["metrics"]
+        for name, entry in metrics["another_hospital"]["lgg"]["without"].items()
+        if name.startswith("stacks_")
+    }
+    elsewhere = rows.pop("another-hospital-lgg.csv")
+    assert {r["sequence"] for r in elsewhere} == set(stacks)
+    for r in elsewhere:
+        assert as_estimate(r) == stacks[r["sequence"]][r["measure"]]
     for r in rows.pop("maps.csv"):
         assert as_estimate(r) == metrics["maps"]["methods"][r["method"]][r["measure"]]
     for r in rows.pop("robustness.csv"):
@@ -353,6 +380,70 @@ def test_model_page_offers_every_number(model_page):
     assert offered["out_of_fold.csv"] == (WEIGHTS / "out_of_fold.csv").read_bytes()
 
 
+def without(folder, name):
+    """Take a file away as if the model never had it: its manifest does not list it either."""
+    (folder / name).unlink()
+    write_manifest(folder, [listed for listed in READ_WITH if listed != name])
+
+
+@pytest.mark.parametrize("file", ["model.tflite", "calibration.json", "out_of_distribution.npz"])
+def test_a_damaged_model_is_said_on_every_page_and_never_read(monkeypatch, tmp_path, fresh_caches, file):
+    folder = model_folder(tmp_path / "weights", READ_WITH)
+    content = bytearray((folder / file).read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / file).write_bytes(content)
+    monkeypatch.setattr("brat.environment.WEIGHTS", folder)
+    monkeypatch.setattr("pages.parts.readings.Reader", lambda *_: Reader(folder))
+    monkeypatch.setattr("pages.parts.worklist_intake.Readers", lambda: Readers(folder))
+    monkeypatch.setattr("pages.parts.series.Readers", lambda: Readers(folder))
+    logged = []
+    monkeypatch.setattr("brat.log.failure", lambda *event, **_: logged.append(event[0]) or "0123abcd")
+    says = re.escape(file) + " in .* is damaged.*0123abcd"
+    for name in ("review.py", "worklist.py", "model.py", "about.py"):
+        page = entered(name).run()
+        assert not page.exception
+        assert re.search(says, page.error[0].value)
+        assert page.title[0].value
+    assert logged == ["model"] * 4
+
+    review = entered("review.py").run()
+    review.button(key=f"welcome-{KNOWN.name}").click().run()
+    assert not review.exception
+    assert re.search(says, review.error[0].value)
+    assert review.get("imgs") or review.get("image")
+    assert not answer(review)
+    assert not review.get("button_group")
+    review.file_uploader[0].upload("volume.nii", volume()).run()
+    assert not review.exception
+    assert re.search(says, review.error[0].value)
+    assert not review.get("bidi_component")
+
+    # To the harness this page and the one above are one visitor's.
+    st.cache_resource.clear()
+    worklist = entered("worklist.py").run()
+    files = [(sample.file.name, sample.file.read_bytes(), "") for sample in (KNOWN, SAMPLES[0])]
+    worklist.file_uploader[0].set_value(files).run()
+    worklist.session_state["worklist"].wait()
+    worklist.run()
+    assert not worklist.exception
+    assert re.search(says, worklist.error[0].value)
+    rows = worklist.session_state["worklist"].rows()
+    assert [bool(re.search("is damaged", row.problem)) for row in rows] == [True, True]
+    assert not any(row.label for row in rows)
+
+
+def test_damaged_figures_are_said_and_end_no_page(monkeypatch, tmp_path):
+    folder = model_folder(tmp_path / "weights", READ_WITH)
+    for name in ("metrics.json", "model_card.json"):
+        (folder / name).write_bytes((WEIGHTS / name).read_bytes()[:-3])
+    monkeypatch.setattr("brat.environment.WEIGHTS", folder)
+    for name in ("model.py", "about.py"):
+        page = entered(name).run()
+        assert not page.exception
+        for file in ("metrics.json", "model_card.json"):
+            assert any(file in info.value and "is damaged" in info.value for info in page.info)
+
+
 @pytest.mark.parametrize(
     ("gone", "says"),
     [
@@ -369,7 +460,7 @@ def test_model_and_about_say_which_file_is_missing_and_show_the_rest(monkeypatch
     monkeypatch.setattr("brat.environment.WEIGHTS", folder)
     for name in ("model.py", "about.py"):
         assert not entered(name).run().info
-    (folder / gone).unlink()
+    without(folder, gone)
     model, about = entered("model.py").run(), entered("about.py").run()
     for page in (model, about):
         assert not page.exception
@@ -386,7 +477,7 @@ def test_model_and_about_say_which_file_is_missing_and_show_the_rest(monkeypatch
 def test_review_says_what_the_model_lacks(monkeypatch, tmp_path, gone):
     folder = tmp_path / "weights"
     shutil.copytree(WEIGHTS, folder, ignore=shutil.ignore_patterns("*.keras"))
-    (folder / gone).unlink()
+    without(folder, gone)
     bare = Reader(folder)
     monkeypatch.setattr("pages.parts.readings.reader", lambda: bare)
     st.cache_resource.clear()
@@ -481,6 +572,24 @@ def test_a_drop_that_is_told_of_twice_is_taken_once(review, monkeypatch):
     assert state["uploads"] == 2
 
 
+def test_page_of_several_slices_goes_to_the_worklist_and_its_panels_open(monkeypatch):
+    from brat.io.files import File
+    from brat.io.intake import Item
+    from pages.parts import open_scan
+
+    page = png(page_of([synthetic_head(200, 200, seed=seed) for seed in range(4)], 2))
+    state: dict = {}
+    monkeypatch.setattr(open_scan.st, "session_state", State(state))
+    open_scan.open_item(Item("page.png", (File("page.png", page),)))
+    assert "scan" not in state
+    items = state.pop("handed_over")
+    assert [item.part.number for item in items] == [1, 2, 3, 4]
+    open_scan.open_item(items[2])
+    assert state["scan"].name == "page.png, panel 3 of 4"
+    assert state["data"] is None
+    assert max(state["scan"].gray.shape) < 220
+
+
 class State(dict):
     """As `st.session_state`: by item and by attribute, of the dictionary that it is given."""
 
@@ -496,6 +605,8 @@ class State(dict):
 
     def __setattr__(self, name, value):
         self.held[name] = value
+
+    __setitem__ = __setattr__
 
     def setdefault(self, name, value):
         return self.held.setdefault(name, value)

@@ -5,6 +5,7 @@ import io
 import zipfile
 
 import openpyxl
+import pytest
 
 from brat.reports.spreadsheet import as_csv, as_xlsx
 
@@ -54,3 +55,47 @@ def test_excel_holds_every_cell_as_what_it_is():
 def test_no_rows():
     assert as_csv([]).decode("utf-8-sig").strip() == ""
     assert openpyxl.load_workbook(io.BytesIO(as_xlsx([], "Worklist"))).sheetnames == ["Worklist"]
+
+
+NOTES = [
+    *(f"{sign}1+1" for sign in ("=", "+", "-", "@", "\t=", "\r=", "\n=", " =", "＝", "＋", "－", "＠")),
+    ";=1+1",
+    "a;=1+1",
+    "a; =1+1",
+    "a\t=1+1",
+    "a\n=1+1",
+    "a\r\n+1",
+    'a;"=1+1"',
+    '";=1+1',
+    '"\n"@SUM(1)',
+    'x",=1+1,"',
+    "oedema, -5 HU; see above",
+]
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("note", NOTES)
+def test_no_cell_begins_like_a_formula_in_any_dialect(separator, note):
+    data = as_csv([{"note": note, "after": note, "observer": "AB"}]).decode("utf-8-sig")
+    rows = list(csv.reader(io.StringIO(data, newline=""), delimiter=separator))
+    assert len(rows) >= 2
+    for cell in (cell for row in rows for cell in row):
+        # Some programs pass over spaces and stray quotes.
+        assert not cell.strip(' \t\r\n"').startswith(tuple("=+-@＝＋－＠")), (cell, rows)
+        assert not cell.startswith(("\t", "\r", "\n"))
+
+
+def test_json_of_the_same_cells_is_as_it_was():
+    row = {"note": ";=1+1"}
+    as_csv([row])
+    assert row == {"note": ";=1+1"}
+
+
+@pytest.mark.parametrize("note", NOTES)
+def test_excel_keeps_such_notes_as_text(note):
+    sheet = openpyxl.load_workbook(io.BytesIO(as_xlsx([{"note": note}], "Worklist")))["Worklist"]
+    assert sheet["A2"].data_type == "s"
+    assert (
+        sheet["A2"].value.replace("\r", "\n") == note.replace("\r\n", "\n").replace("\r", "\n")
+        or "\r" in note
+    )

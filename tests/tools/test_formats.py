@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import gzip
+import io
 import zipfile
 from pathlib import Path
 
 import nibabel
 import numpy as np
+import pydicom
 import pytest
 from pydicom.data import get_testdata_file
+from pydicom.uid import generate_uid
 
 from brat.io.samples import load_samples
 from tools.formats import main
@@ -29,7 +32,12 @@ def test_a_folder_is_tried_file_by_file(tmp_path, capsys):
     dicom = Path(get_testdata_file("MR_small_RLE.dcm")).read_bytes()
     (folder / "a.png").write_bytes(load_samples()[0].file.read_bytes())
     (folder / "b.dcm").write_bytes(dicom)
-    (folder / "c.dcm.gz").write_bytes(gzip.compress(dicom))
+    other = pydicom.dcmread(io.BytesIO(dicom))
+    other.SOPInstanceUID = generate_uid()
+    other.ImagePositionPatient[2] += 5
+    written = io.BytesIO()
+    other.save_as(written)
+    (folder / "c.dcm.gz").write_bytes(gzip.compress(written.getvalue()))
     for number in range(3):
         (folder / "deep" / f"{number}|.txt").write_text("words")
     volume = np.indices((70, 80, 90)).sum(axis=0).astype(np.int16)

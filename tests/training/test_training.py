@@ -50,12 +50,24 @@ def trained(backbone, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def uninterrupted(backbone, tmp_path_factory):
-    """A run of three epochs, with no fold held out; without its LiteRT file, which `trained` has."""
+    """A run of a coarse and two fine epochs, with no fold held out; without its LiteRT file.
+
+    Returns:
+        The index, the run's folder, and for each call of the loop the side of the maps and its epochs.
+    """
     index_path = index_of_blobs(tmp_path_factory.mktemp("data"))
     out = tmp_path_factory.mktemp("whole")
-    with without_litert():
+    epochs_at = []
+    run_epochs = fit._run_epochs
+
+    def watch(model, fed, validation, epochs, callbacks):
+        epochs_at.append((model.output_shape[1], list(epochs)))
+        run_epochs(model, fed, validation, epochs, callbacks)
+
+    with without_litert(), pytest.MonkeyPatch.context() as patched:
+        patched.setattr(fit, "_run_epochs", watch)
         fit.train(index_path, backbone, out, None, None, THREE_EPOCHS)
-    return index_path, out
+    return index_path, out, epochs_at
 
 
 @contextmanager
@@ -103,28 +115,28 @@ def test_will_not_overwrite_or_mix_runs(trained, backbone):
         fit.train(index_path, backbone, out, 0, 1, recipe=replace(TINY, seed=5), resume=True)
 
 
-@pytest.mark.parametrize("stop", [1, 2])
-def test_interrupted_run_continues_where_it_stopped(uninterrupted, backbone, tmp_path, monkeypatch, stop):
-    """Stopped after its coarse epoch or after a fine one and resumed, a run ends as one never stopped."""
-    index, whole = uninterrupted
-    parts, recipe = tmp_path / "parts", THREE_EPOCHS
+def test_interrupted_run_continues_where_it_stopped(uninterrupted, backbone, tmp_path, monkeypatch):
+    """Stopped after its coarse epoch and after a fine one, a run ends as one that was never stopped."""
+    index, whole, _ = uninterrupted
+    parts = tmp_path / "parts"
+    for stop in (1, 2):
 
-    def stop_before_epoch(self, epoch, logs=None):
-        if epoch == stop:
-            raise KeyboardInterrupt
+        def stop_before_epoch(self, epoch, logs=None, stop=stop):
+            if epoch == stop:
+                raise KeyboardInterrupt
 
-    with monkeypatch.context() as patched:
-        patched.setattr(keras.callbacks.CSVLogger, "on_epoch_begin", stop_before_epoch)
-        with pytest.raises(KeyboardInterrupt):
-            fit.train(index, backbone, parts, None, None, recipe)
-    assert not (parts / "model.keras").exists()
-    assert len((parts / "history.csv").read_text().splitlines()) == 1 + stop
+        with monkeypatch.context() as patched:
+            patched.setattr(keras.callbacks.CSVLogger, "on_epoch_begin", stop_before_epoch)
+            with pytest.raises(KeyboardInterrupt):
+                fit.train(index, backbone, parts, None, None, THREE_EPOCHS, resume=stop > 1)
+        assert not (parts / "model.keras").exists()
+        assert len((parts / "history.csv").read_text().splitlines()) == 1 + stop
     with without_litert():
-        fit.train(index, backbone, parts, None, None, recipe, resume=True)
+        fit.train(index, backbone, parts, None, None, THREE_EPOCHS, resume=True)
     assert len((parts / "history.csv").read_text().splitlines()) == 4
     kept, continued = (keras.models.load_model(p / "model.keras").get_weights() for p in (whole, parts))
-    for one, other in zip(kept, continued, strict=True):
-        np.testing.assert_allclose(one, other, atol=2e-3)
+    for expected, weights in zip(kept, continued, strict=True):
+        np.testing.assert_allclose(weights, expected, atol=2e-3)
 
 
 def test_history_holds_the_means_of_an_epoch(tmp_path):
@@ -159,7 +171,7 @@ def test_history_holds_the_means_of_an_epoch(tmp_path):
 
 
 def test_trains_on_every_fold_where_none_is_held_out(uninterrupted):
-    _, out = uninterrupted
+    _, out, _ = uninterrupted
     card = json.loads((out / "model_card.json").read_text())
     assert card["test_fold"] is None
     assert card["train_slices"] == {**dict.fromkeys(CLASSES, 4), "tumor_of_unknown_class": 4}
@@ -297,16 +309,7 @@ def test_frozen_blocks_stay_as_they_were(backbone):
     assert not {name for name in trained if name.startswith(("Conv1", "expanded", "block_1_", "block_5_"))}
 
 
-def test_the_first_epochs_are_coarse(index, backbone, tmp_path, monkeypatch):
-    epochs_at = []
-    run_epochs = fit._run_epochs
-
-    def watch(model, fed, validation, epochs, callbacks):
-        epochs_at.append((model.output_shape[1], list(epochs)))
-        run_epochs(model, fed, validation, epochs, callbacks)
-
-    monkeypatch.setattr(fit, "_run_epochs", watch)
-    with without_litert():
-        out = fit.train(index, backbone, tmp_path / "run", 0, None, replace(TINY, coarse_epochs=1))
-    assert epochs_at == [(MAP_SIZE // 2, [0]), (MAP_SIZE, [1])]
-    assert len((out / "history.csv").read_text().splitlines()) == 3
+def test_the_first_epochs_are_coarse(uninterrupted):
+    _, out, epochs_at = uninterrupted
+    assert epochs_at == [(MAP_SIZE // 2, [0]), (MAP_SIZE, [1, 2])]
+    assert len((out / "history.csv").read_text().splitlines()) == 4

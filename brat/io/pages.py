@@ -1,0 +1,50 @@
+"""A picture of several pages or frames, such as TIFF -> a series."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+
+from brat.io import sniff
+from brat.io.raster import count_pages, read_raster
+from brat.io.scan import Scan, UnreadableScan, decoding, part_digest, refuse_wrapped
+from brat.io.series import ACQUIRED, Series, Stack, first_readable
+
+MAX_PAGES = 10_000
+
+
+def series_of_pages(name: str, data: bytes) -> Series:
+    """A series with a page of one file for each slice; where they lie is not known.
+
+    Args:
+        name: what to call it.
+        data: the file, of TIFF, WebP, animated PNG or MPO.
+
+    Raises:
+        UnreadableScan: it has too many pages, or none of them can be read.
+    """
+    format, digest = sniff.raster_format(data), hashlib.sha256(data).hexdigest()
+    pages = count_pages(data, format)
+    if pages > MAX_PAGES:
+        raise UnreadableScan(f"This file has {pages:,} pages; {MAX_PAGES:,} are read at most. Split it.")
+
+    def decode(page: int) -> Scan:
+        with decoding(format):
+            scan = read_raster(data, format, page)
+        refuse_wrapped(scan)
+        return replace(
+            scan, name=f"{name}, page {page + 1} of {pages}", digest=part_digest(digest, f"page {page}")
+        )
+
+    first = first_readable(decode, pages)
+    return Series(
+        name=name,
+        format=f"{first.format}, {pages} pages",
+        modality="",
+        digest=digest,
+        planes=(ACQUIRED,),
+        volumes=1,
+        window=first.window,
+        presets=first.presets,
+        cut=lambda plane, volume: Stack(pages, decode),
+    )

@@ -1,0 +1,269 @@
+"""Several slices on one picture, as on a film sheet or a screenshot: where each of them is.
+
+A page is split along lines of one shade, such as the background between two heads, and then between large
+bright pieces that a straight cut parts.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+SECOND = 0.3
+"""Bright area of a second piece, as a share of the largest one's, from which it is a picture of its own."""
+
+_BESIDE = 0.12
+"""The same where a line of one shade lies between both."""
+
+_LISTED = 0.02
+"""Bright area, as above, of a further picture of a page that is known to hold several."""
+
+_SIDES = 0.3
+"""Width and height of a second picture, as shares of the largest ones: a line of text is less high."""
+
+_LISTED_SIDES = 0.15
+"""The same of a further picture."""
+
+_SIDE = 512
+"""Pixels of the longer side of the smaller copy that is searched."""
+
+_BRIGHT = 0.12
+"""Share of the way from dark to bright above which a pixel may belong to a head."""
+
+_FLAT = 16
+"""Grey levels by which a pixel may differ from the shade of its line, at most."""
+
+_OF_A_LINE = 0.985
+"""Share of a line's pixels that must have its shade for the line to separate pictures."""
+
+_NOISE = 24
+"""Grey levels above the dark level that count as background, at most."""
+
+_SLIMMEST = 1 / 3
+"""Shorter side of a picture, as a share of the longer one."""
+
+_SMALLEST = 24
+"""Pixels a side of the smaller copy: no picture is smaller there."""
+
+
+class Panel(NamedTuple):
+    """A part of a picture, in pixels; right and bottom exclusive."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    def cut(self, image: np.ndarray) -> np.ndarray:
+        """The part of an array (height, width)."""
+        return image[self.top : self.bottom, self.left : self.right]
+
+    @property
+    def width(self) -> int:
+        return self.right - self.left
+
+    @property
+    def height(self) -> int:
+        return self.bottom - self.top
+
+
+class Page(NamedTuple):
+    """What is on a picture.
+
+    Attributes:
+        panels: row by row, where it holds several slices that can be told apart; empty otherwise.
+        is_mixed: whether it holds several that cannot be told apart.
+    """
+
+    panels: tuple[Panel, ...] = ()
+    is_mixed: bool = False
+
+
+def find_panels(gray: np.ndarray) -> Page:
+    """Find the slices on a picture.
+
+    Args:
+        gray: uint8 (height, width).
+    """
+    height, width = gray.shape
+    shrink = max(1.0, max(height, width) / _SIDE)
+    size = max(1, round(width / shrink)), max(1, round(height / shrink))
+    small = cv2.resize(gray, size, interpolation=cv2.INTER_AREA) if shrink > 1 else gray
+    dark, bright = (float(level) for level in np.percentile(small, (1, 99)))
+    # Of a dim picture, whose head would be background otherwise.
+    faint = _BRIGHT * (bright - dark)
+    parts = _split(small, Panel(0, 0, *size), min(_FLAT, faint), dark + min(_NOISE, faint))
+    pieces: list[tuple[int, Panel]] = []
+    for part in parts:
+        apart = _pieces(part.cut(small), dark)
+        if apart is None:
+            return Page(is_mixed=True)
+        pieces += [(area, _moved(box, part)) for area, box in apart]
+    if len(_of_size(pieces, _BESIDE, _SIDES)) < 2:
+        return Page()
+    listed = _of_size(pieces, _LISTED, _LISTED_SIDES)
+    scale_x, scale_y = width / size[0], height / size[1]
+    return Page(
+        tuple(
+            Panel(
+                int(left * scale_x),
+                int(top * scale_y),
+                min(width, int(np.ceil(right * scale_x))),
+                min(height, int(np.ceil(bottom * scale_y))),
+            )
+            for left, top, right, bottom in _in_reading_order(listed)
+        )
+    )
+
+
+def _of_size(pieces: list[tuple[int, Panel]], area: float, sides: float) -> list[Panel]:
+    """The pieces that have these shares of the largest bright area, width and height, but for strips."""
+    pieces = [(size, panel) for size, panel in pieces if not _is_strip(panel)]
+    large = [(size, panel) for size, panel in pieces if size >= SECOND * max(size for size, _ in pieces)]
+    if not large:
+        return []
+    areas, panels = zip(*large, strict=True)
+    width, height = max(panel.width for panel in panels), max(panel.height for panel in panels)
+    return [
+        panel
+        for size, panel in pieces
+        if size >= area * max(areas) and panel.width >= sides * width and panel.height >= sides * height
+    ]
+
+
+def _is_strip(panel: Panel) -> bool:
+    shorter, longer = sorted((panel.width, panel.height))
+    return shorter < _SLIMMEST * longer
+
+
+def _moved(box: Panel, by: Panel) -> Panel:
+    return Panel(box.left + by.left, box.top + by.top, box.right + by.left, box.bottom + by.top)
+
+
+def _split(image: np.ndarray, region: Panel, flat: float, background: float) -> list[Panel]:
+    """What is left of a region once the lines of one shade that cross it are taken out, again and again."""
+    part = region.cut(image)
+    rows, columns = _runs(~_separates(part, flat, background)), _runs(~_separates(part.T, flat, background))
+    if not rows or not columns:
+        return []
+    if rows == [(0, part.shape[0])] and columns == [(0, part.shape[1])]:
+        return [region]
+    left, top = region.left, region.top
+    return [
+        leaf
+        for first, last in rows
+        for start, stop in columns
+        for leaf in _split(image, Panel(left + start, top + first, left + stop, top + last), flat, background)
+    ]
+
+
+def _separates(image: np.ndarray, flat: float, background: float) -> np.ndarray:
+    """Which rows are of one shade, or no brighter than the background: bool (height,)."""
+    image = np.ascontiguousarray(image)
+    shade = np.ascontiguousarray(np.broadcast_to(image[:, :1], image.shape))
+    has_shade = np.count_nonzero(cv2.absdiff(image, shade) <= flat, axis=1)
+    is_dark = np.count_nonzero(image <= background, axis=1)
+    return np.maximum(has_shade, is_dark) >= _OF_A_LINE * image.shape[1]
+
+
+def _runs(marked: np.ndarray) -> list[tuple[int, int]]:
+    """Begin and end, exclusive, of each run of true values."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], marked.astype(np.int8), [0]])))
+    return [(int(first), int(last)) for first, last in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def _pieces(image: np.ndarray, dark: float) -> list[tuple[int, Panel]] | None:
+    """The slices on a part that no line of one shade crosses, each with its bright area and its box in it.
+
+    Args:
+        image: uint8 (height, width), the part.
+        dark: the dark level of the whole picture.
+
+    Returns:
+        An empty list where there is nothing bright; None where there are several that no straight cut parts.
+    """
+    height, width = image.shape
+    if min(height, width) < _SMALLEST:
+        return []
+    # As coarsely as `brat.model.preprocess` looks for a head: letters vanish, gaps in a skull close.
+    shrink = max(1.0, max(height, width) / 160)
+    size = max(1, round(width / shrink)), max(1, round(height / shrink))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    bright = float(np.percentile(small, 99))
+    if bright - dark < _FLAT:
+        return []
+    mask = cv2.threshold(small, dark + _BRIGHT * (bright - dark), 1, cv2.THRESH_BINARY)[1]
+    mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    _, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8, ltype=cv2.CV_32S)
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    if not len(areas):
+        return []
+    large = [
+        Panel(int(x), int(y), int(x + w), int(y + h))
+        for x, y, w, h, area in stats[1:]
+        if area >= SECOND * areas.max()
+    ]
+    parts = _between(_joined(large), Panel(0, 0, *size))
+    if not parts:
+        return None
+    scale_x, scale_y = width / size[0], height / size[1]
+    return [
+        (
+            int(np.count_nonzero(part.cut(mask)) * scale_x * scale_y),
+            Panel(*(round(side * scale) for side, scale in zip(part, (scale_x, scale_y) * 2, strict=True))),
+        )
+        for part in parts
+    ]
+
+
+def _joined(boxes: list[Panel]) -> list[Panel]:
+    """The boxes, with one in place of those that overlap: the parts of a head lie around each other."""
+    joined: list[Panel] = []
+    for box in boxes:
+        while overlapping := [other for other in joined if _overlap(box, other)]:
+            joined = [other for other in joined if other not in overlapping]
+            lefts, tops, rights, bottoms = zip(box, *overlapping, strict=True)
+            box = Panel(min(lefts), min(tops), max(rights), max(bottoms))
+        joined.append(box)
+    return joined
+
+
+def _overlap(one: Panel, other: Panel) -> bool:
+    across = min(one.right, other.right) > max(one.left, other.left)
+    return across and min(one.bottom, other.bottom) > max(one.top, other.top)
+
+
+def _between(boxes: list[Panel], region: Panel) -> list[Panel]:
+    """A region cut between boxes, so that each part holds one; empty where no straight cut does it."""
+    if len(boxes) == 1:
+        return [region]
+    for axis in (1, 0):
+        boxes = sorted(boxes, key=lambda box: box[axis])
+        for count in range(1, len(boxes)):
+            end, begin = max(box[axis + 2] for box in boxes[:count]), boxes[count][axis]
+            if end <= begin:
+                at = (end + begin) // 2
+                before = _between(boxes[:count], Panel(*_with(region, axis + 2, at)))
+                after = _between(boxes[count:], Panel(*_with(region, axis, at)))
+                return [*before, *after] if before and after else []
+    return []
+
+
+def _with(region: Panel, index: int, value: int) -> list[int]:
+    changed = list(region)
+    changed[index] = value
+    return changed
+
+
+def _in_reading_order(panels: list[Panel]) -> list[Panel]:
+    """Row by row from the top, each from the left."""
+    left = sorted(panels, key=lambda panel: panel.top)
+    ordered: list[Panel] = []
+    while left:
+        middle = (left[0].top + left[0].bottom) / 2
+        row = [panel for panel in left if panel.top < middle]
+        ordered += sorted(row, key=lambda panel: panel.left)
+        left = [panel for panel in left if panel.top >= middle]
+    return ordered

@@ -1,0 +1,64 @@
+"""Part of the Model page: what a hospital should expect whose scans the model was not trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from pages.parts.captioned_figures import table
+from pages.words import another_hospital as words
+from pages.words.numbers import decimal, estimate
+
+COLUMNS = {
+    "sensitivity": "Tumour found",
+    "right_class": "Right class",
+    "specificity_brain": "No tumour, brain",
+    "specificity_base": "No tumour, base and neck",
+    "auc": "AUC, brain",
+    "confidently_wrong": "Wrong above 90 %",
+}
+"""The measures of a stack of slices, and their headings."""
+
+
+def another_hospital(measured: Mapping[str, Mapping[str, Any]]) -> None:
+    """A sentence a source, and the figures by sequence.
+
+    Args:
+        measured: `another_hospital` of `metrics.json`: source -> "without" -> protocols.
+    """
+    for source, protocols in measured.items():
+        stacks = dict(_stacks(protocols["without"]))
+        if not stacks:
+            continue
+        for title, entry in list(stacks.items())[:1]:
+            st.markdown(words.expect(source, title, entry["clusters"], entry["metrics"]))
+        shown = pd.DataFrame(
+            [
+                {
+                    "Sequence": title,
+                    "Slices": f"{entry['slices']:,}",
+                    **{
+                        heading: (decimal if name == "auc" else estimate)(entry["metrics"][name])
+                        for name, heading in COLUMNS.items()
+                    },
+                }
+                for title, entry in stacks.items()
+            ]
+        ).set_index("Sequence")
+        rows = pd.DataFrame(
+            [
+                {"sequence": title, "measure": name, **entry["metrics"][name]}
+                for title, entry in stacks.items()
+                for name in COLUMNS
+            ]
+        )
+        table(shown, f"another-hospital-{source}", words.CAPTION, rows)
+
+
+def _stacks(protocols: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for name, entry in protocols.items():
+        if name.startswith("stacks_"):
+            yield entry["title"].removesuffix(", whole stacks"), entry

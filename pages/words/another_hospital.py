@@ -1,0 +1,24 @@
+"""Words of the Model page's part about hospitals that the model has not met."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pages.words.numbers import estimate
+
+CAPTION = (
+    "Whole stacks from neck to vertex, with 95 % intervals by patient. Wrong above 90 %: answers with a "
+    "probability of over 90 % that are wrong."
+)
+
+
+def expect(
+    source: str, sequence: str, patients: int, metrics: Mapping[str, Mapping[str, float | None]]
+) -> str:
+    """What to expect elsewhere, in one sentence."""
+    found, right = (estimate(metrics[name]) for name in ("sensitivity", "specificity_brain"))
+    return (
+        f"**Expect this of a hospital that the model has not met.** In {patients} patients of {source}, "
+        f"{sequence}, it found the tumour in {found} of the slices with one, and read {right} of the brain "
+        "slices without one rightly."
+    )

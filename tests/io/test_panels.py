@@ -1,0 +1,203 @@
+"""Pages with several slices, wrapped values, and slices that were given twice."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import cv2
+import numpy as np
+import pydicom
+import pytest
+from PIL import Image
+
+from brat.io.files import File
+from brat.io.intake import Item, SeveralPanels, group_into_series, load
+from brat.io.panels import find_panels
+from brat.io.read import read_scan
+from brat.io.scan import Scan, UnreadableScan
+from brat.io.series import Series
+from brat.io.wrapped import is_wrapped
+from tests.factories.files import slice_of
+from tests.factories.heads import synthetic_head
+from tests.factories.pages import page_of, png
+
+
+def heads(count: int, side: int = 200) -> list[np.ndarray]:
+    return [synthetic_head(side, side, seed=seed) for seed in range(count)]
+
+
+@pytest.mark.parametrize("shade", [0, 128, 255])
+@pytest.mark.parametrize("gutter", [0, 2, 8])
+@pytest.mark.parametrize(("rows", "columns"), [(1, 2), (2, 1), (2, 2), (3, 3), (4, 5)])
+def test_each_slice_of_a_grid_is_a_panel(rows, columns, gutter, shade):
+    page = page_of(heads(rows * columns), columns, gutter, shade, margin=gutter)
+    panels = find_panels(page).panels
+    assert len(panels) == rows * columns
+    for number, panel in enumerate(panels):
+        top, left = (gutter + place * (200 + gutter) for place in divmod(number, columns))
+        # The head, which ends 20 pixels from the edges of its cell, is in the panel, and no other one is.
+        assert left - 8 <= panel.left <= left + 24
+        assert left + 176 <= panel.right <= left + 208
+        assert top - 8 <= panel.top <= top + 24
+        assert top + 176 <= panel.bottom <= top + 208
+
+
+def test_three_planes_with_words_in_the_fourth_field():
+    words = np.zeros((200, 200), np.uint8)
+    for line in range(5):
+        at = (10, 40 + 30 * line)
+        cv2.putText(words, f"Series {line} TR 450", at, cv2.FONT_HERSHEY_SIMPLEX, 0.5, 255, 1)
+    assert len(find_panels(page_of([*heads(3), words], 2)).panels) == 3
+
+
+@pytest.mark.parametrize("shape", [(256, 256), (512, 400), (90, 70)])
+def test_a_single_slice_has_no_panels(shape):
+    gray = synthetic_head(*shape)
+    lettered = gray.copy()
+    cv2.putText(lettered, "JANE 1970", (4, shape[0] - 6), cv2.FONT_HERSHEY_SIMPLEX, 0.4, 255, 1)
+    lettered[shape[0] // 4 : -shape[0] // 4, -3] = 255
+    noisy = np.clip(gray + np.random.default_rng(0).rayleigh(5, shape), 0, 255).astype(np.uint8)
+    bordered = cv2.copyMakeBorder(gray, 20, 20, 90, 90, cv2.BORDER_CONSTANT, value=255)
+    for picture in (gray, lettered, noisy, bordered, gray // 5):
+        assert find_panels(picture) == ((), False)
+
+
+def test_nothing_has_no_panels():
+    for level in (0, 90, 255):
+        assert find_panels(np.full((100, 80), level, np.uint8)) == ((), False)
+
+
+def test_stripes_are_no_panels():
+    assert (
+        find_panels(np.kron(np.eye(8, dtype=np.uint8) * 255, np.ones((8, 64), np.uint8))[:, ::4]).panels == ()
+    )
+
+
+def test_page_is_refused_as_one_and_offered_panel_by_panel():
+    page = png(page_of(heads(4), 2, gutter=8))
+    (item,) = group_into_series([File("page.png", page)])
+    with pytest.raises(SeveralPanels, match="4 slices beside each other") as raised:
+        load(item)
+    scans = [load(panel) for panel in raised.value.items]
+    assert [scan.name for scan in scans] == [f"page.png, panel {number} of 4" for number in (1, 2, 3, 4)]
+    assert len({scan.digest for scan in scans} | {read_scan(page).digest}) == 5
+    for number, scan in enumerate(scans):
+        assert isinstance(scan, Scan)
+        row, column = divmod(number, 2)
+        panel = raised.value.items[number].part.panel
+        whole = page_of(heads(4), 2, gutter=8)
+        np.testing.assert_array_equal(scan.gray, whole[panel.top : panel.bottom, panel.left : panel.right])
+        assert panel.top // 208 == row
+        assert panel.left // 208 == column
+
+
+def test_panels_of_a_dicom_picture_keep_their_values():
+    page = page_of(heads(2), 2).astype(np.uint16) * 10
+    data = slice_of(0, Rows=200, Columns=400, PixelData=page.tobytes(), SeriesInstanceUID="")
+    (item,) = group_into_series([File("page.dcm", data)])
+    with pytest.raises(SeveralPanels) as raised:
+        load(item)
+    left, right = (load(panel) for panel in raised.value.items)
+    for scan in (left, right):
+        assert scan.pixels.shape == scan.gray.shape
+        assert scan.pixels.max() == page.max()
+
+
+def test_panel_below_the_smallest_size_is_refused():
+    with pytest.raises(SeveralPanels) as raised:
+        load(Item("page.png", (File("page.png", png(page_of(heads(4, side=60), 2))),)))
+    with pytest.raises(UnreadableScan, match="at least 64 pixels"):
+        load(raised.value.items[0])
+
+
+@pytest.mark.parametrize("gain", [2, 3, 4, 8])
+def test_values_modulo_256_are_refused(gain):
+    smooth = cv2.GaussianBlur(synthetic_head(256, 256).astype(np.float32), (0, 0), 3)
+    wrapped = (smooth * gain).astype(np.int64) % 256
+    assert is_wrapped(wrapped.astype(np.uint8))
+    with pytest.raises(UnreadableScan, match="ran over"):
+        read_scan(png(wrapped.astype(np.uint8)))
+    assert not is_wrapped(np.clip(smooth * gain, 0, 255).astype(np.uint8))
+    assert not is_wrapped(smooth.astype(np.uint8))
+
+
+def test_letters_and_noise_have_not_run_over():
+    lettered = np.zeros((256, 256), np.uint8)
+    for line in range(12):
+        cv2.putText(lettered, "SE 3 IM 12 BRAIN", (4, 20 + 20 * line), cv2.FONT_HERSHEY_SIMPLEX, 0.5, 255, 1)
+    assert not is_wrapped(lettered)
+    assert not is_wrapped(
+        np.clip(np.random.default_rng(0).normal(128, 60, (256, 256)), 0, 255).astype(np.uint8)
+    )
+
+
+def test_real_slices_are_single_and_have_not_run_over(data_index):
+    rows = list(csv.DictReader(data_index.open()))
+    drawn = np.random.default_rng(1).choice(len(rows), 150, replace=False)
+    slices = [read_scan(data_index.parent / rows[number]["file"]).gray for number in drawn]
+    for gray in slices:
+        assert find_panels(gray) == ((), False)
+        assert not is_wrapped(gray)
+    pages = [page_of([cv2.resize(g, (256, 256)) for g in slices[n : n + 4]], 2, 4) for n in range(0, 80, 4)]
+    several = [page for page in map(find_panels, pages) if page.panels or page.is_mixed]
+    assert len(several) == len(pages)
+
+
+def test_slice_that_was_given_twice_counts_once():
+    data = [slice_of(number) for number in range(3)]
+    (item,) = group_into_series([File(f"{n}-{copy}", data[n]) for n in range(3) for copy in range(3)])
+    assert [file.name for file in item.files] == ["0-0", "1-0", "2-0"]
+
+
+def test_equal_pixels_at_one_place_count_once():
+    files = [File(f"{n}-{copy}", slice_of(n)) for n in range(3) for copy in range(3)]
+    series = load(group_into_series(files)[0])
+    assert isinstance(series, Series)
+    assert series.volumes == 1
+    assert [int(scan.pixels[0, 0]) for scan in series.stack()] == [0, 1, 2]
+
+
+def test_equal_empty_slices_of_two_volumes_stay():
+    nothing = np.zeros(80 * 70, np.uint16)
+    files = []
+    for number in range(3):
+        for volume in range(2):
+            pixels = np.full(80 * 70, volume + 1, np.uint16) if number else nothing
+            pixels[0] += 500 * (number > 0)
+            files.append(File(f"{number}-{volume}", slice_of(number, PixelData=pixels.tobytes())))
+    series = load(group_into_series(files)[0])
+    assert isinstance(series, Series)
+    assert series.volumes == 2
+    assert len(series.stack()) == 3
+
+
+def test_two_patients_under_one_series_are_two_items():
+    files = [File(f"{who}{n}", slice_of(n, PatientID=who)) for who in "ab" for n in range(3)]
+    items = group_into_series(files)
+    assert [[file.name for file in item.files] for item in items] == [["a0", "a1", "a2"], ["b0", "b1", "b2"]]
+    named = [File(f"{who}{n}", slice_of(n, PatientName=who)) for who in "ab" for n in range(3)]
+    assert len(group_into_series(named)) == 2
+
+
+def test_more_pixels_than_frames_are_an_error():
+    dataset = pydicom.dcmread(io.BytesIO(slice_of(0)))
+    twice = slice_of(0, PixelData=dataset.PixelData * 2)
+    with pytest.raises(UnreadableScan, match="names 1 frame and holds 2"):
+        read_scan(twice)
+    padded = slice_of(0, PixelData=dataset.PixelData + bytes(2))
+    np.testing.assert_array_equal(read_scan(padded).pixels, read_scan(slice_of(0)).pixels)
+
+
+def test_wrapped_page_of_a_series_says_so():
+    smooth = cv2.GaussianBlur(synthetic_head(256, 256).astype(np.float32), (0, 0), 3)
+    wrapped = ((smooth * 4).astype(np.int64) % 256).astype(np.uint8)
+    written = io.BytesIO()
+    first, second = Image.fromarray(smooth.astype(np.uint8)), Image.fromarray(wrapped)
+    first.save(written, "TIFF", save_all=True, append_images=[second])
+    series = load(group_into_series([File("two.tif", written.getvalue())])[0])
+    assert isinstance(series, Series)
+    stack = series.stack()
+    np.testing.assert_array_equal(stack[0].gray, smooth.astype(np.uint8))
+    with pytest.raises(UnreadableScan, match="ran over"):
+        stack[1]
