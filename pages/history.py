@@ -7,7 +7,8 @@ import streamlit as st
 from sqlalchemy import Engine
 
 from brat.classes import CLASS_NAMES, CLASSES
-from brat.store.cases import Case, StoreError, choices, find, log_damaged, picture_of, remove, to_csv
+from brat.store.cases import Case, choices, find, log_damaged, picture_of, remove, to_csv
+from brat.store.database import StoreError
 from brat.wording import percent
 from pages.parts.agreement import show_agreement
 from pages.parts.failures import tell

@@ -76,7 +76,8 @@ def verdicts_on(rows: Sequence[Row], digest: str) -> Verdicts | None:
     """The verdicts that were kept of the scans; None where there is no store, or it does not answer."""
     if not is_on():
         return None
-    from brat.store.cases import StoreError, latest
+    from brat.store.cases import latest
+    from brat.store.database import StoreError
 
     try:
         return latest(store(), {row.slice_digest for row in rows if row.slice_digest}, digest)

@@ -25,8 +25,8 @@ def series_of_files(name: str, files: Sequence[File], positions: Sequence[float 
         UnreadableScan: no slice of it can be read.
     """
     digests = [hashlib.sha256(file.read()).hexdigest() for file in files]
-    kept = _without_copies(files, positions)
-    files, positions = [files[index] for index in kept], [positions[index] for index in kept]
+    distinct = _without_copies(files, positions)
+    files, positions = [files[index] for index in distinct], [positions[index] for index in distinct]
     volumes = _volumes(positions)
 
     def decode(index: int) -> Scan:

@@ -43,8 +43,8 @@ def clean_name(name: str, longest: int = NAME) -> str:
 def clean_note(note: str) -> str:
     """A text of several lines; of what is not seen only the ends of lines and tabs stay as they are."""
     lines = re.split("\r\n|\r|\n", note)
-    kept = "\n".join("\t".join(clean_name(part, NOTE) for part in line.split("\t")) for line in lines)
-    return kept[:NOTE].strip()
+    cleaned = "\n".join("\t".join(clean_name(part, NOTE) for part in line.split("\t")) for line in lines)
+    return cleaned[:NOTE].strip()
 
 
 def clean_entry(name: str) -> str:

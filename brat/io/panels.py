@@ -230,9 +230,9 @@ def _joined(boxes: list[Panel]) -> list[Panel]:
     return joined
 
 
-def _overlap(one: Panel, other: Panel) -> bool:
-    across = min(one.right, other.right) > max(one.left, other.left)
-    return across and min(one.bottom, other.bottom) > max(one.top, other.top)
+def _overlap(first: Panel, second: Panel) -> bool:
+    across = min(first.right, second.right) > max(first.left, second.left)
+    return across and min(first.bottom, second.bottom) > max(first.top, second.top)
 
 
 def _between(boxes: list[Panel], region: Panel) -> list[Panel]:

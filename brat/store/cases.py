@@ -7,12 +7,8 @@ only where the observer asked for that. The scan is known by a hash. The databas
 from __future__ import annotations
 
 import re
-import sqlite3
-from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, date, datetime, time, timedelta
-from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,8 +22,6 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     delete,
-    event,
-    inspect,
     select,
     text,
 )
@@ -40,6 +34,7 @@ from brat import log
 from brat.classes import CLASSES
 from brat.io.names import clean_name, clean_note
 from brat.reports.spreadsheet import as_csv
+from brat.store.database import StoreError, session_on
 
 if TYPE_CHECKING:
     from brat.io.scan import Scan, Window
@@ -48,55 +43,11 @@ if TYPE_CHECKING:
 VERDICTS = ("agree", "disagree", "unsure")
 """What a clinician may say of a reading."""
 
-_MIGRATIONS = Path(__file__).parent / "migrations"
-_LOCK = 0x62726174  # of PostgreSQL's advisory locks, the one that an upgrade holds
 _OBSERVER = 100  # characters of a name
-_FILE = "brat_file"  # in what SQLAlchemy keeps of a connection: path and identity of its file
-_PATIENCE = 5  # seconds until a server that does not answer is given up
-_NOTHING = "Nothing was changed."
-_LOCKED = (
-    f"The store of cases is locked: another program is writing to it. {_NOTHING} Close that program, or try "
-    "again in a moment."
-)
-_OF_SQLITE = {
-    sqlite3.SQLITE_BUSY: _LOCKED,
-    sqlite3.SQLITE_LOCKED: _LOCKED,
-    sqlite3.SQLITE_READONLY: (
-        "The store of cases can only be read: its file, or the folder or disk that it is on, may not be "
-        f"written to. {_NOTHING} Give the app the right to write there."
-    ),
-    sqlite3.SQLITE_CORRUPT: (
-        f"The file of the store of cases is damaged. {_NOTHING} Stop the app, keep the file, and put a "
-        "backup in its place."
-    ),
-    sqlite3.SQLITE_NOTADB: (
-        "The store of cases cannot be reached: the file that is named as its own is no database, or a "
-        f"damaged one. {_NOTHING} Correct `url` in `.streamlit/secrets.toml`, or put a backup in its place."
-    ),
-    sqlite3.SQLITE_FULL: f"The disk of the store of cases is full. {_NOTHING} Make room on it.",
-    sqlite3.SQLITE_CANTOPEN: (
-        "The store of cases cannot be reached: the folder of its file is missing, or may not be entered. "
-        f"{_NOTHING} Correct `url` in `.streamlit/secrets.toml`, or the rights of the folder."
-    ),
-}
-"""SQLite's result code -> what to tell the clinician."""
-
-_FOREIGN = (
-    f"The database that is named as the store of cases belongs to another program. {_NOTHING} Correct "
-    "`url` in `.streamlit/secrets.toml`."
-)
-_GONE = (
-    "The file of the store of cases is gone, or another one lies in its place: nothing that is kept now "
-    "would last. Put the file back, or start the app again to begin with the one that is there."
-)
 _REMAINS = (
     "The case is deleted. The file could not be cleaned of its traces, because something else is using the "
     "store; deleting any other case later cleans it."
 )
-
-
-class StoreError(RuntimeError):
-    """The store cannot do what was asked; the message is written for the clinician."""
 
 
 class _Utc(TypeDecorator):
@@ -171,128 +122,6 @@ class Case(Base):
         return "agree" if self.seen == self.label else "disagree"
 
 
-def prepare(engine: Engine) -> None:
-    """Make a database fit to keep cases: bring its tables to the newest revision, set how it is written.
-
-    Call it once, before anything else is done with the engine.
-
-    Raises:
-        StoreError: the database cannot be reached, or a newer version of the app has made it.
-    """
-    from alembic import command
-    from alembic.config import Config
-    from alembic.util import CommandError
-
-    # What is asked of the database may hold a note; an error message, and so a log, must not.
-    engine.hide_parameters = True
-    is_sqlite = engine.dialect.name == "sqlite"
-    if is_sqlite:
-        event.listen(engine, "connect", _set_up)
-        event.listen(engine, "checkout", _require_same_file)
-    else:
-        event.listen(engine, "do_connect", _lose_patience)
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    try:
-        with _plainly(), engine.begin() as connection:
-            # One at a time, and all of it or nothing, though two servers start at once or one is killed.
-            if is_sqlite:
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-            else:
-                connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-            tables = set(inspect(connection).get_table_names())
-            # A server may hold tables of others beside ours; a file of ours has no others.
-            if tables and "alembic_version" not in tables and (is_sqlite or "cases" in tables):
-                raise StoreError(_FOREIGN)
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-    except CommandError as error:
-        if "cases" not in tables:
-            raise StoreError(_FOREIGN) from error
-        raise StoreError(
-            "The store of cases was made by a newer version of this app. Update the app and start it again."
-        ) from error
-    if is_sqlite and (file := _file_of(engine)):
-        event.listen(engine, "do_connect", partial(_require_file, file))
-
-
-def _set_up(connection: sqlite3.Connection, record: Any) -> None:
-    # A write-ahead log lets others read while one writes. With secure_delete nothing of a changed or deleted
-    # note remains on the pages of the file.
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA secure_delete = ON")
-
-    database = next(file for _, name, file in connection.execute("PRAGMA database_list") if name == "main")
-    if database:
-        record.info[_FILE] = Path(database), _identity(Path(database))
-
-
-def _file_of(engine: Engine) -> Path | None:
-    """The file of an SQLite database; None where it is in memory, or is named by a URI."""
-    name = engine.url.database or ""
-    return None if name in ("", ":memory:") or name.startswith("file:") else Path(name).resolve()
-
-
-def _require_file(file: Path, *_of_connect: Any) -> None:
-    """SQLite would make an empty file where there is none."""
-    if not file.exists():
-        raise StoreError(_GONE)
-
-
-def _require_same_file(connection: Any, record: Any, _proxy: Any) -> None:
-    """Refuse a connection whose file was deleted or exchanged: what is written there is lost."""
-    if _FILE in record.info:
-        path, identity = record.info[_FILE]
-        if _identity(path) != identity:
-            raise StoreError(_GONE)
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """What tells a file from another one at its place; None where there is none."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
-
-
-def _lose_patience(_dialect: Any, _record: Any, _args: Any, options: dict) -> None:
-    options.setdefault("connect_timeout", _PATIENCE)
-
-
-@contextmanager
-def _plainly() -> Iterator[None]:
-    try:
-        yield
-    # SQLite's own where setting up a connection fails: the file is no database, or may not be written.
-    except (SQLAlchemyError, sqlite3.Error) as error:
-        raise StoreError(_explained(error)) from error
-
-
-def _explained(error: Exception) -> str:
-    cause = getattr(error, "orig", None) or error
-    # The lower byte is the result code; what is above it says more exactly how.
-    return _OF_SQLITE.get(
-        (getattr(cause, "sqlite_errorcode", None) or 0) & 0xFF,
-        f"The store of cases cannot be reached, or does not answer as it should. {_NOTHING}",
-    )
-
-
-@contextmanager
-def _session(engine: Engine) -> Iterator[Session]:
-    """A transaction; what was loaded in it stays usable after it.
-
-    Raises:
-        StoreError: the database does not answer, or its file is gone when the transaction ends.
-    """
-    with _plainly(), Session(engine, expire_on_commit=False) as session:
-        with session.begin():
-            yield session
-            info = session.connection().info
-        if _FILE in info and _identity(info[_FILE][0]) != info[_FILE][1]:
-            raise StoreError(_GONE)
-
-
 def keep(
     engine: Engine,
     scan: Scan,
@@ -338,7 +167,7 @@ def keep(
     dialect = postgresql if engine.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(Case).values(**key, **values)
     new = {name: statement.excluded[name] for name in values}
-    with _session(engine) as session:
+    with session_on(engine) as session:
         session.execute(statement.on_conflict_do_update(index_elements=list(key), set_=new))
         return session.scalars(select(Case).filter_by(**key)).one()
 
@@ -422,7 +251,7 @@ def cases_of(engine: Engine, scan: str, model: str) -> list[Case]:
         scan: `Scan.slice_digest`.
         model: `Classifier.digest`.
     """
-    with _session(engine) as session:
+    with session_on(engine) as session:
         return _sound(
             session, select(Case).filter_by(scan=scan, model=model).order_by(Case.time.desc()), log_damaged
         )
@@ -439,7 +268,7 @@ def latest(engine: Engine, scans: Collection[str], model: str) -> dict[str, Case
         `Scan.slice_digest` -> the case; a scan without a case is left out.
     """
     query = select(Case).where(Case.model == model, Case.scan.in_(scans)).order_by(Case.time, Case.id)
-    with _session(engine) as session:
+    with session_on(engine) as session:
         return {case.scan: case for case in _sound(session, query, log_damaged)}
 
 
@@ -476,7 +305,7 @@ def find(
         query = query.where(Case.time >= datetime.combine(since, time(), UTC))
     if until:
         query = query.where(Case.time < datetime.combine(until + timedelta(days=1), time(), UTC))
-    with _session(engine) as session:
+    with session_on(engine) as session:
         cases = _sound(session, query, on_damaged)
     # Here, because SQLite tells capitals from small letters in every script but the Latin one.
     wanted = search.strip().casefold()
@@ -498,13 +327,13 @@ def choices(engine: Engine, column: str) -> list[str]:
     Args:
         column: "model" or "observer".
     """
-    with _session(engine) as session:
+    with session_on(engine) as session:
         return sorted(session.scalars(select(getattr(Case, column)).distinct()))
 
 
 def picture_of(engine: Engine, case: int) -> bytes | None:
     """The kept picture of a case, as a PNG file; None where there is none."""
-    with _session(engine) as session:
+    with session_on(engine) as session:
         return session.scalar(select(Case.picture).filter_by(id=case))
 
 
@@ -518,7 +347,7 @@ def remove(engine: Engine, case: int) -> None:
         StoreError: the database does not answer, or something else has it open just now, so that the
             case is deleted but may still be found in the file with special tools.
     """
-    with _session(engine) as session:
+    with session_on(engine) as session:
         session.execute(delete(Case).filter_by(id=case))
     is_sqlite = engine.dialect.name == "sqlite"
     try:

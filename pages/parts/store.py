@@ -24,12 +24,12 @@ def store() -> Engine:
     """The store, ready for use; only where it is on.
 
     Raises:
-        brat.store.cases.StoreError: it cannot be opened. It is tried again at the next call.
+        brat.store.database.StoreError: it cannot be opened. It is tried again at the next call.
     """
     # Half a second that an installation without a store does not pay.
     from sqlalchemy.exc import SQLAlchemyError
 
-    from brat.store.cases import StoreError, prepare
+    from brat.store.database import StoreError, prepare
 
     try:
         engine = st.connection("cases", type="sql", pool_pre_ping=True).engine

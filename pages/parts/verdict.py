@@ -61,7 +61,8 @@ def verdict_form(scan: Scan, reading: Reading, model: str) -> Opinion:
         opinion = _ask(reading, of, [])
         st.caption(words.OFF)
         return opinion
-    from brat.store.cases import StoreError, cases_of, keep, window_text
+    from brat.store.cases import cases_of, keep, window_text
+    from brat.store.database import StoreError
 
     opinion = Opinion(None, None, "")
     try:

@@ -16,9 +16,9 @@ def expect(
     source: str, sequence: str, patients: int, metrics: Mapping[str, Mapping[str, float | None]]
 ) -> str:
     """What to expect elsewhere, in one sentence."""
-    found, right = (estimate(metrics[name]) for name in ("sensitivity", "specificity_brain"))
+    sensitivity, specificity = (estimate(metrics[name]) for name in ("sensitivity", "specificity_brain"))
     return (
         f"**Expect this of a hospital that the model has not met.** In {patients} patients of {source}, "
-        f"{sequence}, it found the tumour in {found} of the slices with one, and read {right} of the brain "
-        "slices without one rightly."
+        f"{sequence}, it found the tumour in {sensitivity} of the slices with one, and read "
+        f"{specificity} of the brain slices without one rightly."
     )

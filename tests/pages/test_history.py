@@ -11,7 +11,8 @@ from sqlalchemy import create_engine, text
 from streamlit.runtime.secrets import secrets_singleton
 from streamlit.testing.v1 import AppTest
 
-from brat.store.cases import find, keep, prepare
+from brat.store.cases import find, keep
+from brat.store.database import prepare
 from tests.factories.paths import ROOT
 from tests.factories.readings import MODEL, NEXT_MODEL, READING, reading_of, scan_of
 

@@ -14,7 +14,8 @@ from brat.io.read import read_scan
 from brat.io.samples import load_samples
 from brat.model.reader import Reader
 from brat.model.worklist_rows import suspicion
-from brat.store.cases import keep, prepare
+from brat.store.cases import keep
+from brat.store.database import prepare
 from brat.wording import percent
 from pages.words import worklist as words
 from tests.factories.paths import ROOT

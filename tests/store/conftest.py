@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-from brat.store.cases import prepare
+from brat.store.database import prepare
 
 
 @pytest.fixture

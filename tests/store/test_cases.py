@@ -20,20 +20,9 @@ from brat.classes import CLASSES
 from brat.io.read import read_scan
 from brat.io.scan import Scan, Window
 from brat.model.reader import Reading
-from brat.store import cases
-from brat.store.cases import (
-    Case,
-    StoreError,
-    cases_of,
-    choices,
-    find,
-    keep,
-    latest,
-    picture_of,
-    prepare,
-    remove,
-    to_csv,
-)
+from brat.store import database
+from brat.store.cases import Base, Case, cases_of, choices, find, keep, latest, picture_of, remove, to_csv
+from brat.store.database import StoreError, prepare
 from tests.factories.paths import ROOT
 from tests.factories.readings import MODEL, NEXT_MODEL, READING, reading_of, scan_of
 
@@ -251,7 +240,8 @@ def test_a_deleted_case_leaves_nothing_in_postgresqls_table(postgresql_engine, p
 
 WRITER = """
 from sqlalchemy import create_engine
-from brat.store.cases import keep, prepare
+from brat.store.cases import keep
+from brat.store.database import prepare
 from tests.factories.readings import MODEL, READING, scan_of
 engine = create_engine({url!r})
 prepare(engine)
@@ -294,7 +284,7 @@ def test_the_tables_are_those_of_the_revisions(engine):
 
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
-        assert compare_metadata(context, cases.Base.metadata) == []
+        assert compare_metadata(context, Base.metadata) == []
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -309,7 +299,7 @@ def store_of_0001(request, tmp_path, monkeypatch):
     shutil.copy(ROOT / "brat" / "store" / "migrations" / "env.py", tmp_path / "old")
     shutil.copy(ROOT / "brat" / "store" / "migrations" / "versions" / "0001_cases.py", versions)
     with monkeypatch.context() as patch:
-        patch.setattr(cases, "_MIGRATIONS", tmp_path / "old")
+        patch.setattr(database, "_MIGRATIONS", tmp_path / "old")
         prepare(engine)
     columns = (
         "time, scan, model, reader, kind, width, height, label, glioma, meningioma, pituitary, no_tumor, "
@@ -400,7 +390,7 @@ def test_an_older_store_is_brought_forward_without_loss(engine, tmp_path, monkey
         "    op.add_column('cases', sa.Column('stars', sa.Integer, server_default='5', nullable=False))\n"
     )
     with monkeypatch.context() as patch:
-        patch.setattr(cases, "_MIGRATIONS", tmp_path / "migrations")
+        patch.setattr(database, "_MIGRATIONS", tmp_path / "migrations")
         upgraded = create_engine(engine.url)
         prepare(upgraded)
         # And opening it again changes nothing.
@@ -438,7 +428,7 @@ def test_a_failed_upgrade_leaves_the_store_as_it_was(engine, tmp_path, monkeypat
         "    op.add_column('cases', sa.Column('stars', sa.Integer))\n"
         "    op.execute('SELECT nonsense FROM nowhere')\n"
     )
-    monkeypatch.setattr(cases, "_MIGRATIONS", tmp_path / "migrations")
+    monkeypatch.setattr(database, "_MIGRATIONS", tmp_path / "migrations")
     upgraded = create_engine(engine.url)
     with pytest.raises(StoreError):
         prepare(upgraded)

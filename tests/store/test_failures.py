@@ -6,7 +6,8 @@ import sqlite3
 import pytest
 from sqlalchemy import create_engine, text
 
-from brat.store.cases import StoreError, cases_of, choices, find, keep, latest, prepare, remove
+from brat.store.cases import cases_of, choices, find, keep, latest, remove
+from brat.store.database import StoreError, prepare
 from tests.factories.readings import MODEL, READING, scan_of
 
 

@@ -1,4 +1,4 @@
-"""Runs the revisions on the connection that `brat.store.cases.prepare` hands over, in its transaction."""
+"""Runs the revisions on the connection that `brat.store.database.prepare` hands over, in its transaction."""
 
 from alembic import context
 
