@@ -13,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 from brat.store.cases import find, keep
 from brat.store.database import prepare
+from tests.factories.log import Recorder
 from tests.factories.paths import ROOT
 from tests.factories.readings import MODEL, NEXT_MODEL, READING, reading_of, scan_of
 
@@ -306,12 +307,13 @@ def test_one_bad_row_is_counted_and_the_others_are_shown(engine, some_cases):
     assert any("5 cases" in block.value for block in page.markdown)
 
 
-def test_the_id_of_a_store_error_is_on_the_page_and_in_the_log(engine, caplog, monkeypatch):
-    monkeypatch.setattr(logging.getLogger("brat"), "propagate", True)
+def test_the_id_of_a_store_error_is_on_the_page_and_in_the_log(engine, monkeypatch):
+    recorder = Recorder()
+    monkeypatch.setattr(logging.getLogger("brat"), "handlers", [recorder])
     with engine.begin() as connection:
         connection.execute(text("DROP TABLE cases"))
     page = history()
-    (record,) = [record for record in caplog.records if record.name == "brat"]
+    (record,) = (r for r in recorder.records if r.levelname == "ERROR")
     assert f"(Error {record.fields['error_id']}, as in the app's log.)" in page.error[0].value
     assert record.fields["causes"][0].startswith("StoreError: The store of cases cannot be reached")
     assert any(cause.startswith("OperationalError: SQLITE_ERROR") for cause in record.fields["causes"])
