@@ -79,11 +79,11 @@ class DrawnSlices(Slices):
         self._epoch += 1
 
 
-NO_TUMOR_SHARE = 0.45
+NO_TUMOR_SHARE = 0.4
 """Of the draws of a sequence that has slices with and without a tumour."""
 
 _LEVELS: tuple[tuple[Callable[[IndexedSlice], Hashable], float], ...] = (
-    (lambda s: s.sequence, 0.75),
+    (lambda s: s.sequence, 1.0),
     (lambda s: s.tumor, 0.0),
     (lambda s: s.label, 0.0),
     (lambda s: s.site, 0.5),
