@@ -173,20 +173,6 @@ def _add_training_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", required=True, metavar="DIR")
     parser.add_argument("--epochs", type=int, help="instead of the recipe's")
-    parser.add_argument(
-        "--coarse-epochs",
-        type=int,
-        default=0,
-        metavar="N",
-        help="of these, the first N at stride 32, in half the time (default 0)",
-    )
-    parser.add_argument(
-        "--frozen-blocks",
-        type=int,
-        default=-1,
-        metavar="K",
-        help="leave the backbone's blocks up to K as they are; -1, the default, trains all",
-    )
     parser.add_argument("--seed", type=int, default=0)
 
 
@@ -299,9 +285,7 @@ def _train(options: argparse.Namespace) -> int:
 def _recipe(options: argparse.Namespace) -> Recipe:
     from brat.training.recipe import Recipe
 
-    recipe = Recipe(
-        seed=options.seed, coarse_epochs=options.coarse_epochs, frozen_blocks=options.frozen_blocks
-    )
+    recipe = Recipe(seed=options.seed)
     return replace(recipe, epochs=options.epochs) if options.epochs else recipe
 
 

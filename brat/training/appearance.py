@@ -9,7 +9,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-MONOTONE, REMAPPED, MIXED = 0.4, 0.08, 0.15
+MONOTONE, REMAPPED, MIXED = 0.3, 0.08, 0.1
 """How likely each change is; the first two exclude each other."""
 
 _KNOTS = 5

@@ -14,12 +14,18 @@ from brat.io.read import read_scan
 from brat.model.preprocess import SIZE, frame, to_input
 from brat.training.appearance import vary_appearance
 from brat.training.augmentation import augmentation
-from brat.training.network import MAP_SIZE
+from brat.training.network import STRIDE
 from brat.training.recipe import Recipe
 
 
 class Slices(keras.utils.PyDataset):
-    """Batches of framed slices with their `MapLoss` targets: every slice once, in order."""
+    """Batches of framed slices with their `MapLoss` targets: every slice once, in order.
+
+    Attributes:
+        size: pixels a side of the slices in a batch, a multiple of 32; may be changed between batches.
+    """
+
+    size: int = SIZE
 
     def __init__(self, slices: Sequence[IndexedSlice], batch_size: int = 32):
         super().__init__()
@@ -42,6 +48,11 @@ class Slices(keras.utils.PyDataset):
     def _as_batch(
         self, rows: np.ndarray, framed: np.ndarray, masks: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
+        if self.size != SIZE:
+            framed, masks = (
+                np.stack([cv2.resize(image, (self.size, self.size), interpolation=cv2.INTER_AREA) for image in of])
+                for of in (framed, masks)
+            )
         return to_input(framed), np.concatenate([self._allowed[rows], tumor_share(masks)], axis=1)
 
 
@@ -79,11 +90,11 @@ class DrawnSlices(Slices):
         self._epoch += 1
 
 
-NO_TUMOR_SHARE = 0.4
+NO_TUMOR_SHARE = 0.33
 """Of the draws of a sequence that has slices with and without a tumour."""
 
 _LEVELS: tuple[tuple[Callable[[IndexedSlice], Hashable], float], ...] = (
-    (lambda s: s.sequence, 1.0),
+    (lambda s: s.sequence, 1.25),
     (lambda s: s.tumor, 0.0),
     (lambda s: s.label, 0.0),
     (lambda s: s.site, 0.5),
@@ -132,7 +143,7 @@ def draw_tumor(mask: np.ndarray, box: tuple[float, float, float, float]) -> None
 
 
 def tumor_share(masks: np.ndarray) -> np.ndarray:
-    """uint8 (n, 224, 224) -> float32 (n, 14 * 14), each cell's share of tumour, 0 to 1."""
-    cell = SIZE // MAP_SIZE
-    cells = masks.reshape(-1, MAP_SIZE, cell, MAP_SIZE, cell).astype(np.float32)
+    """uint8 (n, size, size) -> float32 (n, (size / 16) ** 2), each cell's share of tumour, 0 to 1."""
+    side = masks.shape[1] // STRIDE
+    cells = masks.reshape(-1, side, STRIDE, side, STRIDE).astype(np.float32)
     return cells.mean(axis=(2, 4)).reshape(len(masks), -1) / 255

@@ -25,7 +25,8 @@ from brat.data.index import (
 )
 from brat.model.files import KERAS, MODEL, ModelFolder, update_manifest, write_manifest
 from brat.training.batches import DrawnSlices, Slices
-from brat.training.network import MapLoss, accuracy, build
+from brat.model.preprocess import SIZE
+from brat.training.network import SMALL, MapLoss, accuracy, build
 from brat.training.recipe import Recipe
 
 
@@ -81,27 +82,27 @@ def fit(
     training, serving = _compiled(backbone, recipe)
     batches = DrawnSlices(parts.train, recipe, first_epoch=len(done))
     validation = Slices(parts.validation) if parts.validation else None
-    # Without a fine epoch behind it the fine network begins where the coarse one ended, which is restored.
-    if recipe.coarse_epochs and len(done) <= recipe.coarse_epochs:
-        coarse, _ = _compiled(backbone, recipe, coarse=True)
-        epochs = range(len(done), recipe.coarse_epochs)
-        _run_epochs(coarse, batches, validation, epochs, _keepers(out, "coarse_checkpoint"))
-        _carry_over(coarse, training)
+    # Without a full-size epoch behind it, training goes on from where the small network ended, which is restored.
+    if recipe.small_epochs and len(done) <= recipe.small_epochs:
+        small, _ = _compiled(backbone, recipe, SMALL)
+        epochs = range(len(done), recipe.small_epochs)
+        _run_epochs(small, SMALL, batches, validation, epochs, _keepers(out, "small_checkpoint"))
+        _carry_over(small, training)
     callbacks = _keepers(out, "checkpoint")
     best = out / "best.weights.h5"
     if validation:
-        fine = done[recipe.coarse_epochs :]
+        full = done[recipe.small_epochs :]
         callbacks.append(
             keras.callbacks.ModelCheckpoint(
                 str(best),
                 monitor="val_loss",
                 save_best_only=True,
                 save_weights_only=True,
-                initial_value_threshold=min((float(row["val_loss"]) for row in fine), default=None),
+                initial_value_threshold=min((float(row["val_loss"]) for row in full), default=None),
             )
         )
-    epochs = range(max(len(done), recipe.coarse_epochs), recipe.epochs)
-    _run_epochs(training, batches, validation, epochs, callbacks)
+    epochs = range(max(len(done), recipe.small_epochs), recipe.epochs)
+    _run_epochs(training, SIZE, batches, validation, epochs, callbacks)
     if best.exists():
         training.load_weights(best)
     card = {
@@ -131,8 +132,8 @@ def _keepers(out: Path, checkpoint: str) -> list[keras.callbacks.Callback]:
     ]
 
 
-def _compiled(backbone: str | Path, recipe: Recipe, coarse: bool = False) -> tuple[keras.Model, keras.Model]:
-    training, serving = build(backbone, coarse=coarse, frozen_blocks=recipe.frozen_blocks)
+def _compiled(backbone: str | Path, recipe: Recipe, size: int = SIZE) -> tuple[keras.Model, keras.Model]:
+    training, serving = build(backbone, size)
     training.compile(
         optimizer=_optimizer(recipe),
         loss=MapLoss(recipe.locate, recipe.confine),
@@ -144,7 +145,7 @@ def _compiled(backbone: str | Path, recipe: Recipe, coarse: bool = False) -> tup
 
 
 def _carry_over(before: keras.Model, after: keras.Model) -> None:
-    """Weights and the optimizer's moments, from the coarse network to the fine one."""
+    """Weights and the optimizer's moments, from the small network to the full-size one."""
     after.set_weights(before.get_weights())
     after.optimizer.build(after.trainable_variables)
     for old, new in zip(before.optimizer.variables, after.optimizer.variables, strict=True):
@@ -153,6 +154,7 @@ def _carry_over(before: keras.Model, after: keras.Model) -> None:
 
 def _run_epochs(
     model: keras.Model,
+    size: int,
     batches: DrawnSlices,
     validation: Slices | None,
     epochs: range,
@@ -163,6 +165,9 @@ def _run_epochs(
     Under load TensorFlow's now and then waited for ever at the end of an epoch: the iterator was torn down by
     a thread that held Python's lock, while the pipeline's own thread needed it to finish.
     """
+    batches.size = size
+    if validation is not None:
+        validation.size = size
     # The checkpoint can only be restored into optimizer and metrics that exist.
     model.optimizer.build(model.trainable_variables)
     model.test_on_batch(*batches[0])

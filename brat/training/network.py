@@ -16,34 +16,34 @@ from keras import ops
 from brat.classes import CLASSES
 from brat.model.preprocess import SIZE
 
-MAP_SIZE = SIZE // 16
+STRIDE = 16
+"""Pixels a side of the input for each cell of a class map."""
+
+MAP_SIZE = SIZE // STRIDE
 """Cells a side of a class map."""
+
+SMALL = 160
+"""Pixels a side of the input in the first epochs of training."""
 
 LABEL_SMOOTHING = 0.05
 DROPOUT = 0.2
 
 
-def build(
-    backbone: str | Path | None, size: int = SIZE, coarse: bool = False, frozen_blocks: int = -1
-) -> tuple[keras.Model, keras.Model]:
+def build(backbone: str | Path | None, size: int = SIZE) -> tuple[keras.Model, keras.Model]:
     """Two models over the same layers: one to train, one to serve.
 
     Args:
         backbone: "imagenet", which Keras downloads; a weights file of `MobileNetV2(include_top=False)`; or
             None for random weights.
         size: pixels a side of the input, a multiple of 32.
-        coarse: the last stage runs at stride 32, as MobileNetV2 was made, which takes half the time. The
-            weights are those of stride 16: there dilation lets every filter see what it sees here.
-        frozen_blocks: the first convolution and the blocks up to this number are not trained; -1 trains all.
 
     Returns:
-        The training model, float32 (n, size, size, 1) in [-1, 1] -> maps (n, size / 16, size / 16, 4), or
-        size / 32; and the serving model, the same input -> `probabilities` (n, 4), the maps, `features`
-        (n, 1280).
+        The training model, float32 (n, size, size, 1) in [-1, 1] -> maps (n, size / 16, size / 16, 4); and
+        the serving model, the same input -> `probabilities` (n, 4), the maps, `features` (n, 1280).
     """
-    base = _backbone(backbone, size, coarse)
+    base = _backbone(backbone, size)
     for layer in base.layers:
-        if isinstance(layer, keras.layers.BatchNormalization) or _block(layer.name) <= frozen_blocks:
+        if isinstance(layer, keras.layers.BatchNormalization):
             layer.trainable = False
     image = keras.Input((size, size, 1), name="image")
     final = base(keras.layers.Concatenate(name="gray_to_rgb")([image, image, image]))
@@ -63,13 +63,11 @@ def build(
     return keras.Model(image, maps), serving
 
 
-def _backbone(backbone: str | Path | None, size: int, coarse: bool) -> keras.Model:
+def _backbone(backbone: str | Path | None, size: int) -> keras.Model:
     known = "imagenet" if str(backbone) == "imagenet" else None
     base = keras.applications.MobileNetV2(include_top=False, weights=known, input_shape=(size, size, 3))
     if backbone is not None and not known:
         base.load_weights(backbone)
-    if coarse:
-        return base
     config = base.get_config()
     for layer in config["layers"]:
         if layer["name"] == "block_13_pad":
@@ -82,13 +80,6 @@ def _backbone(backbone: str | Path | None, size: int, coarse: bool) -> keras.Mod
     atrous = keras.Model.from_config(config)
     atrous.set_weights(base.get_weights())
     return atrous
-
-
-def _block(layer: str) -> int:
-    """The number of the block that a layer of MobileNetV2 belongs to; the first convolution's is 0."""
-    if layer.startswith("block_"):
-        return int(layer.split("_")[1])
-    return 17 if layer.startswith(("Conv_1", "out_relu")) else 0
 
 
 class MapLoss(keras.losses.Loss):
@@ -106,8 +97,8 @@ class MapLoss(keras.losses.Loss):
     1703.03717), so that the map clipped at zero is the size of the tumour. Both count only where there is
     a box.
 
-    Called with y_true float32 (n, 4 + 14 * 14): the allowed classes, then the tumour's share of each
-    cell, row by row; and y_pred, the maps (n, 14, 14, 4), or (n, 7, 7, 4) of the coarse network.
+    Called with y_true float32 (n, 4 + side * side): the allowed classes, then the tumour's share of each
+    cell, row by row; and y_pred, the maps (n, side, side, 4).
     """
 
     def __init__(self, locate: float, confine: float):
@@ -122,10 +113,7 @@ class MapLoss(keras.losses.Loss):
         classify = -(1 - LABEL_SMOOTHING) * ops.logsumexp(log_p + forbidden, axis=-1)
         classify -= LABEL_SMOOTHING * ops.mean(log_p, axis=-1)
 
-        side = y_pred.shape[1]
-        if side < MAP_SIZE:
-            tumor = _coarser(tumor)
-        cells = ops.reshape(y_pred, (-1, side * side, count))
+        cells = ops.reshape(y_pred, (-1, tumor.shape[1], count))
         evidence = ops.logsumexp(cells + forbidden[:, None, :], axis=-1)
         area = ops.sum(tumor, axis=-1)
         boxed = ops.cast(area > 0, y_pred.dtype)
@@ -136,16 +124,6 @@ class MapLoss(keras.losses.Loss):
         elsewhere = ops.sum(outside * ops.softplus(evidence), axis=-1)
         confine += elsewhere / ops.maximum(ops.sum(outside, axis=-1), 1)
         return classify + boxed * (self.locate * locate + self.confine * confine)
-
-
-def _coarser(tumor: Any) -> Any:
-    """The tumour's share of the cells of the coarse map, (n, 14 * 14) -> (n, 7 * 7).
-
-    Cell i of the coarse map stands where cell 2 i + 1 of the fine one does, and takes in its neighbours.
-    """
-    cells = ops.reshape(tumor, (-1, MAP_SIZE, MAP_SIZE, 1))
-    cells = ops.average_pool(ops.pad(cells, ((0, 0), (0, 1), (0, 1), (0, 0))), 3, 2)
-    return ops.reshape(cells, (-1, (MAP_SIZE // 2) ** 2))
 
 
 def accuracy(y_true: Any, y_pred: Any) -> Any:

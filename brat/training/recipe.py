@@ -13,20 +13,19 @@ class Recipe:
         epochs: of `slices_per_epoch` draws each.
         learning_rate: the peak, reached after `warm_up` of the steps; a cosine takes it to zero.
         weight_decay: of AdamW (Loshchilov and Hutter, arXiv 1711.05101).
-        coarse_epochs: the first epochs, at stride 32, see `brat.training.network.build`.
-        frozen_blocks: see `brat.training.network.build`.
+        small_epochs: the first epochs, on slices of `brat.training.network.SMALL` pixels a side, which take
+            half the time ("progressive resizing": Howard 2018, fast.ai's entry to DAWNBench).
         locate, confine: weights of the two map losses, see `brat.training.network.MapLoss`.
         seed: of the weights, the draws and the augmentation.
     """
 
-    epochs: int = 10
+    epochs: int = 14
     slices_per_epoch: int = 3600
     batch_size: int = 32
     learning_rate: float = 7e-4
     warm_up: float = 0.1
     weight_decay: float = 1e-3
-    coarse_epochs: int = 0
-    frozen_blocks: int = -1
+    small_epochs: int = 9
     locate: float = 0.3
     confine: float = 0.2
     seed: int = 0
