@@ -92,6 +92,13 @@ def _parser() -> argparse.ArgumentParser:
         "(default: next, the fold after the test fold)",
     )
     train.add_argument("--resume", action="store_true", help="go on with the run in DIR")
+    train.add_argument(
+        "--hold-out",
+        type=lambda text: text.split(","),
+        default=[],
+        metavar="GROUP,GROUP",
+        help="groups of the index, such as patients, that are not trained on",
+    )
 
     export = commands.add_parser("export", help="write the LiteRT file of a trained model again")
     export.set_defaults(run=_export)
@@ -277,6 +284,7 @@ def _train(options: argparse.Namespace) -> int:
         validation_fold=validation,
         recipe=_recipe(options),
         resume=options.resume,
+        held_out=options.hold_out,
     )
     print(f"Wrote {out / 'model.keras'}, {out / 'model.tflite'} and {out / 'model_card.json'}.")
     return 0
@@ -286,7 +294,10 @@ def _recipe(options: argparse.Namespace) -> Recipe:
     from brat.training.recipe import Recipe
 
     recipe = Recipe(seed=options.seed)
-    return replace(recipe, epochs=options.epochs) if options.epochs else recipe
+    if not options.epochs:
+        return recipe
+    small = recipe.small_epochs * options.epochs // recipe.epochs
+    return replace(recipe, epochs=options.epochs, small_epochs=small)
 
 
 def _export(options: argparse.Namespace) -> int:

@@ -304,7 +304,8 @@ def _copies(
 def trained_on(weights: Path, slices: Sequence[IndexedSlice]) -> list[IndexedSlice]:
     """The slices that a model was trained on, by its card."""
     card = json.loads((weights / "model_card.json").read_text())
-    return without_near_duplicates(split(slices, card["test_fold"], card["validation_fold"])).train
+    parts = split(slices, card["test_fold"], card["validation_fold"], card.get("held_out", ()))
+    return without_near_duplicates(parts).train
 
 
 def _robustness(runs: Path, slices: Sequence[IndexedSlice]) -> dict:
