@@ -146,6 +146,9 @@ def _parser() -> argparse.ArgumentParser:
     results.add_argument("--data", required=True, metavar="INDEX.csv")
     results.add_argument("--runs", required=True, metavar="DIR", help="the folder that crossval wrote")
     results.add_argument("--weights", default=WEIGHTS, metavar="DIR", help="folder of the model")
+    results.add_argument(
+        "--outside", metavar="DIR", help="folder of head-ct/ and lumbar-spine-mri/: pictures to be refused"
+    )
 
     audit = commands.add_parser(
         "audit", help="find duplicates, leaks between splits and labels that disagree"
@@ -392,5 +395,7 @@ def _crossval(options: argparse.Namespace) -> int:
 def _results(options: argparse.Namespace) -> int:
     from brat.evaluation.results import write_results
 
-    _print_results(write_results(options.data, options.runs, options.weights), options.weights)
+    _print_results(
+        write_results(options.data, options.runs, options.weights, options.outside), options.weights
+    )
     return 0

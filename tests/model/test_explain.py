@@ -130,7 +130,12 @@ class TestGradCam:
     def prediction(self):
         maps = np.random.default_rng(0).normal(size=(14, 14, 4)).astype(np.float32) * [3, 1, 0.1, 1]
         maps[..., 3] = -1
-        return Prediction(np.full(4, 0.25, np.float32), maps.astype(np.float32), np.zeros(1280, np.float32))
+        return Prediction(
+            np.full(4, 0.25, np.float32),
+            maps.astype(np.float32),
+            np.zeros(1280, np.float32),
+            np.zeros(192, np.float32),
+        )
 
     @pytest.mark.parametrize("label", CLASSES[:3])
     def test_is_the_class_map_clipped_and_scaled(self, prediction, label):
