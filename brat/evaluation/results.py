@@ -327,7 +327,7 @@ def _decisions(
     others: Sequence[tuple[str, str, np.ndarray]],
     parts: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What a fold's detector decides of its slices and its part of the other pictures; kept beside the run."""
+    """What a fold's detector decides of its slices and part of the other pictures; kept beside the run."""
     run = runs / f"fold-{fold}"
     path = run / "decisions.npz"
     if not path.exists():
