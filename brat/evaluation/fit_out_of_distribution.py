@@ -24,7 +24,7 @@ A_SOURCE = 250
 _COPIES = 2
 """Changed copies of each picture to refuse that a detector is fitted to."""
 
-_COST = 10.0
+_COST = 1.0
 """What a slice on the wrong side costs the support vector machine."""
 
 
