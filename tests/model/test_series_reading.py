@@ -41,6 +41,19 @@ def test_where_the_gate_refuses_all_it_is_the_middle():
     assert SeriesReading((UNREAD, UNREAD, UNREAD)).most_suspicious == 1
 
 
+def test_the_rule_picks_out_runs_of_any_tumour():
+    """Two classes may share a run; a slice out of distribution, unread, or not likely enough ends it."""
+    unsure = slice_reading("glioma", 0.4)  # no tumour has 0.2
+    likely_none = slice_reading("no_tumor", 0.55)
+    reading = SeriesReading(
+        (GLIOMA, MENINGIOMA, unsure, NONE, *[GLIOMA] * 4, REFUSED, GLIOMA, GLIOMA, UNREAD)
+    )
+    assert reading.suspicious == (range(4, 8), range(3))
+    assert SeriesReading((GLIOMA, GLIOMA, likely_none, GLIOMA)).suspicious == ()
+    assert SeriesReading((GLIOMA,) * 3).suspicious == (range(3),)
+    assert SeriesReading((NONE,)).suspicious == ()
+
+
 def test_where_slices_lie():
     reading = SeriesReading((GLIOMA,) * 4 + (NONE,), (0, 3, 6, 9, 15))
     assert reading.length(reading.longest("glioma")) == 9
