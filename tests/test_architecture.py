@@ -25,7 +25,7 @@ ROOMS: dict[str, set[str]] = {
     "figures": BASE | {"io", "model", "perturb", "store"},
     "api": BASE | {"io", "model"},
     "pacs": BASE | {"io", "model", "reports"},
-    "serve": BASE | {"io", "model", "reports"},
+    "serve": BASE | {"io", "model", "reports", "pacs"},
     "__init__": BASE | {"io", "api"},
     "data": BASE | {"io", "model", "figures"},
     "training": BASE | {"io", "model", "perturb", "data"},
