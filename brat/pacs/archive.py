@@ -171,16 +171,6 @@ class Server:
             raise ValueError(f"[pacs.{name}] has both a token and a user. Keep one.")
         return server
 
-    def archive(self) -> Archive:
-        """Raises: ModuleNotFoundError: the client of its protocol is not installed."""
-        if self.url:
-            from brat.pacs.dicomweb import DicomWeb
-
-            return DicomWeb(self)
-        from brat.pacs.dimse import Dimse
-
-        return Dimse(self)
-
 
 def servers_of(settings: Any) -> dict[str, Server]:
     """The archives that settings name.

@@ -75,8 +75,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _archive(options: argparse.Namespace, name: str) -> Archive:
     from brat.pacs.archive import load_server
+    from brat.pacs.connect import connect
 
-    return load_server(name, options.settings).archive()
+    return connect(load_server(name, options.settings))
 
 
 def _echo(options: argparse.Namespace) -> int:

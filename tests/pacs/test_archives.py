@@ -11,6 +11,7 @@ pytest.importorskip("dicomweb_client", reason="dicomweb-client is not installed"
 from brat import cli
 from brat.pacs.archive import PacsError, Query, Server, load_server, servers_of
 from brat.pacs.choice import choices_of
+from brat.pacs.connect import connect
 from tests.factories.orthanc import free_port, orthanc, why_not
 
 
@@ -19,9 +20,9 @@ def asked(request, archive):
     """The archive by each protocol, filled."""
     running, own = archive
     if request.param == "dicomweb":
-        return Server("web", url=running.dicomweb).archive()
+        return connect(Server("web", url=running.dicomweb))
     own_port = own if request.param == "move" else 0
-    return Server("dimse", host="127.0.0.1", port=running.port, title="ORTHANC", own_port=own_port).archive()
+    return connect(Server("dimse", host="127.0.0.1", port=running.port, title="ORTHANC", own_port=own_port))
 
 
 def test_what_is_stored_is_found_and_comes_back(asked, slices):
@@ -55,7 +56,7 @@ def test_an_archive_that_is_not_there_is_a_sentence(kind):
         else Server("lost", host="127.0.0.1", port=port)
     )
     with pytest.raises(PacsError, match="lost cannot be reached"):
-        server.archive().echo()
+        connect(server).echo()
 
 
 def test_basic_authentication_and_what_a_wrong_password_says(tmp_path):
@@ -63,16 +64,16 @@ def test_basic_authentication_and_what_a_wrong_password_says(tmp_path):
         pytest.skip(reason)
     users = {"AuthenticationEnabled": True, "RegisteredUsers": {"reader": "secret"}}
     with orthanc(tmp_path, **users) as running:
-        Server("web", url=running.dicomweb, user="reader", password="secret").archive().echo()
+        connect(Server("web", url=running.dicomweb, user="reader", password="secret")).echo()
         for wrong in ({"user": "reader", "password": "other"}, {"token": "no"}, {}):
             with pytest.raises(PacsError, match="refuses our user, password or token"):
-                Server("web", url=running.dicomweb, **wrong).archive().echo()
+                connect(Server("web", url=running.dicomweb, **wrong)).echo()
 
 
 def test_an_address_that_is_no_dicomweb_is_a_sentence(archive):
     running, _ = archive
     with pytest.raises(PacsError, match=r"not that of its DICOMweb|not as DICOMweb does"):
-        Server("web", url=f"{running.url}/system").archive().echo()
+        connect(Server("web", url=f"{running.url}/system")).echo()
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ pytest.importorskip("highdicom", reason="highdicom is not installed")
 
 from brat.model.pool import Readers
 from brat.pacs.archive import PacsError, Server
+from brat.pacs.connect import connect
 from brat.pacs.queue import FAILED, LEFT_OUT, READ, SENT, WAITING, Queue
 from brat.pacs.router import Listener, Router
 from tests.factories.orthanc import free_port
@@ -203,14 +204,14 @@ def test_the_listener_acknowledges_what_is_on_the_disk_and_turns_strangers_away(
     queue = Queue(tmp_path)
     with Listener(queue, 0, "BRATUM", peers=("SCANNER",), address="127.0.0.1") as listener:
         server = {"host": "127.0.0.1", "port": listener.port, "title": "BRATUM"}
-        Server("us", own_title="SCANNER", **server).archive().store(slices)
+        connect(Server("us", own_title="SCANNER", **server)).store(slices)
         (state,) = queue.states()
         assert len(queue.slices(state)) == 4
         back = pydicom.dcmread(queue.slices(state)[0])
         originals = [pydicom.dcmread(io.BytesIO(content)) for content in slices]
         assert any((back.pixel_array == original.pixel_array).all() for original in originals)
         with pytest.raises(PacsError, match="refuses our AE title"):
-            Server("us", own_title="STRANGER", **server).archive().store(slices)
+            connect(Server("us", own_title="STRANGER", **server)).store(slices)
 
 
 def test_a_full_disk_is_said_to_the_sender(tmp_path, slices, monkeypatch):
@@ -220,7 +221,7 @@ def test_a_full_disk_is_said_to_the_sender(tmp_path, slices, monkeypatch):
         Listener(queue, 0, "BRATUM", address="127.0.0.1") as listener,
         pytest.raises(PacsError, match="0xa700"),
     ):
-        Server("us", host="127.0.0.1", port=listener.port, title="BRATUM").archive().store(slices)
+        connect(Server("us", host="127.0.0.1", port=listener.port, title="BRATUM")).store(slices)
     assert queue.states() == []
 
 
@@ -229,7 +230,7 @@ def test_the_command_reads_what_is_sent_and_returns_it_though_it_is_killed(archi
     running, _ = archive
     settings, port = tmp_path / "secrets.toml", free_port()
     settings.write_text(f'[pacs.main]\nurl = "{running.dicomweb}"\n')
-    web = Server("main", url=running.dicomweb).archive()
+    web = connect(Server("main", url=running.dicomweb))
     web.store(slices)
     study = uids(slices[0])[0]
     command = [sys.executable, "-c", _MAIN, "pacs", "listen", "--address", "127.0.0.1", "--port", str(port)]
@@ -252,7 +253,7 @@ def test_the_command_reads_what_is_sent_and_returns_it_though_it_is_killed(archi
 
     first = start("60")
     try:
-        Server("us", host="127.0.0.1", port=port, title="BRATUM").archive().store(slices)
+        connect(Server("us", host="127.0.0.1", port=port, title="BRATUM")).store(slices)
     finally:
         first.send_signal(signal.SIGKILL)
         first.wait(10)
