@@ -6,12 +6,10 @@ SEARCH_HELP = "All that is filled in must match. Parts of a description or a nam
 NO_DATE = "From one day to another; any day where it is empty."
 NONE_FOUND = "The archive has no study like this."
 TICK = "Tick the studies whose series are to be listed."
-CHOICE = (
-    "Ticked is what the model was measured on. Tick another at your own risk, or untick what you do not want."
-)
+CHOICE = "Ticked is what the model was measured on. Untick what you do not want."
 SEND_HELP = (
-    "A report and the maps of each series go back into its study, as new series. What was sent once is not sent "
-    "again."
+    "A report and the maps of each series go back into its study, as new series. What was sent "
+    "is not sent again."
 )
 NO_STUDY = "The address names no study that can be looked for: `study` must be a Study Instance UID."
 NOT_FOUND = "No archive of this installation has the study that the address names."

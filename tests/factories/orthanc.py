@@ -47,8 +47,14 @@ def why_not() -> str:
 
 
 @contextmanager
-def orthanc(folder: Path, **settings: object) -> Iterator[Orthanc]:
-    """Args: folder: of its own, for what it stores; settings: of Orthanc, beside those that are needed."""
+def orthanc(folder: Path, plugins: tuple[str, ...] = (), **settings: object) -> Iterator[Orthanc]:
+    """Start one.
+
+    Args:
+        folder: of its own, for what it stores.
+        plugins: files of further plugins.
+        settings: of Orthanc, beside those that are needed.
+    """
     program, plugin = _program(), _plugin()
     assert program
     assert plugin
@@ -67,7 +73,7 @@ def orthanc(folder: Path, **settings: object) -> Iterator[Orthanc]:
         "DicomAlwaysAllowFind": True,
         "DicomAlwaysAllowGet": True,
         "DicomAlwaysAllowMove": True,
-        "Plugins": [str(plugin)],
+        "Plugins": [str(plugin), *plugins],
         "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
         **settings,
     }
@@ -101,6 +107,11 @@ def _wait(url: str, process: subprocess.Popen, log: Path) -> None:
             assert process.poll() is None, log.read_text(errors="replace")
             time.sleep(0.05)
     raise TimeoutError(log.read_text(errors="replace"))
+
+
+def python_plugin() -> Path | None:
+    """The file of Orthanc's plugin that runs Python (Debian: orthanc-python); None where there is none."""
+    return next((file for folder in _PLUGINS for file in sorted(folder.glob("libOrthancPython.so*"))), None)
 
 
 def _program() -> str | None:
