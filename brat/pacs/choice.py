@@ -133,7 +133,7 @@ def _values(value: Any) -> list:
 
 def _number(header: Dataset, keyword: str) -> float | None:
     try:
-        return float(header.get(keyword))  # type: ignore[arg-type]
+        return float(header.get(keyword))
     except (TypeError, ValueError):
         return None
 

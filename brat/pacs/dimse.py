@@ -235,6 +235,7 @@ class Dimse:
             raise PacsError(
                 f"Port {self._server.own_port}, own_port of [pacs.{self.name}], is in use on this computer."
             ) from error
+        assert listener is not None, "It does not block."
         try:
             with self._associated(ae) as association:
                 self._follow(

@@ -55,13 +55,14 @@ class Listener:
         ae = AE(title)
         ae.require_calling_aet = list(peers)
         for context in AllStoragePresentationContexts:
-            ae.add_supported_context(context.abstract_syntax, SYNTAXES)
+            if context.abstract_syntax:
+                ae.add_supported_context(context.abstract_syntax, SYNTAXES)
         ae.add_supported_context(Verification)
         ae.network_timeout = 120
-        self._server = ae.start_server(
-            (address, port), block=False, evt_handlers=[(evt.EVT_C_STORE, self._take)]
-        )
-        self.port: int = self._server.socket.getsockname()[1]  # type: ignore[union-attr]
+        server = ae.start_server((address, port), block=False, evt_handlers=[(evt.EVT_C_STORE, self._take)])
+        assert server is not None, "It does not block."
+        self._server = server
+        self.port: int = server.socket.getsockname()[1]
 
     def __enter__(self) -> Listener:
         return self
@@ -78,10 +79,10 @@ class Listener:
             return _OUT_OF_RESOURCES
         try:
             header = event.dataset
-            uids = (
+            study, series, instance = (
                 str(header.get(k) or "") for k in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
             )
-            self._queue.put(*uids, event.encoded_dataset())
+            self._queue.put(study, series, instance, event.encoded_dataset())
         except OSError as error:
             log.failure("queue", error)
             return _OUT_OF_RESOURCES

@@ -21,6 +21,7 @@ from brat.reports.dicom_map import MAKER
 
 if TYPE_CHECKING:
     from highdicom.sr import (
+        AlgorithmIdentification,
         ComprehensiveSR,
         MeasurementsAndQualitativeEvaluations,
         ObservationContext,
@@ -152,7 +153,7 @@ def predecessor(study: str, series: str, instance: str, sop_class: str) -> Datas
 
 
 def _of_slice(
-    source: Dataset, reading: SliceReading, window: Window | None, algorithm: Sequence[Dataset]
+    source: Dataset, reading: SliceReading, window: Window | None, algorithm: AlgorithmIdentification
 ) -> MeasurementsAndQualitativeEvaluations:
     from highdicom import sr
     from pydicom.sr.codedict import codes
@@ -189,7 +190,7 @@ def _of_slice(
 
 
 def _of_series(
-    sources: Sequence[Dataset], readings: Sequence[SliceReading], algorithm: Sequence[Dataset]
+    sources: Sequence[Dataset], readings: Sequence[SliceReading], algorithm: AlgorithmIdentification
 ) -> MeasurementsAndQualitativeEvaluations:
     from highdicom import sr
     from pydicom.sr.codedict import codes

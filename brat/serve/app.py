@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import Depends, HTTPException, Query, Request
+from fastapi import Depends, FastAPI, HTTPException, Query, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from fastapi_offline import FastAPIOffline
 from starlette.concurrency import run_in_threadpool
@@ -40,7 +40,7 @@ def make_app(
     weights: str | Path = WEIGHTS,
     max_bytes: int = MAX_BYTES,
     waiting: int = WAITING,
-) -> FastAPIOffline:
+) -> FastAPI:
     """The application.
 
     Args:
