@@ -61,6 +61,7 @@ class Listener:
         ae.network_timeout = 120
         server = ae.start_server((address, port), block=False, evt_handlers=[(evt.EVT_C_STORE, self._take)])
         assert server is not None, "It does not block."
+        assert server.socket is not None, "It is bound."
         self._server = server
         self.port: int = server.socket.getsockname()[1]
 
