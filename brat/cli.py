@@ -73,6 +73,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     app.set_defaults(run=_app)
 
+    pacs = commands.add_parser("pacs", help="ask an archive, fetch from it, send to it, listen for it")
+    _add_pacs_arguments(pacs)
+
+    serve = commands.add_parser("serve", help="start the HTTP API, without the app")
+    serve.set_defaults(run=_serve)
+    serve.add_argument("--address", default="127.0.0.1", help="default: 127.0.0.1")
+    serve.add_argument("--port", type=int, default=8600, help="default: 8600")
+    serve.add_argument(
+        "--keys", type=Path, metavar="FILE", help="one key a line; default: BRAT_API_KEYS names the file"
+    )
+    serve.add_argument("--root-path", default="", metavar="/PATH", help="under which a proxy shows it")
+    serve.add_argument("--weights", default=WEIGHTS, metavar="DIR", help="folder of the model")
+
     train = commands.add_parser("train", help="train a model")
     train.set_defaults(run=_train)
     _add_training_arguments(train)
@@ -181,6 +194,18 @@ def _add_training_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, metavar="DIR")
     parser.add_argument("--epochs", type=int, help="instead of the recipe's")
     parser.add_argument("--seed", type=int, default=0)
+
+
+def _add_pacs_arguments(parser: argparse.ArgumentParser) -> None:
+    from brat.pacs.command import add_arguments
+
+    add_arguments(parser)
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from brat.serve.command import serve
+
+    return serve(options)
 
 
 def _folds(text: str) -> list[int]:

@@ -50,7 +50,7 @@ def show_opinion(scan: Scan, data: bytes | None, uploaded: Reading) -> None:
     """What the clinician says of the scan as uploaded, and reading and verdict as files."""
     model = reader().classifier.digest
     opinion = verdict_form(scan, uploaded, model)
-    show_downloads(scan, data, uploaded, model, verdict=opinion.printed, note=opinion.note)
+    show_downloads(scan, data, uploaded, model, verdict=opinion.printed, note=opinion.note, opinion=opinion)
 
 
 require_entry()
