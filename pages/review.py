@@ -90,6 +90,7 @@ with of_model:
     is_usable = check_model()
 if scan is None:
     st.markdown(f"{literal(series.name)} · {series.format}")
+    open_scan.show_remarks(series.remarks, series.left_out)
     if not is_usable:
         st.stop()
     show_series(series, open_scan.open_slice)
@@ -109,6 +110,8 @@ if window != scan.window:
     scan = windowed(scan, window)
 if sample := st.session_state.sample:
     st.caption(words.sample(sample.title, sample.origin))
+
+open_scan.show_remarks(scan.remarks)
 
 if not is_usable:
     show_preview(scan, PLAIN)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from brat.io import sniff
 from brat.io.raster import count_pages, read_raster
 from brat.io.scan import Scan, UnreadableScan, decoding, part_digest, refuse_wrapped
-from brat.io.series import ACQUIRED, Series, Stack, first_readable
+from brat.io.series import ACQUIRED, Series, Stack, first_readable, under_one_window
 
 MAX_PAGES = 10_000
 
@@ -37,6 +37,7 @@ def series_of_pages(name: str, data: bytes) -> Series:
         )
 
     first = first_readable(decode, pages)
+    shown, window = under_one_window(decode, pages, first)
     return Series(
         name=name,
         format=f"{first.format}, {pages} pages",
@@ -44,7 +45,7 @@ def series_of_pages(name: str, data: bytes) -> Series:
         digest=digest,
         planes=(ACQUIRED,),
         volumes=1,
-        window=first.window,
-        presets=first.presets,
-        cut=lambda plane, volume: Stack(pages, decode),
+        window=window,
+        presets=(),
+        cut=lambda plane, volume: Stack(pages, shown),
     )

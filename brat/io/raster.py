@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from brat.io.display import finite, to_display
-from brat.io.scan import MAX_PIXELS, Scan, UnreadableScan, decoding, refuse_bomb
+from brat.io.display import finite, without_background
+from brat.io.scan import MAX_PIXELS, Scan, UnreadableScan, decoding, display_window, refuse_bomb
 
 # TIFF tags.
 _BITS, _PHOTOMETRIC, _PLANAR, _SAMPLE_FORMAT = 258, 262, 284, 339
@@ -110,8 +110,12 @@ def _read(data: bytes, format: str, page: int) -> Scan:
         bits = "16-bit" if ";16" in rawmode or mode.startswith("I;16") else "32-bit"
     colour = "gray" if mode in ("1", "L", "LA", "F") or mode.startswith("I") else "colour"
     description = f"{format}, {bits} {colour}"
-    gray = pixels if pixels.dtype == np.uint8 else to_display(pixels)
-    return Scan(gray, pixels, name="", format=description, modality="", digest="")
+    if pixels.dtype == np.uint8:
+        return Scan(pixels, pixels, name="", format=description, modality="", digest="")
+    pixels = without_background(pixels)
+    window = display_window(pixels)
+    gray = window.apply(pixels)
+    return Scan(gray, pixels, name="", format=description, modality="", digest="", window=window)
 
 
 def _decode(image: Image.Image) -> np.ndarray:

@@ -16,8 +16,6 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from brat.classes import CLASS_NAMES
 from brat.io.scan import Scan
 from brat.model.calibration import DEFAULT_LEVEL
@@ -93,9 +91,10 @@ def overlay(data: bytes, scan: Scan, reading: Reading, identified: bool = False)
         study_time=source.StudyTime or None,
         referring_physician_name=source.ReferringPhysicianName or None,
         pixel_spacing=scan.spacing,
-        patient_orientation=_orientation(source) or _UNKNOWN_ORIENTATION,
+        # Of the picture as it is shown, where the source may be turned.
+        patient_orientation=scan.edges[2:] if scan.edges else _UNKNOWN_ORIENTATION,
     )
-    if not _orientation(source):
+    if not scan.edges:
         capture["PatientOrientation"].value = None
     # A body part that is not paired: without one, the standard would ask for its laterality.
     capture.BodyPartExamined = "BRAIN"
@@ -219,24 +218,12 @@ def _source(data: bytes, identified: bool) -> Dataset:
             "This DICOM file does not say which study, series and instance it is, so nothing can refer to it."
         )
     source = pydicom.Dataset()
-    for keyword in (*_REFERENCE, "BurnedInAnnotation", "ImageOrientationPatient"):
+    for keyword in (*_REFERENCE, "BurnedInAnnotation"):
         if header.get(keyword):
             setattr(source, keyword, header.get(keyword))
     for keyword in _IDENTIFYING:
         setattr(source, keyword, header.get(keyword, "") if identified else "")
     return source
-
-
-def _orientation(source: Dataset) -> tuple[str, str] | None:
-    """Where the picture's rows and columns run to: left or right, posterior or anterior, head or foot."""
-    cosines = source.get("ImageOrientationPatient")
-    if not cosines or len(cosines) != 6:
-        return None
-    letters = []
-    for direction in np.array(cosines, float).reshape(2, 3):
-        axis = int(np.abs(direction).argmax())
-        letters.append("LPH"[axis] if direction[axis] > 0 else "RAF"[axis])
-    return letters[0], letters[1]
 
 
 def _declare(dataset: Dataset, identified: bool) -> None:
