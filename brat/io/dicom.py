@@ -6,6 +6,7 @@ import hashlib
 import io
 import math
 import zlib
+from copy import copy
 
 import numpy as np
 import pydicom
@@ -215,7 +216,8 @@ class Dicom:
             ):
                 stored = decode(self._alone(frame))
             else:
-                stored = pixel_array(dataset, index=frame)
+                # pydicom would take the lowest bits for the value, wherever High Bit says that it ends.
+                stored = pixel_array(dataset, index=frame, correct_unused_bits=False)
         except (NotImplementedError, RuntimeError, Undecodable) as error:
             # A name that is not the standard's own is what the file wanted shown.
             name = f" ({syntax.name})" if syntax.is_transfer_syntax and syntax.name != syntax else ""
@@ -238,7 +240,10 @@ class Dicom:
         alone = Dataset()
         for keyword in _PICTURE:
             if keyword in whole:
-                alone[keyword] = whole[keyword]
+                alone[keyword] = copy(whole[keyword])
+        if whole.file_meta.TransferSyntaxUID == RLELossless:
+            # All of a cell, see `stored_bits`.
+            alone.BitsStored, alone.HighBit = alone.BitsAllocated, alone.BitsAllocated - 1
         alone.PixelData = encapsulate([encoded])
         alone["PixelData"].VR = "OB"
         alone.SOPClassUID, alone.SOPInstanceUID = SecondaryCaptureImageStorage, "2.25.1"

@@ -1,4 +1,4 @@
-"""How a slice lies in the patient: upright, with square pixels, and with known edges, or said to be unknown."""
+"""How a slice lies in the patient: upright, with square pixels, its edges known or said to be unknown."""
 
 from __future__ import annotations
 
