@@ -9,6 +9,7 @@ from dataclasses import replace
 from brat.io.dicom import Dicom, pixel_digest
 from brat.io.evidence import refuse_other_modality
 from brat.io.files import File
+from brat.io.panels import refuse_page
 from brat.io.read import decode_scan
 from brat.io.scan import Scan, decoding
 from brat.io.series import ACQUIRED, Series, Stack, first_readable, left_out_in_words, under_one_window
@@ -33,7 +34,9 @@ def series_of_files(name: str, files: Sequence[File], positions: Sequence[float 
 
     def decode(index: int) -> Scan:
         file = files[index]
-        return decode_scan(file.read(), file.name)
+        scan = decode_scan(file.read(), file.name)
+        refuse_page(scan.gray)
+        return scan
 
     first = first_readable(decode, len(files))
     shown, window = under_one_window(decode, len(files), first)
@@ -86,7 +89,9 @@ def series_of_frames(name: str, data: bytes) -> Series:
 
     def decode(index: int) -> Scan:
         with decoding("DICOM"):
-            return file.scan(order[index])
+            scan = file.scan(order[index])
+        refuse_page(scan.gray)
+        return scan
 
     first = first_readable(decode, file.frames)
     shown, window = under_one_window(decode, file.frames, first)

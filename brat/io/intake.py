@@ -21,7 +21,7 @@ from brat.io import archives, sniff
 from brat.io import files as limits
 from brat.io.files import File
 from brat.io.folders import NO_SCAN, Skipped
-from brat.io.panels import Panel, find_panels
+from brat.io.panels import Panel, find_panels, refuse_page
 from brat.io.raster import count_pages
 from brat.io.read import read_scan
 from brat.io.scan import Scan, SeveralScans, UnreadableScan, checked, part_digest
@@ -64,11 +64,13 @@ class Part:
     Attributes:
         panel: where on the picture it is.
         number, count: which it is, from 1, of how many.
+        left_out: how many further parts of the picture are not read, because they are faint or small.
     """
 
     panel: Panel
     number: int
     count: int
+    left_out: int = 0
 
 
 class SeveralPanels(SeveralScans):
@@ -238,23 +240,31 @@ def _only_slice(item: Item, scan: Scan) -> Scan:
             digest=part_digest(scan.digest, f"panel {panel.left} {panel.top} {panel.right} {panel.bottom}"),
             # How the page lies is not how each slice on it does.
             edges=None,
+            remarks=_of_page(item.part) + scan.remarks,
         )
         return checked(part)
     page = find_panels(scan.gray)
-    if page.is_mixed:
-        raise UnreadableScan(
-            "This picture seems to hold several slices that cannot be told apart. Export each as a picture "
-            "of its own."
-        )
-    if page.panels:
-        count = len(page.panels)
-        raise SeveralPanels(
-            [
-                replace(item, name=f"{item.name}, panel {number} of {count}", part=Part(panel, number, count))
-                for number, panel in enumerate(page.panels, 1)
-            ]
-        )
-    return replace(scan, name=item.name)
+    if not page.panels:
+        refuse_page(scan.gray, page)
+        return replace(scan, name=item.name)
+    count = len(page.panels)
+    raise SeveralPanels(
+        [
+            replace(
+                item,
+                name=f"{item.name}, panel {number} of {count}",
+                part=Part(panel, number, count, page.left_out),
+            )
+            for number, panel in enumerate(page.panels, 1)
+        ]
+    )
+
+
+def _of_page(part: Part) -> tuple[str, ...]:
+    if not part.left_out:
+        return ()
+    parts = "1 further part" if part.left_out == 1 else f"{part.left_out} further parts"
+    return (f"On this page {parts} with little in {'it' if part.left_out == 1 else 'them'} was not read.",)
 
 
 def load_scan(path: str | Path) -> Scan:

@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import replace
 
 from brat.io import sniff
+from brat.io.panels import refuse_page
 from brat.io.raster import count_pages, read_raster
 from brat.io.scan import Scan, UnreadableScan, decoding, part_digest, refuse_wrapped
 from brat.io.series import ACQUIRED, Series, Stack, first_readable, under_one_window
@@ -32,6 +33,7 @@ def series_of_pages(name: str, data: bytes) -> Series:
         with decoding(format):
             scan = read_raster(data, format, page)
         refuse_wrapped(scan)
+        refuse_page(scan.gray)
         return replace(
             scan, name=f"{name}, page {page + 1} of {pages}", digest=part_digest(digest, f"page {page}")
         )

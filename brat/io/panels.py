@@ -11,6 +11,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from brat.io.insets import has_inset
+from brat.io.scan import UnreadableScan
+
 SECOND = 0.3
 """Bright area of a second piece, as a share of the largest one's, from which it is a picture of its own."""
 
@@ -75,10 +78,19 @@ class Page(NamedTuple):
     Attributes:
         panels: row by row, where it holds several slices that can be told apart; empty otherwise.
         is_mixed: whether it holds several that cannot be told apart.
+        has_inset: whether a smaller picture lies in a corner of one slice.
+        left_out: how many further parts there are that are too faint or small to be taken for slices.
     """
 
     panels: tuple[Panel, ...] = ()
     is_mixed: bool = False
+    has_inset: bool = False
+    left_out: int = 0
+
+    @property
+    def is_slice(self) -> bool:
+        """Whether it is one slice, as far as can be seen."""
+        return not (self.panels or self.is_mixed or self.has_inset)
 
 
 def find_panels(gray: np.ndarray) -> Page:
@@ -102,7 +114,7 @@ def find_panels(gray: np.ndarray) -> Page:
             return Page(is_mixed=True)
         pieces += [(area, _moved(box, part)) for area, box in apart]
     if len(_of_size(pieces, _BESIDE, _SIDES)) < 2:
-        return Page()
+        return Page(has_inset=has_inset(gray))
     listed = _of_size(pieces, _LISTED, _LISTED_SIDES)
     scale_x, scale_y = width / size[0], height / size[1]
     return Page(
@@ -114,8 +126,37 @@ def find_panels(gray: np.ndarray) -> Page:
                 min(height, int(np.ceil(bottom * scale_y))),
             )
             for left, top, right, bottom in _in_reading_order(listed)
-        )
+        ),
+        left_out=sum(not _is_strip(panel) for _, panel in pieces) - len(listed),
     )
+
+
+def refuse_page(gray: np.ndarray, page: Page | None = None) -> None:
+    """To be called with a picture that must be one slice, as in a series.
+
+    Args:
+        gray: uint8 (height, width).
+        page: of `find_panels`, where it was called already.
+
+    Raises:
+        UnreadableScan: it holds several.
+    """
+    page = find_panels(gray) if page is None else page
+    if page.has_inset:
+        raise UnreadableScan(
+            "A smaller picture lies in a corner of this one, and both would be read as one slice. Crop it "
+            "away, or export the slice without it."
+        )
+    if page.is_mixed:
+        raise UnreadableScan(
+            "This picture seems to hold several slices that cannot be told apart. Export each as a picture "
+            "of its own."
+        )
+    if page.panels:
+        raise UnreadableScan(
+            f"This picture holds {len(page.panels)} slices beside each other, as a mosaic does, and would be "
+            "read as one. Give its file by itself, which lists them, or export each as a picture of its own."
+        )
 
 
 def _of_size(pieces: list[tuple[int, Panel]], area: float, sides: float) -> list[Panel]:
