@@ -4,6 +4,7 @@ import streamlit as st
 
 from brat.io.scan import Scan
 from brat.model.reader import Reading
+from pages import arrivals
 from pages.parts import open_scan
 from pages.parts.answer import show_answer
 from pages.parts.class_map import show_map
@@ -75,8 +76,10 @@ st.file_uploader(
     on_change=open_scan.take_upload,
     args=(open_scan.upload_key(),),
 )
+arrivals.watch()
+still = "" if is_empty else words.still_that_of((scan or series).name)
+arrivals.show(still)
 if st.session_state.problem:
-    still = "" if is_empty else words.still_that_of((scan or series).name)
     st.error(st.session_state.problem + still)
 if is_empty:
     st.markdown("Or try one of these:")

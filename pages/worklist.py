@@ -13,6 +13,7 @@ from brat.model.worklist import Worklist
 from brat.model.worklist_rows import STATES, Row, suspicion
 from brat.reports.spreadsheet import as_csv, as_xlsx
 from brat.reports.worklist import records
+from pages import arrivals
 from pages.parts.failures import tell
 from pages.parts.navigation import require_entry
 from pages.parts.next_scan import open_row
@@ -304,6 +305,8 @@ if now.total or now.sorting:
 else:
     st.markdown(words.WELCOME)
     show_intake(work)
+arrivals.watch()
+arrivals.show()
 for problem in work.problems():
     st.error(problem)
 st.fragment(show_progress, run_every=1.0 if now.running else None)(work, now.running)

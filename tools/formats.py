@@ -24,6 +24,7 @@ from brat.io.intake import Item, group_into_series, load
 from brat.io.scan import Scan, UnreadableScan, decoding
 from brat.io.series import ACQUIRED, Series
 from brat.io.sniff import HEAD, is_dicom, is_nifti, other_volume
+from tools import cases
 
 PACKAGES = ("pydicom", "nibabel", "nilearn")
 """Of each, every file in a folder called data is tried, except for its own Python."""
@@ -81,6 +82,15 @@ Measured by `python -m tools.pages` on 100 pages of each kind, made of real slic
 
 A slice with a small one in its corner is still read as one slice: crop the inset away. Of 12,049 single
 slices 2 were taken for a page, and none for one whose values ran over (modulo 256), which is refused.
+"""
+
+
+_CASES = """\
+## Cases
+
+Files of which other programs were reported to show the wrong thing without a word; the numbers are those of
+the public reports. They are made anew of the sample slices (`tools/cases.py`), and this is what is made of
+them.
 """
 
 
@@ -253,6 +263,8 @@ def _page(tried: dict[str, list[Trial]]) -> str:
         if not trial.is_read and trial.files == 1
     )
     parts.append(_table(("Refused because", "Files"), refused.most_common()))
+    parts.append(_CASES)
+    parts.append(_table(("What is given", "What is made of it"), cases.rows(_facts)))
     for source, trials in tried.items():
         parts.append(f"## {source}\n")
         parts.append(_table(("File", "What it is", "Read as, or why it is refused"), _rows(trials)))

@@ -41,6 +41,12 @@ _FLAT = 16
 _OF_A_LINE = 0.985
 """Share of a line's pixels that must have its shade for the line to separate pictures."""
 
+_THIN = 1 / 150
+"""Of the height: a line that is drawn over a picture, such as a crosshair, is no thicker."""
+
+_ALIKE = 0.75
+"""Correlation of the rows on both sides of a line from which one picture goes on behind it."""
+
 _NOISE = 24
 """Grey levels above the dark level that count as background, at most."""
 
@@ -100,6 +106,7 @@ def find_panels(gray: np.ndarray) -> Page:
         gray: uint8 (height, width).
     """
     height, width = gray.shape
+    gray = _without_lines(_without_lines(gray).T).T
     shrink = max(1.0, max(height, width) / _SIDE)
     size = max(1, round(width / shrink)), max(1, round(height / shrink))
     small = cv2.resize(gray, size, interpolation=cv2.INTER_AREA) if shrink > 1 else gray
@@ -157,6 +164,34 @@ def refuse_page(gray: np.ndarray, page: Page | None = None) -> None:
             f"This picture holds {len(page.panels)} slices beside each other, as a mosaic does, and would be "
             "read as one. Give its file by itself, which lists them, or export each as a picture of its own."
         )
+
+
+def _without_lines(gray: np.ndarray) -> np.ndarray:
+    """The picture without thin bright lines that cross all of it from left to right, such as of a crosshair.
+
+    A picture goes on behind such a line, unlike behind one that parts two pictures: there its rows on both
+    sides are alike.
+    """
+    height, width = gray.shape
+    level = np.median(gray, axis=1).astype(np.uint8)
+    shade = np.ascontiguousarray(np.broadcast_to(level[:, np.newaxis], gray.shape))
+    has_shade = np.count_nonzero(cv2.absdiff(np.ascontiguousarray(gray), shade) <= _FLAT, axis=1)
+    is_line = (has_shade >= _OF_A_LINE * width) & (level > _NOISE)
+    cleaned = gray
+    for first, last in _runs(is_line):
+        if last - first > max(3, height * _THIN) or first == 0 or last == height:
+            continue
+        before, after = gray[first - 1].astype(np.float32), gray[last].astype(np.float32)
+        if _alike(before, after):
+            cleaned = cleaned.copy() if cleaned is gray else cleaned
+            cleaned[first:last] = np.round((before + after) / 2)
+    return cleaned
+
+
+def _alike(before: np.ndarray, after: np.ndarray) -> bool:
+    before, after = before - before.mean(), after - after.mean()
+    size = float(np.linalg.norm(before) * np.linalg.norm(after))
+    return size > 0 and float(before @ after) >= _ALIKE * size
 
 
 def _of_size(pieces: list[tuple[int, Panel]], area: float, sides: float) -> list[Panel]:

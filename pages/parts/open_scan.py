@@ -12,6 +12,7 @@ from brat.io.intake import Item, Part, SeveralPanels, group_into_series, load, w
 from brat.io.samples import Sample
 from brat.io.scan import Scan, UnreadableScan
 from brat.io.series import Series, Stack
+from pages import arrivals
 from pages.words import open_scan as words
 from pages.words.markdown import literal
 
@@ -50,6 +51,8 @@ def dropped(key: str) -> list[File]:
     taken = st.session_state.setdefault("taken", set())
     uploads = [upload for upload in st.session_state[key] if upload.file_id not in taken]
     taken |= {upload.file_id for upload in uploads}
+    if uploads:
+        arrivals.taken()
     return [File(upload.name, upload.getvalue()) for upload in uploads]
 
 

@@ -59,7 +59,9 @@ def test_a_single_slice_has_no_panels(shape):
     lettered[shape[0] // 4 : -shape[0] // 4, -3] = 255
     noisy = np.clip(gray + np.random.default_rng(0).rayleigh(5, shape), 0, 255).astype(np.uint8)
     bordered = cv2.copyMakeBorder(gray, 20, 20, 90, 90, cv2.BORDER_CONSTANT, value=255)
-    for picture in (gray, lettered, noisy, bordered, gray // 5):
+    crossed = gray.copy()
+    crossed[shape[0] // 2 : shape[0] // 2 + 2, :] = crossed[:, shape[1] // 2] = 255
+    for picture in (gray, lettered, noisy, bordered, crossed, gray // 5):
         assert find_panels(picture) == Page()
 
 
