@@ -14,7 +14,6 @@ from brat.io.scan import Scan, UnreadableScan
 from brat.io.series import Series, Stack
 from pages import arrivals
 from pages.words import open_scan as words
-from pages.words.markdown import literal
 
 STATE = ("scan", "data", "sample", "series", "problem", "item")
 """In `st.session_state`: the open scan, the bytes of its file where it has one of its own, the sample that it
@@ -125,7 +124,7 @@ def show_remarks(remarks: Sequence[str], left_out: Sequence[str] = ()) -> None:
         remarks: of a scan or a series.
         left_out: names of files that are copies.
     """
-    lines = [literal(remark) for remark in remarks]
+    lines = list(remarks)
     if left_out:
         lines.append(words.left_out(left_out))
     if lines:

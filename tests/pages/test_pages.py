@@ -572,6 +572,25 @@ def test_a_drop_that_is_told_of_twice_is_taken_once(review, monkeypatch):
     assert state["uploads"] == 2
 
 
+def test_what_is_to_be_known_stands_beside_the_answer(review):
+    gray = read_scan(KNOWN.file).gray.astype(np.uint16) * 8
+    rows, columns = gray.shape
+    shown = {"Rows": rows, "Columns": columns, "BodyPartExamined": "KNEE", "WindowCenter": 60000}
+    data = [slice_of(n, PixelData=(gray + n).tobytes(), **shown) for n in range(2)]
+    review.file_uploader[0].upload("one.dcm", data[0]).run()
+    (told,) = review.warning
+    assert "shows a knee" in told.value
+    assert "Under the window in the header" in told.value
+    review.file_uploader[0].set_value(
+        [("a.dcm", data[0], ""), ("b.dcm", data[1], ""), ("c_.dcm", data[1], "")]
+    )
+    review.run()
+    assert not review.exception
+    told = next(warning.value for warning in review.warning if "copy" in warning.value)
+    assert "1 file is a copy of a slice" in told
+    assert r"Left out as copies: c\_.dcm." in told
+
+
 def test_page_of_several_slices_goes_to_the_worklist_and_its_panels_open(monkeypatch):
     from brat.io.files import File
     from brat.io.intake import Item
