@@ -328,6 +328,8 @@ def _syntax(file: File) -> str:
 def _page(tried: dict[str, list[Trial]]) -> str:
     parts = [
         _INTRODUCTION.format(syntaxes="\n".join(f"- {name}" for name in _syntaxes())),
+        _CASES,
+        _table(("What is given", "What is made of it"), cases.rows(_facts)),
         f"## Counts\n\nOf {date.today().isoformat()}. Each file is given by itself; the series of a folder "
         "are in the tables below as well. A window is named by its centre and width.\n",
         _table(("Source", "Files", "Read", "Refused"), map(_counts, tried, tried.values())),
@@ -340,8 +342,6 @@ def _page(tried: dict[str, list[Trial]]) -> str:
         if not trial.is_read and trial.files == 1
     )
     parts.append(_table(("Refused because", "Files"), refused.most_common()))
-    parts.append(_CASES)
-    parts.append(_table(("What is given", "What is made of it"), cases.rows(_facts)))
     for source, trials in tried.items():
         parts.append(f"## {source}\n")
         parts.append(_table(("File", "What it is", "Read as, or why it is refused"), _rows(trials)))

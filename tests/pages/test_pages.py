@@ -23,7 +23,7 @@ from brat.model.pool import Readers
 from brat.model.preprocess import prepare
 from brat.model.reader import Reader
 from brat.wording import percent
-from tests.factories.files import volume
+from tests.factories.files import slice_of, volume
 from tests.factories.heads import synthetic_head
 from tests.factories.pages import page_of, png
 from tests.factories.paths import ROOT
@@ -588,7 +588,7 @@ def test_what_is_to_be_known_stands_beside_the_answer(review):
     assert not review.exception
     told = next(warning.value for warning in review.warning if "copy" in warning.value)
     assert "1 file is a copy of a slice" in told
-    assert r"Left out as copies: c\_.dcm." in told
+    assert "Left out as copies: `c_.dcm`." in told
 
 
 def test_page_of_several_slices_goes_to_the_worklist_and_its_panels_open(monkeypatch):
