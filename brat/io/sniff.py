@@ -43,7 +43,7 @@ _NOT_READ = (
     (0, b"Rar!", "a RAR archive"),
     (257, b"ustar", "a TAR archive"),
     (0, b"\0\0\0\x0cjP  ", "a JPEG 2000 picture"),
-    (4, b"ftyp", "a video, or a photo of a kind"),
+    (4, b"ftyp", "an AVIF photo, or a video"),
     (0, b"\x93NUMPY", "a NumPy array"),
     (0, b"MATLAB", "a MATLAB file"),
 )

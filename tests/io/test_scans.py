@@ -354,9 +354,10 @@ class TestRasters:
 
     @pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
     def test_several_images_are_a_series(self, kind):
-        others = [Image.fromarray(rgb(255 - GRAY)), Image.fromarray(rgb(GRAY // 2))]
+        head = synthetic_head(80, 96)
+        others = [Image.fromarray(rgb(255 - head)), Image.fromarray(rgb(head // 2))]
         options = {"lossless": True} if kind == "WEBP" else {}
-        data = pillow(rgb(GRAY), kind, save_all=True, append_images=others, **options)
+        data = pillow(rgb(head), kind, save_all=True, append_images=others, **options)
         with pytest.raises(SeveralScans, match="3 pages"):
             read_scan(data)
         (item,) = group_into_series([File("pages", data)])
@@ -364,7 +365,7 @@ class TestRasters:
         assert isinstance(series, Series)
         assert series.format.endswith("8-bit colour, 3 pages")
         stack = series.stack()
-        for scan, expected in zip(stack, (GRAY, 255 - GRAY, GRAY // 2), strict=True):
+        for scan, expected in zip(stack, (head, 255 - head, head // 2), strict=True):
             np.testing.assert_array_equal(scan.gray, expected)
         assert stack[1].name == "pages, page 2 of 3"
         assert len({scan.digest for scan in stack}) == 3
@@ -806,7 +807,7 @@ class TestRefusals:
             (b"%PDF-1.7\n", "a PDF document"),
             (b"PK\x03\x04", "a ZIP archive"),
             (b"\x1f\x8b\x08", "a gzip archive"),
-            (b"\0\0\0\x18ftypheic", "a HEIC or AVIF photo"),
+            (b"\0\0\0\x18ftypavif", "an AVIF photo, or a video"),
             (bytes(344) + b"n+1\0", "a NIfTI volume"),
             (pillow(GRAY, "JPEG2000"), "a JPEG 2000 picture"),
         ],
