@@ -247,6 +247,9 @@ def _predict(options: argparse.Namespace) -> int:
             if record.get("volumes", 1) > 1 and record.get("slice", 1) == 1:
                 volumes = f"holds {record['volumes']} volumes; the first is read"
                 bar.write(f"brat: {record.get('series', record['path'])} {volumes}", file=sys.stderr)
+            if "left_out" in record:
+                names = ", ".join(record["left_out"])
+                bar.write(f"brat: left out, as copies of slices that were given: {names}", file=sys.stderr)
             if options.json:
                 print(json.dumps(record), flush=True)
             else:
@@ -267,6 +270,7 @@ def _print_table(rows: list[dict]) -> None:
     width = max(map(len, scans))
     names = [CLASS_NAMES[name] for name in CLASSES]
     print(f"{'scan':{width}}  {'reading':16}  " + "  ".join(f"{name:>15}" for name in names))
+    said = None
     for scan, row in zip(scans, rows, strict=True):
         if "error" in row:
             print(f"{scan:{width}}  {row['error']}")
@@ -274,13 +278,18 @@ def _print_table(rows: list[dict]) -> None:
         cells = "  ".join(f"{probability:>15.1%}" for probability in row["probabilities"].values())
         note = "" if row["in_distribution"] in (True, None) else "  not like the slices that the model knows"
         print(f"{scan:{width}}  {CLASS_NAMES[row['label']]:16}  {cells}{note}")
+        # Those of a series are those of nearly all its slices.
+        if row["remarks"] != said:
+            print("".join(f"{'':{width}}  {remark}\n" for remark in row["remarks"]), end="")
+        said = row["remarks"]
 
 
 def _part(record: dict) -> str:
     """Which slice of its file a record is of; empty where it is the only one."""
     if "panel" in record:
         return f", panel {record['panel']}"
-    return f", slice {record['slice']}" if "slice" in record else ""
+    of_volume = f", volume {record['volume']} of {record['volumes']}" if "volume" in record else ""
+    return f"{of_volume}, slice {record['slice']}" if "slice" in record else of_volume
 
 
 def _app(options: argparse.Namespace) -> int:

@@ -14,6 +14,7 @@ from brat.model.worklist_rows import STATES, Row, suspicion
 from brat.reports.spreadsheet import as_csv, as_xlsx
 from brat.reports.worklist import records
 from pages.parts.archive import open_linked_study, show_archive, show_return
+from pages import arrivals
 from pages.parts.failures import tell
 from pages.parts.navigation import require_entry
 from pages.parts.next_scan import open_row
@@ -308,6 +309,8 @@ else:
     st.markdown(words.WELCOME)
     show_intake(work)
     show_archive(work)
+arrivals.watch()
+arrivals.show()
 for problem in work.problems():
     st.error(problem)
 st.fragment(show_progress, run_every=1.0 if now.running else None)(work, now.running)

@@ -162,7 +162,7 @@ def results(
         label = prediction.label
         scan = shown.scan()
         picture = blend(scan.gray, onto_scan(grad_cam(prediction, label), geometry), 0.5)
-        capture_ = capture(picture, origins[series.most_suspicious], label, scan.spacing)
+        capture_ = capture(picture, origins[series.most_suspicious], label, scan.spacing, scan.edges)
         run = series.longest(label)
         assert run is not None
         numbers = range(run.first, run.last + 1)

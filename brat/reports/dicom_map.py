@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 
 from brat.classes import CLASS_NAMES
+from brat.io.geometry import Edges, is_square, turn
 from brat.reports.dicom_codes import code
 
 if TYPE_CHECKING:
@@ -29,7 +31,12 @@ _PLACE = ("PixelSpacing", "ImageOrientationPatient", "ImagePositionPatient", "Fr
 
 
 def capture(
-    picture: np.ndarray, source: Dataset, label: str, spacing: tuple[float, float] | None, number: int = 1
+    picture: np.ndarray,
+    source: Dataset,
+    label: str,
+    spacing: tuple[float, float] | None,
+    edges: Edges | None,
+    number: int = 1,
 ) -> SCImage:
     """A secondary capture of a slice with its map.
 
@@ -38,12 +45,12 @@ def capture(
         source: from `brat.reports.dicom_source.origin`.
         label: the class whose map it is.
         spacing: millimetres between rows and between columns; None where nobody says.
+        edges: of the picture, which may be turned from how the source stores it; None where nobody says.
     """
     from highdicom.sc import SCImage
     from pydicom.dataset import Dataset
     from pydicom.uid import generate_uid
 
-    orientation = _orientation(source)
     image = SCImage(
         picture,
         photometric_interpretation="RGB",
@@ -56,9 +63,9 @@ def capture(
         instance_number=number,
         manufacturer=MAKER,
         pixel_spacing=spacing,
-        patient_orientation=orientation or _UNKNOWN_ORIENTATION,
+        patient_orientation=edges[2:] if edges else _UNKNOWN_ORIENTATION,
     )
-    if not orientation:
+    if not edges:
         image["PatientOrientation"].value = None
     # A body part that is not paired: without one, the standard would ask for its laterality.
     image.BodyPartExamined = "BRAIN"
@@ -81,7 +88,7 @@ def parametric_map(
     """The values of a class's map on neighbouring slices, one frame for each.
 
     Args:
-        maps: of each slice, float32 (height, width) in [0, 1].
+        maps: of each slice as it is shown, float32 (height, width) in [0, 1].
         sources: of each, from `brat.reports.dicom_source.origin`.
         label: the class whose map it is.
         model: SHA-256 of the model.
@@ -95,6 +102,9 @@ def parametric_map(
     from pydicom.sr.codedict import codes
     from pydicom.uid import generate_uid
 
+    if not all(source.get(keyword) for source in sources for keyword in _PLACE):
+        return None
+    maps = [_as_stored(values, source) for values, source in zip(maps, sources, strict=True)]
     if not _lie_on_one_grid(maps, sources):
         return None
     name = CLASS_NAMES[label].lower()
@@ -138,8 +148,6 @@ def _lie_on_one_grid(maps: Sequence[np.ndarray], sources: Sequence[Dataset]) -> 
         values = (source.PixelSpacing, source.ImageOrientationPatient)
         return source.FrameOfReferenceUID, *(tuple(np.round(np.array(v, float), 4)) for v in values)
 
-    if not all(source.get(keyword) for source in sources for keyword in _PLACE):
-        return False
     places = {tuple(np.round(np.array(source.ImagePositionPatient, float), 3)) for source in sources}
     return (
         len({grid(source) for source in sources}) == 1
@@ -148,13 +156,14 @@ def _lie_on_one_grid(maps: Sequence[np.ndarray], sources: Sequence[Dataset]) -> 
     )
 
 
-def _orientation(source: Dataset) -> tuple[str, str] | None:
-    """Where the picture's rows and columns run to: left or right, posterior or anterior, head or foot."""
-    cosines = source.get("ImageOrientationPatient")
-    if not cosines or len(cosines) != 6:
-        return None
-    letters = []
-    for direction in np.array(cosines, float).reshape(2, 3):
-        axis = int(np.abs(direction).argmax())
-        letters.append("LPH"[axis] if direction[axis] > 0 else "RAF"[axis])
-    return letters[0], letters[1]
+def _as_stored(values: np.ndarray, source: Dataset) -> np.ndarray:
+    """A map of the picture as it is shown, upright and with square pixels -> on the grid of the stored slice."""
+    if turned := turn([float(value) for value in source.ImageOrientationPatient]):
+        values = values[:, ::-1] if turned.flip_columns else values
+        values = values[::-1] if turned.flip_rows else values
+        values = values.T if turned.transpose else values
+    down, across = (float(value) for value in source.PixelSpacing)
+    if not is_square(down, across):
+        size = (int(source.Columns), int(source.Rows))
+        values = cv2.resize(np.ascontiguousarray(values), size, interpolation=cv2.INTER_LINEAR)
+    return values
