@@ -13,8 +13,8 @@ from brat.model.worklist import Worklist
 from brat.model.worklist_rows import STATES, Row, suspicion
 from brat.reports.spreadsheet import as_csv, as_xlsx
 from brat.reports.worklist import records
-from pages.parts.archive import open_linked_study, show_archive, show_return
 from pages import arrivals
+from pages.parts.archive import open_linked_study, show_archive, show_return
 from pages.parts.failures import tell
 from pages.parts.navigation import require_entry
 from pages.parts.next_scan import open_row

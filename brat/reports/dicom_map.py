@@ -157,7 +157,7 @@ def _lie_on_one_grid(maps: Sequence[np.ndarray], sources: Sequence[Dataset]) -> 
 
 
 def _as_stored(values: np.ndarray, source: Dataset) -> np.ndarray:
-    """A map of the picture as it is shown, upright and with square pixels -> on the grid of the stored slice."""
+    """A map of the picture as shown, upright and with square pixels -> on the grid of the stored slice."""
     if turned := turn([float(value) for value in source.ImageOrientationPatient]):
         values = values[:, ::-1] if turned.flip_columns else values
         values = values[::-1] if turned.flip_rows else values
