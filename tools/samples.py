@@ -30,7 +30,7 @@ SHOWN = (
     ("figshare-pita-13", "axial"),
     ("figshare-pita-03", "coronal"),
 )
-"""Patient and plane, two a class. Of these the slice is shown whose boxes cover most, whatever a model reads."""
+"""Patient and plane, two a class. The slice whose boxes cover most is shown, whatever a model reads in it."""
 
 WRONG_FROM = (
     "figshare-men-46",  # a suprasellar meningioma
@@ -68,9 +68,10 @@ def held_out_slices(index: Path) -> list[IndexedSlice]:
 
 def plane_of(one: IndexedSlice) -> str:
     number = int(Path(one.file).stem)
-    return next(
-        plane for plane, runs in PLANES.items() if any(first <= number <= last for first, last in runs)
-    )
+    for plane, runs in PLANES.items():
+        if any(first <= number <= last for first, last in runs):
+            return plane
+    raise ValueError(f"The plane of {one.file} is not known. Look at it, and add it to PLANES.")
 
 
 def largest(slices: Sequence[IndexedSlice], group: str, plane: str) -> IndexedSlice:

@@ -69,9 +69,14 @@ def take_upload(key: str) -> None:
 
 
 def take_sample(sample: Sample) -> None:
-    name = sample.file.name
-    open_item(Item(name, (File(name, sample.file.read_bytes()),)))
+    open_item(item_of(sample))
     st.session_state.sample = sample
+
+
+def item_of(sample: Sample) -> Item:
+    """What `open_item` opens."""
+    (item,) = group_into_series([File(sample.file.name, sample.file.read_bytes())])
+    return item
 
 
 def open_item(item: Item) -> None:
