@@ -50,7 +50,8 @@ def test_predict_json(capsys):
 
 def test_predict_gives_a_record_for_each_slice_of_a_page(tmp_path, capsys):
     """The sample of a tumour beside that of none: neither speaks for the page."""
-    alone = [cv2.resize(read_scan(sample.file).gray, (300, 300)) for sample in SAMPLES[:2]]
+    healthy = next(sample for sample in SAMPLES if sample.label == "no_tumor")
+    alone = [cv2.resize(read_scan(sample.file).gray, (300, 300)) for sample in (SAMPLES[0], healthy)]
     file = tmp_path / "page.png"
     file.write_bytes(png(page_of(alone, 2, gutter=4, shade=255)))
     assert main(["predict", "--json", str(file)]) == 0
@@ -314,9 +315,9 @@ def test_evaluate_writes_metrics(tmp_path, capsys):
     for number, sample in enumerate(SAMPLES):
         file = f"{sample.name}{sample.file.suffix}"
         (tmp_path / file).write_bytes(sample.file.read_bytes())
-        tumor = sample.intended != "no_tumor"
+        tumor = sample.label != "no_tumor"
         box = "0.5 0.5 0.3 0.3" if tumor else ""
-        rows.append(f"{file},{file},made,{sample.intended},{tumor:d},g{number},g{number},{number % 2},,{box}")
+        rows.append(f"{file},{file},made,{sample.label},{tumor:d},g{number},g{number},{number % 2},,{box}")
     index.write_text("\n".join(rows) + "\n")
     weights = tmp_path / "weights"
     model_folder(weights)
@@ -336,7 +337,7 @@ def test_evaluate_writes_metrics(tmp_path, capsys):
         name: sum(four["metrics"][f"confusion/{name}/{read}"]["value"] for read in CLASSES)
         for name in CLASSES
     }
-    assert counted == {name: sum(s.intended == name for s in held_out) for name in CLASSES}
+    assert counted == {name: sum(s.label == name for s in held_out) for name in CLASSES}
     low, value, high = (four["metrics"]["accuracy"][k] for k in ("low", "value", "high"))
     assert 0 <= low <= value <= high <= 1
 

@@ -13,12 +13,17 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import cv2
+
 from brat.classes import CLASS_NAMES
 from brat.data.held_out import HELD_OUT
 from brat.data.index import IndexedSlice, read_index
 from brat.environment import WEIGHTS
+from brat.io.files import File
+from brat.io.intake import group_into_series, load
 from brat.io.read import read_scan
 from brat.io.samples import FOLDER
+from brat.io.series import Series
 from brat.model.reader import Reader, Reading
 from tools import phantoms
 
@@ -51,6 +56,9 @@ PLANES = {
 ORIGIN = "J. Cheng, brain tumor dataset, figshare, doi:10.6084/m9.figshare.1512427; T1 after contrast"
 LICENCE = "CC BY 4.0; see LICENCES.md"
 
+THUMBNAIL = 300
+"""Pixels, the longer side; twice what pages show."""
+
 Read = Callable[[IndexedSlice], Reading]
 
 
@@ -80,25 +88,25 @@ def largest(slices: Sequence[IndexedSlice], group: str, plane: str) -> IndexedSl
     return max(of_patient, key=lambda s: sum(width * height for *_, width, height in s.boxes))
 
 
-def is_read_wrong(one: IndexedSlice, reading: Reading) -> bool:
-    """Whether the model gives another answer than the radiologists, and does not refuse the slice."""
+def is_read_wrong(label: str, reading: Reading) -> bool:
+    """Whether the model lets a slice through and gives another answer than `label`, the radiologists'."""
     refused = reading.ood is not None and not reading.ood.in_distribution
-    return not refused and reading.prediction.label != one.label
+    return not refused and reading.prediction.label != label
 
 
 def pick_wrong(slices: Sequence[IndexedSlice], read: Read) -> IndexedSlice | None:
     """The surest wrong answer about the first patient of `WRONG_FROM` of whom there is one."""
     for group in WRONG_FROM:
-        readings = [(s, read(s)) for s in slices if s.group == group]
-        wrong = [(reading.prediction.confidence, s) for s, reading in readings if is_read_wrong(s, reading)]
+        readings = [(one, read(one)) for one in slices if one.group == group]
+        wrong = [pair for pair in readings if is_read_wrong(pair[0].label, pair[1])]
         if wrong:
-            return max(wrong, key=lambda pair: pair[0])[1]
+            return max(wrong, key=lambda pair: pair[1].prediction.confidence)[0]
     return None
 
 
 def entry(name: str, one: IndexedSlice, reading: Reading) -> dict[str, object]:
     """An entry of `samples.json`."""
-    plane, is_wrong = plane_of(one), is_read_wrong(one, reading)
+    plane, is_wrong = plane_of(one), is_read_wrong(one.label, reading)
     return {
         "name": name,
         "title": f"{CLASS_NAMES[one.label]}, {plane}" + (", read wrong" if is_wrong else ""),
@@ -141,7 +149,25 @@ def write(index: Path, weights: Path, folder: Path, ch2: Path) -> list[tuple[dic
         (folder / str(sample["file"])).write_bytes(one.path.read_bytes())
     entries = of_patients + phantoms.make(folder, ch2)
     listing.write_text(json.dumps(entries, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_thumbnails(folder, entries)
     return list(zip(of_patients, readings, strict=True))
+
+
+def write_thumbnails(folder: Path, entries: Sequence[dict[str, object]]) -> None:
+    """Write a small picture of every sample, so that no page has to open them all."""
+    thumbnails = folder / "thumbnails"
+    thumbnails.mkdir(exist_ok=True)
+    for old in thumbnails.iterdir():
+        old.unlink()
+    for sample in entries:
+        (item,) = group_into_series([File(str(sample["file"]), folder / str(sample["file"]))])
+        opened = load(item)
+        if isinstance(opened, Series):
+            stack = opened.stack()
+            opened = stack[len(stack) // 2]
+        scale = THUMBNAIL / max(opened.gray.shape)
+        small = cv2.resize(opened.gray, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        cv2.imwrite(str(thumbnails / f"{sample['name']}.jpg"), small, [cv2.IMWRITE_JPEG_QUALITY, 85])
 
 
 def main() -> None:

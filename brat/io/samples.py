@@ -43,6 +43,11 @@ class Sample:
     is_read_wrong: bool
     is_series: bool
 
+    @property
+    def thumbnail(self) -> Path:
+        """A small JPEG file of it, of the middle slice of a series."""
+        return FOLDER / "thumbnails" / f"{self.name}.jpg"
+
 
 def load_samples() -> tuple[Sample, ...]:
     """The samples of one slice, in the order to offer them."""

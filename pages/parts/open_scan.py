@@ -69,14 +69,9 @@ def take_upload(key: str) -> None:
 
 
 def take_sample(sample: Sample) -> None:
-    open_item(item_of(sample))
-    st.session_state.sample = sample
-
-
-def item_of(sample: Sample) -> Item:
-    """What `open_item` opens."""
     (item,) = group_into_series([File(sample.file.name, sample.file.read_bytes())])
-    return item
+    open_item(item)
+    st.session_state.sample = sample
 
 
 def open_item(item: Item) -> None:
