@@ -2,6 +2,7 @@
 
 import io
 
+import numpy as np
 import pytest
 import streamlit as st
 from PIL import Image
@@ -18,12 +19,16 @@ from brat.store.cases import keep
 from brat.store.database import prepare
 from brat.wording import percent
 from pages.words import worklist as words
+from tests.factories.pages import png
 from tests.factories.paths import ROOT
 
 pytestmark = pytest.mark.usefixtures("fresh_caches")
 
 SAMPLES = load_samples()
-FILES = [(s.file.name, s.file.read_bytes(), "") for s in SAMPLES]
+NOISE = ("noise.png", png(np.random.default_rng(0).integers(0, 256, (300, 300), np.uint8)), "")
+"""A picture that is refused."""
+
+FILES = [*((s.file.name, s.file.read_bytes(), "") for s in SAMPLES), NOISE]
 BAD = ("notes.png", b"these are notes, not a scan", "image/png")
 
 
@@ -75,7 +80,7 @@ def names(page: AppTest) -> list[str]:
 @pytest.fixture(scope="module")
 def readings():
     reader = Reader()
-    return {s.file.name: reader.read(read_scan(s.file).gray) for s in SAMPLES}
+    return {name: reader.read(read_scan(data).gray) for name, data, _ in FILES}
 
 
 def test_empty_it_says_what_it_is_for():
