@@ -109,8 +109,8 @@ def _parser() -> argparse.ArgumentParser:
         "--hold-out",
         type=lambda text: text.split(","),
         default=[],
-        metavar="GROUP,GROUP",
-        help="groups of the index, such as patients, that are not trained on",
+        metavar="samples|GROUP,GROUP",
+        help="groups of the index, such as patients, that are not trained on; samples: those of the samples",
     )
 
     export = commands.add_parser("export", help="write the LiteRT file of a trained model again")
@@ -307,6 +307,7 @@ def _app(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
+    from brat.data.held_out import HELD_OUT
     from brat.data.index import FOLDS
     from brat.training.fit import train
 
@@ -321,7 +322,7 @@ def _train(options: argparse.Namespace) -> int:
         validation_fold=validation,
         recipe=_recipe(options),
         resume=options.resume,
-        held_out=options.hold_out,
+        held_out=HELD_OUT if options.hold_out == ["samples"] else options.hold_out,
     )
     print(f"Wrote {out / 'model.keras'}, {out / 'model.tflite'} and {out / 'model_card.json'}.")
     return 0

@@ -104,7 +104,7 @@ with st.container(horizontal=True, vertical_alignment="center"):
         st.button("Back to the series", on_click=open_scan.back_to_series, icon=":material/arrow_back:")
     st.markdown(f"{literal(scan.name)} · {scan.width} x {scan.height} · {scan.format}")
     window = scan.window and choose_window(scan.window, scan.presets, scan.digest)
-    # Seven pictures that few visitors look at are not sent with every answer.
+    # Pictures that few visitors look at are not sent with every answer.
     samples = st.popover("Samples", key="samples-open", on_change="rerun")
     if samples.open:
         with samples:

@@ -74,8 +74,8 @@ def take_upload(key: str) -> None:
 
 
 def take_sample(sample: Sample) -> None:
-    name = sample.file.name
-    open_item(Item(name, (File(name, sample.file.read_bytes()),)))
+    (item,) = group_into_series([File(sample.file.name, sample.file.read_bytes())])
+    open_item(item)
     st.session_state.sample = sample
 
 

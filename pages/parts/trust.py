@@ -129,18 +129,18 @@ def map_quality(localisation: Mapping, maps: Mapping | None) -> None:
 
 @st.cache_data(show_spinner="Reading the samples …")
 def read_examples(weights: Path, modified: float) -> list[tuple]:
-    """The samples with a lesion: name, scan, scan with the map of what is drawn, and what they show."""
+    """The samples with a tumour: name, scan, scan with the map of its class, and what they show."""
     reader = Reader(weights)
     examples = []
     for sample in load_samples():
-        if sample.intended == "no_tumor":
+        if sample.label == "no_tumor":
             continue
         gray = read_scan(sample.file).gray
         reading = reader.read(gray)
         answer = reading.prediction
-        cam = onto_scan(grad_cam(answer, sample.intended), reading.geometry)
+        cam = onto_scan(grad_cam(answer, sample.label), reading.geometry)
         where = place_in_words(cam)
-        caption = words.example(sample.title, sample.intended, answer.label, answer.confidence, where)
+        caption = words.example(sample.title, sample.label, answer.label, answer.confidence, where)
         examples.append((sample.name, gray, blend(gray, cam, 0.6), caption))
     return examples
 
@@ -150,12 +150,14 @@ def examples(weights: Path) -> None:
     st.subheader("Examples", anchor=False)
     st.markdown(words.EXAMPLES_ARE)
     samples = read_examples(weights, max(file.stat().st_mtime for file in weights.iterdir()))
-    for column, (name, scan, mapped, caption) in zip(st.columns(len(samples)), samples, strict=True):
-        with column, st.container(key=f"example-{name}"):
-            with st.container(horizontal=True, gap="xsmall", wrap=False):
-                st.image(scan, width="stretch", alt="The scan")
-                st.image(mapped, width="stretch", alt="The scan with its map")
-            st.caption(caption)
+    for start in range(0, len(samples), 3):
+        for column, shown in zip(st.columns(3), samples[start : start + 3], strict=False):
+            name, scan, mapped, caption = shown
+            with column, st.container(key=f"example-{name}"):
+                with st.container(horizontal=True, gap="xsmall", wrap=False):
+                    st.image(scan, width="stretch", alt="The scan")
+                    st.image(mapped, width="stretch", alt="The scan with its map")
+                st.caption(caption)
 
 
 def robustness(measured: Mapping) -> None:

@@ -34,6 +34,11 @@ CAVEAT = "Probability of each class by the model. Not a medical device, not for 
 
 METHOD_HELP = "Grad-CAM comes with every reading. The others ask the model again and take seconds."
 
+SAMPLES_ARE = (
+    "Never seen in training: slices of patients that were held out of it, each with the class that the "
+    "radiologists gave, and healthy heads."
+)
+
 CLAHE_DOES = "Raises contrast tile by tile; faint enhancement shows better, and so does noise."
 BRIGHTNESS_DOES = "Makes the whole scan lighter or darker."
 READ_ENHANCED_HELP = "Both readings are then shown."
@@ -44,7 +49,7 @@ def still_that_of(name: str) -> str:
 
 
 def sample(title: str, origin: str) -> str:
-    return f"Sample: {title}. {origin}."
+    return f"Sample, never seen in training: {title}. {origin}."
 
 
 def unlike(reason: str) -> str:

@@ -19,9 +19,8 @@ SETS = "Shares of slices, by how many classes their set names."
 BY_KIND = "Pictures that are no brain MRI slice, by kind."
 
 EXAMPLES_ARE = (
-    "The model that ships, on the project's own samples: the scan, and the same with the Grad-CAM map of the "
-    "lesion's class. The lesions are drawn into a healthy head: this is how a map looks, not a measure of "
-    "how good it is."
+    "The model that ships, on slices of patients that were held out of training: the scan, and the same with "
+    "the Grad-CAM map of the radiologists' class. This is how a map looks, not a measure of how good it is."
 )
 
 NEAREST = "How like its nearest other image each image is"
@@ -97,11 +96,10 @@ def best_map(best: Sequence[str]) -> str:
     return f"Ways to make the map. {' and '.join(best)} point{'s' if len(best) == 1 else ''} best."
 
 
-def example(title: str, intended: str, label: str, confidence: float, where: str) -> str:
-    drawn, read = NAMES[intended].lower(), NAMES[label].lower()
+def example(title: str, truth: str, label: str, confidence: float, where: str) -> str:
     return (
-        f"{title}. Drawn like {drawn}; read as **{read}** ({percent(confidence)}). The map of {drawn} is "
-        f"{where}."
+        f"{title}: read as **{NAMES[label].lower()}** ({percent(confidence)}). The map of "
+        f"{NAMES[truth].lower()} is {where}."
     )
 
 

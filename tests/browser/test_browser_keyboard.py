@@ -3,7 +3,7 @@
 import pytest
 
 from tests.browser.settling import settle
-from tests.factories.samples import KNOWN
+from tests.factories.samples import known_dicom
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -31,7 +31,8 @@ _FOCUSED = """() => {
 
 def test_every_control_is_reached_in_the_order_of_reading_and_seen(open_page, address):
     page = open_page(address, height=2400)
-    page.locator("input[type=file]").first.set_input_files(KNOWN.file)
+    scan = {"name": "scan.dcm", "mimeType": "application/dicom", "buffer": known_dicom()}
+    page.locator("input[type=file]").first.set_input_files(scan)
     playwright.expect(page.locator(".answer h2")).to_be_visible()
     playwright.expect(page.locator("canvas.layer")).to_be_visible()
     settle(page)

@@ -16,7 +16,7 @@ from streamlit.testing.v1 import AppTest
 from brat.classes import CLASS_COLOURS, CLASS_NAMES
 from brat.environment import WEIGHTS
 from brat.io.read import read_scan
-from brat.io.samples import load_samples
+from brat.io.samples import load_sample_series, load_samples
 from brat.model.classifier import Classifier
 from brat.model.files import write_manifest
 from brat.model.pool import Readers
@@ -27,7 +27,7 @@ from tests.factories.files import slice_of, volume
 from tests.factories.heads import synthetic_head
 from tests.factories.pages import page_of, png
 from tests.factories.paths import ROOT
-from tests.factories.samples import KNOWN
+from tests.factories.samples import KNOWN, known_dicom
 from tests.factories.weights import READ_WITH, model_folder
 
 SAMPLES = load_samples()
@@ -62,7 +62,7 @@ def expected(sample) -> str:
 
 
 def test_welcome_offers_every_sample(review):
-    assert [b.label for b in review.button] == [s.title for s in SAMPLES]
+    assert [b.label for b in review.button] == [s.title for s in (*SAMPLES, *load_sample_series())]
     assert not answer(review)
 
 
@@ -72,6 +72,22 @@ def test_sample_is_read(review):
     assert not review.exception
     assert expected(sample) in answer(review)
     assert any(sample.title in c.value for c in review.caption)
+
+
+def test_a_sample_says_that_it_was_never_seen_and_whose_it_is(review):
+    review.button(key=f"welcome-{KNOWN.name}").click().run()
+    (said,) = (c.value for c in review.caption if KNOWN.title in c.value)
+    assert "never seen in training" in said
+    assert "10.6084/m9.figshare.1512427" in said
+
+
+def test_the_sample_series_opens_as_a_series(review):
+    (sample,) = load_sample_series()
+    review.button(key=f"welcome-{sample.name}").click().run()
+    assert not review.exception
+    assert review.session_state.scan is None
+    (component,) = review.get("bidi_component")
+    assert len(json.loads(component.proto.json)[0]["slices"]) == len(review.session_state.series.stack()) > 10
 
 
 def test_every_class_has_its_share_and_a_bar(review):
@@ -110,10 +126,10 @@ def test_bad_file_leaves_the_reading_as_it_was(review):
 
 
 def test_enhancement_is_read_on_request(review):
-    review.button(key=f"welcome-{SAMPLES[0].name}").click().run()
+    review.button(key=f"welcome-{KNOWN.name}").click().run()
     assert "enhanced" not in answer(review)
     review.toggle(key="brightness").set_value(True).run()
-    review.slider(key="change").set_value(-40).run()
+    review.slider(key="change").set_value(-10).run()
     assert "enhanced" not in answer(review)
     review.toggle(key="read_enhanced").set_value(True).run()
     assert not review.exception
@@ -247,10 +263,10 @@ def test_model_page_shows_what_was_measured():
     assert "macro F1 0.89" in overview
     assert "89.4 % ± 4.6" in overview
     # Maps are shown on the project's own samples.
-    drawn = [sample for sample in SAMPLES if sample.intended != "no_tumor"]
-    assert len(page.get("image")) == 2 * len(drawn) > 0
-    for sample in drawn:
-        (caption,) = (c.value for c in page.caption if sample.title in c.value)
+    tumours = [sample for sample in SAMPLES if sample.label != "no_tumor"]
+    assert len(page.get("image")) == 2 * len(tumours) > 0
+    for sample in tumours:
+        (caption,) = (c.value for c in page.caption if c.value.startswith(f"{sample.title}:"))
         assert f"read as **{expected(sample).lower()}**" in caption
 
 
@@ -494,8 +510,10 @@ def test_about_page_says_what_it_is_not():
     page = entered("about.py").run()
     assert not page.exception
     assert "not a medical device" in page.warning[0].value
-    for sample in SAMPLES:
-        assert any(sample.title in m.value for m in page.markdown)
+    for sample in (*SAMPLES, *load_sample_series()):
+        (listed,) = (m.value for m in page.markdown if f"**{sample.title}.**" in m.value)
+        assert sample.origin in listed
+        assert sample.licence in listed
 
 
 def test_app_navigates_to_every_page():
@@ -530,11 +548,9 @@ def test_the_prediction_set_grows_with_its_certainty(review):
 
 
 def test_another_window_makes_another_reading(review):
-    sample = KNOWN
-    assert sample.file.suffix == ".dcm"
-    review.button(key=f"welcome-{sample.name}").click().run()
+    review.file_uploader[0].upload("scan.dcm", known_dicom()).run()
     before = answer(review)
-    digest = read_scan(sample.file).digest
+    digest = read_scan(known_dicom()).digest
     review.radio(key=f"preset-{digest}").set_value(-1).run()
     assert answer(review) == before
     width = review.number_input(key=f"width-{digest}")
