@@ -30,7 +30,9 @@ NOT_CALIBRATED = (
 )
 NOT_CHECKED = "Whether the model knows scans like this one was not checked: this model cannot."
 NOT_APART = "The model cannot tell these apart here. Do not rely on the first alone."
-ALONE_AND_UNSURE = "The set names one class, yet its probability is below 70 %: the answer is unsure. Do not rely on it alone."
+ALONE_AND_UNSURE = (
+    "The set names one class, yet its probability is below 70 %: the answer is unsure, however short the set."
+)
 CAVEAT = "Probability of each class by the model. Not a medical device, not for diagnosis."
 
 METHOD_HELP = "Grad-CAM comes with every reading. The others ask the model again and take seconds."
