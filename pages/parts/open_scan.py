@@ -20,6 +20,9 @@ STATE = ("scan", "data", "sample", "series", "problem", "item")
 is; the open series, which is behind the scan where both are; what could not be opened last, and why; where
 scan or series came from."""
 
+BACK = "back-to-series"
+"""Key of the button that leads from a slice to its series."""
+
 
 # Few, because the largest scan that is read takes 125 MB.
 @st.cache_resource(max_entries=8, show_spinner=False)

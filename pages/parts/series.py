@@ -17,6 +17,7 @@ from brat.model.files import ModelError
 from brat.model.pool import Readers
 from brat.model.preprocess import Geometry
 from brat.model.series_reading import SeriesReading, SliceReading, read_stack
+from pages.parts.class_map import first_map
 from pages.parts.failures import tell
 from pages.parts.widget_memory import remember, restore
 from pages.parts.windows import choose_window
@@ -160,12 +161,17 @@ def shown(scan: Scan | None, read: SliceReading, size: tuple[int, int] = (256, 2
             answer=words.UNLIKE,
             doubt=ood.reason,
             probabilities=probabilities,
+            spacing=scan.spacing,
             mark="refused",
         )
+    first, is_marked = first_map(prediction, is_known=True)
     return ViewerSlice(
         picture,
         read.geometry,
         maps={label: grad_cam(prediction, label) for label in CLASSES},
+        first=first,
+        is_marked=is_marked,
+        spacing=scan.spacing,
         label=prediction.label,
         name=scan.name,
         answer=words.answer(prediction.label, prediction.confidence),

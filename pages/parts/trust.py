@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from brat.figures import reliability as reliability_charts
 from brat.figures import training as training_charts
@@ -239,20 +240,30 @@ def leaks(measured: Mapping) -> str | None:
     return " ".join(sentences) or None
 
 
-def training(history: Sequence[Mapping]) -> None:
-    """The curves of the run that made the model that ships."""
+def training(history: Sequence[Mapping], columns: Sequence[DeltaGenerator]) -> None:
+    """The curves of the run that made the model that ships, and of held-out slices where they were recorded.
+
+    Args:
+        columns: two, for accuracy and loss.
+    """
     rows = pd.DataFrame(history)
-    for column, quantity in zip(st.columns(2, gap="large"), ("loss", "accuracy"), strict=True):
+    for column, quantity in zip(columns, ("accuracy", "loss"), strict=True):
         first, last = (f"{rows[quantity].iloc[place]:.2f}" for place in (0, -1))
         with column:
             figure(
                 training_charts.curves(history, quantity),
                 f"training-{quantity}",
                 words.curve(quantity),
-                words.goes(quantity, first, last, len(rows)),
+                words.goes(quantity, first, last, len(rows), held_out=f"val_{quantity}" in rows),
                 rows[["epoch", *(key for key in (quantity, f"val_{quantity}") if key in rows)]],
             )
-    st.caption(words.NOT_COMPARABLE)
+
+
+def show_card(card: Mapping | None) -> None:
+    """The model card, where there is one."""
+    if card:
+        st.header("Model card", anchor=False)
+        model_card(card)
 
 
 def model_card(card: Mapping) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import streamlit as st
 
 from brat.classes import CLASS_NAMES, CLASSES
 from pages.parts.failures import tell
 from pages.parts.store import is_on, store
+from pages.parts.widget_memory import remember, restore
 from pages.words import verdict as words
 from pages.words.markdown import literal
 
@@ -22,6 +23,13 @@ VERDICTS = {"agree": "Agree", "disagree": "Disagree", "unsure": "Unsure"}
 
 # Where the name outlives the form, for the next scan.
 _NAME = "observer_name"
+
+_FIELDS = {"verdict": None, "seen": None, "note": "", "name": "", "picture": False}
+"""The controls of the form and how each begins; the form is remembered while another page is shown."""
+
+
+# The browser asks before the page is left while this stands on it, see pages/viewer/whole_page.js.
+_UNSAVED = '<span class="brat-unsaved"></span>'
 
 
 class Opinion(NamedTuple):
@@ -58,18 +66,24 @@ def verdict_form(scan: Scan, reading: Reading, model: str) -> Opinion:
     # Under another window the model may give another answer, and to agree then means something else.
     of = f"{scan.slice_digest}-{model}-{reading.prediction.label}"
     if not is_on():
+        _start_from([], reading, of)
         opinion = _ask(reading, of, [])
         st.caption(words.OFF)
+        if opinion.verdict or opinion.note:
+            st.html(_UNSAVED)
         return opinion
     from brat.store.cases import cases_of, keep, window_text
     from brat.store.database import StoreError
 
-    opinion = Opinion(None, None, "")
+    opinion, unsaved = Opinion(None, None, ""), st.empty()
     try:
         earlier = cases_of(store(), scan.slice_digest, model)
         _start_from(earlier, reading, of)
         opinion = _ask(reading, of, earlier)
+        if is_unsaved(opinion, of, earlier):
+            unsaved.html(_UNSAVED + words.UNSAVED)
         if (opinion.verdict or earlier) and (request := _ask_to_keep(opinion, of, earlier)):
+            unsaved.empty()
             keep(
                 store(),
                 scan,
@@ -91,18 +105,32 @@ def verdict_form(scan: Scan, reading: Reading, model: str) -> Opinion:
 
 def _start_from(earlier: list[Case], reading: Reading, of: str) -> None:
     """Fill a new form with what this observer has kept before; another's is only shown beneath it."""
-    state = st.session_state
-    if f"name-{of}" in state:
-        return
-    name = state.get(_NAME, "")
+    name = st.session_state.get(_NAME, "")
     own = next((case for case in earlier if case.observer == name), None)
-    if own:
-        agrees = own.seen == reading.prediction.label
-        state[f"verdict-{of}"] = "unsure" if own.seen is None else "agree" if agrees else "disagree"
-        state[f"seen-{of}"] = None if agrees else own.seen
-        state[f"note-{of}"] = own.note
-    state[f"name-{of}"] = name
-    state[f"picture-{of}"] = bool(own and own.pictured)
+    start = {**_FIELDS, "name": name, **(_said(own, reading) if own else {})}
+    for field, value in start.items():
+        restore(f"{field}-{of}", value)
+
+
+def _said(case: Case, reading: Reading) -> dict[str, object]:
+    """A kept case as the form has it."""
+    agrees = case.seen == reading.prediction.label
+    return {
+        "verdict": "unsure" if case.seen is None else "agree" if agrees else "disagree",
+        "seen": None if agrees else case.seen,
+        "note": case.note,
+        "picture": case.pictured,
+    }
+
+
+def is_unsaved(opinion: Opinion, of: str, earlier: list[Case]) -> bool:
+    """Whether the form says something that this observer's kept case does not."""
+    if opinion.verdict is None:
+        return bool(opinion.note)
+    name = st.session_state[f"name-{of}"].strip()
+    own = next((case for case in earlier if case.observer == name), None)
+    said = (opinion.seen, opinion.note, st.session_state[f"picture-{of}"])
+    return own is None or said != (own.seen, own.note, own.pictured)
 
 
 def _ask(reading: Reading, of: str, earlier: list[Case]) -> Opinion:
@@ -113,17 +141,35 @@ def _ask(reading: Reading, of: str, earlier: list[Case]) -> Opinion:
         format_func=VERDICTS.__getitem__,
         key=f"verdict-{of}",
         width="stretch",
+        help=words.KEYS_HELP,
+        **_remembered(f"verdict-{of}"),
     )
     seen = label if verdict == "agree" else None
     if verdict == "disagree":
         others = [name for name in CLASSES if name != label]
         seen = st.segmented_control(
-            words.ASK_SEEN, others, format_func=CLASS_NAMES.__getitem__, key=f"seen-{of}", width="stretch"
+            words.ASK_SEEN,
+            others,
+            format_func=CLASS_NAMES.__getitem__,
+            key=f"seen-{of}",
+            width="stretch",
+            **_remembered(f"seen-{of}"),
         )
     if verdict is None and not earlier:
         return Opinion(None, None, "")
-    note = st.text_area("Note", key=f"note-{of}", height=68, max_chars=2000, placeholder=words.NOTE_HINT)
+    note = st.text_area(
+        "Note",
+        key=f"note-{of}",
+        height=68,
+        max_chars=2000,
+        placeholder=words.NOTE_HINT,
+        **_remembered(f"note-{of}"),
+    )
     return Opinion(verdict, seen, note)
+
+
+def _remembered(key: str) -> dict[str, Any]:
+    return {"on_change": remember, "args": (key,)}
 
 
 class _Request(NamedTuple):
@@ -135,10 +181,14 @@ class _Request(NamedTuple):
 
 def _ask_to_keep(opinion: Opinion, of: str, earlier: list[Case]) -> _Request | None:
     """None until the button is pressed."""
-    name = st.text_input("Your name", key=f"name-{of}", max_chars=100, placeholder="Optional").strip()
+    key = f"name-{of}"
+    name = st.text_input(
+        "Your name", key=key, max_chars=100, placeholder="Optional", **_remembered(key)
+    ).strip()
     st.session_state[_NAME] = name
     with st.container(horizontal=True, vertical_alignment="center"):
-        picture = st.checkbox("Keep the picture too", key=f"picture-{of}", help=words.PICTURE_HELP)
+        key = f"picture-{of}"
+        picture = st.checkbox("Keep the picture too", key=key, help=words.PICTURE_HELP, **_remembered(key))
         pressed = st.button(
             "Replace" if any(case.observer == name for case in earlier) else "Keep",
             key=f"keep-{of}",

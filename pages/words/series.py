@@ -36,15 +36,10 @@ def reading(number: int, count: int) -> str:
 
 
 def heading(read: SeriesReading) -> str:
-    """What the eye meets first: "Meningioma: the answer in 14 of 96 slices let through"."""
+    """What the eye meets first: "Read as a tumour: 14 of 96 slices". No class is the series' own."""
     if read.leading is None:
         return "No slice to answer for"
-    if read.leading == "no_tumor":
-        return f"No tumour: the answer in {_all(len(read.known))} let through"
-    is_one = read.count(read.leading) == read.with_tumour
-    # Where the slices name different tumours, none of them is the series' own.
-    name = CLASS_NAMES[read.leading] if is_one else "A tumour"
-    return f"{name}: the answer in {read.with_tumour} of {_slices(len(read.known))} let through"
+    return f"Read as a tumour: {read.with_tumour or 'none'} of {_slices(len(read.known))} let through"
 
 
 def findings(read: SeriesReading) -> list[str]:
@@ -93,10 +88,6 @@ def _of_class(read: SeriesReading, label: str) -> str:
 
 def _slices(count: int) -> str:
     return "1 slice" if count == 1 else f"{count} slices"
-
-
-def _all(count: int) -> str:
-    return "the 1 slice" if count == 1 else f"all {count} slices"
 
 
 def _percent(value: float) -> str:

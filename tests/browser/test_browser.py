@@ -21,7 +21,7 @@ def page(open_page, address, request):
 
 
 def canvas_pixels(page) -> str:
-    return page.locator("canvas").first.evaluate("canvas => canvas.toDataURL()")
+    return page.locator("canvas.layer").evaluate("canvas => canvas.toDataURL()")
 
 
 def test_upload_answer_opacity_and_pages(page):
@@ -32,10 +32,10 @@ def test_upload_answer_opacity_and_pages(page):
     answer = page.locator(".answer h2")
     playwright.expect(answer).to_contain_text(expected)
     assert re.search(r"\d+ %", answer.inner_text())
-    playwright.expect(page.locator("canvas").first).to_be_visible()
+    playwright.expect(page.locator("canvas.layer")).to_be_visible()
 
     # On a phone the answer comes before the picture, on a desk it stands beside it.
-    above, picture = answer.bounding_box(), page.locator("canvas").first.bounding_box()
+    above, picture = answer.bounding_box(), page.locator("canvas.layer").bounding_box()
     if page.viewport_size["width"] < 600:
         assert above["y"] + above["height"] <= picture["y"]
     else:

@@ -25,7 +25,7 @@ from brat.model.reader import Reader
 from brat.wording import percent
 from tests.factories.files import slice_of, volume
 from tests.factories.heads import synthetic_head
-from tests.factories.pages import page_of, png
+from tests.factories.pages import page_of, png, sent_to_viewer
 from tests.factories.paths import ROOT
 from tests.factories.samples import KNOWN, known_dicom
 from tests.factories.weights import READ_WITH, model_folder
@@ -126,22 +126,74 @@ def test_bad_file_leaves_the_reading_as_it_was(review):
 
 
 def test_enhancement_is_read_on_request(review):
+    from pages.parts.readings import PLAIN, Enhancement
+
     review.button(key=f"welcome-{KNOWN.name}").click().run()
     assert "enhanced" not in answer(review)
-    review.toggle(key="brightness").set_value(True).run()
-    review.slider(key="change").set_value(-10).run()
-    assert "enhanced" not in answer(review)
-    review.toggle(key="read_enhanced").set_value(True).run()
+    assert sent_to_viewer(review)[0]["enhancement"] == {"clipLimit": None, "change": None, "isRead": False}
+    plain = sent_to_viewer(review)[0]["slices"][0]["scan"]
+    review.session_state["enhancement"] = Enhancement(change=-0.4)
+    review.run()
     assert not review.exception
     assert "Reading of the enhanced scan" in answer(review)
     assert any("As uploaded: " in m.value for m in review.markdown)
     (shares,) = (b.proto.body for b in review.get("html") if "<table" in b.proto.body)
     assert shares.count("<td>enhanced</td>") == shares.count("<td>as uploaded</td>") == len(CLASS_NAMES)
-    review.toggle(key="clahe").set_value(True).run()
-    assert not review.exception
-    review.toggle(key="clahe").set_value(False).run()
-    review.toggle(key="brightness").set_value(False).run()
+    (sent,) = sent_to_viewer(review)
+    assert sent["enhancement"] == {"clipLimit": None, "change": -40, "isRead": True}
+    # The browser changes the pixels, from those that were uploaded.
+    assert sent["slices"][0]["scan"] == plain
+    review.session_state["enhancement"] = PLAIN
+    review.run()
     assert "enhanced" not in answer(review)
+
+
+@pytest.mark.parametrize(
+    ("wish", "read_with"),
+    [
+        ({"clipLimit": 2.5, "change": None, "isRead": True}, (2.5, None)),
+        ({"clipLimit": 2.5, "change": 15, "isRead": False}, (None, None)),
+        # A browser may send anything.
+        ({"clipLimit": 1e9, "change": -1e9, "isRead": True}, (8.0, -0.5)),
+    ],
+)
+def test_what_the_viewer_asks_for_is_kept_for_the_session(monkeypatch, wish, read_with):
+    from pages.parts import enhancement
+
+    state: dict = {"viewer": {"enhancement": wish}}
+    monkeypatch.setattr(enhancement.st, "session_state", State(state))
+    enhancement.take("viewer")
+    assert tuple(state["enhancement"]) == read_with
+
+
+def test_a_map_is_shown_only_where_it_says_something():
+    from brat.classes import CLASSES
+    from brat.model.classifier import Prediction
+    from pages.parts.class_map import first_map
+
+    def read_as(*probabilities):
+        return Prediction(np.array(probabilities), np.zeros((14, 14, 4)), np.zeros(1280))
+
+    tumour = read_as(0.6, 0.2, 0.1, 0.1)
+    none = read_as(0.05, 0.2, 0.05, 0.7)
+    assert tumour.label == CLASSES[0]
+    assert first_map(tumour, is_known=True) == ("glioma", True)
+    assert first_map(tumour, is_known=False) == ("glioma", False)
+    assert first_map(none, is_known=True) == ("meningioma", False)
+
+
+@pytest.mark.parametrize(("probability", "says"), [(0.69, True), (0.71, False)])
+def test_an_unsure_answer_in_a_set_of_one_is_called_so(monkeypatch, probability, says):
+    from types import SimpleNamespace
+
+    from pages.parts import answer as part
+
+    said = []
+    monkeypatch.setattr(part.st, "markdown", said.append)
+    monkeypatch.setattr(part.st, "session_state", State({"level": 0.95}))
+    shown = SimpleNamespace(sets={0.95: ("glioma",)}, prediction=SimpleNamespace(confidence=probability))
+    part._show_set(shown)
+    assert any("below 70 %" in sentence for sentence in said) == says
 
 
 def test_a_second_look_computes_nothing(review, monkeypatch):
@@ -153,8 +205,7 @@ def test_a_second_look_computes_nothing(review, monkeypatch):
         raise AssertionError("read again")
 
     monkeypatch.setattr(Classifier, "predict", forbidden)
-    review.toggle(key="clahe").set_value(True).run()
-    review.slider(key="clip_limit").set_value(4.0).run()
+    group(review, "level").set_value(0.99).run()
     review.file_uploader[0].upload(sample.file.name, sample.file.read_bytes()).run()
     assert not review.exception
     # And the guard does catch a scan that is new.
@@ -432,7 +483,7 @@ def test_a_damaged_model_is_said_on_every_page_and_never_read(monkeypatch, tmp_p
     review.file_uploader[0].upload("volume.nii", volume()).run()
     assert not review.exception
     assert re.search(says, review.error[0].value)
-    assert {component.key for component in review.get("bidi_component")} == {"arrivals"}
+    assert not sent_to_viewer(review)
 
     # To the harness this page and the one above are one visitor's.
     st.cache_resource.clear()
