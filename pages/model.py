@@ -7,7 +7,7 @@ import streamlit as st
 
 from brat.environment import WEIGHTS
 from pages.parts import protocols, trust
-from pages.parts.another_hospital import another_hospital, figures
+from pages.parts.another_hospital import another_hospital, by_sequence, figures
 from pages.parts.navigation import require_entry
 from pages.parts.readings import check_model
 from pages.parts.weights_files import load, missing
@@ -71,6 +71,11 @@ def by_protocol(metrics: Mapping[str, Any]) -> None:
         another_hospital(source, entries["without"])
         whole_series(source, entries["without"])
         contrast(entries["without"])
+    if any(name.startswith("stacks_") for name in measured):
+        st.header("Whole stacks: other patients of hospitals that it knows", anchor="stacks")
+        by_sequence("known", measured)
+        whole_series("known", measured)
+        contrast(measured)
     st.header("Source by source", anchor="sources")
     protocols.by_source(measured["four_classes"])
 

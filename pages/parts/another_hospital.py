@@ -49,6 +49,17 @@ def another_hospital(source: str, protocols: Mapping[str, Mapping[str, Any]]) ->
         return
     title, entry = next(iter(stacks.items()))
     st.markdown(words.expect(source, title, entry["clusters"], entry["metrics"]))
+    by_sequence(source, protocols)
+
+
+def by_sequence(key: str, protocols: Mapping[str, Mapping[str, Any]]) -> None:
+    """The figures of whole stacks by sequence.
+
+    Args:
+        key: tells this table from others on the page.
+        protocols: of `metrics.json`; those of `stacks_` and a sequence are shown.
+    """
+    stacks = dict(_stacks(protocols))
     st.subheader("Stacks by sequence", anchor=False)
     shown = pd.DataFrame(
         [
@@ -70,7 +81,7 @@ def another_hospital(source: str, protocols: Mapping[str, Mapping[str, Any]]) ->
             for name in COLUMNS
         ]
     )
-    table(shown, f"another-hospital-{source}", words.CAPTION, rows)
+    table(shown, f"stacks-{key}", words.CAPTION, rows)
 
 
 def _stacks(protocols: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:

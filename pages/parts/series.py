@@ -9,6 +9,7 @@ import streamlit as st
 
 from brat import log
 from brat.classes import CLASS_NAMES, CLASSES
+from brat.environment import WEIGHTS
 from brat.io.scan import Scan, UnreadableScan
 from brat.io.series import Series, Stack
 from brat.model.calibration import DEFAULT_LEVEL
@@ -19,6 +20,7 @@ from brat.model.preprocess import Geometry
 from brat.model.series_reading import SeriesReading, SliceReading, read_stack
 from pages.parts.class_map import first_map
 from pages.parts.failures import tell
+from pages.parts.weights_files import load
 from pages.parts.widget_memory import remember, restore
 from pages.parts.windows import choose_window
 from pages.viewer import ViewerSlice, stack_viewer
@@ -185,7 +187,8 @@ def show_reading(read: SeriesReading) -> None:
     st.header(words.heading(read), anchor=False)
     st.markdown(words.HOW)
     st.markdown("\n".join(f"- {sentence}" for sentence in words.findings(read)))
-    st.caption(words.UNKNOWN)
+    metrics = load(WEIGHTS, "metrics.json") or {}
+    st.caption(words.how_often(metrics.get("protocols", {})))
 
 
 @st.fragment

@@ -17,6 +17,7 @@ from brat.figures import training as training_charts
 from brat.figures.maps import place_in_words
 from brat.io.read import read_scan
 from brat.io.samples import load_samples
+from brat.model.calibration import DEFAULT_LEVEL
 from brat.model.explain import blend, grad_cam, onto_scan
 from brat.model.reader import Reader
 from pages.parts import metrics_tables
@@ -78,6 +79,16 @@ def calibration(measured: Mapping) -> None:
         index=[words.level(float(level)) for level in sets],
     )
     table(shown, "prediction-sets", words.SETS, rows)
+    if by_group := measured.get("sets_by_group", {}).get(str(DEFAULT_LEVEL)):
+        _by_group(
+            {
+                "Holds the truth": [estimate(entry["coverage"]) for entry in by_group.values()],
+                "Classes in it": [f"{entry['size']['value']:.2f}" for entry in by_group.values()],
+            },
+            by_group,
+            "sets-by-group",
+            words.sets_by_group(DEFAULT_LEVEL),
+        )
 
 
 def out_of_distribution(measured: Mapping) -> None:
@@ -98,8 +109,25 @@ def out_of_distribution(measured: Mapping) -> None:
         },
         index=[kind[0].upper() + kind[1:] for kind in measured["others"]],
     )
+    if by_group := measured.get("refused_by_group"):
+        refused_of = [estimate(entry) for entry in by_group.values()]
+        _by_group({"Refused": refused_of}, by_group, "refused-by-group", words.REFUSED_BY_GROUP)
     with st.expander(words.all_kinds(len(measured["others"]))):
         table(shown, "out-of-distribution", words.BY_KIND, metrics_tables.out_of_distribution(measured))
+
+
+def _by_group(shown: Mapping[str, list[str]], groups: Mapping[str, Mapping], key: str, caption: str) -> None:
+    """A table with a row for each source and sequence, in the order of the groups.
+
+    Args:
+        groups: "SOURCE/SEQUENCE" -> `slices` and what was measured.
+    """
+    names = [words.group(name) for name in groups]
+    slices = [f"{entry['slices']:,}" for entry in groups.values()]
+    rows = pd.DataFrame([{"group": name, "slices": entry["slices"]} for name, entry in groups.items()])
+    for heading, values in shown.items():
+        rows[heading] = values
+    table(pd.DataFrame({"Slices": slices, **shown}, index=names), key, caption, rows)
 
 
 def refused_totals(measured: Mapping) -> tuple[int, int]:

@@ -8,11 +8,12 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from brat.model.series_reading import RULE_LEAST
 from pages.parts.captioned_figures import table
 from pages.words import whole_series as words
 from pages.words.numbers import estimate
 
-SHOWN_LEAST = "0.7"
+SHOWN_LEAST = str(RULE_LEAST)
 """The rules that are shown; those with other least probabilities are in the CSV file."""
 
 

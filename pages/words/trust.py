@@ -23,6 +23,16 @@ EXAMPLES_ARE = (
     "the Grad-CAM map of the radiologists' class. This is how a map looks, not a measure of how good it is."
 )
 
+REFUSED_BY_GROUP = "Slices of heads that are refused, by source and sequence, with 95 % intervals by patient."
+
+_SEQUENCES = {
+    "t1ce": "T1 after contrast",
+    "t1": "T1",
+    "t2": "T2",
+    "flair": "FLAIR",
+    "unknown": "sequence unknown",
+}
+
 NEAREST = "How like its nearest other image each image is"
 NOT_COMPARABLE = (
     "Training slices are augmented and drawn with every class equally often, so training accuracy is not "
@@ -35,8 +45,9 @@ def calibration(after: Entry, temperature: float, before: Entry) -> str:
         "A probability is right if of a hundred slices with 80 % eighty are what the model says. The mean "
         f"gap (expected calibration error) is **{estimate(after)}**; without calibration (temperature "
         f"{temperature:.2f}) it is {estimate(before)}. The **prediction set** lists the classes that cannot "
-        "be ruled out; it is to hold the truth as often as its level promises. Both are fitted to other "
-        "folds than those they are measured on."
+        "be ruled out; it is to hold the truth as often as its level promises, in the source and sequence "
+        "where that is hardest: elsewhere it holds it more often, and is larger. A hospital that is harder "
+        "still is not covered. Both are fitted to other folds than those they are measured on."
     )
 
 
@@ -74,8 +85,19 @@ def out_of_distribution(
         f"{slices:,} slices it had not seen it refused {estimate(refused)}; of {images:,} other pictures "
         f"**{share(others)}**. "
         + (f"Let through: {', '.join(through)}. " if through else "None was let through. ")
-        + "The check was tuned on these pictures, so expect a little less of others."
+        + "No slice and no picture was judged by a check that had met it; a kind that is drawn was new to it "
+        "as a whole."
     )
+
+
+def group(name: str) -> str:
+    """ "lgg/t1ce" -> "lgg, T1 after contrast"."""
+    source, _, sequence = name.partition("/")
+    return f"{source}, {_SEQUENCES[sequence]}"
+
+
+def sets_by_group(level: float) -> str:
+    return f"The {percent(level)} set by source and sequence, with 95 % intervals by patient."
 
 
 def all_kinds(count: int) -> str:
