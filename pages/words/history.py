@@ -53,10 +53,10 @@ def scan(format: str, width: int, height: int, window: str, digest: str) -> str:
 
 
 def likeness(known: bool | None, score: float | None) -> str:
-    """Whether a scan is like those that the model knows: "yes (distance 0.86, limit 1)"."""
+    """Whether a scan is like those that the model knows: "yes (unlikeness 0.86, limit 1)"."""
     if known is None:
         return "not checked"
-    return f"{'yes' if known else 'no'} (distance {score or 0:.2f}, limit 1)"
+    return f"{'yes' if known else 'no'} (unlikeness {score or 0:.2f}, limit 1)"
 
 
 def wiped(pictured: bool) -> str:

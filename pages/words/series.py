@@ -155,5 +155,5 @@ def doubt(level: float, inside: tuple[str, ...] | None, score: float | None) -> 
         names = " or ".join(CLASS_NAMES[name].lower() for name in inside) or "no class"
         sentences.append(f"{_percent(level)} set: {names}.")
     if score is not None:
-        sentences.append(f"Like the slices that the model knows: distance {score:.2f}, limit 1.")
+        sentences.append(f"Like the slices that the model knows: unlikeness {score:.2f}, limit 1.")
     return " ".join(sentences)

@@ -420,7 +420,7 @@ def test_model_page_offers_every_number(model_page):
         for name, entry in metrics["another_hospital"]["lgg"]["without"].items()
         if name.startswith("stacks_")
     }
-    elsewhere = rows.pop("another-hospital-lgg.csv")
+    elsewhere = rows.pop("stacks-lgg.csv")
     assert {r["sequence"] for r in elsewhere} == set(stacks)
     for r in elsewhere:
         assert as_estimate(r) == stacks[r["sequence"]][r["measure"]]
