@@ -1,4 +1,4 @@
-"""Parts of the Model page: whole series of another hospital, and the same slices before and after contrast."""
+"""Parts of the Model page: whole series of another hospital, and slices before and after contrast."""
 
 from __future__ import annotations
 

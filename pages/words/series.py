@@ -36,7 +36,7 @@ def reading(number: int, count: int) -> str:
 
 
 def heading(read: SeriesReading) -> str:
-    """What the eye meets first: "Read as a tumour: 14 of 96 slices". It names no class: none is the series' own."""
+    """What the eye meets first: "Read as a tumour: 14 of 96 slices". It names no class."""
     if read.leading is None:
         return "No slice to answer for"
     return f"Read as a tumour: {read.with_tumour or 'none'} of {_slices(len(read.known))} let through"

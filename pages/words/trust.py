@@ -25,19 +25,13 @@ EXAMPLES_ARE = (
 )
 
 NEAREST = "How like its nearest other image each image is"
-NOT_COMPARABLE = (
-    "Training slices are augmented and drawn with every class equally often, so training accuracy is not "
-    "comparable with the figures above."
-)
 
 
 def calibration(after: Entry, temperature: float, before: Entry) -> str:
     return (
-        "A probability is right if of a hundred slices with 80 % eighty are what the model says. The mean "
-        f"gap (expected calibration error) is **{estimate(after)}**; without calibration (temperature "
-        f"{temperature:.2f}) it is {estimate(before)}. The **prediction set** lists the classes that cannot "
-        "be ruled out; it is to hold the truth as often as its level promises. Both are fitted to other "
-        "folds than those they are measured on."
+        f"Mean gap between probability and truth (expected calibration error): **{estimate(after)}**; "
+        f"without calibration (temperature {temperature:.2f}) {estimate(before)}. Both it and the prediction "
+        "sets are fitted to other folds than those they are measured on."
     )
 
 
@@ -71,11 +65,10 @@ def out_of_distribution(
     slices: int, refused: Entry, images: int, others: float, through: Sequence[str]
 ) -> str:
     return (
-        "Before the answer the app asks whether a picture is like the slices that the model learned from. Of "
-        f"{slices:,} slices it had not seen it refused {estimate(refused)}; of {images:,} other pictures "
-        f"**{share(others)}**. "
+        f"Refused before an answer: {estimate(refused)} of {slices:,} unseen slices, and of {images:,} "
+        f"other pictures **{share(others)}**. "
         + (f"Let through: {', '.join(through)}. " if through else "None was let through. ")
-        + "The check was tuned on these pictures, so expect a little less of others."
+        + "It was tuned on these pictures: expect a little less of others."
     )
 
 
@@ -85,11 +78,10 @@ def all_kinds(count: int) -> str:
 
 def maps(slices: int, pointing: Entry, energy: Entry, chance: Entry) -> str:
     return (
-        f"On {slices:,} correctly read slices with a box round the tumour, the brightest place of the map "
-        f"lies in the box in **{estimate(pointing)}** (pointing game), and **{estimate(energy)}** of the "
-        f"map's sum does (energy). The box covers {estimate(chance)} of the head, which is what a map of "
-        "noise would score. **The maps were trained with such boxes from these sources; on scans from "
-        "elsewhere they may point less well.**"
+        f"In the tumour's box, on {slices:,} correctly read slices: the brightest place in "
+        f"**{estimate(pointing)}** (pointing game), **{estimate(energy)}** of the map's sum (energy); by "
+        f"chance {estimate(chance)}. **Trained with such boxes from these sources; elsewhere maps may point "
+        "less well.**"
     )
 
 
@@ -165,8 +157,12 @@ def curve(quantity: str) -> str:
     return f"Training curve: {quantity}"
 
 
-def goes(quantity: str, first: str, last: str, epochs: int) -> str:
-    return f"In training the {quantity} goes from {first} to {last} in {epochs} epochs."
+def goes(quantity: str, first: str, last: str, epochs: int, held_out: bool) -> str:
+    return (
+        f"Training {quantity} (augmented slices, classes equally often: not comparable with the figures "
+        f"above) goes from {first} to {last} in {epochs} epochs."
+        + ("" if held_out else " No held-out line was recorded.")
+    )
 
 
 def card(
