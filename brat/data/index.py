@@ -11,7 +11,7 @@ import csv
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -274,21 +274,32 @@ def deal_folds(groups: Sequence[Hashable], labels: Sequence[str]) -> list[int]:
     return folds
 
 
-def split(slices: Sequence[IndexedSlice], test_fold: int | None, validation_fold: int | None) -> Split:
+def split(
+    slices: Sequence[IndexedSlice],
+    test_fold: int | None,
+    validation_fold: int | None,
+    held_out: Collection[str] = (),
+) -> Split:
     """Hold out a test fold and a validation fold, either of which may be None, with all that lies near them.
 
     Training slices lie in neither fold nor near either; validation slices do not lie near the test fold.
 
+    Args:
+        held_out: groups that belong to the test side, whatever their fold.
+
     Raises:
         LeakError: a group stands on both sides, or both folds are the same.
-        ValueError: a side would be empty.
+        ValueError: a side would be empty, or there is no such group.
     """
+    if unknown := set(held_out) - {s.group for s in slices}:
+        raise ValueError(f"The index has no group {min(unknown)!r} to hold out.")
     if test_fold is not None and test_fold == validation_fold:
         raise LeakError(f"Fold {test_fold} cannot be the test fold and the validation fold at once.")
-    held_out = {test_fold, validation_fold} - {None}
-    test = [s for s in slices if s.fold == test_fold]
-    validation = [s for s in slices if s.fold == validation_fold and test_fold not in s.near]
-    train = [s for s in slices if s.fold not in held_out and not s.near & held_out]
+    folds = {test_fold, validation_fold} - {None}
+    test = [s for s in slices if s.fold == test_fold or s.group in held_out]
+    rest = [s for s in slices if s.group not in held_out]
+    validation = [s for s in rest if s.fold == validation_fold and test_fold not in s.near]
+    train = [s for s in rest if s.fold not in folds and not s.near & folds]
     result = Split(train, validation, test)
     sides = ((test_fold, test), (validation_fold, validation))
     if not train or any(fold is not None and not side for fold, side in sides):
@@ -297,7 +308,7 @@ def split(slices: Sequence[IndexedSlice], test_fold: int | None, validation_fold
             f"{len(train)} slices to train on, {len(validation)} to validate and {len(test)} to test."
         )
     refuse_leaks(train, validation)
-    refuse_leaks(train + validation, test)
+    refuse_leaks(train + validation, test, {test_fold} - {None})
     return result
 
 
@@ -336,15 +347,21 @@ def without_near_duplicates(parts: Split) -> Split:
     )
 
 
-def refuse_leaks(seen: Sequence[IndexedSlice], unseen: Sequence[IndexedSlice]) -> None:
-    """Raise `LeakError` where a file, a group or a near fold stands on both sides."""
+def refuse_leaks(
+    seen: Sequence[IndexedSlice], unseen: Sequence[IndexedSlice], folds: Collection[int] | None = None
+) -> None:
+    """Raise `LeakError` where a file, a group or a near fold stands on both sides.
+
+    Args:
+        folds: that are unseen as a whole; by default those of the unseen slices.
+    """
     for attribute in ("file", "group"):
         if both := {getattr(s, attribute) for s in seen} & {getattr(s, attribute) for s in unseen}:
             raise LeakError(
                 f"{len(both)} {attribute}(s) stand on both sides of the split, {min(both)!r} among them. "
                 f"Give each {attribute} one fold in the index."
             )
-    folds = {s.fold for s in unseen}
+    folds = {s.fold for s in unseen} if folds is None else set(folds)
     if near := [s for s in seen if s.near & folds]:
         raise LeakError(
             f"{len(near)} slices on the training side, {near[0].file!r} among them, lie near fold "

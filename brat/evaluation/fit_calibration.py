@@ -16,19 +16,22 @@ from brat.classes import CLASSES
 from brat.model.calibration import LEVELS, Calibration, softmax
 
 
-def fit_calibration(logits: np.ndarray, labels: np.ndarray, source: str) -> Calibration:
+def fit_calibration(
+    logits: np.ndarray, labels: np.ndarray, source: str, groups: Sequence[str] | None = None
+) -> Calibration:
     """Fit temperature and thresholds to the same slices; a single number hardly overfits.
 
     Args:
         logits, labels: as for `fit_temperature`.
         source: the data that it is fitted to, such as their fingerprint.
+        groups: as for `fit_conformal`.
 
     Raises:
         ValueError: as `fit_temperature`.
     """
     fitted = datetime.now(UTC).isoformat(timespec="seconds")
     scaled = Calibration(fit_temperature(logits, labels), {}, len(labels), source, fitted)
-    return replace(scaled, thresholds=fit_conformal(scaled.apply(logits), labels))
+    return replace(scaled, thresholds=fit_conformal(scaled.apply(logits), labels, groups))
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
@@ -58,7 +61,10 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 
 
 def fit_conformal(
-    probabilities: np.ndarray, labels: np.ndarray, levels: Sequence[float] = LEVELS
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    groups: Sequence[str] | None = None,
+    levels: Sequence[float] = LEVELS,
 ) -> dict[float, tuple[float, ...]]:
     """For each level the least probability at which each class enters the prediction set.
 
@@ -66,18 +72,40 @@ def fit_conformal(
     for each class by itself and does not depend on the mix of classes. Adaptive sets (APS, RAPS) were as
     large or larger on held-out slices and covered no better.
 
+    Nobody tells the model where a slice comes from. So the level is to hold in the group that needs the
+    lowest threshold, and elsewhere the sets hold the truth more often, and are larger, than the level asks.
+
     Args:
         probabilities, labels: float (n, 4), from `Calibration.apply`; int (n,), positions in `brat.CLASSES`.
+        groups: n names, such as source and sequence; by default all slices are one group. A group with too
+            few slices of a class to say anything at a level has no say there.
         levels: between 0 and 1.
 
     Returns:
-        Four thresholds for each level. A class with too few slices gets 0, which always lets it in.
+        Four thresholds for each level. A class with too few slices in all gets 0, which always lets it in.
     """
+    of_group = np.array([""] * len(labels) if groups is None else groups)
+    by_class = [
+        [
+            probabilities[labels == k, k],
+            *(probabilities[(labels == k) & (of_group == g), k] for g in set(of_group)),
+        ]
+        for k in range(len(CLASSES))
+    ]
+    return {level: tuple(_threshold(of_class, level) for of_class in by_class) for level in levels}
+
+
+def _threshold(samples: Sequence[np.ndarray], level: float) -> float:
+    """The least threshold that a sample needs: the first, of all slices, or one that is large enough."""
+    every, *others = samples
+    return min(_quantile(sample, level) for sample in (every, *(s for s in others if _may_miss(s, level))))
+
+
+def _quantile(probabilities: np.ndarray, level: float) -> float:
     # The next slice counts as one more; its probability is unknown and taken as 0.
-    by_class = [np.sort(np.append(probabilities[labels == k, k], 0.0)) for k in range(len(CLASSES))]
-    return {
-        # The number of slices that the level may miss, rounded down; 1e-9 guards against floating-point
-        # errors.
-        level: tuple(float(true[math.floor(len(true) * (1 - level) + 1e-9)]) for true in by_class)
-        for level in levels
-    }
+    return float(np.sort(np.append(probabilities, 0.0))[_may_miss(probabilities, level)])
+
+
+def _may_miss(probabilities: np.ndarray, level: float) -> int:
+    """The number of slices that the level may miss, rounded down; 1e-9 guards against rounding."""
+    return math.floor((len(probabilities) + 1) * (1 - level) + 1e-9)

@@ -68,23 +68,32 @@ def expected_calibration_error(
 
 
 def measure_calibration(
-    logits: np.ndarray, labels: np.ndarray, folds: np.ndarray, clusters: Sequence[str]
+    logits: np.ndarray,
+    labels: np.ndarray,
+    folds: np.ndarray,
+    clusters: Sequence[str],
+    groups: Sequence[str] | None = None,
 ) -> dict:
     """Measure what calibration does to slices that it was not fitted to, as plain data for `metrics.json`.
 
     Args:
         logits, labels, folds: as for `cross_fitted`.
         clusters: n names; slices that share one are resampled together.
+        groups: as for `brat.evaluation.fit_calibration.fit_conformal`.
 
     Returns:
         `slices`, `clusters`, `temperature` (of all); `before` and `after`, each with `ece`, `nll` (negative
         log likelihood) and `bins`, see `reliability`; `sets`, by level: `coverage`, `coverage/CLASS`, `size`,
-        `share/N` of sets of N classes. Intervals are from `with_intervals`.
+        `share/N` of sets of N classes; `sets_by_group`, by level and group, the same. Intervals are from
+        `with_intervals`.
 
     Raises:
         ValueError: as `cross_fitted`.
     """
-    after, sets = _cross_fitted(logits, labels, folds)
+    after, sets = _cross_fitted(logits, labels, folds, groups)
+    rows_of: dict[str, list[int]] = {}
+    for row, group in enumerate(groups or ()):
+        rows_of.setdefault(group, []).append(row)
     return {
         "slices": len(labels),
         "clusters": len(set(clusters)),
@@ -92,6 +101,16 @@ def measure_calibration(
         "before": _measure_probabilities(softmax(np.asarray(logits, float)), labels, clusters),
         "after": _measure_probabilities(after, labels, clusters),
         "sets": {str(level): _measure_sets(inside, labels, clusters) for level, inside in sets.items()},
+        "sets_by_group": {
+            str(level): {
+                group: {
+                    "slices": len(rows),
+                    **_measure_sets(inside[rows], labels[rows], [clusters[row] for row in rows]),
+                }
+                for group, rows in sorted(rows_of.items())
+            }
+            for level, inside in sets.items()
+        },
     }
 
 
@@ -124,15 +143,17 @@ def _measure_sets(inside: np.ndarray, labels: np.ndarray, clusters: Sequence[str
 
 
 def _cross_fitted(
-    logits: np.ndarray, labels: np.ndarray, folds: np.ndarray
+    logits: np.ndarray, labels: np.ndarray, folds: np.ndarray, groups: Sequence[str] | None = None
 ) -> tuple[np.ndarray, dict[float, np.ndarray]]:
     """Each fold's probabilities, and for each level its sets, bool (n, 4), fitted to the other folds."""
     folds = np.asarray(folds)
+    of_group = np.array([""] * len(labels) if groups is None else groups)
     probabilities = np.empty(logits.shape, np.float32)
     sets = {level: np.empty(logits.shape, bool) for level in LEVELS}
     for fold in np.unique(folds):
         rows = folds == fold
-        calibration = fit_calibration(logits[~rows], labels[~rows], f"all folds but {fold}")
+        others = f"all folds but {fold}"
+        calibration = fit_calibration(logits[~rows], labels[~rows], others, of_group[~rows])
         probabilities[rows] = calibration.apply(logits[rows])
         for level, least in calibration.thresholds.items():
             sets[level][rows] = membership(probabilities[rows], least)

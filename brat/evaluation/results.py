@@ -103,7 +103,9 @@ def write_results(data: str | Path, runs: str | Path, weights: str | Path) -> di
     named = readings.take(np.flatnonzero(known))
     labels = np.array([CLASSES.index(s.label) for s in named.slices])
     clusters = [s.cluster for s in named.slices]
-    fit_calibration(logits[known], labels, prints).save(weights / "calibration.json")
+    # Where a slice was made and how: the levels of the prediction sets are to hold in each.
+    groups = [f"{s.source}/{s.sequence or 'unknown'}" for s in named.slices]
+    fit_calibration(logits[known], labels, prints, groups).save(weights / "calibration.json")
     probabilities = _calibrated(logits, folds, known, labels)
 
     by_protocol = protocols(readings, probabilities)
@@ -116,7 +118,7 @@ def write_results(data: str | Path, runs: str | Path, weights: str | Path) -> di
         "out_of_distribution": _out_of_distribution(runs, slices, weights),
         "curves": curves(labels, probabilities[known]),
         **_protocol_curves(readings.slices, probabilities, by_protocol),
-        "calibration": measure_calibration(logits[known], labels, folds[known], clusters),
+        "calibration": measure_calibration(logits[known], labels, folds[known], clusters, groups),
         "robustness": _cached(runs / "robustness.json", lambda: _robustness(runs, slices)),
         "maps": _cached(runs / "maps.json", lambda: _maps(runs, slices)),
         "audit": {k: v for k, v in audit(data).findings.items() if k not in _NOT_FOR_THE_PAGE},
@@ -304,7 +306,8 @@ def _copies(
 def trained_on(weights: Path, slices: Sequence[IndexedSlice]) -> list[IndexedSlice]:
     """The slices that a model was trained on, by its card."""
     card = json.loads((weights / "model_card.json").read_text())
-    return without_near_duplicates(split(slices, card["test_fold"], card["validation_fold"])).train
+    parts = split(slices, card["test_fold"], card["validation_fold"], card.get("held_out", ()))
+    return without_near_duplicates(parts).train
 
 
 def _robustness(runs: Path, slices: Sequence[IndexedSlice]) -> dict:

@@ -50,7 +50,9 @@ class Slices(keras.utils.PyDataset):
     ) -> tuple[np.ndarray, np.ndarray]:
         if self.size != SIZE:
             framed, masks = (
-                np.stack([cv2.resize(image, (self.size, self.size), interpolation=cv2.INTER_AREA) for image in of])
+                np.stack(
+                    [cv2.resize(image, (self.size, self.size), interpolation=cv2.INTER_AREA) for image in of]
+                )
                 for of in (framed, masks)
             )
         return to_input(framed), np.concatenate([self._allowed[rows], tumor_share(masks)], axis=1)

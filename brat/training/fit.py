@@ -7,6 +7,7 @@ import hashlib
 import json
 import platform
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -24,8 +25,8 @@ from brat.data.index import (
     without_near_duplicates,
 )
 from brat.model.files import KERAS, MODEL, ModelFolder, update_manifest, write_manifest
-from brat.training.batches import DrawnSlices, Slices
 from brat.model.preprocess import SIZE
+from brat.training.batches import DrawnSlices, Slices
 from brat.training.network import SMALL, MapLoss, accuracy, build
 from brat.training.recipe import Recipe
 
@@ -38,6 +39,7 @@ def train(
     validation_fold: int | None = None,
     recipe: Recipe | None = None,
     resume: bool = False,
+    held_out: Sequence[str] = (),
 ) -> Path:
     """Train one model and write it to `out`.
 
@@ -51,6 +53,7 @@ def train(
         validation_fold: the weights of its best epoch are kept. None trains on it too and keeps the
             last epoch's, for a recipe that has already proved itself on a validation fold.
         resume: go on from the checkpoint in `out`.
+        held_out: groups of the index, such as patients, that are not trained on, nor what is nearly the same.
 
     Raises:
         LeakError: the same group stands on both sides of the split.
@@ -58,11 +61,12 @@ def train(
         ValueError: the run in `out` was made with other data, folds or recipe.
     """
     slices = read_index(data)
-    parts = without_near_duplicates(split(slices, test_fold, validation_fold))
+    parts = without_near_duplicates(split(slices, test_fold, validation_fold, held_out))
     about = {
         "data_fingerprint": fingerprint(slices),
         "test_fold": test_fold,
         "validation_fold": validation_fold,
+        "held_out": sorted(held_out),
     }
     return fit(parts, about, backbone, out, recipe or Recipe(), resume)
 
@@ -82,7 +86,7 @@ def fit(
     training, serving = _compiled(backbone, recipe)
     batches = DrawnSlices(parts.train, recipe, first_epoch=len(done))
     validation = Slices(parts.validation) if parts.validation else None
-    # Without a full-size epoch behind it, training goes on from where the small network ended, which is restored.
+    # Without a full-size epoch behind it, training goes on from the small network's end, which is restored.
     if recipe.small_epochs and len(done) <= recipe.small_epochs:
         small, _ = _compiled(backbone, recipe, SMALL)
         epochs = range(len(done), recipe.small_epochs)

@@ -162,6 +162,7 @@ def shown(scan: Scan | None, read: SliceReading, size: tuple[int, int] = (256, 2
             doubt=ood.reason,
             probabilities=probabilities,
             spacing=scan.spacing,
+            edges=scan.edges,
             mark="refused",
         )
     first, is_marked = first_map(prediction, is_known=True)
@@ -172,6 +173,7 @@ def shown(scan: Scan | None, read: SliceReading, size: tuple[int, int] = (256, 2
         first=first,
         is_marked=is_marked,
         spacing=scan.spacing,
+        edges=scan.edges,
         label=prediction.label,
         name=scan.name,
         answer=words.answer(prediction.label, prediction.confidence),

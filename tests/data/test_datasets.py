@@ -222,6 +222,22 @@ class TestSplit:
         with pytest.raises(LeakError):
             split([one(n, n) for n in range(5)], 2, 2)
 
+    def test_patients_can_be_held_out_of_every_fold(self):
+        """They are tested on, and nothing else of their folds is lost for training."""
+        slices = [one(n, n % 5, group=f"patient-{n // 2}") for n in range(10)]
+        slices = [replace(s, fold=int(s.group[-1])) for s in slices]
+        parts = split(slices, None, None, held_out=["patient-1", "patient-3"])
+        assert [s.group for s in parts.test] == ["patient-1"] * 2 + ["patient-3"] * 2
+        assert {s.group for s in parts.train} == {"patient-0", "patient-2", "patient-4"}
+        parts = split(slices, 0, 2, held_out=["patient-1", "patient-3"])
+        assert {s.group for s in parts.test} == {"patient-0", "patient-1", "patient-3"}
+        assert {s.group for s in parts.validation} == {"patient-2"}
+        assert {s.group for s in parts.train} == {"patient-4"}
+
+    def test_a_group_to_hold_out_must_exist(self):
+        with pytest.raises(ValueError, match="no group 'patient'"):
+            split([one(n, n) for n in range(5)], 0, None, held_out=["patient"])
+
     def test_empty_sides_are_refused(self):
         slices = [one(n, n % 2) for n in range(4)]
         with pytest.raises(ValueError, match="leaves 0 slices to train on"):

@@ -46,10 +46,25 @@ def test_thresholds_by_hand():
     # Of 19 slices and the next one, 95 % is all but one: the least of the 19. 99 % is more than they tell.
     true = np.arange(19, 0, -1) / 20
     probabilities = np.column_stack([true, 1 - true, np.zeros((19, 2))])
-    thresholds = fit_conformal(probabilities, np.zeros(19, int), [0.9, 0.95, 0.99])
+    thresholds = fit_conformal(probabilities, np.zeros(19, int), levels=[0.9, 0.95, 0.99])
     assert {level: least[0] for level, least in thresholds.items()} == {0.9: 0.1, 0.95: 0.05, 0.99: 0.0}
     # Nothing is known of the other classes, so nothing keeps them out.
     assert {least[1:] for least in thresholds.values()} == {(0.0, 0.0, 0.0)}
+
+
+def test_coverage_holds_in_the_group_that_is_hardest():
+    """Of the hospital whose slices the model is less sure of, the pooled thresholds would lose too many."""
+    logits, labels = honest(8000)
+    groups = np.where(np.arange(8000) % 8 == 0, "elsewhere", "here")
+    logits[groups == "elsewhere"] *= -0.3
+    pooled = fit_conformal(softmax(logits), labels, None, [0.95])[0.95]
+    grouped = fit_conformal(softmax(logits), labels, groups, [0.95])[0.95]
+    few = np.where(np.arange(8000) < 40, "too few to say", groups)
+    assert fit_conformal(softmax(logits), labels, few, [0.95])[0.95] == pytest.approx(grouped, abs=0.02)
+    for least, expected in ((pooled, (0, 0.93)), (grouped, (0.94, 1))):
+        inside = membership(softmax(logits), least)
+        covered = inside[np.arange(len(labels)), labels][groups == "elsewhere"]
+        assert expected[0] <= covered.mean() <= expected[1]
 
 
 @pytest.mark.parametrize("mix", [(1, 1, 1, 1), (1, 0.1, 0.3, 1)])

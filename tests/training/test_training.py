@@ -15,13 +15,13 @@ from brat.model.preprocess import SIZE
 keras = pytest.importorskip("keras", reason="needs the full installation")
 
 from brat.training import batches, fit  # noqa: E402
-from brat.training.network import MAP_SIZE, MapLoss, accuracy, build  # noqa: E402
+from brat.training.network import MAP_SIZE, SMALL, STRIDE, MapLoss, accuracy, build  # noqa: E402
 from brat.training.recipe import Recipe  # noqa: E402
 from tests.factories.indexes import index_of_blobs  # noqa: E402
 
 TUMORS = CLASSES[:3]
-TINY = Recipe(epochs=2, slices_per_epoch=8, batch_size=4)
-THREE_EPOCHS = replace(TINY, epochs=3, coarse_epochs=1)
+TINY = Recipe(epochs=2, small_epochs=0, slices_per_epoch=8, batch_size=4)
+THREE_EPOCHS = replace(TINY, epochs=3, small_epochs=1)
 
 
 @pytest.fixture(scope="module")
@@ -50,19 +50,19 @@ def trained(backbone, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def uninterrupted(backbone, tmp_path_factory):
-    """A run of a coarse and two fine epochs, with no fold held out; without its LiteRT file.
+    """A run of a small and two full-size epochs, with no fold held out; without its LiteRT file.
 
     Returns:
-        The index, the run's folder, and for each call of the loop the side of the maps and its epochs.
+        The index, the run's folder, and for each call of the loop sides of slices and input, its epochs.
     """
     index_path = index_of_blobs(tmp_path_factory.mktemp("data"))
     out = tmp_path_factory.mktemp("whole")
     epochs_at = []
     run_epochs = fit._run_epochs
 
-    def watch(model, fed, validation, epochs, callbacks):
-        epochs_at.append((model.output_shape[1], list(epochs)))
-        run_epochs(model, fed, validation, epochs, callbacks)
+    def watch(model, size, *others):
+        epochs_at.append((size, model.input_shape[1], list(others[2])))
+        run_epochs(model, size, *others)
 
     with without_litert(), pytest.MonkeyPatch.context() as patched:
         patched.setattr(fit, "_run_epochs", watch)
@@ -116,7 +116,7 @@ def test_will_not_overwrite_or_mix_runs(trained, backbone):
 
 
 def test_interrupted_run_continues_where_it_stopped(uninterrupted, backbone, tmp_path, monkeypatch):
-    """Stopped after its coarse epoch and after a fine one, a run ends as one that was never stopped."""
+    """Stopped after its small epoch and after a full-size one, a run ends as one that was never stopped."""
     index, whole, _ = uninterrupted
     parts = tmp_path / "parts"
     for stop in (1, 2):
@@ -163,7 +163,9 @@ def test_history_holds_the_means_of_an_epoch(tmp_path):
     model = Model()
     model.reset()
     log = keras.callbacks.CSVLogger(str(tmp_path / "history.csv"))
-    fit._run_epochs(model, Batches([batch(4), batch(2)]), Batches([batch(3), batch(1)]), range(1), [log])
+    fit._run_epochs(
+        model, SIZE, Batches([batch(4), batch(2)]), Batches([batch(3), batch(1)]), range(1), [log]
+    )
     header, row = (tmp_path / "history.csv").read_text().splitlines()
     epoch = dict(zip(header.split(","), map(float, row.split(",")), strict=True))
     # The first loss goes to the batch that only builds the metrics.
@@ -290,26 +292,19 @@ def test_last_stage_keeps_what_it_saw_at_stride_32(backbone):
     assert serving.count_params() == base.count_params() + 1280 * 4
 
 
-def test_the_coarse_network_sees_what_the_fine_one_sees(backbone):
-    """Its maps are every second cell of the fine ones, so that the weights may go from one to the other."""
-    fine, _ = build(backbone)
-    coarse, _ = build(backbone, coarse=True)
-    coarse.set_weights(fine.get_weights())
-    image = np.random.default_rng(0).uniform(-1, 1, (1, SIZE, SIZE, 1)).astype(np.float32)
-    expected = np.asarray(fine(image))[:, 1::2, 1::2]
-    np.testing.assert_allclose(np.asarray(coarse(image)), expected, atol=1e-5)
+def test_a_small_batch_is_the_same_slices_made_smaller(index):
+    full, small = (batches.DrawnSlices(read_index(index), TINY) for _ in range(2))
+    small.size = SMALL
+    (image, target), (smaller, same) = full[0], small[0]
+    side = SMALL // STRIDE
+    assert smaller.shape == (4, SMALL, SMALL, 1)
+    assert same.shape == (4, 4 + side**2)
+    np.testing.assert_allclose(smaller.mean((1, 2)), image.mean((1, 2)), atol=0.01)
+    np.testing.assert_array_equal(same[:, :4], target[:, :4])
+    np.testing.assert_allclose(same[:, 4:].mean(1), target[:, 4:].mean(1), atol=0.005)
 
 
-def test_frozen_blocks_stay_as_they_were(backbone):
-    model, _ = build(backbone, frozen_blocks=5)
-    base = next(layer for layer in model.layers if isinstance(layer, keras.Model))
-    trained = {v.path.split("/")[-2] for v in base.trainable_variables}
-    assert "block_6_expand" in trained
-    assert "Conv_1" in trained
-    assert not {name for name in trained if name.startswith(("Conv1", "expanded", "block_1_", "block_5_"))}
-
-
-def test_the_first_epochs_are_coarse(uninterrupted):
+def test_the_first_epochs_are_small(uninterrupted):
     _, out, epochs_at = uninterrupted
-    assert epochs_at == [(MAP_SIZE // 2, [0]), (MAP_SIZE, [1, 2])]
+    assert epochs_at == [(SMALL, SMALL, [0]), (SIZE, SIZE, [1, 2])]
     assert len((out / "history.csv").read_text().splitlines()) == 4
