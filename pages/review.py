@@ -80,10 +80,12 @@ def show_uploader() -> None:
     )
 
 
-def show_problem(is_empty: bool) -> None:
+def show_problem() -> None:
+    """What did not arrive, or could not be opened; and whose answer is on the page all the same."""
+    opened = st.session_state.scan or st.session_state.series
+    still = words.still_that_of(opened.name) if opened else ""
+    arrivals.show(still)
     if st.session_state.problem:
-        opened = st.session_state.scan or st.session_state.series
-        still = "" if is_empty else words.still_that_of(opened.name)
         st.error(st.session_state.problem + still)
 
 
@@ -97,6 +99,7 @@ if st.session_state.get("handed_over"):
 scan, series = st.session_state.scan, st.session_state.series
 is_empty = scan is None and series is None
 whole_page(is_alone=bool(scan and series))
+arrivals.watch()
 
 # Emptied at once: the gallery would stand, dimmed, until a volume is read.
 welcome = st.empty()
@@ -106,9 +109,7 @@ if is_empty:
         st.title("BraTum Scans", anchor=False)
         st.markdown(words.WELCOME)
         show_uploader()
-        arrivals.watch()
-        arrivals.show("")
-        show_problem(is_empty)
+        show_problem()
         st.markdown("Or try one of these:")
         show_samples("welcome")
         # Loads the model while the visitor looks for a scan.
@@ -139,9 +140,7 @@ with st.container(horizontal=True, vertical_alignment="center", key="file"):
     if samples.open:
         with samples:
             show_samples("samples")
-arrivals.watch()
-arrivals.show(words.still_that_of((scan or series).name))
-show_problem(is_empty)
+show_problem()
 if scan is None:
     open_scan.show_remarks(series.remarks, series.left_out)
     if is_usable:
@@ -150,9 +149,8 @@ if scan is None:
 if window != scan.window:
     scan = windowed(scan, window)
 
-open_scan.show_remarks(scan.remarks)
-
 if not is_usable:
+    open_scan.show_remarks(scan.remarks)
     show_preview(scan, PLAIN)
     st.stop()
 enhancement = chosen_to_read()
@@ -163,6 +161,7 @@ with answer:
     is_shown = show_answer(
         uploaded, read(scan, enhancement) if enhancement != PLAIN else None, scan.slice_digest
     )
+    open_scan.show_remarks(scan.remarks)
 with picture:
     show_map(scan, enhancement, is_shown=is_shown)
 with opinion:

@@ -61,6 +61,7 @@ def show_map(scan: Scan, enhancement: Enhancement, *, is_shown: bool) -> None:
             first=first,
             is_marked=is_marked,
             spacing=scan.spacing,
+            edges=scan.edges,
             values=window_values(scan),
             enhancement=for_viewer(enhancement),
             on_enhance=_take,

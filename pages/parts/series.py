@@ -164,6 +164,7 @@ def shown(scan: Scan | None, read: SliceReading, size: tuple[int, int] = (256, 2
             doubt=ood.reason,
             probabilities=probabilities,
             spacing=scan.spacing,
+            edges=scan.edges,
             mark="refused",
         )
     first, is_marked = first_map(prediction, is_known=True)
@@ -174,6 +175,7 @@ def shown(scan: Scan | None, read: SliceReading, size: tuple[int, int] = (256, 2
         first=first,
         is_marked=is_marked,
         spacing=scan.spacing,
+        edges=scan.edges,
         label=prediction.label,
         name=scan.name,
         answer=words.answer(prediction.label, prediction.confidence),

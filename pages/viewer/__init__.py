@@ -55,6 +55,7 @@ class ViewerSlice:
         first: the class whose map is shown first; empty for that of `label`.
         is_marked: whether a map is shown before it is asked for.
         spacing: as `Scan.spacing`, for ruler and scale bar.
+        edges: as `Scan.edges`, letters of the patient's sides.
         values: of `window_values`, for the window by drag; None where the picture's 8 bits are all there is.
     """
 
@@ -70,6 +71,7 @@ class ViewerSlice:
     first: str = ""
     is_marked: bool = True
     spacing: tuple[float, float] | None = None
+    edges: tuple[str, str, str, str] | None = None
     values: Mapping[str, Any] | None = None
 
 
@@ -110,6 +112,7 @@ def viewer(
     first: str = "",
     is_marked: bool = True,
     spacing: tuple[float, float] | None = None,
+    edges: tuple[str, str, str, str] | None = None,
     values: Mapping[str, Any] | None = None,
     enhancement: Mapping[str, Any] | None = None,
     on_enhance: Callable[[], None] | None = None,
@@ -129,7 +132,7 @@ def viewer(
         label: the answer. Its map is shown first, or the first of `maps` where that has none of it.
         name: the scan's file name; a saved picture is named after it.
         method: one of `brat.model.explain.METHODS`, how the maps were made.
-        first, is_marked, spacing, values: as in `ViewerSlice`.
+        first, is_marked, spacing, edges, values: as in `ViewerSlice`.
         enhancement: with what the scan is read: `clipLimit` and `change`, each None where it is off, and
             `isRead`. Without it nothing offers to read the enhanced scan.
         on_enhance: called when the visitor wants another enhancement to be read; `asked` then has it.
@@ -149,6 +152,7 @@ def viewer(
         first=first,
         is_marked=is_marked,
         spacing=spacing,
+        edges=edges,
         values=values,
     )
     more = {"enhancement": dict(enhancement) if enhancement else None}
@@ -227,7 +231,7 @@ def _as_data(slice_: ViewerSlice) -> dict[str, Any]:
         "first": slice_.first or slice_.label,
         "isMarked": slice_.is_marked,
         "spacing": slice_.spacing,
-        "sides": None,
+        "edges": slice_.edges,
         "values": slice_.values,
         "name": slice_.name,
         "answer": slice_.answer,

@@ -21,7 +21,7 @@ function lengthInWords(points, spacing) {
 
 // `place` is where the scan lies on the screen: left and top of its first pixel, and pixels of the screen for one
 // of the scan.
-function drawMarks(context, { place, box, lines, ruler, spacing, sides, from }) {
+function drawMarks(context, { place, box, lines, ruler, spacing, edges, from }) {
   const onScreen = ([x, y]) => [place.left + x * place.scale, place.top + y * place.scale];
   context.save();
   context.beginPath();
@@ -35,10 +35,13 @@ function drawMarks(context, { place, box, lines, ruler, spacing, sides, from }) 
     write(context, lengthInWords(ruler, spacing), second[0] + 10, second[1], "left");
   }
   if (spacing) drawBar(context, place, box, spacing);
-  if (sides) {
-    const [left, right] = [box.left + 14, box.left + box.width - 14];
-    const middle = box.top + box.height / 2;
-    for (const [text, x] of [[sides[0], left], [sides[1], right]]) write(context, text, x, middle, "center", 18);
+  if (edges) {
+    const [left, top, right, bottom] = edges;
+    const [across, down] = [box.left + box.width / 2, box.top + box.height / 2];
+    write(context, left, box.left + 14, down, "center", 18);
+    write(context, top, across, box.top + 16, "center", 18);
+    write(context, right, box.left + box.width - 14, down, "center", 18);
+    write(context, bottom, across, box.top + box.height - 16, "center", 18);
   }
 }
 

@@ -366,7 +366,7 @@ class Viewer {
       lines: isMarked ? this.lines : [],
       ruler: this.line,
       spacing: slice.spacing,
-      sides: slice.sides,
+      edges: slice.edges,
       from: isComparing === "divider" ? this.division * stage.width : box.left,
     });
   }

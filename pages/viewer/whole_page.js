@@ -1,10 +1,10 @@
 // What concerns the whole of Review. Its elements are Streamlit's; each is found anew when it is needed.
 
 const VERDICT_KEYS = ["a", "d", "u"];
-const state = { isAlone: false, listening: false };
+// Outlives the module, which a new session loads again.
+const state = (window.bratWholePage ??= { isAlone: false, listening: false });
 
-export default function ({ data }) {
-  const { isAlone, back } = data;
+export default function ({ data: [isAlone, back] }) {
   // A slice by itself is a place of its own, from which the browser's Back leads to the series.
   if (isAlone && !state.isAlone) history.pushState({ isAlone }, "");
   state.isAlone = isAlone;

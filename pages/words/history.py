@@ -37,8 +37,8 @@ MONTHS_FIGURE = "Cohen's kappa, month by month."
 
 def too_few(agreed: int, cases: int, least: int) -> str:
     return (
-        f"{agreed} of {cases} agree. Statistics begin at {least} cases with a class from the clinician: of "
-        "fewer they would say next to nothing."
+        f"{agreed} of {cases} agree. Statistics begin at {least} cases with a class from the "
+        "clinician: of fewer they would say next to nothing."
     )
 
 

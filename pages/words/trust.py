@@ -34,20 +34,14 @@ _SEQUENCES = {
 }
 
 NEAREST = "How like its nearest other image each image is"
-NOT_COMPARABLE = (
-    "Training slices are augmented and drawn with every class equally often, so training accuracy is not "
-    "comparable with the figures above."
-)
 
 
 def calibration(after: Entry, temperature: float, before: Entry) -> str:
     return (
-        "A probability is right if of a hundred slices with 80 % eighty are what the model says. The mean "
-        f"gap (expected calibration error) is **{estimate(after)}**; without calibration (temperature "
-        f"{temperature:.2f}) it is {estimate(before)}. The **prediction set** lists the classes that cannot "
-        "be ruled out; it is to hold the truth as often as its level promises, in the source and sequence "
-        "where that is hardest: elsewhere it holds it more often, and is larger. A hospital that is harder "
-        "still is not covered. Both are fitted to other folds than those they are measured on."
+        f"Mean gap between probability and truth (expected calibration error): **{estimate(after)}**; "
+        f"without calibration (temperature {temperature:.2f}) {estimate(before)}. Prediction sets hold their "
+        "level in the source and sequence where that is hardest, and elsewhere more; a hospital that is "
+        "harder still is not covered. All is measured on folds that nothing was fitted to."
     )
 
 
@@ -81,12 +75,10 @@ def out_of_distribution(
     slices: int, refused: Entry, images: int, others: float, through: Sequence[str]
 ) -> str:
     return (
-        "Before the answer the app asks whether a picture is like the slices that the model learned from. Of "
-        f"{slices:,} slices it had not seen it refused {estimate(refused)}; of {images:,} other pictures "
-        f"**{share(others)}**. "
+        f"Refused before an answer: {estimate(refused)} of {slices:,} unseen slices, and of {images:,} "
+        f"other pictures **{share(others)}**. "
         + (f"Let through: {', '.join(through)}. " if through else "None was let through. ")
-        + "No slice and no picture was judged by a check that had met it; a kind that is drawn was new to it "
-        "as a whole."
+        + "No picture was judged by a check that had met it; a kind that is drawn was new to it as a whole."
     )
 
 
@@ -106,11 +98,10 @@ def all_kinds(count: int) -> str:
 
 def maps(slices: int, pointing: Entry, energy: Entry, chance: Entry) -> str:
     return (
-        f"On {slices:,} correctly read slices with a box round the tumour, the brightest place of the map "
-        f"lies in the box in **{estimate(pointing)}** (pointing game), and **{estimate(energy)}** of the "
-        f"map's sum does (energy). The box covers {estimate(chance)} of the head, which is what a map of "
-        "noise would score. **The maps were trained with such boxes from these sources; on scans from "
-        "elsewhere they may point less well.**"
+        f"In the tumour's box, on {slices:,} correctly read slices: the brightest place in "
+        f"**{estimate(pointing)}** (pointing game), **{estimate(energy)}** of the map's sum (energy); by "
+        f"chance {estimate(chance)}. **Trained with such boxes from these sources; elsewhere maps may point "
+        "less well.**"
     )
 
 
@@ -185,8 +176,12 @@ def curve(quantity: str) -> str:
     return f"Training curve: {quantity}"
 
 
-def goes(quantity: str, first: str, last: str, epochs: int) -> str:
-    return f"In training the {quantity} goes from {first} to {last} in {epochs} epochs."
+def goes(quantity: str, first: str, last: str, epochs: int, held_out: bool) -> str:
+    return (
+        f"Training {quantity} (augmented slices, classes equally often: not comparable with the figures "
+        f"above) goes from {first} to {last} in {epochs} epochs."
+        + ("" if held_out else " No held-out line was recorded.")
+    )
 
 
 def card(

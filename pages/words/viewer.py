@@ -24,16 +24,16 @@ AIM_HELP = "Marked in the strip by a triangle (S)"
 DOES_WINDOW = "window: drag to the sides for the width, up and down for the level"
 DOES_RULER = "ruler: drag to measure; <kbd>Esc</kbd> takes it away"
 DOES_RESET = "whole picture again, without window, inversion and ruler"
-DOES_VERDICT = "your verdict: agree, disagree, unsure"
+DOES_VERDICT = "give your verdict: agree, disagree or unsure"
 DOES_AIM = "to the most suspicious slice of a stack"
 
 IN_SCRIPT = {
     "noMap": "No map: the model was not asked about this slice, or should not be",
     "hidden": "Unmarked; M shows the map of {shown} ({method})",
-    "window": "level {center}, width {width}",
+    "window": "shown with level {center} and width {width}",
     "readPlain": "only shown so: the answer is of the scan as uploaded",
     "readWithout": "the window is only shown: the answer is of the enhanced scan",
-    "fileValue": " · in the file: {value}",
+    "fileValue": " · the value in the file: {value}",
     "ofAnswer": "Map of where the answer comes from ({method})",
     "ofOther": "Map of what speaks for {shown} ({method}); the answer is {answer}",
     "nothing": "Nothing in this scan speaks for {shown}.",

@@ -36,6 +36,6 @@ def png(gray: np.ndarray) -> bytes:
 
 
 def sent_to_viewer(page: AppTest) -> list[dict]:
-    """What each viewer on a page of Streamlit's harness was sent; other components send no list."""
+    """What each viewer on a page of Streamlit's harness was sent."""
     sent = [json.loads(one.proto.json) for one in page.get("bidi_component")]
-    return [one[0] for one in sent if isinstance(one, list)]
+    return [one[0] for one in sent if isinstance(one[0], dict)]

@@ -324,11 +324,17 @@ def test_model_page_shows_what_was_measured():
 def test_model_page_begins_with_another_hospital():
     page = entered("model.py").run()
     metrics = json.loads((WEIGHTS / "metrics.json").read_text())
-    assert page.header[0].value == "Another hospital"
+    assert [tab.label for tab in page.tabs] == [
+        *("Overview", "Trust", "Maps", "Robustness", "Protocols", "Data and audit", "Model card")
+    ]
     measured = metrics["another_hospital"]["lgg"]["without"]["stacks_t1ce"]
-    for name in ("sensitivity", "specificity_brain"):
-        assert f"{100 * measured['metrics'][name]['value']:.1f}\u00a0%" in page.markdown[0].value
-    assert f"{measured['clusters']} patients of lgg, T1 after contrast" in page.markdown[0].value
+    for name, metric in zip(("sensitivity", "specificity_brain"), page.metric, strict=False):
+        assert metric.label.startswith("Another hospital, T1 after contrast")
+        assert metric.value == f"{100 * measured['metrics'][name]['value']:.1f} %"
+    (expect,) = (m.value for m in page.markdown if "Expect this of a hospital" in m.value)
+    assert f"{measured['clusters']} patients of lgg, T1 after contrast" in expect
+    # The first tab holds matrix and curves, the others none of them.
+    assert len(page.tabs[0].get("plotly_chart")) == 3
     assert [warning.value for warning in page.warning] == [metrics["caveat"]]
 
 
@@ -342,7 +348,7 @@ def test_model_page_of_one_fold(model_page):
         metrics["protocols"] = {"four_classes": metrics["protocols"]["four_classes"]}
 
     page, _, offered = model_page(reduce, test_fold=2)
-    assert len(page.metric) == 2
+    assert len(page.metric) == 4
     assert group(page, "protocol").options == ["Four classes"]
     assert "The model measured is the one that ships" in said(page)
     assert "sources.csv" in offered
@@ -424,6 +430,16 @@ def test_model_page_offers_every_number(model_page):
     assert {r["sequence"] for r in elsewhere} == set(stacks)
     for r in elsewhere:
         assert as_estimate(r) == stacks[r["sequence"]][r["measure"]]
+    series = {
+        entry["title"].removesuffix(", runs of slices"): entry["metrics"]
+        for name, entry in metrics["another_hospital"]["lgg"]["without"].items()
+        if name.startswith("series_")
+    }
+    runs = rows.pop("whole-series-lgg.csv")
+    assert len(runs) == sum(map(len, series.values()))
+    for r in runs:
+        rule = f"{r['measure']}/{r['slices_in_a_row']:g}/{r['least']:g}"
+        assert as_estimate(r) == series[r["sequence"]][rule]
     for r in rows.pop("maps.csv"):
         assert as_estimate(r) == metrics["maps"]["methods"][r["method"]][r["measure"]]
     for r in rows.pop("robustness.csv"):
@@ -696,3 +712,25 @@ class State(dict):
 
     def setdefault(self, name, value):
         return self.held.setdefault(name, value)
+
+
+def test_model_page_shows_series_and_contrast_of_another_hospital(model_page):
+    def add(metrics):
+        for protocols in metrics["another_hospital"].values():
+            entry = protocols["without"]["series_t1ce"]
+            entry["metrics"]["found/3/0.7"] = {"value": 0.875, "low": 0.8, "high": 0.9}
+            entry["metrics"]["false_runs/3/0.7"] = {"value": 0.125, "low": 0.1, "high": 0.2}
+            rate = {"value": 0.345, "low": 0.3, "high": 0.4}
+            protocols["without"]["contrast_pairs"]["metrics"]["specificity_after"] = rate
+
+    page, _, _ = model_page(add, test_fold=None)
+    (series,) = (t.value for t in page.table if "False runs a patient" in t.value.columns)
+    row = series[(series.index == "T1 after contrast") & (series["Slices in a row"] == "3")].iloc[0]
+    assert row["Patients found"] == "87.5\u00a0% (80.0\u00a0to\u00a090.0)"
+    assert row["False runs a patient"] == "0.12 (0.10 to 0.20)"
+    assert any("Contrast alone" in m.value and "34.5\u00a0%" in m.value for m in page.markdown)
+
+
+def test_model_page_without_another_hospital_begins_at_home(model_page):
+    page, _, _ = model_page(lambda metrics: metrics.pop("another_hospital"), test_fold=None)
+    assert page.metric[0].label == "Balanced accuracy, four classes"
