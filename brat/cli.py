@@ -73,6 +73,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     app.set_defaults(run=_app)
 
+    pacs = commands.add_parser("pacs", help="ask an archive, fetch from it, send to it, listen for it")
+    _add_pacs_arguments(pacs)
+
+    serve = commands.add_parser("serve", help="start the HTTP API, without the app")
+    serve.set_defaults(run=_serve)
+    serve.add_argument("--address", default="127.0.0.1", help="default: 127.0.0.1")
+    serve.add_argument("--port", type=int, default=8600, help="default: 8600")
+    serve.add_argument(
+        "--keys", type=Path, metavar="FILE", help="one key a line; default: BRAT_API_KEYS names the file"
+    )
+    serve.add_argument("--root-path", default="", metavar="/PATH", help="under which a proxy shows it")
+    serve.add_argument("--weights", default=WEIGHTS, metavar="DIR", help="folder of the model")
+
     train = commands.add_parser("train", help="train a model")
     train.set_defaults(run=_train)
     _add_training_arguments(train)
@@ -183,6 +196,18 @@ def _add_training_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0)
 
 
+def _add_pacs_arguments(parser: argparse.ArgumentParser) -> None:
+    from brat.pacs.command import add_arguments
+
+    add_arguments(parser)
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from brat.serve.command import serve
+
+    return serve(options)
+
+
 def _folds(text: str) -> list[int]:
     return [] if text == "none" else [int(fold) for fold in text.split(",")]
 
@@ -222,6 +247,9 @@ def _predict(options: argparse.Namespace) -> int:
             if record.get("volumes", 1) > 1 and record.get("slice", 1) == 1:
                 volumes = f"holds {record['volumes']} volumes; the first is read"
                 bar.write(f"brat: {record.get('series', record['path'])} {volumes}", file=sys.stderr)
+            if "left_out" in record:
+                names = ", ".join(record["left_out"])
+                bar.write(f"brat: left out, as copies of slices that were given: {names}", file=sys.stderr)
             if options.json:
                 print(json.dumps(record), flush=True)
             else:
@@ -242,6 +270,7 @@ def _print_table(rows: list[dict]) -> None:
     width = max(map(len, scans))
     names = [CLASS_NAMES[name] for name in CLASSES]
     print(f"{'scan':{width}}  {'reading':16}  " + "  ".join(f"{name:>15}" for name in names))
+    said = None
     for scan, row in zip(scans, rows, strict=True):
         if "error" in row:
             print(f"{scan:{width}}  {row['error']}")
@@ -249,13 +278,18 @@ def _print_table(rows: list[dict]) -> None:
         cells = "  ".join(f"{probability:>15.1%}" for probability in row["probabilities"].values())
         note = "" if row["in_distribution"] in (True, None) else "  not like the slices that the model knows"
         print(f"{scan:{width}}  {CLASS_NAMES[row['label']]:16}  {cells}{note}")
+        # Those of a series are those of nearly all its slices.
+        if row["remarks"] != said:
+            print("".join(f"{'':{width}}  {remark}\n" for remark in row["remarks"]), end="")
+        said = row["remarks"]
 
 
 def _part(record: dict) -> str:
     """Which slice of its file a record is of; empty where it is the only one."""
     if "panel" in record:
         return f", panel {record['panel']}"
-    return f", slice {record['slice']}" if "slice" in record else ""
+    of_volume = f", volume {record['volume']} of {record['volumes']}" if "volume" in record else ""
+    return f"{of_volume}, slice {record['slice']}" if "slice" in record else of_volume
 
 
 def _app(options: argparse.Namespace) -> int:

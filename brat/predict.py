@@ -32,7 +32,8 @@ from brat.model.series_reading import NOTHING
 Record = dict[str, Any]
 """Of one slice, ready for JSON: `path`; of a series also `series` and `slice`, from 1; where it holds several
 volumes also `volume`, from 1, and `volumes`; of a picture with several slices also `panel`, from 1, and
-`panels`; then what was read, or `error`."""
+`panels`; then what was read, or `error`. `remarks` are sentences on what was not read, or not shown as the
+file asks for; `left_out`, of the first slice of a series, names the files that are copies."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +43,14 @@ class _Slice:
     Attributes:
         entry: the number of what it came from among all that there is to read, from 1.
         place: the part of its record that says where it came from.
+        remarks: on what it came from.
         decode: reads it; raises `UnreadableScan` where it cannot be.
     """
 
     entry: int
     place: Record
     decode: Callable[[], Scan]
+    remarks: tuple[str, ...] = ()
 
 
 def find_files(paths: Iterable[str]) -> tuple[list[File], list[Skipped]]:
@@ -137,8 +140,10 @@ def _slices(entries: Iterable[Item | File]) -> Iterator[_Slice]:
 
 def _slices_of(item: Item, entry: int) -> Iterator[_Slice]:
     """Of a volume the slices of its first plane; of several volumes those of the first."""
+    place: Record
     if not item.is_series:
-        yield _Slice(entry, {"path": item.name}, partial(_load_scan, item))
+        place = {"path": item.name} | ({"left_out": list(item.copies)} if item.copies else {})
+        yield _Slice(entry, place, partial(_load_scan, item))
         return
     try:
         series = load(item)
@@ -149,12 +154,14 @@ def _slices_of(item: Item, entry: int) -> Iterator[_Slice]:
             yield _Slice(entry, {"path": name}, partial(_refuse, str(error)))
         return
     for number in range(len(stack)):
-        place: Record = {"path": stack.files[number].name if stack.files else item.name}
+        place = {"path": stack.files[number].name if stack.files else item.name}
         if len(stack) > 1:
             place |= {"series": item.name, "slice": number + 1}
         if series.volumes > 1:
             place |= {"volume": 1, "volumes": series.volumes}
-        yield _Slice(entry, place, partial(stack.__getitem__, number))
+        if series.left_out and not number:
+            place |= {"left_out": list(series.left_out)}
+        yield _Slice(entry, place, partial(stack.__getitem__, number), series.remarks)
 
 
 def _load_scan(item: Item) -> Scan:
@@ -185,6 +192,8 @@ def _read(reader: Reader, job: _Slice, overlays: Path | None) -> list[Record]:
         _write_overlay(overlays, job.place["path"], scan, reading)
     record = {
         "calibrated": reading.is_calibrated,
+        "sequence": scan.sequence or None,
+        "remarks": list(dict.fromkeys(job.remarks + scan.remarks)),
         "label": reading.prediction.label,
         "probabilities": reading.prediction.by_class(),
         "prediction_set": list(reading.sets[DEFAULT_LEVEL]) if reading.sets else None,

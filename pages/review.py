@@ -4,6 +4,7 @@ import streamlit as st
 
 from brat.io.scan import Scan
 from brat.model.reader import Reading
+from pages import arrivals
 from pages.parts import open_scan
 from pages.parts.answer import show_answer
 from pages.parts.class_map import show_map
@@ -50,7 +51,7 @@ def show_opinion(scan: Scan, data: bytes | None, uploaded: Reading) -> None:
     """What the clinician says of the scan as uploaded, and reading and verdict as files."""
     model = reader().classifier.digest
     opinion = verdict_form(scan, uploaded, model)
-    show_downloads(scan, data, uploaded, model, verdict=opinion.printed, note=opinion.note)
+    show_downloads(scan, data, uploaded, model, verdict=opinion.printed, note=opinion.note, opinion=opinion)
 
 
 require_entry()
@@ -75,8 +76,10 @@ st.file_uploader(
     on_change=open_scan.take_upload,
     args=(open_scan.upload_key(),),
 )
+arrivals.watch()
+still = "" if is_empty else words.still_that_of((scan or series).name)
+arrivals.show(still)
 if st.session_state.problem:
-    still = "" if is_empty else words.still_that_of((scan or series).name)
     st.error(st.session_state.problem + still)
 if is_empty:
     st.markdown("Or try one of these:")
@@ -90,6 +93,7 @@ with of_model:
     is_usable = check_model()
 if scan is None:
     st.markdown(f"{literal(series.name)} · {series.format}")
+    open_scan.show_remarks(series.remarks, series.left_out)
     if not is_usable:
         st.stop()
     show_series(series, open_scan.open_slice)
@@ -109,6 +113,8 @@ if window != scan.window:
     scan = windowed(scan, window)
 if sample := st.session_state.sample:
     st.caption(words.sample(sample.title, sample.origin))
+
+open_scan.show_remarks(scan.remarks)
 
 if not is_usable:
     show_preview(scan, PLAIN)

@@ -13,6 +13,8 @@ from brat.model.worklist import Worklist
 from brat.model.worklist_rows import STATES, Row, suspicion
 from brat.reports.spreadsheet import as_csv, as_xlsx
 from brat.reports.worklist import records
+from pages import arrivals
+from pages.parts.archive import open_linked_study, show_archive, show_return
 from pages.parts.failures import tell
 from pages.parts.navigation import require_entry
 from pages.parts.next_scan import open_row
@@ -286,6 +288,7 @@ if order := state.pop("worklist_sort", None):
 
 st.title("Worklist", anchor=False)
 is_usable = check_model()
+open_linked_study(work)
 now = work.progress()
 rows = work.rows()
 state.worklist_drawn = (len(rows), time.monotonic())
@@ -294,6 +297,7 @@ if now.total or now.sorting:
         st.markdown(words.summary(rows), width="stretch")
         with st.popover("Add scans", icon=":material/add:"):
             show_intake(work)
+            show_archive(work)
         st.button(
             "Empty the list",
             key="worklist-empty",
@@ -304,6 +308,9 @@ if now.total or now.sorting:
 else:
     st.markdown(words.WELCOME)
     show_intake(work)
+    show_archive(work)
+arrivals.watch()
+arrivals.show()
 for problem in work.problems():
     st.error(problem)
 st.fragment(show_progress, run_every=1.0 if now.running else None)(work, now.running)
@@ -327,6 +334,7 @@ if shown:
 else:
     st.markdown(words.EMPTY_FILTER)
 st.caption(words.CAVEAT)
+show_return(rows)
 show_unread(rows)
 # Of half a list somebody might take the file for the whole.
 if not now.running:

@@ -24,12 +24,16 @@ ROOMS: dict[str, set[str]] = {
     "store": BASE | {"io", "model", "reports"},
     "figures": BASE | {"io", "model", "perturb", "store"},
     "api": BASE | {"io", "model"},
+    "pacs": BASE | {"io", "model", "reports"},
+    "serve": BASE | {"io", "model", "reports", "pacs"},
     "__init__": BASE | {"io", "api"},
     "data": BASE | {"io", "model", "figures"},
     "training": BASE | {"io", "model", "perturb", "data"},
     "evaluation": BASE | {"io", "model", "perturb", "data", "training"},
     "predict": BASE | {"io", "model"},
-    "cli": BASE | {"io", "model", "perturb", "reports", "store", "predict", "data", "training", "evaluation"},
+    "cli": BASE
+    | {"io", "model", "perturb", "reports", "store", "predict", "pacs", "serve"}
+    | {"data", "training", "evaluation"},
 }
 """Each room (a package, or a module beside the packages), and the rooms that it may import."""
 
@@ -39,6 +43,8 @@ SERVING = set(ROOMS) - RESEARCH - {"cli"}
 
 TOO_MUCH = {
     "albumentations",
+    "dicomweb_client",
+    "fastapi",
     "highdicom",
     "keras",
     "matplotlib",
@@ -46,6 +52,7 @@ TOO_MUCH = {
     "openpyxl",
     "pandas",
     "plotly",
+    "pynetdicom",
     "scipy",
     "sklearn",
     "streamlit",
@@ -211,8 +218,12 @@ def test_reading_a_scan_loads_no_research_and_nothing_slow():
 
 
 def test_serving_modules_load_no_research_and_nothing_slow():
-    """All of them but figures, which are Plotly's, and what only Alembic and one decoder load."""
-    modules = [name for name in MODULES if room(name) in SERVING - {"figures"} and "migrations" not in name]
+    """All but figures, which are Plotly's, those on a network, and what only Alembic and one decoder load."""
+    modules = [
+        name
+        for name in MODULES
+        if room(name) in SERVING - {"figures", "pacs", "serve"} and "migrations" not in name
+    ]
     assert len(modules) > 20
     assert_lean(loaded("\n".join(f"import {name}" for name in modules if name != "brat.io.jpeg12")))
 

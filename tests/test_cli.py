@@ -37,6 +37,37 @@ def lines(capsys) -> list[dict]:
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
+def test_predict_says_what_was_left_out_and_what_the_header_says(tmp_path, capsys):
+    gray = read_scan(SAMPLES[0].file).gray.astype(np.uint16) * 8
+    rows, columns = gray.shape
+    for number in range(3):
+        data = slice_of(
+            number,
+            Rows=rows,
+            Columns=columns,
+            PixelData=(gray + number).tobytes(),
+            SeriesDescription="AX T1 POST",
+            BodyPartExamined="KNEE",
+        )
+        (tmp_path / f"{number}.dcm").write_bytes(data)
+    (tmp_path / "again.dcm").write_bytes(data)
+    assert main(["predict", str(tmp_path), "--json"]) == 0
+    captured = capsys.readouterr()
+    records = [json.loads(line) for line in captured.out.splitlines()]
+    assert len(records) == 3
+    left_out = [name for record in records for name in record.get("left_out", [])]
+    assert len(left_out) == 1
+    assert f"brat: left out, as copies of slices that were given: {left_out[0]}" in captured.err
+    for record in records:
+        assert record["sequence"] == "t1ce"
+        assert record["remarks"] == [
+            "1 file is a copy of a slice that is here already, and was left out.",
+            "By its header this shows a knee. The model knows the head only.",
+        ]
+    assert main(["predict", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.count("shows a knee") == 1
+
+
 def test_predict_json(capsys):
     assert main(["predict", "--json", *(str(s.file) for s in SAMPLES)]) == 0
     records = lines(capsys)

@@ -84,7 +84,7 @@ KINDS: dict[str, tuple[int, Callable[[Draw, np.random.Generator], np.ndarray]]] 
 
 def verdict(page: Page, slices: int) -> str:
     """What happens to a page on which there are so many slices."""
-    if page.is_mixed:
+    if page.is_mixed or page.has_inset:
         return "refused"
     if not page.panels:
         return "taken for one"
@@ -116,7 +116,7 @@ def false_alarms(slices: Sequence[IndexedSlice]) -> tuple[list[str], list[str]]:
     for s in slices:
         gray = read_scan(s.path).gray
         page = find_panels(gray)
-        if page.panels or page.is_mixed:
+        if not page.is_slice:
             pages.append(str(s.path))
         if is_wrapped(gray):
             wrapped.append(str(s.path))

@@ -19,6 +19,7 @@ MAX_FILES = 10_000
 """Files in one archive, or in one folder."""
 
 _CHUNK = 1 << 20
+_PIECE = 1 << 18
 
 # What zipfile and the decoders behind it raise over an archive that they cannot read.
 _DAMAGED = (
@@ -74,16 +75,43 @@ def out_of_gzip(file: File, most: int) -> File:
     Raises:
         UnreadableScan: the packing is damaged, or more comes out.
     """
-    inflater = zlib.decompressobj(31)
     try:
-        content = inflater.decompress(file.read(), max(most, 1))
-    except zlib.error as error:
+        content = gunzipped(file.read(), max(most, 1))
+    except (zlib.error, EOFError) as error:
         raise damaged_gzip() from error
-    if inflater.unconsumed_tail:
+    if content is None:
         raise too_much_unpacked()
-    if not inflater.eof:
-        raise damaged_gzip()
     return File(file.name, content)
+
+
+def gunzipped(data: bytes, most: int) -> bytes | None:
+    """What gzip packed, of all members of the file: bgzip writes one for every 64 kB (RFC 1952, 2.2).
+
+    Zeros that fill the file up are passed over, as `gzip` does.
+
+    Args:
+        most: bytes that may come out.
+
+    Returns:
+        None where more comes out.
+
+    Raises:
+        zlib.error: it is damaged.
+        EOFError: it breaks off.
+    """
+    content, begin = bytearray(), 0
+    while begin < len(data) and (data[begin] or data[begin:].strip(b"\0")):
+        inflater = zlib.decompressobj(31)
+        while not inflater.eof:
+            # In pieces, or what follows a member would be copied for each of thousands.
+            piece = data[begin : begin + _PIECE]
+            if not piece:
+                raise EOFError("the gzip stream breaks off")
+            content += inflater.decompress(piece, most + 1 - len(content))
+            if len(content) > most or inflater.unconsumed_tail:
+                return None
+            begin += len(piece) - len(inflater.unused_data)
+    return bytes(content)
 
 
 def is_leftover(name: str) -> bool:

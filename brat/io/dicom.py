@@ -6,18 +6,21 @@ import hashlib
 import io
 import math
 import zlib
+from copy import copy
 
-import cv2
 import numpy as np
 import pydicom
+from pydicom.datadict import dictionary_description
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate, get_frame, parse_basic_offsets
-from pydicom.pixels import apply_color_lut, apply_modality_lut, pixel_array
+from pydicom.multival import MultiValue
+from pydicom.pixels import apply_color_lut, pixel_array
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    RLELossless,
     SecondaryCaptureImageStorage,
 )
 
@@ -31,13 +34,15 @@ from brat.io.dicom_header import (
     position,
     transfer_syntax,
 )
-from brat.io.display import display_range, finite, stretch, to_display
+from brat.io.dicom_values import Shown, luminance, rescaled, shown, stored_bits, without_padding
+from brat.io.display import to_display, without_background
+from brat.io.evidence import SEQUENCES, evidence, refuse_other_modality
+from brat.io.geometry import Turn, cosines_of, squared, turn
 from brat.io.scan import (
     MAX_PIXELS,
     Scan,
     SeveralScans,
     UnreadableScan,
-    Window,
     decoding,
     part_digest,
     refuse_bomb,
@@ -51,18 +56,12 @@ _MODALITIES = {
 }
 """PS3.3 C.7.3.1.1.1, of pictures: what else stands there may be anybody's words, and is not passed on."""
 
-_WINDOW_NAMES = {
-    "abdomen", "angio", "bone", "brain", "contrast", "default", "harder", "liver", "lung", "mediastinum",
-    "narrow", "normal", "original", "sinuses", "softer", "spine", "stroke", "subdural", "temporal", "vessel",
-    "wide",
-}
 # fmt: on
-"""The explanation of a window is free text; of these it is passed on."""
 
 _OF_A_FRAME = (
     *("WindowCenter", "WindowWidth", "WindowCenterWidthExplanation", "VOILUTFunction", "VOILUTSequence"),
     *("RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence"),
-    *(SPACING, ORIENTATION, POSITION),
+    *(SPACING, "PixelAspectRatio", ORIENTATION, "PatientOrientation", POSITION),
 )
 """What may differ from frame to frame (PS3.3 C.7.6.16), and how a picture is shown."""
 
@@ -70,6 +69,13 @@ _OF_A_FRAME = (
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 
 MAX_FRAMES = 10_000
+
+_NEEDED = ("SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "PixelRepresentation")
+"""Without these (type 1 in PS3.3 C.7.6.3) stored values mean nothing."""
+
+_ITEM = b"\xfe\xff\x00\xe0"
+"""Begins the picture where it is compressed (PS3.5 A.4)."""
+
 
 _PICTURE = (
     *("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration"),
@@ -110,6 +116,7 @@ class Dicom:
             implicit, little = dataset.original_encoding
             explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
             dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
+        _refuse_incomplete(dataset)
         self._dataset, self._digest = dataset, digest
         self.frames = max(int(dataset.get("NumberOfFrames") or 1), 1)
         if self.frames > MAX_FRAMES:
@@ -153,33 +160,36 @@ class Dicom:
         """
         header = self._header(frame)
         stored = self._stored(frame)
-        window: Window | None = None
-        presets: tuple[Window, ...] = ()
-        inverted = False
+        said = evidence(self._dataset, self._every_group(frame), self.modality)
+        lying = _turn(header)
+        if lying:
+            stored = lying.apply(stored)
+        inverted = self._dataset.PhotometricInterpretation == "MONOCHROME1"
+        spacing = _spacing(header)
         if stored.ndim == 3:
-            pixels = _luminance(stored)
-            gray = pixels if pixels.dtype == np.uint8 else to_display(pixels)
+            pixels, spacing = _squared(luminance(stored), spacing, header, lying)
+            view = Shown(pixels if pixels.dtype == np.uint8 else to_display(pixels))
+            inverted = False
         else:
-            pixels = _rescaled(stored, header)
-            if header.get("VOILUTSequence"):
-                gray = _apply_voi_lut(pixels, header.VOILUTSequence[0])
-            else:
-                presets = _windows(header)
-                window = presets[0] if presets else display_window(pixels)
-                gray = window.apply(pixels)
-            inverted = self._dataset.PhotometricInterpretation == "MONOCHROME1"
-            gray = 255 - gray if inverted else gray
+            values, remarks = rescaled(stored, header)
+            values = without_background(without_padding(values, stored, self._dataset, inverted))
+            pixels, spacing = _squared(values, spacing, header, lying)
+            view = shown(pixels, header, remarks)
+        remarks = said.remarks + view.remarks
         return Scan(
-            gray,
+            255 - view.gray if inverted else view.gray,
             pixels,
             name="",
-            format=self.format,
+            format=f"{self.format}, {SEQUENCES[said.sequence]}" if said.sequence else self.format,
             modality=self.modality,
             digest=self._digest if self.frames == 1 else part_digest(self._digest, f"frame {frame}"),
-            spacing=_spacing(header),
-            window=window,
-            presets=presets,
+            spacing=spacing,
+            window=view.window,
+            presets=view.presets,
             inverted=inverted,
+            sequence=said.sequence,
+            edges=lying.edges if lying else None,
+            remarks=remarks,
         )
 
     def positions(self) -> list[float] | None:
@@ -206,7 +216,8 @@ class Dicom:
             ):
                 stored = decode(self._alone(frame))
             else:
-                stored = pixel_array(dataset, index=frame)
+                # pydicom would take the lowest bits for the value, wherever High Bit says that it ends.
+                stored = pixel_array(dataset, index=frame, correct_unused_bits=False)
         except (NotImplementedError, RuntimeError, Undecodable) as error:
             # A name that is not the standard's own is what the file wanted shown.
             name = f" ({syntax.name})" if syntax.is_transfer_syntax and syntax.name != syntax else ""
@@ -214,6 +225,9 @@ class Dicom:
                 f"The DICOM picture cannot be decompressed here{name}: it is damaged, or compressed in a way "
                 "that is not supported. Export it uncompressed."
             ) from error
+        # RLE keeps every bit of a cell, as it is when it is not compressed; the others the value alone.
+        is_cell = not syntax.is_compressed or syntax in (DeflatedExplicitVRLittleEndian, RLELossless)
+        stored = stored_bits(stored, dataset, is_cell)
         if dataset.PhotometricInterpretation == "PALETTE COLOR":
             stored = apply_color_lut(stored, dataset)
         return stored
@@ -226,7 +240,10 @@ class Dicom:
         alone = Dataset()
         for keyword in _PICTURE:
             if keyword in whole:
-                alone[keyword] = whole[keyword]
+                alone[keyword] = copy(whole[keyword])
+        if whole.file_meta.TransferSyntaxUID == RLELossless:
+            # All of a cell, see `stored_bits`.
+            alone.BitsStored, alone.HighBit = alone.BitsAllocated, alone.BitsAllocated - 1
         alone.PixelData = encapsulate([encoded])
         alone["PixelData"].VR = "OB"
         alone.SOPClassUID, alone.SOPInstanceUID = SecondaryCaptureImageStorage, "2.25.1"
@@ -239,11 +256,15 @@ class Dicom:
     def _header(self, frame: int) -> Dataset:
         """What is said of one frame: by itself, by all of them together, or by the file."""
         header = Dataset()
-        for source in (self._dataset, *self._groups("Shared", 0), *self._groups("PerFrame", frame)):
+        for source in (self._dataset, *self._every_group(frame)):
             for keyword in _OF_A_FRAME:
                 if keyword in source:
                     header[keyword] = source[keyword]
         return header
+
+    def _every_group(self, frame: int) -> list[Dataset]:
+        """The items that speak of a frame: those of all frames, then its own."""
+        return [*self._groups("Shared", 0), *self._groups("PerFrame", frame)]
 
     def _groups(self, whose: str, index: int) -> list[Dataset]:
         """The first item of each functional group."""
@@ -263,9 +284,10 @@ def read_dicom(data: bytes, digest: str) -> Scan:
     """A file of one picture.
 
     Raises:
-        UnreadableScan: there is none, or there are several.
+        UnreadableScan: there is none, there are several, or it is no MR.
     """
     file = Dicom(data, digest)
+    refuse_other_modality(file.modality)
     if file.frames > 1:
         raise SeveralScans(
             f"This DICOM file holds {file.frames} frames, and a single slice is wanted here. "
@@ -292,39 +314,59 @@ def _spacing(header: Dataset) -> tuple[float, float] | None:
     return spacing[0], spacing[1]
 
 
-def _luminance(rgb: np.ndarray) -> np.ndarray:
-    if rgb.dtype not in (np.uint8, np.uint16):
-        rgb = stretch(rgb, rgb.min(), rgb.max())
-    return cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2GRAY)
+def _refuse_incomplete(dataset: Dataset) -> None:
+    """Raises `UnreadableScan` where the header lacks what the picture cannot do without, or names another
+    compression than its own.
+    """
+    missing = [keyword for keyword in _NEEDED if dataset.get(keyword) in (None, "")]
+    if "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset:
+        missing = [keyword for keyword in missing if keyword != "PixelRepresentation"]
+    if missing:
+        names = ", ".join(dictionary_description(keyword) for keyword in missing)
+        raise UnreadableScan(
+            f"The header of this DICOM file does not say how its picture is stored (it lacks {names}). "
+            "Export it again from the PACS or the scanner."
+        )
+    syntax = dataset.file_meta.TransferSyntaxUID
+    if "PixelData" not in dataset or not syntax.is_transfer_syntax or syntax.name == syntax:
+        return
+    is_compressed = syntax.is_compressed and syntax != DeflatedExplicitVRLittleEndian
+    content = dataset.PixelData
+    if is_compressed != content.startswith(_ITEM):
+        named = f"compressed ({syntax.name})" if is_compressed else f"not compressed ({syntax.name})"
+        found = "is not" if is_compressed else "is compressed"
+        raise UnreadableScan(
+            f"The header of this DICOM file says that its picture is {named}, but it {found}: its transfer "
+            "syntax does not fit. Export it again from the PACS or the scanner."
+        )
 
 
-def display_window(pixels: np.ndarray) -> Window:
-    """What `brat.io.display.to_display` shows, as a window: for values whose file names none."""
-    low, high = display_range(pixels)
-    return Window((low + high) / 2, high - low)
+def _turn(header: Dataset) -> Turn | None:
+    lying = turn(numbers(header.get(ORIENTATION)))
+    letters = header.get("PatientOrientation")
+    return lying or (turn(cosines_of(letters)) if isinstance(letters, MultiValue) else None)
 
 
-def _rescaled(stored: np.ndarray, header: Dataset) -> np.ndarray:
-    """Modality values (PS3.3 C.11.1), as narrow as they are exact: a slice's worth of float64 is 2 MB."""
-    slope, intercept = header.get("RescaleSlope", 1), header.get("RescaleIntercept", 0)
-    if "ModalityLUTSequence" not in header and slope == 1 and intercept == 0:
-        return finite(stored)
-    return finite(apply_modality_lut(stored, header).astype(np.float32, copy=False))
+def _squared(
+    pixels: np.ndarray, spacing: tuple[float, float] | None, header: Dataset, lying: Turn | None
+) -> tuple[np.ndarray, tuple[float, float] | None]:
+    """The picture with square pixels, and their spacing, where it is known.
+
+    Args:
+        pixels: as they lie once they are turned.
+        spacing: of rows and of columns, as they are stored.
+    """
+    down, across = spacing or _aspect(header)
+    if lying and lying.transpose:
+        down, across = across, down
+    pixels, side = squared(pixels, down, across)
+    return pixels, (side, side) if spacing else None
 
 
-def _windows(header: Dataset) -> tuple[Window, ...]:
-    names = header.get("WindowCenterWidthExplanation") or []
-    names = [names] if isinstance(names, str) else list(names)
-    function = str(header.get("VOILUTFunction") or "LINEAR")
-    function = function if function in ("LINEAR_EXACT", "SIGMOID") else "LINEAR"
-    windows = []
-    pairs = zip(numbers(header.get("WindowCenter")), numbers(header.get("WindowWidth")), strict=False)
-    for number, (center, width) in enumerate(pairs):
-        name = str(names[number]).strip().lower() if number < len(names) else ""
-        if width > 0 and math.isfinite(center) and math.isfinite(width):
-            windows.append(Window(center, width, name if name in _WINDOW_NAMES else "", function))
-    # Some scanners write the same one twice.
-    return tuple(dict.fromkeys(windows))
+def _aspect(header: Dataset) -> tuple[float, float]:
+    """Pixel Aspect Ratio, PS3.3 C.7.6.3.1.7: how high a pixel is, and how wide."""
+    ratio = numbers(header.get("PixelAspectRatio"))
+    return (ratio[0], ratio[1]) if len(ratio) == 2 and all(0 < side < math.inf for side in ratio) else (1, 1)
 
 
 def refuse_deflated_bomb(data: bytes) -> None:
@@ -346,15 +388,3 @@ def refuse_deflated_bomb(data: bytes) -> None:
                 "The DICOM file is far larger than a slice once it is unpacked. "
                 "Export a single slice at its original size."
             )
-
-
-def _apply_voi_lut(pixels: np.ndarray, item: Dataset) -> np.ndarray:
-    """PS3.3 C.11.2.1.1. pydicom 3.0 wraps the index round where the table has 8-bit values."""
-    entries, first, _ = item.LUTDescriptor
-    data = item.LUTData
-    if isinstance(data, bytes):
-        table = np.frombuffer(data, np.uint8 if len(data) == entries else np.uint16)
-    else:
-        table = np.array(data, np.uint16)
-    place = np.clip(np.round(pixels).astype(int) - first, 0, (entries or 2**16) - 1)
-    return stretch(table[place], 0, float(table.max()))

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from brat.io.dicom import Dicom, pixel_digest
+from brat.io.evidence import refuse_other_modality
 from brat.io.files import File
+from brat.io.panels import refuse_page
 from brat.io.read import decode_scan
 from brat.io.scan import Scan, decoding
-from brat.io.series import ACQUIRED, Series, Stack, first_readable
+from brat.io.series import ACQUIRED, Series, Stack, first_readable, left_out_in_words, under_one_window
 
 
 def series_of_files(name: str, files: Sequence[File], positions: Sequence[float | None]) -> Series:
@@ -26,20 +28,24 @@ def series_of_files(name: str, files: Sequence[File], positions: Sequence[float 
     """
     digests = [hashlib.sha256(file.read()).hexdigest() for file in files]
     distinct = _without_copies(files, positions)
+    left_out = tuple(file.name for index, file in enumerate(files) if index not in distinct)
     files, positions = [files[index] for index in distinct], [positions[index] for index in distinct]
     volumes = _volumes(positions)
 
     def decode(index: int) -> Scan:
         file = files[index]
-        return decode_scan(file.read(), file.name)
+        scan = decode_scan(file.read(), file.name)
+        refuse_page(scan.gray)
+        return scan
 
     first = first_readable(decode, len(files))
+    shown, window = under_one_window(decode, len(files), first)
 
     def cut(plane: str, volume: int) -> Stack:
         slices = volumes[volume]
         return Stack(
             len(slices),
-            lambda number: decode(slices[number]),
+            lambda number: shown(slices[number]),
             positions=_from_first([positions[index] for index in slices]),
             files=[files[index] for index in slices],
         )
@@ -51,9 +57,11 @@ def series_of_files(name: str, files: Sequence[File], positions: Sequence[float 
         digest=hashlib.sha256(" ".join(digests).encode()).hexdigest(),
         planes=(ACQUIRED,),
         volumes=len(volumes),
-        window=first.window,
+        window=window,
         presets=first.presets,
         cut=cut,
+        left_out=left_out,
+        remarks=left_out_in_words(len(left_out)) + first.remarks,
     )
 
 
@@ -65,11 +73,12 @@ def series_of_frames(name: str, data: bytes) -> Series:
         data: the file.
 
     Raises:
-        UnreadableScan: the file is damaged, or no frame of it can be read.
+        UnreadableScan: the file is damaged, is no MR, or no frame of it can be read.
     """
     digest = hashlib.sha256(data).hexdigest()
     with decoding("DICOM"):
         file = Dicom(data, digest)
+        refuse_other_modality(file.modality)
         places = file.positions()
     order = list(range(file.frames))
     # Where all have one place, as in a film, frames stay as they are stored.
@@ -80,29 +89,33 @@ def series_of_frames(name: str, data: bytes) -> Series:
 
     def decode(index: int) -> Scan:
         with decoding("DICOM"):
-            return file.scan(order[index])
+            scan = file.scan(order[index])
+        refuse_page(scan.gray)
+        return scan
 
     first = first_readable(decode, file.frames)
+    shown, window = under_one_window(decode, file.frames, first)
 
     def cut(plane: str, volume: int) -> Stack:
         frames = volumes[volume]
         prefix = f"{name}, volume {volume + 1}" if len(volumes) > 1 else name
 
         def named(number: int) -> Scan:
-            return replace(decode(frames[number]), name=f"{prefix}, {number + 1} of {len(frames)}")
+            return replace(shown(frames[number]), name=f"{prefix}, {number + 1} of {len(frames)}")
 
         return Stack(len(frames), named, positions=_from_first([positions[index] for index in frames]))
 
     return Series(
         name=name,
-        format=f"{file.format}, {_size(volumes, 'frames')}",
+        format=f"{first.format}, {_size(volumes, 'frames')}",
         modality=file.modality,
         digest=digest,
         planes=(ACQUIRED,),
         volumes=len(volumes),
-        window=first.window,
+        window=window,
         presets=first.presets,
         cut=cut,
+        remarks=first.remarks,
     )
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+_AMID = 0.02
+"""Share of the measured values that must lie below a background for it to lie amid them."""
+
 
 def finite(pixels: np.ndarray) -> np.ndarray:
     """The values with the lowest in place of each NaN and -inf, and the highest in place of each +inf."""
@@ -24,10 +27,44 @@ def to_display(pixels: np.ndarray) -> np.ndarray:
 def display_range(pixels: np.ndarray) -> tuple[float, float]:
     """The values to show black and white where the file names no window: the lowest, the 99.9th percentile.
 
-    The percentile keeps a few hot pixels from turning the rest of the slice black.
+    The percentile keeps a few hot pixels from turning the rest of the slice black. Where a few cold ones lie
+    farther below the others than these are wide, the 0.1th percentile is the lowest.
     """
-    low, high = float(pixels.min()), float(np.percentile(pixels, 99.9))
+    low = float(pixels.min())
+    floor, high = (float(value) for value in np.percentile(pixels, (0.1, 99.9)))
+    if floor - low > high - floor > 0:
+        low = floor
     return low, high if high > low else float(pixels.max())
+
+
+def without_background(values: np.ndarray) -> np.ndarray:
+    """Values in which what lies outside of the measured ones, such as -32768, has the lowest of them.
+
+    A background is one value in every corner and in a twentieth of all places. It lies outside where it is
+    farther from the others than these are wide, or amid them, as 0 does in a brain of mean 0.
+
+    Args:
+        values: 2 or 3 dimensions, finite; of 8 bits they stay as they are.
+    """
+    if values.dtype.itemsize == 1 or not values.size:
+        return values
+    corners = values[np.ix_(*[[0, -1]] * values.ndim)]
+    level = corners.flat[0]
+    if (corners != level).any():
+        return values
+    # Of every other one each way, which are enough to judge by.
+    some = values[(slice(None, None, 2),) * values.ndim]
+    rest = some[some != level]
+    if not rest.size or rest.size > 0.95 * some.size:
+        return values
+    low, high = (float(value) for value in np.percentile(rest, (0.1, 99.9)))
+    is_amid = np.count_nonzero(rest < level) > _AMID * rest.size and level < high
+    if not is_amid and max(low - float(level), float(level) - high) <= high - low:
+        return values
+    is_background = values == level
+    cleaned = values.copy()
+    cleaned[is_background] = values[~is_background].min()
+    return cleaned
 
 
 def stretch(pixels: np.ndarray, low: float, high: float) -> np.ndarray:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from brat.io import sniff
@@ -78,18 +78,58 @@ def scans_in(folder: Path, root: Path | None = None) -> Iterator[File | Skipped]
         elif path.name.upper() == "DICOMDIR":
             yield from (entry for entry in _listed(path) if isinstance(entry, Skipped))
         else:
-            file = File(name, path)
-            try:
-                head = file.read(sniff.HEAD)
-            except UnreadableScan as error:
-                yield Skipped(name, str(error))
-                continue
-            if sniff.may_be_scan(head, path.name):
-                yield file
+            yield _judged(File(name, path), name)
+
+
+def scans_among(files: Sequence[File]) -> tuple[list[File], list[Skipped]]:
+    """Of the files of a folder, named from it on, as a browser gives them: the scans, and what is skipped.
+
+    As of `scans_in`: hidden files are passed over, and of a DICOMDIR counts what is missing.
+    """
+    scans: list[File] = []
+    skipped: list[Skipped] = []
+    given = {file.name.lower() for file in files}
+    for file in files:
+        path = PurePosixPath(file.name)
+        if path.name.upper() == "DICOMDIR":
+            skipped += _missing(file, given)
+        elif not any(map(is_hidden, path.parts)):
+            entry = _judged(file, file.name)
+            if isinstance(entry, Skipped):
+                skipped.append(entry)
             else:
-                content = sniff.unpacked_head(head) if sniff.is_gzip(head) else head
-                known = sniff.not_read(content) or sniff.other_volume(content, path.name)
-                yield Skipped(name, f"it is {known}, which is not read here" if known else NO_SCAN)
+                scans.append(entry)
+    return scans, skipped
+
+
+def _judged(file: File, path: str) -> File | Skipped:
+    """The file, if it may be a scan by its name or its content. Args: path: as it was found."""
+    try:
+        head = file.read(sniff.HEAD)
+    except UnreadableScan as error:
+        return Skipped(path, str(error))
+    if sniff.may_be_scan(head, path):
+        return file
+    content = sniff.unpacked_head(head) if sniff.is_gzip(head) else head
+    known = sniff.not_read(content) or sniff.other_volume(content, path)
+    return Skipped(path, f"it is {known}, which is not read here" if known else NO_SCAN)
+
+
+def _missing(index: File, given: Collection[str]) -> Iterator[Skipped]:
+    """What a DICOMDIR lists and is not there. Args: given: names in lower case."""
+    from brat.io.dicomdir import listed
+
+    try:
+        entries = listed(index)
+    except UnreadableScan as error:
+        yield Skipped(index.name, str(error))
+        return
+    if not entries:
+        yield Skipped(index.name, "it lists no files")
+    for parts in entries:
+        named = PurePosixPath(index.name).parent.joinpath(*parts)
+        if str(named).lower() not in given:
+            yield Skipped(clean_name(str(named)), "DICOMDIR lists it, but it is not there")
 
 
 def scans_within(folder: str, root: str | Path) -> tuple[list[File], list[Skipped]]:

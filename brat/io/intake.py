@@ -21,11 +21,11 @@ from brat.io import archives, sniff
 from brat.io import files as limits
 from brat.io.files import File
 from brat.io.folders import NO_SCAN, Skipped
-from brat.io.panels import Panel, find_panels
+from brat.io.panels import Panel, find_panels, refuse_page
 from brat.io.raster import count_pages
 from brat.io.read import read_scan
 from brat.io.scan import Scan, SeveralScans, UnreadableScan, checked, part_digest
-from brat.io.series import Series
+from brat.io.series import Series, left_out_in_words
 
 if TYPE_CHECKING:
     from brat.io.dicom_header import Header
@@ -45,6 +45,7 @@ class Item:
         positions: of a series of files, where each of them lies, millimetres along the normal of its plane;
             None where it does not say.
         part: which of the slices on a picture it is; None where it is all of its files.
+        copies: names of files that are left out, because they are the same images (SOP Instance UID).
     """
 
     name: str
@@ -53,6 +54,7 @@ class Item:
     problem: str = ""
     positions: tuple[float | None, ...] = ()
     part: Part | None = None
+    copies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,11 +64,13 @@ class Part:
     Attributes:
         panel: where on the picture it is.
         number, count: which it is, from 1, of how many.
+        left_out: how many further parts of the picture are not read, because they are faint or small.
     """
 
     panel: Panel
     number: int
     count: int
+    left_out: int = 0
 
 
 class SeveralPanels(SeveralScans):
@@ -89,6 +93,7 @@ class _Group:
     """Files of one series that lie in parallel planes."""
 
     members: list[tuple[Header, File]] = field(default_factory=list)
+    copies: list[str] = field(default_factory=list)
 
 
 def group_into_series(files: Iterable[File]) -> list[Item]:
@@ -130,7 +135,14 @@ def group_into_series(files: Iterable[File]) -> list[Item]:
         # A slice that was given twice counts once.
         if not header.instance or all(header.instance != known.instance for known, _ in group.members):
             group.members.append((header, entry))
-    return _distinct([item if isinstance(item, Item) else _item(item.members) for item in items])
+        else:
+            group.copies.append(entry.name)
+    return _distinct(
+        [
+            item if isinstance(item, Item) else replace(_item(item.members), copies=tuple(item.copies))
+            for item in items
+        ]
+    )
 
 
 def skipped_items(skipped: Iterable[Skipped]) -> list[Item]:
@@ -148,12 +160,28 @@ def skipped_items(skipped: Iterable[Skipped]) -> list[Item]:
 
 
 def load(item: Item) -> Scan | Series:
-    """Open an item.
+    """Open an item; what is opened says which files were left out.
 
     Raises:
         SeveralPanels: it is one picture with several slices.
         UnreadableScan: it cannot be read.
     """
+    return with_copies(_load(item), item.copies)
+
+
+def with_copies(opened: Scan | Series, copies: tuple[str, ...]) -> Scan | Series:
+    """What is opened, with the names of files that are copies of it added to what it says was left out."""
+    if not copies:
+        return opened
+    if isinstance(opened, Scan):
+        return replace(opened, remarks=left_out_in_words(len(copies)) + opened.remarks)
+    left_out = copies + opened.left_out
+    said = left_out_in_words(len(opened.left_out))
+    remarks = left_out_in_words(len(left_out)) + opened.remarks[len(said) :]
+    return replace(opened, left_out=left_out, remarks=remarks)
+
+
+def _load(item: Item) -> Scan | Series:
     if item.problem:
         raise UnreadableScan(item.problem)
     if item.positions:
@@ -210,23 +238,33 @@ def _only_slice(item: Item, scan: Scan) -> Scan:
             pixels=np.ascontiguousarray(panel.cut(scan.pixels)),
             name=item.name,
             digest=part_digest(scan.digest, f"panel {panel.left} {panel.top} {panel.right} {panel.bottom}"),
+            # How the page lies is not how each slice on it does.
+            edges=None,
+            remarks=_of_page(item.part) + scan.remarks,
         )
         return checked(part)
     page = find_panels(scan.gray)
-    if page.is_mixed:
-        raise UnreadableScan(
-            "This picture seems to hold several slices that cannot be told apart. Export each as a picture "
-            "of its own."
-        )
-    if page.panels:
-        count = len(page.panels)
-        raise SeveralPanels(
-            [
-                replace(item, name=f"{item.name}, panel {number} of {count}", part=Part(panel, number, count))
-                for number, panel in enumerate(page.panels, 1)
-            ]
-        )
-    return replace(scan, name=item.name)
+    if not page.panels:
+        refuse_page(scan.gray, page)
+        return replace(scan, name=item.name)
+    count = len(page.panels)
+    raise SeveralPanels(
+        [
+            replace(
+                item,
+                name=f"{item.name}, panel {number} of {count}",
+                part=Part(panel, number, count, page.left_out),
+            )
+            for number, panel in enumerate(page.panels, 1)
+        ]
+    )
+
+
+def _of_page(part: Part) -> tuple[str, ...]:
+    if not part.left_out:
+        return ()
+    parts = "1 further part" if part.left_out == 1 else f"{part.left_out} further parts"
+    return (f"On this page {parts} with little in {'it' if part.left_out == 1 else 'them'} was not read.",)
 
 
 def load_scan(path: str | Path) -> Scan:

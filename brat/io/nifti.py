@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import logging
 import struct
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from brat.io import sniff
-from brat.io.display import finite
+from brat.io.archives import gunzipped
+from brat.io.display import display_range, finite, without_background
 from brat.io.scan import (
     MAX_SIDE,
     MIN_SIDE,
@@ -30,6 +31,9 @@ from brat.io.scan import (
 )
 from brat.io.series import Series, Stack
 
+if TYPE_CHECKING:
+    from nibabel.nifti1 import Nifti1Image
+
 # It tells the console what is odd in a header, and mends it.
 logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)
 
@@ -37,6 +41,12 @@ PLANES = ("axial", "coronal", "sagittal")
 
 # The axis along which slices follow one another, that of their columns, and that of their rows.
 _AXES = {"axial": (2, 0, 1), "coronal": (1, 0, 2), "sagittal": (0, 1, 2)}
+
+_EDGES = {"axial": ("R", "A", "L", "P"), "coronal": ("R", "H", "L", "F"), "sagittal": ("A", "H", "P", "F")}
+"""See `brat.io.geometry.Edges`."""
+
+_TURNED = 0.05
+"""Cosines by which two statements of how a volume lies may differ."""
 
 MAX_UNPACKED = 500_000_000
 """Bytes. What unpacks to more is refused: a hosted app has about 1 GB of memory."""
@@ -84,15 +94,12 @@ def joined(header: bytes, picture: bytes) -> bytes:
 def _unpacked(data: bytes) -> bytes:
     if not sniff.is_gzip(data):
         return data
-    inflater = zlib.decompressobj(31)
-    content = inflater.decompress(data, MAX_UNPACKED)
-    if inflater.unconsumed_tail:
+    content = gunzipped(data, MAX_UNPACKED)
+    if content is None:
         raise UnreadableScan(
             f"The NIfTI file unpacks to more than {MAX_UNPACKED // 1_000_000:,} MB. "
             "Export the volume by itself, or at a lower resolution."
         )
-    if not inflater.eof:
-        raise ValueError("the gzip stream breaks off")
     return content
 
 
@@ -149,8 +156,11 @@ def _read(data: bytes, name: str, digest: str) -> Series:
                 values = _luminance(values)
             elif values.dtype.itemsize > 4:
                 values = values.astype(np.float32)
-            return finite(apply_orientation(values, orientation))
+            values = finite(apply_orientation(values, orientation))
+            return values if has_colour else without_background(values)
 
+    is_placed = bool(image.header["sform_code"] or image.header["qform_code"])
+    remarks = _remarks(image)
     first = volume(0)
     size = " x ".join(map(str, first.shape))
     window = None if has_colour else _window(first)
@@ -164,7 +174,8 @@ def _read(data: bytes, name: str, digest: str) -> Series:
             values = volume(number)
             held.clear()
             held[number] = values
-        cuts = _Cuts(values, spacing, plane, window, name, format, digest, number)
+        of = f", volume {number + 1} of {volumes}" if volumes > 1 else ""
+        cuts = _Cuts(values, spacing, plane, window, name, format + of, digest, number, is_placed, remarks)
         return Stack(cuts.count, cuts.scan, plane, cuts.positions)
 
     planes = tuple(plane for plane in PLANES if min(_size(first.shape, spacing, plane)) >= MIN_SIDE)
@@ -183,7 +194,32 @@ def _read(data: bytes, name: str, digest: str) -> Series:
         window=window,
         presets=(),
         cut=cut,
+        remarks=remarks,
     )
+
+
+def _remarks(image: Nifti1Image) -> tuple[str, ...]:
+    """What its two statements of how it lies in space (sform and qform) leave open."""
+    sform, qform = image.get_sform(coded=True)[0], image.get_qform(coded=True)[0]
+    if sform is None and qform is None:
+        return (
+            "The file does not say how the volume lies in space (neither sform nor qform): left and right of "
+            "the patient are not known, nor are the planes.",
+        )
+    if sform is None or qform is None:
+        return ()
+    first, second = (_directions(affine) for affine in (sform, qform))
+    if np.abs(first - second).max() <= _TURNED:
+        return ()
+    return (
+        "The file says in two ways how the volume lies in space (sform and qform), and they disagree. It is "
+        "shown by its sform; left and right of the patient may be the other way round.",
+    )
+
+
+def _directions(affine: np.ndarray) -> np.ndarray:
+    """Unit vectors of the three axes of voxels, as columns."""
+    return affine[:3, :3] / np.maximum(np.linalg.norm(affine[:3, :3], axis=0), 1e-12)
 
 
 def _luminance(values: np.ndarray) -> np.ndarray:
@@ -194,9 +230,9 @@ def _luminance(values: np.ndarray) -> np.ndarray:
 def _window(values: np.ndarray) -> Window:
     """One for the whole volume, or slices could not be compared."""
     # Of every other voxel each way: of a large volume, all of them would take a second to sort.
-    low, high = float(values.min()), float(np.percentile(values[::2, ::2, ::2], 99.9))
+    low, high = display_range(values[::2, ::2, ::2])
     if high <= low:
-        high = float(values.max())
+        low, high = float(values.min()), float(values.max())
     if high <= low:
         raise UnreadableScan("The volume has one value all over: there is nothing in it to read.")
     return Window((low + high) / 2, high - low)
@@ -213,6 +249,8 @@ class _Cuts:
         window: what is shown; None where the values are luminance already.
         name, format, digest: of the file.
         number: of the volume in the file, from 0.
+        is_placed: whether the file says how the volume lies in space.
+        remarks: of the file.
     """
 
     values: np.ndarray
@@ -223,6 +261,8 @@ class _Cuts:
     format: str
     digest: str
     number: int
+    is_placed: bool
+    remarks: tuple[str, ...]
 
     @property
     def count(self) -> int:
@@ -250,6 +290,8 @@ class _Cuts:
             digest=part_digest(self.digest, f"volume {self.number} {self.plane} {index}"),
             spacing=(mm, mm),
             window=self.window,
+            edges=_EDGES[self.plane] if self.is_placed else None,
+            remarks=self.remarks,
         )
 
 

@@ -6,9 +6,10 @@ import hashlib
 from dataclasses import replace
 
 from brat.io import sniff
+from brat.io.panels import refuse_page
 from brat.io.raster import count_pages, read_raster
 from brat.io.scan import Scan, UnreadableScan, decoding, part_digest, refuse_wrapped
-from brat.io.series import ACQUIRED, Series, Stack, first_readable
+from brat.io.series import ACQUIRED, Series, Stack, first_readable, under_one_window
 
 MAX_PAGES = 10_000
 
@@ -32,11 +33,13 @@ def series_of_pages(name: str, data: bytes) -> Series:
         with decoding(format):
             scan = read_raster(data, format, page)
         refuse_wrapped(scan)
+        refuse_page(scan.gray)
         return replace(
             scan, name=f"{name}, page {page + 1} of {pages}", digest=part_digest(digest, f"page {page}")
         )
 
     first = first_readable(decode, pages)
+    shown, window = under_one_window(decode, pages, first)
     return Series(
         name=name,
         format=f"{first.format}, {pages} pages",
@@ -44,7 +47,7 @@ def series_of_pages(name: str, data: bytes) -> Series:
         digest=digest,
         planes=(ACQUIRED,),
         volumes=1,
-        window=first.window,
-        presets=first.presets,
-        cut=lambda plane, volume: Stack(pages, decode),
+        window=window,
+        presets=(),
+        cut=lambda plane, volume: Stack(pages, shown),
     )

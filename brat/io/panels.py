@@ -11,6 +11,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from brat.io.insets import has_inset
+from brat.io.scan import UnreadableScan
+
 SECOND = 0.3
 """Bright area of a second piece, as a share of the largest one's, from which it is a picture of its own."""
 
@@ -37,6 +40,12 @@ _FLAT = 16
 
 _OF_A_LINE = 0.985
 """Share of a line's pixels that must have its shade for the line to separate pictures."""
+
+_THIN = 1 / 150
+"""Of the height: a line that is drawn over a picture, such as a crosshair, is no thicker."""
+
+_ALIKE = 0.75
+"""Correlation of the rows on both sides of a line from which one picture goes on behind it."""
 
 _NOISE = 24
 """Grey levels above the dark level that count as background, at most."""
@@ -75,10 +84,19 @@ class Page(NamedTuple):
     Attributes:
         panels: row by row, where it holds several slices that can be told apart; empty otherwise.
         is_mixed: whether it holds several that cannot be told apart.
+        has_inset: whether a smaller picture lies in a corner of one slice.
+        left_out: how many further parts there are that are too faint or small to be taken for slices.
     """
 
     panels: tuple[Panel, ...] = ()
     is_mixed: bool = False
+    has_inset: bool = False
+    left_out: int = 0
+
+    @property
+    def is_slice(self) -> bool:
+        """Whether it is one slice, as far as can be seen."""
+        return not (self.panels or self.is_mixed or self.has_inset)
 
 
 def find_panels(gray: np.ndarray) -> Page:
@@ -88,6 +106,7 @@ def find_panels(gray: np.ndarray) -> Page:
         gray: uint8 (height, width).
     """
     height, width = gray.shape
+    gray = _without_lines(_without_lines(gray).T).T
     shrink = max(1.0, max(height, width) / _SIDE)
     size = max(1, round(width / shrink)), max(1, round(height / shrink))
     small = cv2.resize(gray, size, interpolation=cv2.INTER_AREA) if shrink > 1 else gray
@@ -102,7 +121,7 @@ def find_panels(gray: np.ndarray) -> Page:
             return Page(is_mixed=True)
         pieces += [(area, _moved(box, part)) for area, box in apart]
     if len(_of_size(pieces, _BESIDE, _SIDES)) < 2:
-        return Page()
+        return Page(has_inset=has_inset(gray))
     listed = _of_size(pieces, _LISTED, _LISTED_SIDES)
     scale_x, scale_y = width / size[0], height / size[1]
     return Page(
@@ -114,8 +133,65 @@ def find_panels(gray: np.ndarray) -> Page:
                 min(height, int(np.ceil(bottom * scale_y))),
             )
             for left, top, right, bottom in _in_reading_order(listed)
-        )
+        ),
+        left_out=sum(not _is_strip(panel) for _, panel in pieces) - len(listed),
     )
+
+
+def refuse_page(gray: np.ndarray, page: Page | None = None) -> None:
+    """To be called with a picture that must be one slice, as in a series.
+
+    Args:
+        gray: uint8 (height, width).
+        page: of `find_panels`, where it was called already.
+
+    Raises:
+        UnreadableScan: it holds several.
+    """
+    page = find_panels(gray) if page is None else page
+    if page.has_inset:
+        raise UnreadableScan(
+            "A smaller picture lies in a corner of this one, and both would be read as one slice. Crop it "
+            "away, or export the slice without it."
+        )
+    if page.is_mixed:
+        raise UnreadableScan(
+            "This picture seems to hold several slices that cannot be told apart. Export each as a picture "
+            "of its own."
+        )
+    if page.panels:
+        raise UnreadableScan(
+            f"This picture holds {len(page.panels)} slices beside each other, as a mosaic does, and would be "
+            "read as one. Give its file by itself, which lists them, or export each as a picture of its own."
+        )
+
+
+def _without_lines(gray: np.ndarray) -> np.ndarray:
+    """The picture without thin bright lines that cross all of it from left to right, such as of a crosshair.
+
+    A picture goes on behind such a line, unlike behind one that parts two pictures: there its rows on both
+    sides are alike.
+    """
+    height, width = gray.shape
+    level = np.median(gray, axis=1).astype(np.uint8)
+    shade = np.ascontiguousarray(np.broadcast_to(level[:, np.newaxis], gray.shape))
+    has_shade = np.count_nonzero(cv2.absdiff(np.ascontiguousarray(gray), shade) <= _FLAT, axis=1)
+    is_line = (has_shade >= _OF_A_LINE * width) & (level > _NOISE)
+    cleaned = gray
+    for first, last in _runs(is_line):
+        if last - first > max(3, height * _THIN) or first == 0 or last == height:
+            continue
+        before, after = gray[first - 1].astype(np.float32), gray[last].astype(np.float32)
+        if _alike(before, after):
+            cleaned = cleaned.copy() if cleaned is gray else cleaned
+            cleaned[first:last] = np.round((before + after) / 2)
+    return cleaned
+
+
+def _alike(before: np.ndarray, after: np.ndarray) -> bool:
+    before, after = before - before.mean(), after - after.mean()
+    size = float(np.linalg.norm(before) * np.linalg.norm(after))
+    return size > 0 and float(before @ after) >= _ALIKE * size
 
 
 def _of_size(pieces: list[tuple[int, Panel]], area: float, sides: float) -> list[Panel]:

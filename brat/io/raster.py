@@ -5,18 +5,26 @@ Of colour with 16 bits a channel Pillow keeps only the high bytes; OpenCV keeps 
 
 from __future__ import annotations
 
+import importlib
 import io
 import warnings
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 import cv2
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from brat.io.display import finite, to_display
-from brat.io.scan import MAX_PIXELS, Scan, UnreadableScan, decoding, refuse_bomb
+from brat.io.display import finite, without_background
+from brat.io.scan import MAX_PIXELS, Scan, UnreadableScan, decoding, display_window, refuse_bomb
+
+_END_OF_JPEG = b"\xff\xd9"
+
+_FILLING = bytes(range(1, 200))
+_MORE = (_FILLING, *(b"\xff" + bytes([restart]) + _FILLING for restart in range(0xD0, 0xD8)))
+"""What a picture may go on with where it is not whole: with values, or with one of the restart markers."""
 
 # TIFF tags.
 _BITS, _PHOTOMETRIC, _PLANAR, _SAMPLE_FORMAT = 258, 262, 284, 339
@@ -53,8 +61,42 @@ def read_raster(data: bytes, format: str, page: int = 0) -> Scan:
         Exception: whatever a decoder raises over a damaged file; `brat.io.scan.decoding` turns it into
             `UnreadableScan`.
     """
+    if format == "HEIF":
+        _register_heif()
     with _refusing_bombs():
-        return _read(data, format, page)
+        if format != "JPEG" or data.rstrip(b"\0").endswith(_END_OF_JPEG):
+            return _read(data, format, page)
+        return _read_without_end(data, page)
+
+
+def _register_heif() -> None:
+    """Have Pillow open HEIC, by whichever of the two packages is there.
+
+    pi-heif is pillow-heif without its encoder, which is under the GPL.
+    """
+    for name in ("pi_heif", "pillow_heif"):
+        with suppress(ImportError):
+            importlib.import_module(name).register_heif_opener(thumbnails=False)
+            return
+    raise UnreadableScan(
+        "This is a HEIC photo, and the package that reads them is not installed here (pi-heif). Save it as "
+        'JPEG: on an iPhone choose "Most Compatible" under Settings, Camera, Formats, or open the photo on a '
+        "computer and export it. An export of the scan itself is better than a photo."
+    )
+
+
+def _read_without_end(data: bytes, page: int) -> Scan:
+    """A JPEG that lacks its last two bytes, which mark its end, as browsers show it.
+
+    Whether more is lost is known by what a decoder makes of other bytes before the end: nothing where the
+    picture is whole.
+    """
+    data = data.removesuffix(_END_OF_JPEG[:1])
+    scan = _read(data + _END_OF_JPEG, "JPEG", page)
+    for more in _MORE:
+        if not np.array_equal(scan.pixels, _read(data + more + _END_OF_JPEG, "JPEG", page).pixels):
+            raise ValueError("the JPEG breaks off")
+    return replace(scan, remarks=("The end of this JPEG file is lost. Its picture is whole.",))
 
 
 @contextmanager
@@ -110,8 +152,12 @@ def _read(data: bytes, format: str, page: int) -> Scan:
         bits = "16-bit" if ";16" in rawmode or mode.startswith("I;16") else "32-bit"
     colour = "gray" if mode in ("1", "L", "LA", "F") or mode.startswith("I") else "colour"
     description = f"{format}, {bits} {colour}"
-    gray = pixels if pixels.dtype == np.uint8 else to_display(pixels)
-    return Scan(gray, pixels, name="", format=description, modality="", digest="")
+    if pixels.dtype == np.uint8:
+        return Scan(pixels, pixels, name="", format=description, modality="", digest="")
+    pixels = without_background(pixels)
+    window = display_window(pixels)
+    gray = window.apply(pixels)
+    return Scan(gray, pixels, name="", format=description, modality="", digest="", window=window)
 
 
 def _decode(image: Image.Image) -> np.ndarray:

@@ -69,4 +69,4 @@ def _decode(data: bytes, digest: str) -> Scan:
         )
     known = sniff.not_read(data)
     subject = f"{known}, which is not read here" if known else "not an image, whatever its name says"
-    raise UnreadableScan(f"This is {subject}. Upload a PNG, JPEG, BMP, TIFF, WebP, DICOM or NIfTI file.")
+    raise UnreadableScan(f"This is {subject}. {sniff.how(known)}")

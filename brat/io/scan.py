@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from brat.io.display import stretch
+from brat.io.display import display_range, stretch
 from brat.io.wrapped import is_wrapped
 
 MAX_PIXELS = 25_000_000
@@ -54,10 +54,16 @@ class Window:
         center, width = self.center, self.width
         if self.function == "SIGMOID":
             return stretch(1 / (1 + np.exp(-4 * (pixels - center) / width)), 0, 1)
-        if self.function != "LINEAR_EXACT":
-            # The standard's LINEAR counts whole values: a width of 1 has no slope at all.
+        if self.function != "LINEAR_EXACT" and width >= 1:
+            # The standard's LINEAR counts whole values: a width of 1 has no slope. Below 1 there is none.
             center, width = center - 0.5, max(width - 1, 1e-6)
         return stretch(pixels, center - width / 2, center + width / 2)
+
+
+def display_window(pixels: np.ndarray) -> Window:
+    """What `brat.io.display.to_display` shows, as a window: for values whose file names none."""
+    low, high = display_range(pixels)
+    return Window((low + high) / 2, high - low)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +85,12 @@ class Scan:
         window: what `gray` shows of `pixels`; None where another window makes no sense, as in colour.
         presets: the windows that the file itself suggests, the first of which is shown at first.
         inverted: whether the lowest value is shown white.
+        sequence: by its header, of `brat.io.evidence.SEQUENCES` ("t1ce", "flair"); empty where that does not
+            say it.
+        edges: what of the patient lies at the left, top, right and bottom edge, see `brat.io.geometry.Edges`;
+            None where the file does not say, so that left and right are not known.
+        remarks: sentences to stand beside the answer: what was not read, what was shown in another way than
+            the file asks for, and what its header says against it. They hold no words of the file.
     """
 
     gray: np.ndarray
@@ -92,6 +104,9 @@ class Scan:
     presets: tuple[Window, ...] = ()
     inverted: bool = False
     base_digest: str = ""
+    sequence: str = ""
+    edges: tuple[str, str, str, str] | None = None
+    remarks: tuple[str, ...] = ()
 
     @property
     def slice_digest(self) -> str:
@@ -134,14 +149,15 @@ def checked(scan: Scan) -> Scan:
     """The scan, if there is something in it to read.
 
     Raises:
-        UnreadableScan: it is too small, of one shade all over, or its values ran over.
+        UnreadableScan: it is too small, of one value all over, or its values ran over.
     """
     if min(scan.width, scan.height) < MIN_SIDE:
         raise UnreadableScan(
             f"The image is only {scan.width} x {scan.height} pixels. "
             f"Upload the scan itself, at least {MIN_SIDE} pixels a side, not a thumbnail."
         )
-    if scan.gray.min() == scan.gray.max():
+    # By its values: a window may leave one shade of them.
+    if is_empty(scan):
         shade = {0: "black", 255: "white"}.get(int(scan.gray[0, 0]), "one shade of gray")
         raise UnreadableScan(
             f"The image is {shade} all over: there is nothing in it to read. "
@@ -149,6 +165,11 @@ def checked(scan: Scan) -> Scan:
         )
     refuse_wrapped(scan)
     return scan
+
+
+def is_empty(scan: Scan) -> bool:
+    """Whether there is nothing in a scan: one value all over."""
+    return bool(scan.pixels.min() == scan.pixels.max())
 
 
 def refuse_wrapped(scan: Scan) -> None:

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from brat.io.files import File
-from brat.io.scan import Scan, UnreadableScan, Window, checked
+from brat.io.scan import Scan, UnreadableScan, Window, checked, display_window
 
 ACQUIRED = "acquired"
 """The plane of a series of DICOM: that in which it was made."""
+
+_SAMPLES = 24
+"""Slices from which the window of a series is taken."""
 
 
 class Stack(Sequence[Scan]):
@@ -64,6 +69,8 @@ class Series:
         window: what is shown of its values; None where another window makes no sense.
         presets: the windows that the file itself suggests.
         cut: plane, volume -> the stack; `stack` checks what it is asked for.
+        left_out: names of the files that are copies of others, and were not read.
+        remarks: as of `Scan`, of what was left out and of the first slice that can be read.
     """
 
     name: str
@@ -75,6 +82,8 @@ class Series:
     window: Window | None
     presets: tuple[Window, ...]
     cut: Callable[[str, int], Stack]
+    left_out: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     def stack(self, plane: str | None = None, volume: int = 0) -> Stack:
         """One view of it.
@@ -127,3 +136,43 @@ def first_readable(decode: Callable[[int], Scan], count: int) -> Scan:
         except UnreadableScan as error:
             problem = error
     raise problem
+
+
+def under_one_window(
+    decode: Callable[[int], Scan], count: int, first: Scan
+) -> tuple[Callable[[int], Scan], Window | None]:
+    """Where files name no window, one from all slices: `decode` with that window, and the window.
+
+    A window from each by itself would show the air outside a head as bright as the head.
+
+    Args:
+        decode: number of a slice -> the slice.
+        first: of `first_readable`.
+    """
+    if first.window is None or first.presets:
+        return decode, first.window
+    values = []
+    for index in sorted(set(np.linspace(0, count - 1, min(count, _SAMPLES)).round().astype(int).tolist())):
+        try:
+            scan = decode(index)
+        except UnreadableScan:
+            # It is shown as damaged once its turn comes.
+            continue
+        if scan.window and not scan.presets:
+            values.append(scan.pixels[::2, ::2].ravel())
+    window = display_window(np.concatenate(values)) if values else first.window
+
+    def windowed(index: int) -> Scan:
+        scan = decode(index)
+        return scan.windowed(window) if scan.window and not scan.presets else scan
+
+    return windowed, window
+
+
+def left_out_in_words(count: int) -> tuple[str, ...]:
+    """A remark on files that are copies of others; none where there are none."""
+    if not count:
+        return ()
+    if count == 1:
+        return ("1 file is a copy of a slice that is here already, and was left out.",)
+    return (f"{count} files are copies of slices that are here already, and were left out.",)

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".dcm", ".dicom", ".ima")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".heic", ".dcm", ".dicom", ".ima")
 """Endings of files with one image."""
 
 OPENED = (*SUFFIXES, ".nii", ".hdr", ".img", ".gz", ".zip")
@@ -43,8 +43,21 @@ _NOT_READ = (
     (0, b"Rar!", "a RAR archive"),
     (257, b"ustar", "a TAR archive"),
     (0, b"\0\0\0\x0cjP  ", "a JPEG 2000 picture"),
-    (4, b"ftyp", "a HEIC or AVIF photo, or a video"),
+    (4, b"ftyp", "an AVIF photo, or a video"),
+    (0, b"\x93NUMPY", "a NumPy array"),
+    (0, b"MATLAB", "a MATLAB file"),
 )
+_HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+"""Brands of HEIC and HEIF (ISO/IEC 23008-12, annex B), as phones write them."""
+
+_HOW = {
+    "a NumPy array": "In Python `brat.read(numpy.load(path))` reads one slice of it, or `PIL.Image` writes "
+    "it as PNG.",
+    "a MATLAB file": "In MATLAB write its image as a file: `imwrite(mat2gray(cjdata.image), 'slice.png')`, "
+    "with `cjdata` for what it holds, as in the figshare collection.",
+}
+"""What to do with some of what is not read."""
+
 _OTHER_VOLUMES = (
     (0, b"CDF\x01", "a MINC volume, or other netCDF data"),
     (0, b"CDF\x02", "a MINC volume, or other netCDF data"),
@@ -66,8 +79,8 @@ _OTHER_VOLUMES_BY_SUFFIX = {
 
 
 def raster_format(head: bytes) -> str:
-    """ "PNG", "JPEG", "BMP", "TIFF" or "WebP", as Pillow names them; empty for any other file."""
-    return _lookup(head, _RASTERS)
+    """ "PNG", "JPEG", "BMP", "TIFF", "WebP" or "HEIF", as Pillow names them; empty for any other file."""
+    return "HEIF" if is_heif(head) else _lookup(head, _RASTERS)
 
 
 def may_have_pages(head: bytes) -> bool:
@@ -126,6 +139,16 @@ def of_several(head: bytes) -> str:
 def not_read(head: bytes) -> str:
     """What a file is that is known but not read, as in "a PDF document"; empty for any other file."""
     return _lookup(head, _NOT_READ)
+
+
+def how(known: str) -> str:
+    """What to do with a file of the kind that `not_read` names, in a sentence."""
+    return _HOW.get(known, "Upload a PNG, JPEG, BMP, TIFF, WebP, DICOM or NIfTI file.")
+
+
+def is_heif(head: bytes) -> bool:
+    """Whether a file is a photo as phones write it (HEIC)."""
+    return head[4:8] == b"ftyp" and head[8:12] in _HEIF
 
 
 def other_volume(head: bytes, name: str) -> str:

@@ -250,7 +250,10 @@ class Worklist:
                 begun[row.number] = len(slices) / len(stack)
             yield
         shown = SeriesReading(tuple(slices)).most_suspicious
-        row = replace(row, slice=shown + 1, slices=len(stack))
+        remarks = series.remarks
+        if series.volumes > 1:
+            remarks = (f"Of {series.volumes} volumes the first was read.", *remarks)
+        row = replace(row, slice=shown + 1, slices=len(stack), remarks=remarks)
         reading = slices[shown]
         if reading.prediction is None:
             return replace(row, problem=reading.problem)

@@ -32,13 +32,15 @@ class Row:
         format: `Scan.format` or `Series.format`.
         digest: `Scan.digest` or `Series.digest`.
         slice, slices: of a series, the number of the slice that the row shows, from 1, and how many it has.
-        slice_digest: `Scan.digest` of the scan, or of that slice.
+        slice_digest: `Scan.slice_digest` of the scan, or of that slice.
         label: the answer, one of `brat.CLASSES`.
         probabilities: calibrated, 0 to 1, in the order of `brat.CLASSES`.
         sets: level -> the classes of the prediction set.
         in_distribution, ood_score, reason: from the out-of-distribution check, see
             `brat.model.out_of_distribution.OodResult`; None and empty where the model has no detector.
         thumbnail: a JPEG file.
+        sequence: `Scan.sequence`.
+        remarks: of the scan and of its series, `Scan.remarks`; also which volume was read.
     """
 
     number: int
@@ -56,6 +58,8 @@ class Row:
     ood_score: float | None = None
     reason: str = ""
     thumbnail: bytes = b""
+    sequence: str = ""
+    remarks: tuple[str, ...] = ()
 
     @property
     def tumour(self) -> float:
@@ -92,7 +96,9 @@ def with_reading(
     """The row with the reading of a scan, and the scan's thumbnail."""
     return replace(
         row,
-        slice_digest=scan.digest,
+        slice_digest=scan.slice_digest,
+        sequence=scan.sequence,
+        remarks=tuple(dict.fromkeys(row.remarks + scan.remarks)),
         label=prediction.label,
         probabilities=tuple(map(float, prediction.probabilities)),
         sets=sets or {},

@@ -1,273 +1,205 @@
-"""A reading as DICOM objects that go back beside their source: a picture of the map and a structured report.
+"""A reading as DICOM objects: a structured report, and the map as a secondary capture and as a parametric
+map.
 
-By highdicom. Both belong to the source's study and refer to the source instance by its UIDs, which is what
-lets a viewer put them side by side; they are new series.
-
-Of the source goes out, besides its UIDs, only its pixel spacing, its orientation and what it says of text
-burned into its picture. What both objects must have is treated as by the Basic Application Level
-Confidentiality Profile (DICOM PS3.15, table E.1-1) with the Retain UIDs Option: Patient's Name, Patient ID,
-Patient's Birth Date, Patient's Sex, Study Date, Study Time, Study ID, Accession Number and Referring
-Physician's Name are there and empty (action Z); every other attribute of the source is left out (X). Text
-that is part of the source's picture stays in it: the Clean Pixel Data Option is not claimed.
+By highdicom. All three are made together, so that the report refers to the maps; each is a new series of the
+study. Which study that is, and what is said of the patient, depends on the purpose
+(`brat.reports.dicom_source`).
 """
 
 from __future__ import annotations
 
-import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from brat.classes import CLASS_NAMES
-from brat.io.scan import Scan
-from brat.model.calibration import DEFAULT_LEVEL
+from brat.io.scan import Scan, Window
+from brat.io.series import Stack
 from brat.model.explain import blend, grad_cam, onto_scan
 from brat.model.reader import Reading
+from brat.model.series_reading import SeriesReading, SliceReading
+from brat.reports.dicom_map import capture, parametric_map
+from brat.reports.dicom_source import (
+    NoReference,
+    Purpose,
+    finish,
+    has_reference,
+    header_of,
+    origin,
+    patient,
+    slice_for_teaching,
+)
+from brat.reports.dicom_sr import Verdict, structured_report
 
 if TYPE_CHECKING:
-    from highdicom.sr import CodedConcept, QualitativeEvaluation
     from pydicom.dataset import Dataset
 
-MAKER = "BraTum Scans"
-
-_SCHEME = "99BRATUM"
-"""A private coding scheme: the model's answers are not diagnoses, for which there are codes."""
-
-_IDENTIFYING = (
-    "PatientName",
-    "PatientID",
-    "PatientBirthDate",
-    "PatientSex",
-    "StudyDate",
-    "StudyTime",
-    "StudyID",
-    "AccessionNumber",
-    "ReferringPhysicianName",
-)
-_REFERENCE = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
-
-_UNKNOWN_ORIENTATION = ("L", "P")
+__all__ = [
+    "NoReference",
+    "Purpose",
+    "ReadSlice",
+    "Results",
+    "Verdict",
+    "has_reference",
+    "patient",
+    "results",
+    "slice_for_teaching",
+    "slice_of",
+    "slices_of",
+]
 
 
-class NoReference(ValueError):
-    """The file does not say which instance it is; the message is written for the clinician."""
+@dataclass(frozen=True, eq=False)
+class ReadSlice:
+    """A slice that was read, of a DICOM file of its own.
+
+    Attributes:
+        header: of its file.
+        reading: of it.
+        window: what was shown of it; None where it has no window.
+        scan: gives it.
+    """
+
+    header: Dataset
+    reading: SliceReading
+    window: Window | None
+    scan: Callable[[], Scan]
 
 
-def overlay(data: bytes, scan: Scan, reading: Reading, identified: bool = False) -> bytes:
-    """A secondary capture (PS3.3 A.8.1): the scan with its map, RGB, as a DICOM file.
+@dataclass(frozen=True)
+class Results:
+    """DICOM files.
+
+    Attributes:
+        report: the structured report.
+        capture: the secondary capture; None where the reading is withheld, as its map is, too.
+        parametric_map: None where there is no capture, or the slices do not say where they lie.
+    """
+
+    report: bytes
+    capture: bytes | None
+    parametric_map: bytes | None
+
+    def files(self) -> dict[str, bytes]:
+        """Those that there are, by what they are: "sr", "map", "pm"."""
+        made = {"sr": self.report, "map": self.capture, "pm": self.parametric_map}
+        return {name: content for name, content in made.items() if content}
+
+
+def slice_of(data: bytes, scan: Scan, reading: Reading) -> ReadSlice:
+    """One slice.
 
     Args:
         data: the bytes that `scan` was read from; a scan keeps nothing of the file.
         reading: of `scan.gray`.
-        identified: take over what says who the patient is, see the module.
-
-    Raises:
-        NoReference: the source has no UIDs.
-        ModuleNotFoundError: highdicom is not installed.
     """
-    from highdicom.sc import SCImage
-    from pydicom.dataset import Dataset
-    from pydicom.uid import generate_uid
-
-    source = _source(data, identified)
-    label = reading.prediction.label
-    cam = onto_scan(grad_cam(reading.prediction, label), reading.geometry)
-    capture = SCImage(
-        blend(scan.gray, cam, 0.5),
-        photometric_interpretation="RGB",
-        bits_allocated=8,
-        coordinate_system="PATIENT",
-        study_instance_uid=source.StudyInstanceUID,
-        series_instance_uid=generate_uid(prefix=None),
-        series_number=9901,
-        sop_instance_uid=generate_uid(prefix=None),
-        instance_number=1,
-        manufacturer=MAKER,
-        patient_id=source.PatientID or None,
-        patient_name=source.PatientName or None,
-        patient_birth_date=source.PatientBirthDate or None,
-        patient_sex=source.PatientSex or None,
-        accession_number=source.AccessionNumber or None,
-        study_id=source.StudyID or None,
-        study_date=source.StudyDate or None,
-        study_time=source.StudyTime or None,
-        referring_physician_name=source.ReferringPhysicianName or None,
-        pixel_spacing=scan.spacing,
-        patient_orientation=_orientation(source) or _UNKNOWN_ORIENTATION,
-    )
-    if not _orientation(source):
-        capture["PatientOrientation"].value = None
-    # A body part that is not paired: without one, the standard would ask for its laterality.
-    capture.BodyPartExamined = "BRAIN"
-    if "BurnedInAnnotation" in source:
-        capture.BurnedInAnnotation = source.BurnedInAnnotation
-    capture.SeriesDescription = f"{MAKER}: map of {CLASS_NAMES[label].lower()}, not a medical device"
-    capture.DerivationDescription = f"Grad-CAM of {CLASS_NAMES[label].lower()} laid over the source image"
-    reference = Dataset()
-    reference.ReferencedSOPClassUID = source.SOPClassUID
-    reference.ReferencedSOPInstanceUID = source.SOPInstanceUID
-    purpose = _code("121322", "Source image for image processing operation", "DCM")
-    reference.PurposeOfReferenceCodeSequence = [purpose]
-    capture.SourceImageSequence = [reference]
-    _declare(capture, identified)
-    return _written(capture)
+    return ReadSlice(header_of(data), SliceReading.of(reading), scan.window, lambda: scan)
 
 
-def structured_report(data: bytes, reading: Reading, digest: str, identified: bool = False) -> bytes:
-    """The reading as a Comprehensive SR (PS3.3 A.35.3) after TID 1500, Measurement Report (PS3.16).
-
-    One group of measurements on the source image: the probability of each class; as evaluations the reading,
-    the classes of the prediction set, and the result of the out-of-distribution check. Unverified: no person
-    has confirmed it.
+def slices_of(stack: Stack, read: Sequence[tuple[Window | None, SliceReading]]) -> list[ReadSlice]:
+    """The slices of a series.
 
     Args:
-        data: the bytes of the file that was read.
-        digest: SHA-256 of the model, from `brat.model.classifier.Classifier`.
-        identified: take over what says who the patient is, see the module.
+        stack: whose slices each have a file of their own.
+        read: of each slice in turn the window that was shown of it, and its reading.
 
     Raises:
-        NoReference: the source has no UIDs.
+        NoReference: the slices are frames of one file.
+    """
+    if not stack.files:
+        raise NoReference("The slices of this series are frames of one file; no report is made of these yet.")
+
+    def scan(number: int) -> Callable[[], Scan]:
+        return lambda: stack[number]
+
+    return [
+        ReadSlice(header_of(file.read()), reading, window, scan(number))
+        for number, (file, (window, reading)) in enumerate(zip(stack.files, read, strict=True))
+    ]
+
+
+def results(
+    slices: Sequence[ReadSlice],
+    model: str,
+    purpose: Purpose,
+    *,
+    verdict: Verdict | None = None,
+    predecessors: Sequence[Dataset] = (),
+) -> Results:
+    """The objects of one slice, or of one series: one report, and the map of its most suspicious slice.
+
+    The parametric map of a series holds the longest run of slices with the leading answer.
+
+    Args:
+        slices: in order of position.
+        model: SHA-256 of the model, from `brat.model.classifier.Classifier`.
+        verdict: of a person. For teaching it goes out without the person's name, and verifies nothing.
+        predecessors: reports that this one replaces, from `brat.reports.dicom_sr.predecessor`; for the
+            archive only.
+
+    Raises:
+        NoReference: a slice has no UIDs, or none of them could be read.
+        UnreadableScan: the file of the most suspicious slice is gone.
         ModuleNotFoundError: highdicom is not installed.
     """
-    from highdicom import sr
-    from pydicom.sr.codedict import codes
-    from pydicom.uid import UID, generate_uid
-
-    source = _source(data, identified)
-    prediction = reading.prediction
-    model = UID(f"2.25.{int(digest[:32], 16)}")
-    observer = sr.ObserverContext(
-        observer_type=codes.DCM.Device,
-        observer_identifying_attributes=sr.DeviceObserverIdentifyingAttributes(
-            uid=model, name=MAKER, manufacturer_name=MAKER, model_name="MobileNetV2"
-        ),
-    )
-    measurements = [
-        sr.Measurement(
-            name=_code(f"P-{_value(name)}", f"Probability of {CLASS_NAMES[name].lower()}"),
-            value=round(probability, 6),
-            unit=codes.UCUM.NoUnits,
+    series = SeriesReading(tuple(part.reading for part in slices))
+    if len(series.unread) == len(slices):
+        raise NoReference("No slice of this series could be read, so there is nothing to report.")
+    if purpose is Purpose.TEACHING:
+        verdict = verdict and Verdict(verdict.verdict, verdict.seen, observer="")
+        predecessors = ()
+    origins = [origin(part.header, purpose) for part in slices]
+    program = _version()
+    images: list[Dataset] = []
+    shown = slices[series.most_suspicious]
+    capture_, map_ = None, None
+    if series.leading:
+        prediction, geometry = shown.reading.prediction, shown.reading.geometry
+        assert prediction is not None
+        assert geometry is not None
+        label = prediction.label
+        scan = shown.scan()
+        picture = blend(scan.gray, onto_scan(grad_cam(prediction, label), geometry), 0.5)
+        capture_ = capture(picture, origins[series.most_suspicious], label, scan.spacing, scan.edges)
+        run = series.longest(label)
+        assert run is not None
+        numbers = range(run.first, run.last + 1)
+        map_ = parametric_map(
+            [_map_of(slices[number].reading, label) for number in numbers],
+            [origins[number] for number in numbers],
+            label,
+            model,
+            program,
         )
-        for name, probability in prediction.by_class().items()
-    ]
-    evaluations = [_evaluation("READING", "Reading of the slice", prediction.label)]
-    for name in reading.sets.get(DEFAULT_LEVEL, ()):
-        evaluations.append(_evaluation("SET95", "In the 95 % prediction set", name))
-    if reading.ood is not None:
-        known = ("KNOWN", "Like the slices that the model knows")
-        unknown = ("UNKNOWN", "Not like the slices that the model knows")
-        result = _code(*(known if reading.ood.in_distribution else unknown))
-        evaluations.append(sr.QualitativeEvaluation(_code("OOD", "Out-of-distribution check"), result))
-    group = sr.MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=sr.TrackingIdentifier(uid=generate_uid(prefix=None), identifier="Reading"),
-        algorithm_id=sr.AlgorithmIdentification(name=f"{MAKER}, not a medical device", version=digest[:12]),
-        finding_sites=[sr.FindingSite(_code("12738006", "Brain", "SCT"))],
-        measurements=measurements,
-        qualitative_evaluations=evaluations,
-        source_images=[sr.SourceImageForMeasurementGroup(source.SOPClassUID, source.SOPInstanceUID)],
+        images = [image for image in (capture_, map_) if image is not None]
+    report = structured_report(
+        origins,
+        [part.reading for part in slices],
+        [part.window for part in slices],
+        images,
+        model=model,
+        version=program,
+        verdict=verdict,
+        predecessors=predecessors,
     )
-    content = sr.MeasurementReport(
-        observation_context=sr.ObservationContext(observer_device_context=observer),
-        procedure_reported=_code("113091000", "Magnetic resonance imaging", "SCT"),
-        imaging_measurements=[group],
-        title=codes.DCM.ImagingMeasurementReport,
+    header = shown.header
+    return Results(
+        report=finish(report, header, purpose),
+        capture=finish(capture_, header, purpose) if capture_ is not None else None,
+        parametric_map=finish(map_, header, purpose) if map_ is not None else None,
     )
-    document = sr.ComprehensiveSR(
-        evidence=[source],
-        content=content,
-        series_instance_uid=generate_uid(prefix=None),
-        series_number=9902,
-        sop_instance_uid=generate_uid(prefix=None),
-        instance_number=1,
-        manufacturer=MAKER,
-        is_complete=True,
-    )
-    document.SeriesDescription = f"{MAKER}: reading, not a medical device"
-    _declare(document, identified)
-    return _written(document)
 
 
-def has_reference(data: bytes) -> bool:
-    """Whether a DICOM file says which study, series and instance it is, so that something can refer to it."""
-    header = _header(data)
-    return all(header.get(keyword) for keyword in _REFERENCE)
+def _map_of(reading: SliceReading, label: str) -> np.ndarray:
+    assert reading.prediction is not None
+    assert reading.geometry is not None
+    return onto_scan(grad_cam(reading.prediction, label), reading.geometry)
 
 
-def patient(data: bytes) -> str:
-    """Who a DICOM file says that the patient is: name, date of birth, number, as far as it says so.
-
-    Only for an installation that is configured to show it.
-    """
-    header = _header(data)
-    values = (str(header.get(keyword) or "") for keyword in ("PatientName", "PatientBirthDate", "PatientID"))
-    return ", ".join(value for value in values if value)
-
-
-def _header(data: bytes) -> Dataset:
-    import pydicom
-
-    return pydicom.dcmread(io.BytesIO(data), force=True, stop_before_pixels=True)
-
-
-def _source(data: bytes, identified: bool) -> Dataset:
-    """What may go out of the source."""
-    import pydicom
-
-    header = _header(data)
-    if not has_reference(data):
-        raise NoReference(
-            "This DICOM file does not say which study, series and instance it is, so nothing can refer to it."
-        )
-    source = pydicom.Dataset()
-    for keyword in (*_REFERENCE, "BurnedInAnnotation", "ImageOrientationPatient"):
-        if header.get(keyword):
-            setattr(source, keyword, header.get(keyword))
-    for keyword in _IDENTIFYING:
-        setattr(source, keyword, header.get(keyword, "") if identified else "")
-    return source
-
-
-def _orientation(source: Dataset) -> tuple[str, str] | None:
-    """Where the picture's rows and columns run to: left or right, posterior or anterior, head or foot."""
-    cosines = source.get("ImageOrientationPatient")
-    if not cosines or len(cosines) != 6:
-        return None
-    letters = []
-    for direction in np.array(cosines, float).reshape(2, 3):
-        axis = int(np.abs(direction).argmax())
-        letters.append("LPH"[axis] if direction[axis] > 0 else "RAF"[axis])
-    return letters[0], letters[1]
-
-
-def _declare(dataset: Dataset, identified: bool) -> None:
-    dataset.SpecificCharacterSet = "ISO_IR 192"
-    if identified:
-        return
-    dataset.PatientIdentityRemoved = "YES"
-    dataset.DeidentificationMethodCodeSequence = [
-        _code("113100", "Basic Application Confidentiality Profile", "DCM"),
-        _code("113110", "Retain UIDs Option", "DCM"),
-    ]
-
-
-def _evaluation(value: str, meaning: str, label: str) -> QualitativeEvaluation:
-    from highdicom.sr import QualitativeEvaluation
-
-    return QualitativeEvaluation(_code(value, meaning), _code(_value(label), CLASS_NAMES[label]))
-
-
-def _value(label: str) -> str:
-    """A class as a code, which has 16 characters at most."""
-    return label.upper().replace("_", "-")
-
-
-def _code(value: str, meaning: str, scheme: str = _SCHEME) -> CodedConcept:
-    from highdicom.sr import CodedConcept
-
-    return CodedConcept(value, scheme, meaning)
-
-
-def _written(dataset: Dataset) -> bytes:
-    buffer = io.BytesIO()
-    dataset.save_as(buffer, enforce_file_format=True)
-    return buffer.getvalue()
+def _version() -> str:
+    try:
+        return version("bratum-scans")
+    except PackageNotFoundError:
+        return "not installed"

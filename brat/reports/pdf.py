@@ -188,6 +188,8 @@ def _head(page: _Page, scan: Scan, name: str, time: datetime) -> None:
     facts = [name] if name else []
     facts += [f"{scan.width} x {scan.height} pixels", scan.format, f"content {scan.digest[:12]}"]
     page.write(" · ".join([*facts, f"read {time:%d %B %Y, %H:%M %Z}".rstrip()]), 9, shade=70)
+    if scan.remarks:
+        page.write(" ".join(scan.remarks), 9, bold=True)
     pdf.ln(2)
     top = pdf.get_y()
     pdf.set_fill_color(235)

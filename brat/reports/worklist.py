@@ -38,6 +38,8 @@ def records(
             "in_distribution": row.in_distribution,
             "ood_score": row.ood_score and round(row.ood_score, 6),
             "problem": row.problem or row.reason,
+            "sequence": row.sequence,
+            "remarks": " ".join(row.remarks),
         }
         if opinions is not None:
             case = opinions.get(row.slice_digest)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from brat import log
 from brat.io.files import File
-from brat.io.intake import Item, Part, SeveralPanels, group_into_series, load
+from brat.io.intake import Item, Part, SeveralPanels, group_into_series, load, with_copies
 from brat.io.samples import Sample
 from brat.io.scan import Scan, UnreadableScan
 from brat.io.series import Series, Stack
+from pages import arrivals
 from pages.words import open_scan as words
 
 STATE = ("scan", "data", "sample", "series", "problem", "item")
@@ -47,6 +50,8 @@ def dropped(key: str) -> list[File]:
     taken = st.session_state.setdefault("taken", set())
     uploads = [upload for upload in st.session_state[key] if upload.file_id not in taken]
     taken |= {upload.file_id for upload in uploads}
+    if uploads:
+        arrivals.taken()
     return [File(upload.name, upload.getvalue()) for upload in uploads]
 
 
@@ -84,7 +89,7 @@ def open_item(item: Item) -> None:
             opened, data = load(item), None
         else:
             data = item.files[0].read()
-            opened = decoded(data, item.name, item.part)
+            opened = with_copies(decoded(data, item.name, item.part), item.copies)
     except SeveralPanels as page:
         st.session_state.handed_over = list(page.items)
         return
@@ -110,6 +115,20 @@ def open_slice(stack: Stack, number: int) -> None:
         return
     state = st.session_state
     _open(scan=scan, data=data, series=state.series, item=state.item)
+
+
+def show_remarks(remarks: Sequence[str], left_out: Sequence[str] = ()) -> None:
+    """What is to be known beside the answer: what was not read, and what the file says against it.
+
+    Args:
+        remarks: of a scan or a series.
+        left_out: names of files that are copies.
+    """
+    lines = list(remarks)
+    if left_out:
+        lines.append(words.left_out(left_out))
+    if lines:
+        st.warning("\n\n".join(lines), icon=":material/info:")
 
 
 def back_to_series() -> None:

@@ -2,29 +2,47 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from brat.environment import WEIGHTS
 from brat.io.scan import Scan
 from brat.model.reader import Reading
-from pages.parts.configuration import identified
+from pages.parts.configuration import identified, setting
 from pages.parts.weights_files import load
 from pages.words import reports as words
 
+if TYPE_CHECKING:
+    from brat.reports.dicom import Results, Verdict
+    from pages.parts.verdict import Opinion
+
 
 def show_downloads(
-    scan: Scan, data: bytes | None, reading: Reading, model: str, *, verdict: str = "", note: str = ""
+    scan: Scan,
+    data: bytes | None,
+    reading: Reading,
+    model: str,
+    *,
+    verdict: str = "",
+    note: str = "",
+    opinion: Opinion | None = None,
 ) -> None:
-    """A button for the PDF and, of a DICOM scan, for two DICOM objects; or why there are none.
+    """A button for the PDF and, of a DICOM scan, for DICOM objects; or why there are none.
+
+    Where reports may name the patient, the objects are for the archive that the scan came from, else for
+    teaching.
 
     Args:
         data: the bytes that the scan was read from; None where it is a part of a larger file.
         reading: of the scan as uploaded.
         model: `Classifier.digest` of the model that read it.
         verdict, note: of the clinician, as they are to be printed.
+        opinion: of the clinician, as the DICOM report has it.
     """
     named = identified()
     stem = f"reading-{scan.digest[:12]}"
@@ -40,15 +58,35 @@ def show_downloads(
         metrics = load(WEIGHTS, "metrics.json")
         return report(scan, reading, model, metrics, name=name, verdict=verdict, note=note)
 
-    def overlay(source: bytes) -> bytes:
-        from brat.reports.dicom import overlay
+    # The report refers to the maps by their UIDs: all are made at once, and kept for the other buttons.
+    made: list[Results] = []
 
-        return overlay(source, scan, reading, named)
+    def results(source: bytes) -> Results:
+        from brat.reports.dicom import Purpose, results, slice_of
+
+        if not made:
+            purpose = Purpose.ARCHIVE if named else Purpose.TEACHING
+            said = _verdict(opinion)
+            made.append(results([slice_of(source, scan, reading)], model, purpose, verdict=said))
+        return made[0]
+
+    def overlay(source: bytes) -> bytes:
+        return results(source).capture or b""
 
     def structured_report(source: bytes) -> bytes:
-        from brat.reports.dicom import structured_report
+        return results(source).report
 
-        return structured_report(source, reading, model, named)
+    def everything(source: bytes) -> bytes:
+        from brat.reports.dicom import slice_for_teaching
+
+        files = results(source).files()
+        if not named:
+            files["slice"] = slice_for_teaching(source)
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, content in files.items():
+                archive.writestr(f"{name}.dcm", content)
+        return packed.getvalue()
 
     with st.container(horizontal=True):
         _button(
@@ -56,14 +94,16 @@ def show_downloads(
         )
         if source and can_refer:
             dicom = "application/dicom"
-            _button(
-                "Map (DICOM)",
-                words.MAP_HELP,
-                partial(overlay, source),
-                f"{stem}-map.dcm",
-                dicom,
-                ":material/image:",
-            )
+            # A reading that is withheld has no map.
+            if reading.ood is None or reading.ood.in_distribution:
+                _button(
+                    "Map (DICOM)",
+                    words.MAP_HELP,
+                    partial(overlay, source),
+                    f"{stem}-map.dcm",
+                    dicom,
+                    ":material/image:",
+                )
             _button(
                 "Report (DICOM SR)",
                 words.SR_HELP,
@@ -71,6 +111,14 @@ def show_downloads(
                 f"{stem}-sr.dcm",
                 dicom,
                 ":material/description:",
+            )
+            _button(
+                "All DICOM (ZIP)",
+                words.ALL_NAMED_HELP if named else words.ALL_HELP,
+                partial(everything, source),
+                f"{stem}-dicom.zip",
+                "application/zip",
+                ":material/folder_zip:",
             )
     if source and not can_refer:
         st.caption(words.NO_REFERENCE)
@@ -88,3 +136,21 @@ def _has_reference(data: bytes) -> bool:
     from brat.reports.dicom import has_reference
 
     return has_reference(data)
+
+
+def _verdict(opinion: Opinion | None) -> Verdict | None:
+    """What the DICOM report says of the clinician, who is known by name only after a login."""
+    from brat.reports.dicom import Verdict
+
+    if opinion is None or opinion.verdict is None:
+        return None
+    logged_in = bool(getattr(st.user, "is_logged_in", False))
+    name = str(st.user.get("name") or "") if logged_in else st.session_state.get("observer_name", "")
+    organization = setting("department", "name")
+    return Verdict(
+        opinion.verdict,
+        opinion.seen,
+        name,
+        organization if isinstance(organization, str) else "",
+        logged_in=logged_in,
+    )

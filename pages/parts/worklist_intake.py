@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import streamlit as st
 
 from brat.environment import CORES
-from brat.io.folders import scans_within
+from brat.io.folders import scans_among, scans_within
 from brat.io.intake import Item, group_into_series, skipped_items
 from brat.model.pool import Readers
 from brat.model.worklist import Worklist
@@ -61,6 +61,15 @@ def show_intake(work: Worklist) -> None:
         args=(work, key),
         help=words.UPLOAD_HELP,
     )
+    key = f"worklist-folder-{st.session_state.worklist_drops}"
+    st.file_uploader(
+        words.UPLOAD_FOLDER,
+        accept_multiple_files="directory",
+        key=key,
+        on_change=_take_folder,
+        args=(work, key),
+        help=words.UPLOAD_FOLDER_HELP,
+    )
     with st.expander("A folder of this computer"):
         # A path is no matter of who asks: behind a proxy every visitor comes from this computer.
         root = setting("worklist", "folders")
@@ -93,6 +102,14 @@ def _take_upload(work: Worklist, key: str) -> None:
     if files := dropped(key):
         st.session_state.worklist_drops += 1
         _add(work, lambda: group_into_series(files))
+
+
+def _take_folder(work: Worklist, key: str) -> None:
+    """As `_take_upload`, of a folder: what is no scan in it is named in one row."""
+    if files := dropped(key):
+        st.session_state.worklist_drops += 1
+        scans, skipped = scans_among(files)
+        _add(work, lambda: [*group_into_series(scans), *skipped_items(skipped)])
 
 
 def _add(work: Worklist, source: Callable[[], Iterable[Item]]) -> None:

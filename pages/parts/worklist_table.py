@@ -104,9 +104,9 @@ def reading_in_words(row: Row) -> str:
 
 
 def remark_on(row: Row) -> str:
-    """Why a row has no answer, and which slice of a series it speaks of."""
+    """Why a row has no answer, which slice of a series it speaks of, and what was not read of it."""
     of_series = words.slice_of(row.slice, row.slices) if row.slice and row.slices else ""
-    return " ".join(part for part in (row.problem, row.reason, of_series) if part)
+    return " ".join(part for part in (row.problem, row.reason, of_series, *row.remarks) if part)
 
 
 def as_table(rows: Sequence[Row], verdicts: Verdicts | None, opened: Collection[int]) -> pd.DataFrame:

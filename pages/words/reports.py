@@ -4,4 +4,9 @@ PDF_HELP = "One page: scan, map, probabilities, verdict, note. The file is not n
 MAP_HELP = "A secondary capture that refers to the scan."
 SR_HELP = "A structured report that refers to the scan."
 NO_REFERENCE = "No report as DICOM: this file does not say which instance it is, to refer to."
-UNNAMED = "The DICOM files refer to the scan by its UIDs, and do not name the patient."
+ALL_HELP = "Report, maps and the scan itself, for teaching: under new UIDs, without what names the patient."
+ALL_NAMED_HELP = "Report and maps for the archive that the scan came from: same patient, same study."
+UNNAMED = (
+    "The DICOM files are for teaching: they do not name the patient and have new UIDs. "
+    "They do not belong into the archive that the scan came from."
+)

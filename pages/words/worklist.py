@@ -25,6 +25,9 @@ UPLOAD_HELP = (
     "only, and never stored."
 )
 
+UPLOAD_FOLDER = "Or choose a folder of your computer"
+UPLOAD_FOLDER_HELP = "All scans in it and below it, by name or content; a DICOM disc as well."
+
 FOLDERS_OFF = """Off. Where the app runs on your own computer, an entry in `.streamlit/secrets.toml` turns it
 on and says what may be read: that folder and all below it. Whoever can open the page can then read the scans
 there.

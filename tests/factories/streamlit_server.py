@@ -17,19 +17,21 @@ from tests.factories.paths import ROOT
 
 @contextmanager
 def serving(
-    log: Path, script: str = "app.py", folder: Path = ROOT, flags: Sequence[str] = ()
+    log: Path, script: str = "app.py", folder: Path = ROOT, flags: Sequence[str] = (), port: int = 0
 ) -> Iterator[str]:
     """Runs a Streamlit script in `folder`; yields its address once it answers.
 
     Args:
         log: takes what the server prints.
+        port: a free one by default.
         flags: options of Streamlit; those of the app are in its configuration file.
 
     Raises:
         RuntimeError: it ended, or did not answer within a minute; with what it printed.
     """
     with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
+        free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        free.bind(("127.0.0.1", port))
         port = free.getsockname()[1]
     own = ("--server.address=127.0.0.1", f"--server.port={port}", "--server.headless=true")
     with log.open("ab") as printed:

@@ -16,6 +16,7 @@ from pydicom.data import get_testdata_file
 
 from brat.io import codecs
 from brat.io.codecs import Undecodable, decode
+from brat.io.dicom import Dicom
 from brat.io.read import decode_scan
 from brat.io.scan import MAX_SIDE, UnreadableScan
 from brat.model.pool import in_order
@@ -67,9 +68,9 @@ def greedy() -> bytes:
 
 def test_a_stream_that_takes_all_memory_is_refused():
     with pytest.raises(UnreadableScan, match="cannot be decompressed") as caught:
-        decode_scan(greedy(), "")
+        Dicom(greedy(), "").scan()
     assert isinstance(caught.value.__cause__, Undecodable)
-    assert decode_scan(content("JPEG2000.dcm"), "").gray.shape == (1024, 256)
+    assert Dicom(content("JPEG2000.dcm"), "").scan().gray.shape == (1024, 256)
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="processes cannot be stopped here")
@@ -193,7 +194,7 @@ def test_no_words_of_the_header_reach_a_decoder(monkeypatch):
 
 @pytest.mark.parametrize("name", ["JPGExtended.dcm", "JPEG-lossy.dcm"])
 def test_jpeg_of_12_bits(name):
-    pixels = decode_scan(content(name), "").pixels
+    pixels = Dicom(content(name), "")._stored(0)
     # Values by libjpeg-turbo 3.
     assert pixels.shape == (1024, 256)
     assert (pixels.min(), pixels.max(), int(pixels.sum())) == (0, 264, 3_767_007)

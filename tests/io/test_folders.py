@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MediaStorageDirectoryStorage
 
 from brat.io.files import File
-from brat.io.folders import Skipped, files_at, scans_in, scans_within, walk
+from brat.io.folders import Skipped, files_at, scans_among, scans_in, scans_within, walk
 from brat.io.samples import load_samples
 from brat.io.scan import UnreadableScan
 from tests.factories.files import slice_of
@@ -269,3 +269,28 @@ def test_a_file_of_a_known_format_that_is_not_read_is_called_by_it(tmp_path):
 def test_an_empty_path_is_not_the_current_folder():
     with pytest.raises(UnreadableScan, match="path is empty"):
         list(files_at(""))
+
+
+def test_folder_from_a_browser_is_sorted_as_one_on_disk(folder):
+    on_disk = [entry for entry in scans_in(folder) if isinstance(entry, File)]
+    given = [
+        File(path.relative_to(folder.parent).as_posix(), path.read_bytes())
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    ]
+    scans, skipped = scans_among(given)
+    assert {Path(file.name).name for file in scans} == {Path(file.name).name for file in on_disk}
+    reasons = {
+        Path(entry.path).name: entry.reason for entry in scans_in(folder) if isinstance(entry, Skipped)
+    }
+    assert {Path(entry.path).name: entry.reason for entry in skipped}.items() <= reasons.items()
+    assert skipped
+
+
+def test_dicomdir_from_a_browser_names_what_is_missing(tmp_path):
+    names = ["DISC/dicom/im1", "DISC/DICOMDIR"]
+    index = dicomdir(tmp_path / "DICOMDIR", ("DICOM", "IM1"), ("DICOM", "IM2")).read_bytes()
+    scans, skipped = scans_among([File(names[0], slice_of(0)), File(names[1], index)])
+    assert [file.name for file in scans] == [names[0]]
+    assert skipped == [Skipped("DISC/DICOM/IM2", "DICOMDIR lists it, but it is not there")]
+    assert scans_among([File("DISC/DICOMDIR", index[:200])])[1][0].reason == "it lists no files"

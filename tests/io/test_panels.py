@@ -13,7 +13,7 @@ from PIL import Image
 
 from brat.io.files import File
 from brat.io.intake import Item, SeveralPanels, group_into_series, load
-from brat.io.panels import find_panels
+from brat.io.panels import Page, find_panels
 from brat.io.read import read_scan
 from brat.io.scan import Scan, UnreadableScan
 from brat.io.series import Series
@@ -59,13 +59,15 @@ def test_a_single_slice_has_no_panels(shape):
     lettered[shape[0] // 4 : -shape[0] // 4, -3] = 255
     noisy = np.clip(gray + np.random.default_rng(0).rayleigh(5, shape), 0, 255).astype(np.uint8)
     bordered = cv2.copyMakeBorder(gray, 20, 20, 90, 90, cv2.BORDER_CONSTANT, value=255)
-    for picture in (gray, lettered, noisy, bordered, gray // 5):
-        assert find_panels(picture) == ((), False)
+    crossed = gray.copy()
+    crossed[shape[0] // 2 : shape[0] // 2 + 2, :] = crossed[:, shape[1] // 2] = 255
+    for picture in (gray, lettered, noisy, bordered, crossed, gray // 5):
+        assert find_panels(picture) == Page()
 
 
 def test_nothing_has_no_panels():
     for level in (0, 90, 255):
-        assert find_panels(np.full((100, 80), level, np.uint8)) == ((), False)
+        assert find_panels(np.full((100, 80), level, np.uint8)) == Page()
 
 
 def test_stripes_are_no_panels():
@@ -137,7 +139,7 @@ def test_real_slices_are_single_and_have_not_run_over(data_index):
     drawn = np.random.default_rng(1).choice(len(rows), 150, replace=False)
     slices = [read_scan(data_index.parent / rows[number]["file"]).gray for number in drawn]
     for gray in slices:
-        assert find_panels(gray) == ((), False)
+        assert find_panels(gray) == Page()
         assert not is_wrapped(gray)
     pages = [page_of([cv2.resize(g, (256, 256)) for g in slices[n : n + 4]], 2, 4) for n in range(0, 80, 4)]
     several = [page for page in map(find_panels, pages) if page.panels or page.is_mixed]
@@ -148,6 +150,11 @@ def test_slice_that_was_given_twice_counts_once():
     data = [slice_of(number) for number in range(3)]
     (item,) = group_into_series([File(f"{n}-{copy}", data[n]) for n in range(3) for copy in range(3)])
     assert [file.name for file in item.files] == ["0-0", "1-0", "2-0"]
+    series = load(item)
+    assert series.left_out == ("0-1", "0-2", "1-1", "1-2", "2-1", "2-2")
+    assert series.remarks == ("6 files are copies of slices that are here already, and were left out.",)
+    (one,) = group_into_series([File(str(copy), data[0]) for copy in range(2)])
+    assert load(one).remarks == ("1 file is a copy of a slice that is here already, and was left out.",)
 
 
 def test_equal_pixels_at_one_place_count_once():
@@ -156,6 +163,11 @@ def test_equal_pixels_at_one_place_count_once():
     assert isinstance(series, Series)
     assert series.volumes == 1
     assert [int(scan.pixels[0, 0]) for scan in series.stack()] == [0, 1, 2]
+    assert series.left_out == ("0-1", "0-2", "1-1", "1-2", "2-1", "2-2")
+    both = [File("again", files[0].read()), *files]
+    series = load(group_into_series(both)[0])
+    assert len(series.left_out) == 7
+    assert series.remarks == ("7 files are copies of slices that are here already, and were left out.",)
 
 
 def test_equal_empty_slices_of_two_volumes_stay():
@@ -200,4 +212,49 @@ def test_wrapped_page_of_a_series_says_so():
     stack = series.stack()
     np.testing.assert_array_equal(stack[0].gray, smooth.astype(np.uint8))
     with pytest.raises(UnreadableScan, match="ran over"):
+        stack[1]
+
+
+@pytest.mark.parametrize("corner", range(4))
+@pytest.mark.parametrize(("size", "apart"), [(120, False), (150, False), (100, True)])
+def test_smaller_picture_in_a_corner_is_refused(corner, size, apart):
+    page = synthetic_head(400, 400, seed=1)
+    if apart:
+        # The slice leaves its corners empty.
+        page = cv2.copyMakeBorder(cv2.resize(page, (280, 280)), 60, 60, 60, 60, cv2.BORDER_CONSTANT, value=0)
+    inset = cv2.resize(synthetic_head(200, 200, seed=2), (size, size))
+    page[:size, :size] = inset
+    page = np.ascontiguousarray(page[:: -1 if corner & 1 else 1, :: -1 if corner & 2 else 1])
+    assert find_panels(page).has_inset
+    with pytest.raises(UnreadableScan, match="smaller picture lies in a corner"):
+        load(Item("a.png", (File("a.png", png(page)),)))
+
+
+def test_faint_parts_of_a_page_are_counted_and_said():
+    faint = np.zeros((250, 250), np.uint8)
+    faint[80:112, 80:112] = cv2.resize(synthetic_head(200, 200), (32, 32), interpolation=cv2.INTER_AREA)
+    page = png(page_of([*heads(3, 250), faint], 2, gutter=8))
+    with pytest.raises(SeveralPanels, match="3 slices") as raised:
+        load(Item("page.png", (File("page.png", page),)))
+    assert load(raised.value.items[0]).remarks == (
+        "On this page 1 further part with little in it was not read.",
+    )
+
+
+@pytest.mark.parametrize("kind", ["files", "pages"])
+def test_mosaics_inside_a_series_are_refused(kind):
+    mosaic = page_of(heads(9), 3)
+    single = cv2.resize(synthetic_head(200, 200), (600, 600))
+    if kind == "files":
+        files = [
+            File(str(n), slice_of(n, Rows=600, Columns=600, PixelData=(p.astype(np.uint16) * 10).tobytes()))
+            for n, p in enumerate((single, mosaic))
+        ]
+    else:
+        written = io.BytesIO()
+        Image.fromarray(single).save(written, "TIFF", save_all=True, append_images=[Image.fromarray(mosaic)])
+        files = [File("a.tif", written.getvalue())]
+    stack = load(group_into_series(files)[0]).stack()
+    assert stack[0].gray.shape == (600, 600)
+    with pytest.raises(UnreadableScan, match="9 slices beside each other, as a mosaic"):
         stack[1]

@@ -30,10 +30,11 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from brat.io.dicom import Dicom
 from brat.io.files import File
 from brat.io.intake import group_into_series, load
 from brat.io.read import read_scan
-from brat.io.scan import MAX_PIXELS, MAX_SIDE, SeveralScans, UnreadableScan
+from brat.io.scan import MAX_PIXELS, MAX_SIDE, Scan, SeveralScans, UnreadableScan
 from brat.io.series import Series
 from brat.io.sniff import SUFFIXES
 from tests.factories.heads import synthetic_head
@@ -353,9 +354,10 @@ class TestRasters:
 
     @pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
     def test_several_images_are_a_series(self, kind):
-        others = [Image.fromarray(rgb(255 - GRAY)), Image.fromarray(rgb(GRAY // 2))]
+        head = synthetic_head(80, 96)
+        others = [Image.fromarray(rgb(255 - head)), Image.fromarray(rgb(head // 2))]
         options = {"lossless": True} if kind == "WEBP" else {}
-        data = pillow(rgb(GRAY), kind, save_all=True, append_images=others, **options)
+        data = pillow(rgb(head), kind, save_all=True, append_images=others, **options)
         with pytest.raises(SeveralScans, match="3 pages"):
             read_scan(data)
         (item,) = group_into_series([File("pages", data)])
@@ -363,7 +365,7 @@ class TestRasters:
         assert isinstance(series, Series)
         assert series.format.endswith("8-bit colour, 3 pages")
         stack = series.stack()
-        for scan, expected in zip(stack, (GRAY, 255 - GRAY, GRAY // 2), strict=True):
+        for scan, expected in zip(stack, (head, 255 - head, head // 2), strict=True):
             np.testing.assert_array_equal(scan.gray, expected)
         assert stack[1].name == "pages, page 2 of 3"
         assert len({scan.digest for scan in stack}) == 3
@@ -508,14 +510,14 @@ class TestDicom:
         np.testing.assert_array_equal(read_scan(data[start:]).pixels, SIGNED)
 
     def test_spacing(self):
-        assert read_scan(dicom(SIGNED, PixelSpacing=[0.5, 0.75])).spacing == (0.5, 0.75)
+        assert read_scan(dicom(SIGNED, PixelSpacing=[0.5, 0.5])).spacing == (0.5, 0.5)
         for nonsense in (None, [0, 1], 0.5, [1, 2, 3], [-1, 1]):
             assert read_scan(dicom(SIGNED, PixelSpacing=nonsense)).spacing is None
 
     def test_palette(self):
         dataset = pydicom.dcmread(PYDICOM_FILES / "examples_palette.dcm")
         colours = pydicom.pixels.apply_color_lut(dataset.pixel_array, dataset)
-        scan = read_scan(PYDICOM_FILES / "examples_palette.dcm")
+        scan = whatever_modality("examples_palette.dcm")
         np.testing.assert_allclose(scan.pixels, colours @ [0.299, 0.587, 0.114], atol=40)
 
     def test_colour_in_planes(self):
@@ -559,6 +561,11 @@ class TestDicom:
         assert "cannot be decompressed here:" in message
 
 
+def whatever_modality(name: str) -> Scan:
+    """A picture of pydicom's, of a modality that is refused too."""
+    return Dicom((PYDICOM_FILES / name).read_bytes(), "").scan()
+
+
 # What pydicom 3.0 reads with NumPy and Pillow alone.
 PYDICOM_READ = {
     "693_J2KI.dcm": "CT, 14-bit",
@@ -567,7 +574,7 @@ PYDICOM_READ = {
     "JPEG2000.dcm": "NM, 16-bit",
     "SC_jpeg_no_color_transform.dcm": ", 8-bit",
     "examples_jpeg2k.dcm": "US, 8-bit",
-    "examples_overlay.dcm": "MR, 12-bit",
+    "examples_overlay.dcm": "MR, 12-bit, T1 after contrast",
     "examples_palette.dcm": "US, 8-bit",
     "examples_rgb_color.dcm": "US, 8-bit",
     "image_dfl.dcm": "OT, 8-bit",
@@ -591,7 +598,9 @@ ONE_CHART = [
 ]
 PYDICOM_REFUSED = {
     "MR_truncated.dcm": DAMAGED,
-    "JPEG2000-embedded-sequence-delimiter.dcm": "cannot be decompressed here",
+    "CT_small.dcm": "By its header this is no MR: its modality is CT, computed tomography.",
+    "examples_palette.dcm": "By its header this is no MR: its modality is US, ultrasound.",
+    "liver_1frame.dcm": "By its header this is no MR: its modality is SEG, a segmentation.",
     "SC_rgb_rle_2frame.dcm": "holds 2 frames",
     "SC_rgb_small_odd.dcm": "only 3 x 3 pixels",
     "badVR.dcm": DAMAGED,
@@ -624,7 +633,7 @@ class TestPydicomsOwnFiles:
 
     @pytest.mark.parametrize("name", PYDICOM_READ)
     def test_read(self, name):
-        scan = read_scan(PYDICOM_FILES / name)
+        scan = whatever_modality(name)
         dataset = pydicom.dcmread(PYDICOM_FILES / name)
         assert (scan.height, scan.width) == (dataset.Rows, dataset.Columns)
         assert scan.format.removeprefix("DICOM").strip() == PYDICOM_READ[name]
@@ -647,7 +656,7 @@ class TestPydicomsOwnFiles:
 
     def test_rescale_of_a_real_ct(self):
         dataset = pydicom.dcmread(PYDICOM_FILES / "CT_small.dcm")
-        scan = read_scan(PYDICOM_FILES / "CT_small.dcm")
+        scan = whatever_modality("CT_small.dcm")
         expected = dataset.pixel_array * float(dataset.RescaleSlope) + float(dataset.RescaleIntercept)
         np.testing.assert_array_equal(scan.pixels, expected)
 
@@ -798,7 +807,7 @@ class TestRefusals:
             (b"%PDF-1.7\n", "a PDF document"),
             (b"PK\x03\x04", "a ZIP archive"),
             (b"\x1f\x8b\x08", "a gzip archive"),
-            (b"\0\0\0\x18ftypheic", "a HEIC or AVIF photo"),
+            (b"\0\0\0\x18ftypavif", "an AVIF photo, or a video"),
             (bytes(344) + b"n+1\0", "a NIfTI volume"),
             (pillow(GRAY, "JPEG2000"), "a JPEG 2000 picture"),
         ],
@@ -810,9 +819,6 @@ class TestRefusals:
     def test_uniform_images(self, shade, word):
         assert f"is {word} all over" in refusal(pillow(np.full_like(GRAY, shade), "PNG"))
         assert "all over" in refusal(dicom(np.full((80, 96), shade, np.uint16)))
-
-    def test_window_that_shows_nothing(self):
-        assert "black all over" in refusal(dicom(SIGNED, WindowCenter=20000, WindowWidth=100))
 
     def test_paths(self, tmp_path):
         with pytest.raises(UnreadableScan, match="no file at this path"):

@@ -371,6 +371,8 @@ def test_export_names_nobody_unless_it_is_asked_to(pool):
         "in_distribution": True,
         "ood_score": 0.5,
         "problem": "",
+        "sequence": "",
+        "remarks": "",
         "model": MODEL,
     }
     assert second["in_distribution"] is False

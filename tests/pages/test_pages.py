@@ -23,7 +23,7 @@ from brat.model.pool import Readers
 from brat.model.preprocess import prepare
 from brat.model.reader import Reader
 from brat.wording import percent
-from tests.factories.files import volume
+from tests.factories.files import slice_of, volume
 from tests.factories.heads import synthetic_head
 from tests.factories.pages import page_of, png
 from tests.factories.paths import ROOT
@@ -86,8 +86,9 @@ def test_the_sample_series_opens_as_a_series(review):
     review.button(key=f"welcome-{sample.name}").click().run()
     assert not review.exception
     assert review.session_state.scan is None
-    (component,) = review.get("bidi_component")
-    assert len(json.loads(component.proto.json)[0]["slices"]) == len(review.session_state.series.stack()) > 10
+    series = review.session_state.series
+    (viewer,) = (c for c in review.get("bidi_component") if c.key != "arrivals")
+    assert len(json.loads(viewer.proto.json)[0]["slices"]) == len(series.stack()) > 10
 
 
 def test_every_class_has_its_share_and_a_bar(review):
@@ -432,7 +433,7 @@ def test_a_damaged_model_is_said_on_every_page_and_never_read(monkeypatch, tmp_p
     review.file_uploader[0].upload("volume.nii", volume()).run()
     assert not review.exception
     assert re.search(says, review.error[0].value)
-    assert not review.get("bidi_component")
+    assert {component.key for component in review.get("bidi_component")} == {"arrivals"}
 
     # To the harness this page and the one above are one visitor's.
     st.cache_resource.clear()
@@ -586,6 +587,25 @@ def test_a_drop_that_is_told_of_twice_is_taken_once(review, monkeypatch):
     open_scan.take_upload("old")
     assert taken == ["one.png", "one.png"]
     assert state["uploads"] == 2
+
+
+def test_what_is_to_be_known_stands_beside_the_answer(review):
+    gray = read_scan(KNOWN.file).gray.astype(np.uint16) * 8
+    rows, columns = gray.shape
+    shown = {"Rows": rows, "Columns": columns, "BodyPartExamined": "KNEE", "WindowCenter": 60000}
+    data = [slice_of(n, PixelData=(gray + n).tobytes(), **shown) for n in range(2)]
+    review.file_uploader[0].upload("one.dcm", data[0]).run()
+    (told,) = review.warning
+    assert "shows a knee" in told.value
+    assert "Under the window in the header" in told.value
+    review.file_uploader[0].set_value(
+        [("a.dcm", data[0], ""), ("b.dcm", data[1], ""), ("c_.dcm", data[1], "")]
+    )
+    review.run()
+    assert not review.exception
+    told = next(warning.value for warning in review.warning if "copy" in warning.value)
+    assert "1 file is a copy of a slice" in told
+    assert "Left out as copies: `c_.dcm`." in told
 
 
 def test_page_of_several_slices_goes_to_the_worklist_and_its_panels_open(monkeypatch):

@@ -1,6 +1,7 @@
 """The download buttons of Review, through Streamlit's own test harness."""
 
 import io
+import zipfile
 
 import pydicom
 import pytest
@@ -65,9 +66,16 @@ def test_a_picture_has_a_pdf(show):
 
 def test_a_dicom_scan_has_dicom_reports_too_and_none_names_the_patient(show, dicom):
     captions, downloads = show(dicom)
-    assert list(downloads) == ["Report (PDF)", "Map (DICOM)", "Report (DICOM SR)"]
-    for make in downloads.values():
-        assert b"PLANTED" not in make()
+    assert list(downloads) == ["Report (PDF)", "Map (DICOM)", "Report (DICOM SR)", "All DICOM (ZIP)"]
+    made = {label: make() for label, make in downloads.items()}
+    with zipfile.ZipFile(io.BytesIO(made.pop("All DICOM (ZIP)"))) as archive:
+        made |= {name: archive.read(name) for name in archive.namelist()}
+    assert {"sr.dcm", "map.dcm", "pm.dcm", "slice.dcm"} <= set(made)
+    for content in made.values():
+        assert b"PLANTED" not in content
+    # All were made at once, and the report refers to this map.
+    assert made["map.dcm"] == made["Map (DICOM)"]
+    assert pydicom.dcmread(io.BytesIO(made["map.dcm"])).SOPInstanceUID.encode() in made["Report (DICOM SR)"]
     assert "do not name the patient" in captions[0]
 
 

@@ -19,6 +19,7 @@ from brat.store.cases import keep
 from brat.store.database import prepare
 from brat.wording import percent
 from pages.words import worklist as words
+from tests.factories.files import slice_of
 from tests.factories.pages import png
 from tests.factories.paths import ROOT
 
@@ -306,6 +307,44 @@ def test_verdicts_are_shown_and_filtered_where_there_is_a_store(tmp_path, monkey
     page.multiselect(key="worklist-verdicts").set_value([""]).run()
     assert name not in names(page)
     engine.dispose()
+
+
+def test_a_folder_is_uploaded_and_what_is_no_scan_in_it_is_named():
+    page = worklist()
+    files = [
+        (f"study/{FILES[1][0]}", FILES[1][1], ""),
+        ("study/a/notes.txt", b"words", "text/plain"),
+        ("study/.hidden.png", FILES[2][1], ""),
+    ]
+    page.get("file_uploader")[1].set_value(files)
+    page.run()
+    read_through(page)
+    assert names(page) == [f"study/{FILES[1][0]}", "study/a/notes.txt"]
+
+
+def test_remarks_stand_in_the_row():
+    pixels = read_scan(FILES[1][1]).gray.astype(np.uint16) * 8
+    rows, columns = pixels.shape
+    slices = [
+        (
+            f"{number}.dcm",
+            slice_of(
+                number,
+                Rows=rows,
+                Columns=columns,
+                PixelData=(pixels + number).tobytes(),
+                BodyPartExamined="KNEE",
+                SOPInstanceUID=f"1.2.{number % 2}",
+            ),
+            "",
+        )
+        for number in range(3)
+    ]
+    page = worklist()
+    drop(page, *slices)
+    (remark,) = page.dataframe[0].value["Remark"]
+    assert "1 file is a copy of a slice" in remark
+    assert "shows a knee" in remark
 
 
 def test_a_folder_is_read_only_where_it_is_configured(tmp_path, monkeypatch):

@@ -1,16 +1,38 @@
+"""A reading as DICOM objects: what they say, what they do not say, and what an archive makes of them."""
+
 import io
 import shutil
 import subprocess
+import urllib.request
 
+import numpy as np
 import pydicom
 import pytest
-from pydicom.data import get_testdata_file
 
 from brat.io.read import read_scan
 
 pytest.importorskip("highdicom", reason="highdicom is not installed")
 
-from brat.reports.dicom import NoReference, has_reference, overlay, structured_report
+from brat.io.files import File
+from brat.io.intake import group_into_series, load
+from brat.io.samples import load_samples
+from brat.model.out_of_distribution import OodResult
+from brat.model.series_reading import SliceReading
+from brat.reports.dicom import (
+    NoReference,
+    Purpose,
+    ReadSlice,
+    Verdict,
+    has_reference,
+    patient,
+    results,
+    slice_for_teaching,
+    slice_of,
+    slices_of,
+)
+from brat.reports.dicom_source import header_of, new_uid
+from brat.reports.dicom_sr import predecessor
+from tests.factories.orthanc import orthanc, why_not
 from tests.factories.readings import reading_with_a_spot
 
 PLANTED = {
@@ -21,7 +43,10 @@ PLANTED = {
     "PatientAddress": "PLANTED STREET",
     "OtherPatientNames": "PLANTED^OTHER",
     "PatientComments": "PLANTED COMMENT",
+    "PatientAge": "052Y",
+    "IssuerOfPatientID": "PLANTED-ISSUER",
     "StudyDate": "19990203",
+    "StudyTime": "101112",
     "SeriesDate": "19990203",
     "AccessionNumber": "PLANTED-ACC",
     "StudyID": "PLANTED-STUDY",
@@ -31,118 +56,356 @@ PLANTED = {
     "InstitutionName": "PLANTED HOSPITAL",
     "DeviceSerialNumber": "PLANTED-SERIAL",
 }
+OF_THE_STUDY = (
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "IssuerOfPatientID",
+    "PatientComments",
+    "PatientAge",
+    "StudyInstanceUID",
+    "StudyDate",
+    "StudyTime",
+    "AccessionNumber",
+    "StudyID",
+    "StudyDescription",
+    "ReferringPhysicianName",
+)
 DIGEST = "0123456789abcdef" * 4
+KINDS = ("sr", "map", "pm")
 
 
-@pytest.fixture(scope="module")
-def source() -> bytes:
-    dataset = pydicom.dcmread(get_testdata_file("MR_small.dcm"))
-    for keyword, value in PLANTED.items():
+def planted(**changes) -> bytes:
+    dataset = pydicom.dcmread(next(s.file for s in load_samples() if s.file.suffix == ".dcm"))
+    for keyword, value in (PLANTED | changes).items():
         setattr(dataset, keyword, value)
+    del dataset.PatientIdentityRemoved, dataset.DeidentificationMethod
     written = io.BytesIO()
     dataset.save_as(written)
     return written.getvalue()
 
 
 @pytest.fixture(scope="module")
-def scan(source):
-    return read_scan(source, "planted.dcm")
+def source() -> bytes:
+    return planted()
 
 
 @pytest.fixture(scope="module")
-def reading(scan):
-    return reading_with_a_spot(scan, ("meningioma", "glioma"))
+def read_slice(source) -> ReadSlice:
+    scan = read_scan(source, "planted.dcm")
+    return slice_of(source, scan, reading_with_a_spot(scan, ("meningioma", "glioma")))
 
 
 @pytest.fixture(scope="module")
-def objects(source, scan, reading) -> dict[str, bytes]:
-    return {
-        "overlay": overlay(source, scan, reading),
-        "structured report": structured_report(source, reading, DIGEST),
-    }
+def objects(read_slice) -> dict[Purpose, dict[str, bytes]]:
+    return {purpose: results([read_slice], DIGEST, purpose).files() for purpose in Purpose}
+
+
+@pytest.fixture(scope="module")
+def series() -> list[ReadSlice]:
+    """Eight slices: two without a tumour, four of meningioma, one out of distribution, one damaged."""
+    uid = pydicom.uid.generate_uid()
+    files = [
+        File(
+            f"{number}.dcm",
+            planted(
+                SOPInstanceUID=pydicom.uid.generate_uid(),
+                SeriesInstanceUID=uid,
+                ImagePositionPatient=[-112.275, -95.775, 3.0 * number],
+                InstanceNumber=number,
+            ),
+        )
+        for number in range(8)
+    ]
+    (item,) = group_into_series(files)
+    stack = load(item).stack()
+    spot = SliceReading.of(reading_with_a_spot(stack[0], ("meningioma",)))
+    clear = reading_with_a_spot(stack[0], ("no_tumor",))
+    clear.prediction.probabilities[:] = [0.02, 0.03, 0.05, 0.9]
+    unlike = SliceReading(spot.prediction, spot.sets, OodResult(1.7, False, "Unlike."), spot.geometry)
+    none = SliceReading.of(clear)
+    readings = [none, none, spot, spot, spot, spot, unlike, SliceReading(problem="damaged")]
+    return slices_of(stack, [(stack[0].window, reading) for reading in readings])
 
 
 def parsed(content: bytes) -> pydicom.Dataset:
     return pydicom.dcmread(io.BytesIO(content))
 
 
-def test_both_refer_to_the_source(objects, source):
-    original = parsed(source)
-    picture, report = (parsed(content) for content in objects.values())
-    for dataset in (picture, report):
-        assert dataset.StudyInstanceUID == original.StudyInstanceUID
-        assert dataset.SeriesInstanceUID != original.SeriesInstanceUID
-        assert dataset.SOPInstanceUID != original.SOPInstanceUID
-    assert picture.SourceImageSequence[0].ReferencedSOPInstanceUID == original.SOPInstanceUID
-    (study,) = report.CurrentRequestedProcedureEvidenceSequence
-    (series,) = study.ReferencedSeriesSequence
-    assert series.SeriesInstanceUID == original.SeriesInstanceUID
-    assert series.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == original.SOPInstanceUID
-
-
-def test_the_picture_is_the_scan_in_colour(objects, scan):
-    pixels = parsed(objects["overlay"]).pixel_array
-    assert pixels.shape == (*scan.gray.shape, 3)
-    # Where the map is silent the scan is as it was.
-    assert (pixels[-1, -1] == scan.gray[-1, -1]).all()
-    assert (pixels[..., 0] != pixels[..., 2]).any()
-
-
-def test_the_report_says_what_was_read(objects):
-    said = str(parsed(objects["structured report"]))
-    for text in ("Probability of meningioma", "0.91", "Reading of the slice", "MENINGIOMA", DIGEST[:12]):
-        assert text in said, text
-    assert parsed(objects["structured report"]).VerificationFlag == "UNVERIFIED"
-
-
-@pytest.mark.parametrize("kind", ["overlay", "structured report"])
-def test_no_planted_name_goes_out(objects, kind):
-    for value in (b"PLANTED", b"19470305", b"19990203"):
-        assert value not in objects[kind]
-    dataset = parsed(objects[kind])
-    assert dataset.PatientName == ""
-    assert dataset.PatientIdentityRemoved == "YES"
-
-
-def test_who_the_patient_is_goes_out_where_it_is_switched_on(source, scan, reading):
-    for content in (
-        overlay(source, scan, reading, identified=True),
-        structured_report(source, reading, DIGEST, identified=True),
-    ):
-        dataset = parsed(content)
-        assert dataset.PatientName == "PLANTED^NÄME"
-        assert dataset.PatientID == "PLANTED-ID"
-        assert "PatientIdentityRemoved" not in dataset
-        assert b"PLANTED HOSPITAL" not in content
-
-
-@pytest.mark.parametrize("kind", ["overlay", "structured report"])
-def test_dciodvfy_finds_no_error(objects, kind, tmp_path):
+def validated(content: bytes, folder) -> list[str]:
     if not shutil.which("dciodvfy"):
         pytest.skip("dciodvfy is not installed (Debian: dicom3tools)")
-    file = tmp_path / "object.dcm"
-    file.write_bytes(objects[kind])
-    run = subprocess.run(["dciodvfy", file], capture_output=True, text=True, check=False)
-    errors = [line for line in (run.stdout + run.stderr).splitlines() if line.startswith("Error")]
-    assert errors == []
+    file = folder / "object.dcm"
+    file.write_bytes(content)
+    run = subprocess.run(["dciodvfy", "-new", file], capture_output=True, text=True, check=False)
+    return [line for line in (run.stdout + run.stderr).splitlines() if line.startswith("Error")]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_for_the_archive_patient_and_study_are_those_of_the_source(objects, source, kind):
+    """All instances of a study share these, or an archive may lose the study (PS3.3 A.1.2)."""
+    made, original = parsed(objects[Purpose.ARCHIVE][kind]), parsed(source)
+    for keyword in OF_THE_STUDY:
+        assert made.get(keyword) == original.get(keyword), keyword
+    assert made.SeriesInstanceUID != original.SeriesInstanceUID
+    assert made.SOPInstanceUID != original.SOPInstanceUID
+    assert "PatientIdentityRemoved" not in made
+    assert "DeidentificationMethodCodeSequence" not in made
+    # Of the scanner's series nothing is taken over.
+    assert b"PLANTED HOSPITAL" not in objects[Purpose.ARCHIVE][kind]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_for_teaching_nothing_leads_back(objects, source, kind):
+    content, original = objects[Purpose.TEACHING][kind], parsed(source)
+    made = parsed(content)
+    for value in (b"PLANTED", b"19470305", b"19990203"):
+        assert value not in content
+    for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID"):
+        assert str(original[keyword].value).encode() not in content, keyword
+    assert made.PatientName == ""
+    assert made.PatientIdentityRemoved == "YES"
+    assert made.LongitudinalTemporalInformationModified == "REMOVED"
+    assert [code.CodeValue for code in made.DeidentificationMethodCodeSequence] == ["113100"]
+    assert made.ContentDate == "19000101"
+    assert made.StudyInstanceUID == new_uid(original.StudyInstanceUID)
+
+
+def test_the_slice_for_teaching_is_the_one_that_the_objects_refer_to(objects, source, tmp_path):
+    content = slice_for_teaching(source)
+    assert b"PLANTED" not in content
+    made, original = parsed(content), parsed(source)
+    assert (made.pixel_array == original.pixel_array).all()
+    report = parsed(objects[Purpose.TEACHING]["sr"])
+    (study,) = report.CurrentRequestedProcedureEvidenceSequence
+    referred = {
+        item.ReferencedSOPInstanceUID
+        for s in study.ReferencedSeriesSequence
+        for item in s.ReferencedSOPSequence
+    }
+    assert made.SOPInstanceUID in referred
+    assert made.StudyInstanceUID == report.StudyInstanceUID
+    assert validated(content, tmp_path) == []
+
+
+@pytest.mark.parametrize("purpose", Purpose)
+def test_report_and_maps_refer_to_one_another_and_to_the_source(objects, source, purpose):
+    report, picture, values = (parsed(objects[purpose][kind]) for kind in KINDS)
+    slice_uid = parsed(source).SOPInstanceUID
+    if purpose is Purpose.TEACHING:
+        slice_uid = new_uid(slice_uid)
+    assert len({made.StudyInstanceUID for made in (report, picture, values)}) == 1
+    assert len({made.SeriesInstanceUID for made in (report, picture, values)}) == 3
+    assert picture.SourceImageSequence[0].ReferencedSOPInstanceUID == slice_uid
+    assert slice_uid in str(values)
+    for uid in (slice_uid, picture.SOPInstanceUID, values.SOPInstanceUID):
+        assert uid in str(report.ContentSequence), "in the content"
+        assert uid in str(report.CurrentRequestedProcedureEvidenceSequence), "in the evidence"
+
+
+def test_the_picture_is_the_scan_in_colour_and_the_map_has_its_values(objects, read_slice):
+    pixels = parsed(objects[Purpose.ARCHIVE]["map"]).pixel_array
+    gray = read_slice.scan().gray
+    assert pixels.shape == (*gray.shape, 3)
+    # Where the map is silent the scan is as it was.
+    assert (pixels[-1, -1] == gray[-1, -1]).all()
+    assert (pixels[..., 0] != pixels[..., 2]).any()
+    values = parsed(objects[Purpose.ARCHIVE]["pm"])
+    stored = np.frombuffer(values.FloatPixelData, np.float32).reshape(gray.shape)
+    assert stored.min() == 0
+    assert 0.9 < stored.max() <= 1
+    # The peak of the values is where the picture is coloured most.
+    row, column = np.unravel_index(stored.argmax(), stored.shape)
+    assert pixels[row, column, 0] != pixels[row, column, 2]
+    place = values.PerFrameFunctionalGroupsSequence[0].PlanePositionSequence[0].ImagePositionPatient
+    assert list(place) == list(read_slice.header.ImagePositionPatient)
+
+
+def test_the_report_says_what_was_read_with_public_codes(objects, read_slice):
+    report = parsed(objects[Purpose.ARCHIVE]["sr"])
+    said = str(report)
+    for text in ("Probability of meningioma", "0.91", "302820008", "393564001", "In the 95 % prediction set"):
+        assert text in said, text
+    for text in ("Out-of-distribution check", "Width of the window that was read"):
+        assert text in said, text
+    assert f"model {DIGEST[:12]}".encode() in objects[Purpose.ARCHIVE]["sr"]
+    assert f"{read_slice.window.width:g}" in said
+    assert report.ContentTemplateSequence[0].TemplateIdentifier == "1500"
+    (scheme,) = report.CodingSchemeIdentificationSequence
+    assert scheme.CodingSchemeDesignator == "99BRATUM"
+    assert report.VerificationFlag == "UNVERIFIED"
+
+
+def test_a_private_code_is_used_only_where_its_scheme_is_identified(objects):
+    report = parsed(objects[Purpose.ARCHIVE]["sr"])
+    schemes = {element.value for element in report.iterall() if element.keyword == "CodingSchemeDesignator"}
+    identified = {item.CodingSchemeDesignator for item in report.CodingSchemeIdentificationSequence}
+    assert {scheme for scheme in schemes if scheme.startswith("99")} <= identified
+
+
+def test_out_of_distribution_the_reading_is_withheld(read_slice, tmp_path):
+    reading = read_slice.reading
+    unlike = SliceReading(
+        reading.prediction, reading.sets, OodResult(1.7, False, "Unlike."), reading.geometry
+    )
+    made = results(
+        [ReadSlice(read_slice.header, unlike, read_slice.window, read_slice.scan)], DIGEST, Purpose.ARCHIVE
+    )
+    assert made.capture is None
+    assert made.parametric_map is None
+    said = str(parsed(made.report))
+    assert "Not like the slices that the model knows" in said
+    for text in ("302820008", "Probability of", "prediction set"):
+        assert text not in said
+    assert validated(made.report, tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("verdict", "flag"),
+    [
+        (Verdict("agree", "meningioma", "Doe^Jane", "St. Elsewhere", logged_in=True), "VERIFIED"),
+        (Verdict("agree", "meningioma", "Doe^Jane", "St. Elsewhere", logged_in=False), "UNVERIFIED"),
+        (Verdict("agree", "meningioma", "Doe^Jane", "", logged_in=True), "UNVERIFIED"),
+        (Verdict("disagree", "glioma", "Doe^Jane", "St. Elsewhere", logged_in=True), "UNVERIFIED"),
+        (Verdict("unsure", None, "Doe^Jane", "St. Elsewhere", logged_in=True), "UNVERIFIED"),
+    ],
+)
+def test_only_a_reader_who_logged_in_and_agrees_verifies(read_slice, verdict, flag, tmp_path):
+    content = results([read_slice], DIGEST, Purpose.ARCHIVE, verdict=verdict).report
+    report = parsed(content)
+    assert report.VerificationFlag == flag
+    assert ("VerifyingObserverSequence" in report) == (flag == "VERIFIED")
+    said = str(report)
+    assert "Doe^Jane" in said
+    assert verdict.verdict.upper() in said
+    assert validated(content, tmp_path) == []
+
+
+def test_for_teaching_the_verdict_goes_out_without_its_observer(read_slice):
+    verdict = Verdict("agree", "meningioma", "Doe^Jane", "St. Elsewhere", logged_in=True)
+    content = results([read_slice], DIGEST, Purpose.TEACHING, verdict=verdict).report
+    assert parsed(content).VerificationFlag == "UNVERIFIED"
+    assert b"AGREE" in content
+    assert b"Jane" not in content
+    assert b"Elsewhere" not in content
+
+
+def test_a_report_names_the_one_that_it_replaces(read_slice, tmp_path):
+    first = parsed(results([read_slice], DIGEST, Purpose.ARCHIVE).report)
+    earlier = predecessor(
+        first.StudyInstanceUID, first.SeriesInstanceUID, first.SOPInstanceUID, first.SOPClassUID
+    )
+    content = results([read_slice], DIGEST, Purpose.ARCHIVE, predecessors=[earlier]).report
+    assert first.SOPInstanceUID in str(parsed(content).PredecessorDocumentsSequence)
+    assert validated(content, tmp_path) == []
+    # One for teaching must not lead back.
+    teaching = results([read_slice], DIGEST, Purpose.TEACHING, predecessors=[earlier]).report
+    assert first.SOPInstanceUID.encode() not in teaching
+
+
+def test_a_series_gets_one_report_and_the_map_of_its_longest_run(series, tmp_path):
+    made = results(series, DIGEST, Purpose.ARCHIVE)
+    report, values = parsed(made.report), parsed(made.parametric_map)
+    said = str(report)
+    for part in series[:7]:
+        assert part.header.SOPInstanceUID in said
+    for text in ("Number of slices out of distribution", "Number of slices read as meningioma"):
+        assert text in said
+    # The slices 3 to 6, in their places.
+    assert values.NumberOfFrames == 4
+    places = {
+        float(frame.PlanePositionSequence[0].ImagePositionPatient[2])
+        for frame in values.PerFrameFunctionalGroupsSequence
+    }
+    assert places == {6.0, 9.0, 12.0, 15.0}
+    for content in made.files().values():
+        assert validated(content, tmp_path) == []
+
+
+def test_without_its_place_a_slice_has_no_parametric_map(source, tmp_path):
+    dataset = parsed(source)
+    del dataset.ImagePositionPatient
+    written = io.BytesIO()
+    dataset.save_as(written)
+    data = written.getvalue()
+    scan = read_scan(data, "scan.dcm")
+    made = results([slice_of(data, scan, reading_with_a_spot(scan, ("glioma",)))], DIGEST, Purpose.ARCHIVE)
+    assert made.parametric_map is None
+    assert set(made.files()) == {"sr", "map"}
+
+
+def test_values_that_break_the_standard_go_back_as_they_came(read_slice):
+    """An archive compares them with what it has, right or wrong."""
+    data = planted(PatientSex="U", PatientID="X" * 80, StudyID="Y" * 30)
+    scan = read_scan(data, "odd.dcm")
+    made = results([slice_of(data, scan, reading_with_a_spot(scan, ("glioma",)))], DIGEST, Purpose.ARCHIVE)
+    for content in made.files().values():
+        assert parsed(content).PatientID == "X" * 80
+        assert parsed(content).PatientSex == "U"
+
+
+@pytest.mark.parametrize("purpose", Purpose)
+@pytest.mark.parametrize("kind", KINDS)
+def test_dciodvfy_finds_no_error(objects, purpose, kind, tmp_path):
+    assert validated(objects[purpose][kind], tmp_path) == []
 
 
 def test_dsrdump_reads_the_report(objects, tmp_path):
     if not shutil.which("dsrdump"):
         pytest.skip("dsrdump is not installed (Debian: dcmtk)")
     file = tmp_path / "object.dcm"
-    file.write_bytes(objects["structured report"])
+    file.write_bytes(objects[Purpose.ARCHIVE]["sr"])
     run = subprocess.run(["dsrdump", file], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     assert "Probability of meningioma" in run.stdout
 
 
-def test_a_source_without_uids_is_refused(source, reading):
+def test_a_source_without_uids_is_refused(source):
     dataset = parsed(source)
     del dataset.SeriesInstanceUID
     written = io.BytesIO()
     dataset.save_as(written)
+    data = written.getvalue()
+    scan = read_scan(data, "scan.dcm")
     assert has_reference(source)
-    assert not has_reference(written.getvalue())
+    assert not has_reference(data)
     with pytest.raises(NoReference, match="nothing can refer to it"):
-        structured_report(written.getvalue(), reading, DIGEST)
+        results([slice_of(data, scan, reading_with_a_spot(scan, ()))], DIGEST, Purpose.ARCHIVE)
+
+
+def test_who_the_patient_is_comes_from_the_header(source):
+    assert patient(source) == "PLANTED^NÄME, 19470305, PLANTED-ID"
+    assert header_of(source).StudyID == "PLANTED-STUDY"
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    if reason := why_not():
+        pytest.skip(reason)
+    with orthanc(tmp_path_factory.mktemp("orthanc")) as running:
+        yield running
+
+
+def test_after_the_return_the_archive_has_one_study_and_gives_the_original(archive, source, objects):
+    from dicomweb_client import DICOMwebClient
+
+    client = DICOMwebClient(archive.dicomweb)
+    original = parsed(source)
+    client.store_instances([original])
+    client.store_instances([parsed(content) for content in objects[Purpose.ARCHIVE].values()])
+    (study,) = client.search_for_studies()
+    assert study["0020000D"]["Value"] == [original.StudyInstanceUID]
+    assert len(archive.get("/patients")) == 1
+    assert len(archive.get("/studies")) == 1
+    back = client.retrieve_series(original.StudyInstanceUID, original.SeriesInstanceUID)
+    assert [instance.SOPInstanceUID for instance in back] == [original.SOPInstanceUID]
+    assert (back[0].pixel_array == original.pixel_array).all()
+    assert len(client.retrieve_study(original.StudyInstanceUID)) == 1 + len(objects[Purpose.ARCHIVE])
+    # What is for teaching does not touch it.
+    client.store_instances([parsed(content) for content in objects[Purpose.TEACHING].values()])
+    assert len(client.search_for_studies()) == 2
+    assert len(client.retrieve_study(original.StudyInstanceUID)) == 1 + len(objects[Purpose.ARCHIVE])
+    url = f"{archive.dicomweb}/studies/{original.StudyInstanceUID}/metadata"
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        assert answer.status == 200

@@ -51,6 +51,13 @@ def printed(pdf: bytes) -> str:
     return " ".join(page.extract_text().split())
 
 
+def test_what_is_to_be_known_beside_the_answer_is_printed(scan, reading):
+    remarks = ("By its header this shows a knee. The model knows the head only.", "1 file is a copy.")
+    says = printed(pdf.report(replace(scan, remarks=remarks), reading, "0123456789abcdef", METRICS))
+    assert " ".join(remarks) in says
+    assert "knee" not in printed(pdf.report(scan, reading, "0123456789abcdef", METRICS))
+
+
 def test_the_page_says_all_that_is_known(scan, reading):
     time = datetime(2026, 11, 25, 4, 5, tzinfo=UTC)
     page = pdf.report(

@@ -55,9 +55,9 @@ def test_a_folder_is_tried_file_by_file(tmp_path, capsys):
     refused = counts.split("| Refused because | Files |")[1].splitlines()[2:]
     assert [row.rsplit(" | ", 1)[1] for row in refused if row] == ["3 |", "1 |"]
     table = rows(tables)
-    assert table["`b.dcm`"] == ("DICOM, RLE Lossless", "DICOM MR, 16-bit, 64 x 64, window 600 / 1600")
+    assert table["`b.dcm`"] == ("DICOM, RLE Lossless", "DICOM MR, 16-bit, T2, 64 x 64, window 600 / 1600")
     assert table["`c.dcm.gz`"] == ("DICOM, RLE Lossless, packed", table["`b.dcm`"][1])
-    assert table["`b.dcm … c.dcm.gz`"][1].startswith("DICOM MR, 16-bit, 2 slices, 64 x 64")
+    assert table["`b.dcm … c.dcm.gz`"][1].startswith("DICOM MR, 16-bit, T2, 2 slices, 64 x 64")
     assert table["`a.png`"][0] == "a .png file"
     content, answer = table["`deep/volume.nii.gz`"]
     assert content == "NIfTI"
@@ -82,7 +82,7 @@ def test_what_the_packages_carry_is_tried(tmp_path, capsys):
     assert capsys.readouterr().err == ""
     page = (tmp_path / "page.md").read_text(encoding="utf-8")
     table = rows(page)
-    assert table["`data/test_files/MR_small.dcm`"][1] == "DICOM MR, 16-bit, 64 x 64, window 600 / 1600"
+    assert table["`data/test_files/MR_small.dcm`"][1] == "DICOM MR, 16-bit, T2, 64 x 64, window 600 / 1600"
     assert "nibabel" in page
     assert "`693_UNCR.dcm`" in page.split("## Not tried")[1]
     assert not any(name.endswith(".py`") for name in table)

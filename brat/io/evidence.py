@@ -1,0 +1,259 @@
+"""What a DICOM header says of its picture: whether it is MR, which sequence, and what speaks against it.
+
+No words of the header are passed on, as a patient's name may stand anywhere: only what is known here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+# First, see brat.io.dicom_header.
+import pydicom  # noqa: F401
+from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
+
+from brat.io.scan import UnreadableScan
+
+SEQUENCES = {
+    "t1": "T1",
+    "t1ce": "T1 after contrast",
+    "t2": "T2",
+    "flair": "FLAIR",
+    "pd": "proton density",
+    "swi": "susceptibility or T2*",
+    "dwi": "diffusion",
+    "adc": "a diffusion map",
+    "perfusion": "perfusion",
+    "mra": "angiography",
+    "localizer": "a localiser",
+}
+"""Code -> name, of the sequences that are told apart."""
+
+MEASURED = ("t1", "t1ce", "t2", "flair")
+"""The sequences in the slices that the model was measured on."""
+
+_MAY_BE_MR = ("", "MR", "OT", "SC", "HC", "XC", "DG")
+"""Modalities of a picture that may be MR: also of captures, prints, photographs and converted files."""
+
+_OTHER_MODALITIES = {
+    "CT": "computed tomography",
+    "PT": "positron emission tomography",
+    "NM": "nuclear medicine",
+    "US": "ultrasound",
+    "CR": "radiography",
+    "DX": "radiography",
+    "RG": "radiography",
+    "MG": "mammography",
+    "XA": "X-ray angiography",
+    "RF": "fluoroscopy",
+    "SEG": "a segmentation",
+}
+"""PS3.3 C.7.3.1.1.1."""
+
+_HEAD = (
+    *("HEAD", "BRAIN", "SKULL", "PITUITARY", "SELLA", "ORBIT", "IAC", "FACE", "NEURO", "CEREB", "TEMPORAL"),
+    *("KOPF", "SCHAEDEL", "HIRN", "TETE", "CRANE", "CRAN", "ENCEF", "CABE", "TESTA", "HOOFD", "HERSEN"),
+)
+"""Parts of how a head is called where the header names the part of the body, in several languages."""
+
+_OTHER_PARTS = {
+    "SPINE": "the spine",
+    "NECK": "the neck",
+    "CHEST": "the chest",
+    "THORAX": "the chest",
+    "HEART": "the heart",
+    "BREAST": "the breast",
+    "ABDOMEN": "the abdomen",
+    "LIVER": "the liver",
+    "KIDNEY": "a kidney",
+    "PELVIS": "the pelvis",
+    "PROSTATE": "the prostate",
+    "UTERUS": "the uterus",
+    "SHOULDER": "a shoulder",
+    "ELBOW": "an elbow",
+    "WRIST": "a wrist",
+    "HAND": "a hand",
+    "HIP": "a hip",
+    "KNEE": "a knee",
+    "ANKLE": "an ankle",
+    "FOOT": "a foot",
+    "LEG": "a leg",
+    "ARM": "an arm",
+    "EXTREMITY": "an arm or a leg",
+}
+"""Defined terms of Body Part Examined (PS3.16, annex L), or a part of one, -> in words."""
+
+_KINDS = (
+    (("MOSAIC",), "a mosaic of many slices"),
+    (("P", "PHASE", "PHASE MAP", "PHASE_MAP", "VELOCITY", "VELOCITY MAP"), "a phase map"),
+    (("R", "I", "REAL", "IMAGINARY"), "the real or imaginary part of a signal"),
+    (("PROJECTION IMAGE", "MIP", "MNIP", "MINIP", "CSA MIP"), "a projection of many slices"),
+    (("SUB", "SUBTRACT", "SUBTRACTION"), "a difference of two pictures"),
+    (("T1 MAP", "T2 MAP", "T2_STAR MAP", "FA", "TTP", "PBP", "CBF", "CBV", "MTT"), "a computed map"),
+)
+"""Values of Image Type, of the standard and of manufacturers, -> what such a picture is."""
+
+# Of a description, in lower case, with a blank in place of each separator. The first that matches counts.
+_DESCRIBED = (
+    ("localizer", r"\b(loc|locali[sz]er|scout|pilot|survey|3 ?plane|aahscout)\b"),
+    ("adc", r"\b(e?adc|apparent|fa map|exp coef)\b"),
+    ("perfusion", r"\b(perf\w*|dsc|asl|pcasl|cbf|cbv|mtt|ttp|dce)\b"),
+    ("dwi", r"\b(e?dwi|dti|diff\w*|trace\w*|b ?1000)\b"),
+    ("swi", r"\b(swi|swan|venobold|t2 ?(star|gre)|hemo|t2 fl2d|t2 ffe|medic)\b|\bt2 ?\*"),
+    ("mra", r"\b(mra|tof|angio\w*|mrv|venogra\w*)\b"),
+    # A T1 that is prepared by inversion is called T1 FLAIR.
+    ("t1", r"\bt1\w* ?(flair|tirm|dark fluid)\b"),
+    ("flair", r"\b\w*flair\w*\b|\btirm\b|\bdark ?fluid\b"),
+    ("t1", r"\bt1\w*\b|\b\w*(mprage|mp rage|bravo|spgr|vibe|thrive|tfl3d)\w*\b"),
+    ("t2", r"\bt2\w*\b|\b(ciss|fiesta|drive|haste|ssfse)\b"),
+    ("pd", r"\b(pd|pdw|proton)\w*\b"),
+)
+_CONTRAST = re.compile(
+    r"\b(gd|gad\w*|ce|post|contrast|km|mdc|kontrast|dotarem|gadovist|t1c|t1ce|t1gd|t1 ?w?c|c\+|\+c)\b"
+    r"|\+ ?(c|gd|gad|km)\b|\bc ?\+"
+)
+_NO_CONTRAST = re.compile(r"\b(pre|without|non|no|w/?o|ohne|nativ\w*|sans|sin) ?(contrast|gd|gad\w*|km|c)?\b")
+_NONE = ("", "NO", "NONE", "N", "0", "UNKNOWN", "NIL", "-")
+
+
+class Evidence(NamedTuple):
+    """What a header says.
+
+    Attributes:
+        sequence: a key of `SEQUENCES`; empty where nothing says it.
+        remarks: sentences to stand beside the answer.
+    """
+
+    sequence: str
+    remarks: tuple[str, ...]
+
+
+def refuse_other_modality(modality: str) -> None:
+    """Raises `UnreadableScan` where a modality is one of pictures that cannot be MR."""
+    if modality not in _MAY_BE_MR:
+        named = _OTHER_MODALITIES.get(modality)
+        raise UnreadableScan(
+            f"By its header this is no MR: its modality is {modality}{f', {named}' if named else ''}. The "
+            "model knows MR of the head only. Give the slices of the MR examination."
+        )
+
+
+def evidence(header: Dataset, groups: Sequence[Dataset], modality: str) -> Evidence:
+    """Args:
+    header: of a file.
+    groups: the items of the functional groups of a frame, where it has them.
+    modality: its code, of those that are known; empty otherwise.
+    """
+    sources = (header, *groups)
+    sequence = guess_sequence(sources)
+    remarks = []
+    if modality not in ("", "MR"):
+        remarks.append(f"The header does not say that this is MR: its modality is {modality}.")
+    if part := _other_part(_text(header, "BodyPartExamined")):
+        remarks.append(part)
+    types = {
+        value for source in sources for name in ("ImageType", "FrameType") for value in _values(source, name)
+    }
+    kinds = [meaning for values, meaning in _KINDS if types.intersection(values)]
+    remarks += [f"By its header this is {kind}, which the model was not measured on." for kind in kinds]
+    if "DERIVED" in types and not kinds:
+        remarks.append(
+            "By its header this picture was derived from others; it is no slice as it was acquired."
+        )
+    if sequence and sequence not in MEASURED:
+        remarks.append(f"By its header this is {SEQUENCES[sequence]}, which the model was not measured on.")
+    if _text(header, "BurnedInAnnotation") == "YES":
+        remarks.append("By its header text is burned into this picture; it may name the patient.")
+    return Evidence(sequence, tuple(remarks))
+
+
+def guess_sequence(sources: Sequence[Dataset]) -> str:
+    """A key of `SEQUENCES`, by how a series is described, and by its times where that says nothing.
+
+    Contrast is known by the description, or by Contrast/Bolus Agent (0018,0010). The times are those of
+    common protocols at 1.5 and 3 T.
+
+    Args:
+        sources: the header of a file and the items of its functional groups.
+    """
+    described = " ".join(
+        _text(source, keyword)
+        for source in sources
+        for keyword in ("SeriesDescription", "ProtocolName", "SequenceName", "PulseSequenceName")
+    )
+    described = re.sub(r"[^a-z0-9+*/]+", " ", described.lower())
+    types = {value for source in sources for value in _values(source, "ImageType")}
+    if "LOCALIZER" in types:
+        return "localizer"
+    if "ADC" in types:
+        return "adc"
+    found = next((code for code, pattern in _DESCRIBED if re.search(pattern, described)), "")
+    found = found or _by_times(sources)
+    if found == "t1" and _has_contrast(sources, described):
+        return "t1ce"
+    return found
+
+
+def _has_contrast(sources: Sequence[Dataset], described: str) -> bool:
+    if _NO_CONTRAST.search(described):
+        return False
+    agents = [_text(source, "ContrastBolusAgent") for source in sources]
+    return any(agent not in _NONE for agent in agents) or bool(_CONTRAST.search(described))
+
+
+def _by_times(sources: Sequence[Dataset]) -> str:
+    techniques = {value for source in sources for value in _values(source, "ScanningSequence")}
+    repetition = _time(sources, "RepetitionTime")
+    echo = _time(sources, "EchoTime") or _time(sources, "EffectiveEchoTime")
+    inversion = _time(sources, "InversionTime") or _time(sources, "InversionTimes")
+    if repetition is None or echo is None:
+        return ""
+    if "EP" in techniques:
+        # Diffusion, perfusion and function are told apart by none of these.
+        return ""
+    if "GR" in techniques and "SE" not in techniques:
+        return "t1" if echo <= 12 and (repetition <= 800 or inversion) else "swi" if echo >= 15 else ""
+    if inversion and inversion >= 1500 and echo >= 60:
+        return "flair"
+    if repetition <= 1200 and echo <= 35:
+        return "t1"
+    if inversion and inversion <= 1200 and echo <= 35:
+        return "t1"
+    if repetition >= 1800:
+        return "t2" if echo >= 60 else "pd" if echo <= 40 and not inversion else ""
+    return ""
+
+
+def _other_part(part: str) -> str:
+    """A sentence where the header names a part of the body that may not be the head."""
+    if not part or any(name in part for name in _HEAD):
+        return ""
+    named = next((meaning for name, meaning in _OTHER_PARTS.items() if name in part), "")
+    if named:
+        return f"By its header this shows {named}. The model knows the head only."
+    return "The header names a part of the body that is not known here. The model knows the head only."
+
+
+def _text(source: Dataset, keyword: str) -> str:
+    return " ".join(_values(source, keyword))
+
+
+def _values(source: Dataset, keyword: str) -> list[str]:
+    value = source.get(keyword)
+    values = value if isinstance(value, MultiValue) else [] if value is None else [value]
+    return [str(part).strip().upper() for part in values]
+
+
+def _time(sources: Sequence[Dataset], keyword: str) -> float | None:
+    """Milliseconds; None where no source says it, or not as a number above 0."""
+    for source in sources:
+        for value in _values(source, keyword):
+            try:
+                time = float(value)
+            except ValueError:
+                continue
+            if time > 0:
+                return time
+    return None

@@ -1,0 +1,142 @@
+"""A small slice in a corner of another one, as workstations put there to show where it lies.
+
+It is noticed by a compact piece of its own in a corner, or by the edges of its square, which cut the other
+slice straight. The thresholds were set on slices with drawn insets and on single slices, see `tools.pages`.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+_SIDE = 512
+"""Pixels of the longer side of the copy in which edges are looked for."""
+
+_COARSE = 160
+"""The same in which pieces are."""
+
+_BRIGHT = (0.12, 0.3)
+"""Shares of the way from dark to bright above which a pixel belongs to a piece: of a dim inset, and of one
+that lies close to the other slice."""
+
+_PIECE = 0.03
+"""Area of an inset's piece, as a share of the largest one's."""
+
+_SIDES = (0.14, 0.48)
+"""Shortest and longest side of an inset, as shares of the picture's."""
+
+_IN_CORNER = 0.24
+"""How far the middle of a piece may lie from a corner, as a share of a side."""
+
+_SOLID = 0.87
+"""Area of a piece, as a share of that of its convex hull."""
+
+_CUT = 0.22
+"""Share of a piece's outline along an edge of the picture from which it was cut off there, as a tongue is."""
+
+_BAND = 5
+"""Pixels from an edge that count as along it: many slices have a dark rim."""
+
+_STEP = 16
+"""Grey levels of an edge."""
+
+_STRAIGHT = 0.36
+"""Share of the two inner sides of a square that must be edges, more than along lines beside them."""
+
+_BESIDE = 4
+"""Pixels from a line to those beside it."""
+
+
+def has_inset(gray: np.ndarray) -> bool:
+    """Whether a smaller picture lies in a corner of a slice.
+
+    Args:
+        gray: uint8 (height, width).
+    """
+    return _has_piece(_shrunk(gray, _COARSE)) or _has_square(_shrunk(gray, _SIDE))
+
+
+def _shrunk(gray: np.ndarray, side: int) -> np.ndarray:
+    height, width = gray.shape
+    shrink = max(height, width) / side
+    if shrink <= 1:
+        return gray
+    size = max(1, round(width / shrink)), max(1, round(height / shrink))
+    return cv2.resize(gray, size, interpolation=cv2.INTER_AREA)
+
+
+def _has_piece(gray: np.ndarray) -> bool:
+    """Whether a compact piece lies by itself in a corner."""
+    height, width = gray.shape
+    dark, bright = np.percentile(gray, (1, 99))
+    shortest, longest = _SIDES
+    for share in _BRIGHT:
+        mask = cv2.threshold(gray, float(dark + share * (bright - dark)), 1, cv2.THRESH_BINARY)[1]
+        mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+        count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8, ltype=cv2.CV_32S)
+        if count < 3:
+            continue
+        largest = stats[1:, cv2.CC_STAT_AREA].max()
+        for number, (left, top, across, down, area) in enumerate(stats[1:], 1):
+            if area == largest or not shortest <= across / width <= longest:
+                continue
+            if not shortest <= down / height <= longest or min(across, down) < 0.5 * max(across, down):
+                continue
+            middle_x, middle_y = left + across / 2, top + down / 2
+            if min(middle_x, width - middle_x) > _IN_CORNER * width:
+                continue
+            if min(middle_y, height - middle_y) > _IN_CORNER * height:
+                continue
+            piece = (labels == number).astype(np.uint8)
+            if _is_compact(piece, down * across) and _outlined(piece) >= _PIECE * largest:
+                return True
+    return False
+
+
+def _is_compact(piece: np.ndarray, box: int) -> bool:
+    """Args: piece: uint8 (height, width), 0 or 1; box: the area of its bounding box."""
+    outline = _outline(piece)
+    area, hull = cv2.contourArea(outline), cv2.contourArea(cv2.convexHull(outline))
+    bands = (piece[:_BAND], piece[-_BAND:], piece[:, :_BAND].T, piece[:, -_BAND:].T)
+    at_edge = max(np.count_nonzero(band.any(axis=0)) for band in bands)
+    return bool(area >= _SOLID * hull and area >= 0.55 * box and at_edge <= _CUT * len(outline))
+
+
+def _outlined(piece: np.ndarray) -> float:
+    """The area of a piece with its holes."""
+    return float(cv2.contourArea(_outline(piece)))
+
+
+def _outline(piece: np.ndarray) -> np.ndarray:
+    outlines, _ = cv2.findContours(piece, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    return np.asarray(max(outlines, key=cv2.contourArea))
+
+
+def _has_square(gray: np.ndarray) -> bool:
+    """Whether straight edges cut a square off one of the corners."""
+    shortest, longest = _SIDES
+    for corner in (gray, gray[:, ::-1], gray[::-1], gray[::-1, ::-1]):
+        height, width = corner.shape
+        part = corner[: int(longest * height) + 3 * _BESIDE, : int(longest * width) + 3 * _BESIDE]
+        part = part.astype(np.int16)
+        down, across = np.zeros(part.shape, np.int32), np.zeros(part.shape, np.int32)
+        down[:, 1:-1] = np.abs(part[:, 2:] - part[:, :-2]) >= _STEP
+        across[1:-1] = np.abs(part[2:] - part[:-2]) >= _STEP
+        # How many edges there are between a place and the picture's side, more than beside it.
+        down, across = _more_than_beside(np.cumsum(down, 0)), _more_than_beside(np.cumsum(across, 1).T).T
+        rows, columns = (np.arange(1, size + 1) for size in part.shape)
+        is_size = (rows >= shortest * height)[:, np.newaxis] & (columns >= shortest * width)
+        ratio = rows[:, np.newaxis] / columns
+        is_size &= (ratio > 0.45) & (ratio < 2.2)
+        share = np.minimum(down / rows[:, np.newaxis], across / columns)
+        if (share[is_size] >= _STRAIGHT).any():
+            return True
+    return False
+
+
+def _more_than_beside(counts: np.ndarray) -> np.ndarray:
+    """Counts along each column, less the larger one of both columns beside it; 0 at both ends."""
+    more = np.zeros(counts.shape)
+    beside = np.maximum(counts[:, 2 * _BESIDE :], counts[:, : -2 * _BESIDE])
+    more[:, _BESIDE:-_BESIDE] = counts[:, _BESIDE:-_BESIDE] - beside
+    return more

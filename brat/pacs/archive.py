@@ -1,0 +1,212 @@
+"""What an archive can be asked, whichever protocol it speaks; and where archives are named."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+LIMIT = 200
+"""Studies that a search gives at most."""
+
+
+class PacsError(RuntimeError):
+    """An archive did not do what it was asked; the message says what to do and names no patient."""
+
+
+@dataclass(frozen=True)
+class Query:
+    """Which studies are looked for; an empty condition is met by all.
+
+    Attributes:
+        study: Study Instance UID.
+        date: "20261126", or "20261101-20261130".
+        description: a part of it; so is `patient_name`.
+        modality: "MR" and the like.
+    """
+
+    study: str = ""
+    date: str = ""
+    description: str = ""
+    modality: str = ""
+    patient_id: str = ""
+    patient_name: str = ""
+    accession: str = ""
+
+    def filters(self) -> dict[str, str]:
+        """Keyword -> value, as QIDO and C-FIND match them (PS3.4 C.2.2.2)."""
+        wanted = {
+            "StudyInstanceUID": self.study,
+            "StudyDate": self.date,
+            "StudyDescription": _part(self.description),
+            "ModalitiesInStudy": self.modality,
+            "PatientID": self.patient_id,
+            "PatientName": _part(self.patient_name),
+            "AccessionNumber": self.accession,
+        }
+        return {keyword: value for keyword, value in wanted.items() if value}
+
+
+def _part(text: str) -> str:
+    return f"*{text}*" if text and "*" not in text else text
+
+
+@dataclass(frozen=True)
+class StudyEntry:
+    """A study as an archive lists it; what the archive does not say is empty."""
+
+    study: str
+    date: str
+    description: str
+    modalities: str
+    patient_name: str
+    patient_id: str
+    accession: str
+
+
+@dataclass(frozen=True)
+class SeriesEntry:
+    """A series as an archive lists it.
+
+    Attributes:
+        count: of instances; None where the archive does not say.
+    """
+
+    study: str
+    series: str
+    number: str
+    modality: str
+    description: str
+    count: int | None
+
+
+class Archive(Protocol):
+    """Each method raises `PacsError` where the archive does not answer, or refuses."""
+
+    name: str
+
+    def echo(self) -> None:
+        """Ask whether it is there and lets us in."""
+
+    def studies(self, query: Query) -> list[StudyEntry]:
+        """At most `LIMIT` of them."""
+
+    def series(self, study: str) -> list[SeriesEntry]: ...
+
+    def header(self, series: SeriesEntry) -> Dataset:
+        """Of one instance of a series."""
+
+    def fetch(self, series: SeriesEntry) -> Iterator[bytes]:
+        """The instances of a series, as DICOM files."""
+
+    def store(self, files: Sequence[bytes]) -> None:
+        """All of them, or `PacsError`."""
+
+    def instances(self, series: SeriesEntry) -> list[tuple[str, str]]:
+        """SOP class and SOP instance UID of each."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """How an archive is reached, as a section `[pacs.NAME]` of the settings says.
+
+    Attributes:
+        name: of the section.
+        url: of DICOMweb, such as "https://pacs.example/dicom-web"; empty where it is reached by DIMSE.
+        user, password: basic authentication.
+        token: bearer authentication.
+        host, port, title: of DIMSE: address, port, and AE title.
+        own_title: the AE title by which it knows us.
+        own_port: on which it reaches us for C-MOVE; 0 has instances fetched by C-GET.
+        tls: whether DIMSE goes through TLS; DICOMweb does where its address begins with https.
+        ca: file of the certificates to trust, instead of the system's.
+        certificate, key: files of our own certificate, where the archive asks for one.
+    """
+
+    name: str
+    url: str = ""
+    user: str = ""
+    password: str = ""
+    token: str = ""
+    host: str = ""
+    port: int = 104
+    title: str = "ANY-SCP"
+    own_title: str = "BRATUM"
+    own_port: int = 0
+    tls: bool = False
+    ca: str = ""
+    certificate: str = ""
+    key: str = ""
+
+    def __repr__(self) -> str:
+        return f"Server({self.name!r})"
+
+    @classmethod
+    def of(cls, name: str, section: Any) -> Server:
+        """Args: section: of the settings.
+
+        Raises:
+            ValueError: an entry is unknown, of the wrong type, or missing.
+        """
+        if not isinstance(section, dict):
+            raise ValueError(f"[pacs.{name}] must be a section with url, or with host, port and title.")
+        known = {field.name: type(field.default) for field in fields(cls) if field.name != "name"}
+        for entry, value in section.items():
+            if entry not in known:
+                raise ValueError(f"[pacs.{name}] has the unknown entry {entry}. Known: {', '.join(known)}.")
+            if type(value) is not known[entry]:
+                raise ValueError(f"{entry} of [pacs.{name}] must be of type {known[entry].__name__}.")
+        server = cls(name, **section)
+        if bool(server.url) == bool(server.host):
+            raise ValueError(f"[pacs.{name}] needs either url, for DICOMweb, or host, for DIMSE.")
+        if server.url and not server.url.startswith(("http://", "https://")):
+            raise ValueError(f"url of [pacs.{name}] must begin with https:// or http://.")
+        if server.token and server.user:
+            raise ValueError(f"[pacs.{name}] has both a token and a user. Keep one.")
+        return server
+
+
+def servers_of(settings: Any) -> dict[str, Server]:
+    """The archives that settings name.
+
+    Args:
+        settings: the sections below `[pacs]`.
+
+    Raises:
+        ValueError: as `Server.of`.
+    """
+    return {name: Server.of(name, dict(section)) for name, section in (settings or {}).items()}
+
+
+def settings_file() -> Path:
+    """The environment variable `BRAT_SETTINGS`, or Streamlit's file in the folder that we started in."""
+    return Path(os.environ.get("BRAT_SETTINGS") or ".streamlit/secrets.toml").expanduser()
+
+
+def load_server(name: str, file: Path | None = None) -> Server:
+    """An archive by its name.
+
+    Raises:
+        ValueError: there are no settings, they are damaged, or do not name it.
+    """
+    file = file or settings_file()
+    try:
+        settings = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(
+            f"There is no {file}. Name the archive there, in a section [pacs.{name}], or name another file "
+            "with --settings."
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file} is no TOML file: {error}") from error
+    servers = servers_of(settings.get("pacs", {}))
+    if name not in servers:
+        known = ", ".join(servers) or "none"
+        raise ValueError(f"{file} has no section [pacs.{name}]. Archives that it names: {known}.")
+    return servers[name]

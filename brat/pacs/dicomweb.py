@@ -1,0 +1,169 @@
+"""An archive that speaks DICOMweb (PS3.18): QIDO-RS, WADO-RS and STOW-RS, by dicomweb-client."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import pydicom
+import requests
+from dicomweb_client import DICOMwebClient
+from pydicom.dataset import Dataset
+
+from brat.pacs.archive import LIMIT, PacsError, Query, SeriesEntry, Server, StudyEntry
+
+TIMEOUT = (10, 120)
+"""Seconds to connect, and between two parts of an answer."""
+
+_ANY_SYNTAX = (("application/dicom", "*"),)
+
+_STUDY_FIELDS = ("StudyDescription", "ModalitiesInStudy")
+_SERIES_FIELDS = ("SeriesDescription", "NumberOfSeriesRelatedInstances")
+
+
+class _Session(requests.Session):
+    """Leaves the star of a wildcard as it is, which URLs allow (RFC 3986); Orthanc 1.10 decodes none."""
+
+    def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
+        if isinstance(request.url, str):
+            request.url = request.url.replace("%2A", "*").replace("+", "%20")
+        return super().prepare_request(request)
+
+
+class DicomWeb:
+    """See `brat.pacs.archive.Archive`."""
+
+    def __init__(self, server: Server):
+        self.name = server.name
+        session = _Session()
+        # What the environment says of proxies and of passwords in .netrc is not for the archive.
+        session.trust_env = False
+        if server.user:
+            session.auth = (server.user, server.password)
+        if server.token:
+            session.headers["Authorization"] = f"Bearer {server.token}"
+        if server.ca:
+            session.verify = server.ca
+        if server.certificate:
+            session.cert = (server.certificate, server.key) if server.key else server.certificate
+        self._client = DICOMwebClient(server.url, session=session, timeout=TIMEOUT)
+
+    def echo(self) -> None:
+        with self._asking():
+            self._client.search_for_studies(limit=1)
+
+    def studies(self, query: Query) -> list[StudyEntry]:
+        with self._asking():
+            found = self._client.search_for_studies(
+                search_filters=query.filters(), fields=_STUDY_FIELDS, limit=LIMIT
+            )
+        return [
+            StudyEntry(
+                study=_value(entry, "StudyInstanceUID"),
+                date=_value(entry, "StudyDate"),
+                description=_value(entry, "StudyDescription"),
+                modalities=_value(entry, "ModalitiesInStudy"),
+                patient_name=_value(entry, "PatientName"),
+                patient_id=_value(entry, "PatientID"),
+                accession=_value(entry, "AccessionNumber"),
+            )
+            for entry in map(_dataset, found)
+        ]
+
+    def series(self, study: str) -> list[SeriesEntry]:
+        with self._asking():
+            found = self._client.search_for_series(study, fields=_SERIES_FIELDS)
+        entries = []
+        for entry in map(_dataset, found):
+            count = _value(entry, "NumberOfSeriesRelatedInstances")
+            entries.append(
+                SeriesEntry(
+                    study=study,
+                    series=_value(entry, "SeriesInstanceUID"),
+                    number=_value(entry, "SeriesNumber"),
+                    modality=_value(entry, "Modality"),
+                    description=_value(entry, "SeriesDescription"),
+                    count=int(count) if count.isdigit() else None,
+                )
+            )
+        return entries
+
+    def instances(self, series: SeriesEntry) -> list[tuple[str, str]]:
+        with self._asking():
+            found = self._client.search_for_instances(series.study, series.series)
+        return [
+            (_value(entry, "SOPClassUID"), _value(entry, "SOPInstanceUID")) for entry in map(_dataset, found)
+        ]
+
+    def header(self, series: SeriesEntry) -> Dataset:
+        instances = self.instances(series)
+        if not instances:
+            raise PacsError("The series has no instances.")
+        with self._asking():
+            metadata = self._client.retrieve_instance_metadata(
+                series.study, series.series, instances[len(instances) // 2][1]
+            )
+        return _dataset(metadata)
+
+    def fetch(self, series: SeriesEntry) -> Iterator[bytes]:
+        with self._asking():
+            for instance in self._client.iter_series(series.study, series.series, media_types=_ANY_SYNTAX):
+                written = io.BytesIO()
+                instance.save_as(written, enforce_file_format=True)
+                yield written.getvalue()
+
+    def store(self, files: Sequence[bytes]) -> None:
+        datasets = [pydicom.dcmread(io.BytesIO(file)) for file in files]
+        with self._asking():
+            answer = self._client.store_instances(datasets)
+        failed = len(answer.get("FailedSOPSequence") or [])
+        stored = len(answer.get("ReferencedSOPSequence") or [])
+        if failed or stored < len(files):
+            raise PacsError(
+                f"The archive {self.name} took {stored} of {len(files)} objects and refused the others."
+            )
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        """Turns what goes wrong into a sentence, without addresses and answers: these may name a patient."""
+        try:
+            yield
+        except requests.HTTPError as error:
+            status = error.response.status_code if error.response is not None else 0
+            if status in (401, 403):
+                raise PacsError(
+                    f"The archive {self.name} refuses our user, password or token ({status})."
+                ) from error
+            if status == 404:
+                raise PacsError(
+                    f"The archive {self.name} does not have this, or url is not that of its DICOMweb (404)."
+                ) from error
+            raise PacsError(f"The archive {self.name} refuses (HTTP {status}).") from error
+        except requests.exceptions.SSLError as error:
+            raise PacsError(
+                f"The certificate of the archive {self.name} is not trusted. Name its authority's with ca."
+            ) from error
+        except requests.Timeout as error:
+            raise PacsError(f"The archive {self.name} does not answer in time. Try again later.") from error
+        except requests.RequestException as error:
+            raise PacsError(
+                f"The archive {self.name} cannot be reached. Check url and the network."
+            ) from error
+        # What the client makes of an answer that is no DICOMweb.
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            raise PacsError(
+                f"The archive {self.name} answers, but not as DICOMweb does. Check url in its settings."
+            ) from error
+
+
+def _dataset(found: dict[str, Any]) -> Dataset:
+    return Dataset.from_json(found, bulk_data_uri_handler=lambda *_: None)
+
+
+def _value(entry: Dataset, keyword: str) -> str:
+    value = entry.get(keyword)
+    if value is None:
+        return ""
+    return "\\".join(map(str, value)) if isinstance(value, pydicom.multival.MultiValue | list) else str(value)

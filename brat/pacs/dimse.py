@@ -1,0 +1,324 @@
+"""An archive that speaks DIMSE (PS3.4, PS3.7): C-ECHO, C-FIND, C-GET or C-MOVE, and C-STORE, by
+pynetdicom."""
+
+from __future__ import annotations
+
+import io
+import ssl
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import pydicom
+from pydicom.dataset import Dataset
+from pydicom.uid import UID
+from pynetdicom import AE, build_role, evt
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]
+    ComprehensiveSRStorage,
+    EnhancedMRImageStorage,
+    MRImageStorage,
+    ParametricMapStorage,
+    SecondaryCaptureImageStorage,
+    StudyRootQueryRetrieveInformationModelFind,
+    StudyRootQueryRetrieveInformationModelGet,
+    StudyRootQueryRetrieveInformationModelMove,
+    Verification,
+)
+
+from brat.pacs.archive import LIMIT, PacsError, Query, SeriesEntry, Server, StudyEntry
+
+SYNTAXES = [
+    pydicom.uid.ExplicitVRLittleEndian,
+    pydicom.uid.ImplicitVRLittleEndian,
+    pydicom.uid.JPEGLosslessSV1,
+    pydicom.uid.JPEGLSLossless,
+    pydicom.uid.JPEG2000Lossless,
+    pydicom.uid.JPEG2000,
+    pydicom.uid.RLELossless,
+    pydicom.uid.JPEGBaseline8Bit,
+]
+"""Transfer syntaxes of images that are taken, each as it is stored."""
+
+_FETCHED = (
+    MRImageStorage,
+    EnhancedMRImageStorage,
+    SecondaryCaptureImageStorage,
+    ParametricMapStorage,
+    ComprehensiveSRStorage,
+)
+
+_PENDING = (0xFF00, 0xFF01)
+
+_TIMEOUT = 120
+"""Seconds in which the next message must come."""
+
+
+class Dimse:
+    """See `brat.pacs.archive.Archive`."""
+
+    def __init__(self, server: Server):
+        self.name = server.name
+        self._server = server
+
+    def echo(self) -> None:
+        with self._association([Verification]) as association:
+            self._check(association.send_c_echo())
+
+    def studies(self, query: Query) -> list[StudyEntry]:
+        identifier = _identifier(
+            "STUDY",
+            (
+                "PatientName",
+                "PatientID",
+                "StudyInstanceUID",
+                "StudyDate",
+                "StudyDescription",
+                "AccessionNumber",
+            ),
+            **{"ModalitiesInStudy": "", **query.filters()},
+        )
+        return [
+            StudyEntry(
+                study=_text(found, "StudyInstanceUID"),
+                date=_text(found, "StudyDate"),
+                description=_text(found, "StudyDescription"),
+                modalities=_text(found, "ModalitiesInStudy"),
+                patient_name=_text(found, "PatientName"),
+                patient_id=_text(found, "PatientID"),
+                accession=_text(found, "AccessionNumber"),
+            )
+            for found in self._find(identifier)[:LIMIT]
+        ]
+
+    def series(self, study: str) -> list[SeriesEntry]:
+        identifier = _identifier(
+            "SERIES",
+            (
+                "SeriesInstanceUID",
+                "SeriesNumber",
+                "SeriesDescription",
+                "Modality",
+                "NumberOfSeriesRelatedInstances",
+            ),
+            StudyInstanceUID=study,
+        )
+        entries = []
+        for found in self._find(identifier):
+            count = _text(found, "NumberOfSeriesRelatedInstances")
+            entries.append(
+                SeriesEntry(
+                    study=study,
+                    series=_text(found, "SeriesInstanceUID"),
+                    number=_text(found, "SeriesNumber"),
+                    modality=_text(found, "Modality"),
+                    description=_text(found, "SeriesDescription"),
+                    count=int(count) if count.isdigit() else None,
+                )
+            )
+        return entries
+
+    def instances(self, series: SeriesEntry) -> list[tuple[str, str]]:
+        identifier = _identifier(
+            "IMAGE",
+            ("SOPInstanceUID", "SOPClassUID"),
+            StudyInstanceUID=series.study,
+            SeriesInstanceUID=series.series,
+        )
+        return [
+            (_text(found, "SOPClassUID"), _text(found, "SOPInstanceUID")) for found in self._find(identifier)
+        ]
+
+    def header(self, series: SeriesEntry) -> Dataset:
+        instances = self.instances(series)
+        if not instances:
+            raise PacsError("The series has no instances.")
+        identifier = _identifier(
+            "IMAGE",
+            (),
+            StudyInstanceUID=series.study,
+            SeriesInstanceUID=series.series,
+            SOPInstanceUID=instances[len(instances) // 2][1],
+        )
+        # The header alone cannot be had by DIMSE.
+        files = list(self._fetch(identifier))
+        if not files:
+            raise PacsError(f"The archive {self.name} sent no instance of the series.")
+        return pydicom.dcmread(io.BytesIO(files[0]), stop_before_pixels=True)
+
+    def fetch(self, series: SeriesEntry) -> Iterator[bytes]:
+        return self._fetch(
+            _identifier("SERIES", (), StudyInstanceUID=series.study, SeriesInstanceUID=series.series)
+        )
+
+    def store(self, files: Sequence[bytes]) -> None:
+        datasets = [pydicom.dcmread(io.BytesIO(file)) for file in files]
+        kinds = {(dataset.SOPClassUID, dataset.file_meta.TransferSyntaxUID) for dataset in datasets}
+        ae = self._entity()
+        for sop_class, syntax in sorted(kinds):
+            ae.add_requested_context(sop_class, syntax)
+        with self._associated(ae) as association:
+            for number, dataset in enumerate(datasets):
+                try:
+                    status = association.send_c_store(dataset)
+                except ValueError as error:
+                    raise PacsError(
+                        f"The archive {self.name} does not take objects of this kind: "
+                        f"{UID(dataset.SOPClassUID).name}. {number} of {len(files)} were sent."
+                    ) from error
+                self._check(status)
+
+    def _find(self, identifier: Dataset) -> list[Dataset]:
+        found = []
+        with self._association([StudyRootQueryRetrieveInformationModelFind]) as association:
+            for status, answer in association.send_c_find(
+                identifier, StudyRootQueryRetrieveInformationModelFind
+            ):
+                if status and status.Status in _PENDING and answer is not None:
+                    found.append(answer)
+                else:
+                    self._check(status)
+        return found
+
+    def _fetch(self, identifier: Dataset) -> Iterator[bytes]:
+        files: SimpleQueue[bytes] = SimpleQueue()
+
+        def take(event: evt.Event) -> int:
+            files.put(event.encoded_dataset())
+            return 0x0000
+
+        ended: list[PacsError | None] = []
+        ask = self._move if self._server.own_port else self._get
+
+        def run() -> None:
+            try:
+                ask(identifier, take)
+                ended.append(None)
+            except PacsError as error:
+                ended.append(error)
+
+        # Instances are handed on as they come, not held until the last one has.
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        while True:
+            try:
+                yield files.get(timeout=0.1)
+            except Empty:
+                if thread.is_alive() or not files.empty():
+                    continue
+                break
+        if ended and ended[0]:
+            raise ended[0]
+
+    def _get(self, identifier: Dataset, take: Any) -> None:
+        ae = self._entity()
+        ae.add_requested_context(StudyRootQueryRetrieveInformationModelGet)
+        roles = []
+        for sop_class in _FETCHED:
+            roles.append(build_role(sop_class, scp_role=True))
+            for syntax in SYNTAXES:
+                ae.add_requested_context(sop_class, syntax)
+        with self._associated(ae, ext_neg=roles, evt_handlers=[(evt.EVT_C_STORE, take)]) as association:
+            self._follow(association.send_c_get(identifier, StudyRootQueryRetrieveInformationModelGet))
+
+    def _move(self, identifier: Dataset, take: Any) -> None:
+        ae = self._entity()
+        for sop_class in _FETCHED:
+            ae.add_supported_context(sop_class, SYNTAXES)
+        ae.add_requested_context(StudyRootQueryRetrieveInformationModelMove)
+        try:
+            listener = ae.start_server(
+                ("", self._server.own_port), block=False, evt_handlers=[(evt.EVT_C_STORE, take)]
+            )
+        except OSError as error:
+            raise PacsError(
+                f"Port {self._server.own_port}, own_port of [pacs.{self.name}], is in use on this computer."
+            ) from error
+        assert listener is not None, "It does not block."
+        try:
+            with self._associated(ae) as association:
+                self._follow(
+                    association.send_c_move(
+                        identifier, self._server.own_title, StudyRootQueryRetrieveInformationModelMove
+                    )
+                )
+        finally:
+            listener.shutdown()
+
+    def _follow(self, answers: Any) -> None:
+        for status, _ in answers:
+            if not status or status.Status not in _PENDING:
+                self._check(status)
+
+    @contextmanager
+    def _association(self, contexts: Sequence[Any]) -> Iterator[Any]:
+        ae = self._entity()
+        for context in contexts:
+            ae.add_requested_context(context)
+        with self._associated(ae) as association:
+            yield association
+
+    def _entity(self) -> AE:
+        ae = AE(self._server.own_title)
+        ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = _TIMEOUT
+        ae.connection_timeout = 10
+        return ae
+
+    @contextmanager
+    def _associated(self, ae: AE, **options: Any) -> Iterator[Any]:
+        server = self._server
+        if server.tls:
+            options["tls_args"] = (tls_context(server), server.host)
+        association = ae.associate(server.host, server.port, ae_title=server.title, **options)
+        if not association.is_established:
+            if association.is_rejected:
+                raise PacsError(
+                    f"The archive {self.name} refuses our AE title {server.own_title}, or does not go by "
+                    f"{server.title}. Check title and own_title."
+                )
+            raise PacsError(
+                f"The archive {self.name} cannot be reached by DICOM. Check host, port, TLS and the network."
+            )
+        try:
+            yield association
+        finally:
+            association.release()
+
+    def _check(self, status: Dataset) -> None:
+        """Raises: PacsError: the operation did not succeed."""
+        if not status or "Status" not in status:
+            raise PacsError(f"The archive {self.name} ended the connection before it had answered.")
+        # Warnings of C-STORE: stored, with something coerced (PS3.4 B.2.3).
+        if status.Status not in (0x0000, 0xB000, 0xB006, 0xB007):
+            raise PacsError(f"The archive {self.name} refuses, with the DICOM status {status.Status:#06x}.")
+
+
+def tls_context(server: Server) -> ssl.SSLContext:
+    """Raises: PacsError: a file of certificates cannot be read."""
+    try:
+        context = ssl.create_default_context(cafile=server.ca or None)
+        if server.certificate:
+            context.load_cert_chain(server.certificate, server.key or None)
+    except (OSError, ssl.SSLError) as error:
+        raise PacsError(
+            f"ca, certificate or key of [pacs.{server.name}] cannot be read as such a file."
+        ) from error
+    return context
+
+
+def _identifier(level: str, empty: Sequence[str], **values: str) -> Dataset:
+    identifier = Dataset()
+    identifier.QueryRetrieveLevel = level
+    for keyword in empty:
+        setattr(identifier, keyword, "")
+    for keyword, value in values.items():
+        setattr(identifier, keyword, value)
+    return identifier
+
+
+def _text(found: Dataset, keyword: str) -> str:
+    value = found.get(keyword)
+    if value is None:
+        return ""
+    return "\\".join(map(str, value)) if isinstance(value, pydicom.multival.MultiValue) else str(value)

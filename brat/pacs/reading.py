@@ -1,0 +1,89 @@
+"""The files of one series -> its reading, and the DICOM objects that go back to the archive."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from brat.io.files import File
+from brat.io.intake import Item, group_into_series, load
+from brat.io.scan import Scan, UnreadableScan, Window
+from brat.io.series import Series
+from brat.model.pool import Readers
+from brat.model.series_reading import SliceReading, read_stack
+from brat.pacs.archive import Archive, SeriesEntry
+from brat.reports.dicom import Purpose, Results, Verdict, results, slice_of, slices_of
+from brat.reports.dicom_sr import DESCRIPTION, predecessor
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+
+def read_series(
+    files: Sequence[File],
+    readers: Readers,
+    *,
+    predecessors: Sequence[Dataset] = (),
+    verdict: Verdict | None = None,
+) -> Results:
+    """Read a series, and make the objects that its archive gets.
+
+    Of files that lie in several planes or volumes the largest stack is read.
+
+    Raises:
+        UnreadableScan: nothing in it can be read.
+        brat.reports.dicom.NoReference: it does not say which instances it is of.
+    """
+    items = [item for item in group_into_series(files) if not item.problem]
+    if not items:
+        raise UnreadableScan("None of the files of this series can be opened.")
+    return item_results(max(items, key=lambda item: len(item.files)), readers, predecessors, verdict)
+
+
+def item_results(
+    item: Item, readers: Readers, predecessors: Sequence[Dataset] = (), verdict: Verdict | None = None
+) -> Results:
+    """As `read_series`, of what was opened already."""
+    opened = load(item)
+    model = readers().classifier.digest
+    if isinstance(opened, Scan):
+        slices = [slice_of(item.files[0].read(), opened, readers().read(opened.gray))]
+    else:
+        assert isinstance(opened, Series)
+        stack = opened.stack()
+        read: list[tuple[Window | None, SliceReading]] = []
+        for scan, reading in read_stack(stack, readers):
+            read.append((scan.window if scan else None, reading))
+        slices = slices_of(stack, read)
+    return results(slices, model, Purpose.ARCHIVE, verdict=verdict, predecessors=predecessors)
+
+
+def earlier_reports(archive: Archive, study: str) -> list[Dataset]:
+    """The reports of ours that an archive has of a study.
+
+    Raises:
+        brat.pacs.archive.PacsError: the archive does not answer.
+    """
+    return [
+        predecessor(study, entry.series, instance, sop_class)
+        for entry in archive.series(study)
+        if entry.modality == "SR" and entry.description == DESCRIPTION
+        for sop_class, instance in archive.instances(entry)
+    ]
+
+
+def fetch_series(archive: Archive, entry: SeriesEntry) -> list[File]:
+    """The instances of a series, in memory.
+
+    Raises:
+        brat.pacs.archive.PacsError: the archive does not answer, or sends nothing.
+    """
+    from brat.pacs.archive import PacsError
+
+    files = [
+        File(f"{entry.description or 'series'} {entry.number}, {number}.dcm", content)
+        for number, content in enumerate(archive.fetch(entry), 1)
+    ]
+    if not files:
+        raise PacsError(f"The archive {archive.name} sent no instance of the series.")
+    return files

@@ -1,0 +1,179 @@
+"""The router: instances that a scanner or an archive sends are queued, read once their series is whole,
+returned."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pynetdicom import AE, AllStoragePresentationContexts, evt
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
+
+from brat import log
+from brat.io.files import File
+from brat.io.scan import UnreadableScan
+from brat.model.files import ModelError
+from brat.model.pool import Readers
+from brat.pacs.archive import Archive, PacsError
+from brat.pacs.choice import choose
+from brat.pacs.dimse import SYNTAXES
+from brat.pacs.queue import FAILED, LEFT_OUT, READ, Queue, State
+from brat.pacs.reading import read_series
+from brat.reports.dicom import NoReference
+from brat.reports.dicom_source import header_of
+from brat.reports.dicom_sr import predecessor
+
+MIN_FREE = 1_000_000_000
+"""Bytes. With fewer on the disk nothing more is taken, and the sender is told so and keeps its instances."""
+
+_OUT_OF_RESOURCES, _CANNOT_UNDERSTAND = 0xA700, 0xC000
+
+
+class Listener:
+    """Takes instances by C-STORE into a queue. An instance is acknowledged once it is on the disk.
+
+    Example:
+        >>> with Listener(Queue("queue"), port=11112, title="BRATUM"):
+        ...     ...
+    """
+
+    def __init__(self, queue: Queue, port: int, title: str, peers: tuple[str, ...] = (), address: str = ""):
+        """Listen.
+
+        Args:
+            port: 0 takes a free one, which `port` then says.
+            peers: the AE titles that may send; all where it is empty.
+            address: that it listens at; all of this computer where it is empty.
+
+        Raises:
+            OSError: the port is in use, or not ours to use.
+        """
+        self._queue = queue
+        ae = AE(title)
+        ae.require_calling_aet = list(peers)
+        for context in AllStoragePresentationContexts:
+            if context.abstract_syntax:
+                ae.add_supported_context(context.abstract_syntax, SYNTAXES)
+        ae.add_supported_context(Verification)
+        ae.network_timeout = 120
+        server = ae.start_server((address, port), block=False, evt_handlers=[(evt.EVT_C_STORE, self._take)])
+        assert server is not None, "It does not block."
+        assert server.socket is not None, "It is bound."
+        self._server = server
+        self.port: int = server.socket.getsockname()[1]
+
+    def __enter__(self) -> Listener:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._server.shutdown()
+
+    def _take(self, event: evt.Event) -> int:
+        if shutil.disk_usage(self._queue.folder).free < MIN_FREE:
+            log.event("queue full")
+            return _OUT_OF_RESOURCES
+        try:
+            header = event.dataset
+            study, series, instance = (
+                str(header.get(k) or "") for k in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
+            )
+            self._queue.put(study, series, instance, event.encoded_dataset())
+        except OSError as error:
+            log.failure("queue", error)
+            return _OUT_OF_RESOURCES
+        # An instance that cannot be filed is the sender's to mend, and no reason to stop.
+        except Exception as error:
+            log.refusal(error)
+            return _CANNOT_UNDERSTAND
+        return 0x0000
+
+
+@dataclass
+class Router:
+    """Works at a queue.
+
+    Attributes:
+        queue: of `Listener`.
+        archive: that gets what was made.
+        readers: of the model.
+        settle: seconds without a new instance after which a series is taken to be whole.
+        keep: seconds that what is done stays in the queue.
+        tell: called with each state that changes.
+    """
+
+    queue: Queue
+    archive: Archive
+    readers: Readers
+    settle: float = 30.0
+    keep: float = 86_400.0
+    tell: Callable[[State], Any] = lambda _: None
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until `stop` is set."""
+        while not stop.is_set():
+            if not self.step():
+                stop.wait(1.0)
+
+    def step(self) -> int:
+        """Do what is due. Returns of how many series."""
+        due = self.queue.due(self.settle)
+        for state in due:
+            if state.state != READ:
+                self._read(state)
+            else:
+                self._send(state)
+        self.queue.prune(self.keep)
+        self._tell(due)
+        return len(due)
+
+    def _read(self, state: State) -> None:
+        files = self.queue.slices(state)
+        try:
+            choice = choose(header_of(files[len(files) // 2].read_bytes()))
+            if not choice.read:
+                self.queue.finish(state, LEFT_OUT, choice.reason, len(files))
+                return
+            earlier = [predecessor(state.study, *uids) for uids in state.reports]
+            made = read_series([File(f.name, f) for f in files], self.readers, predecessors=earlier[-1:])
+        except (UnreadableScan, NoReference) as error:
+            log.refusal(error)
+            self.queue.finish(state, FAILED, str(error), len(files))
+            return
+        except (ModelError, FileNotFoundError) as error:
+            # Not the series' fault: it is read once the model is there again.
+            log.failure("model", error)
+            raise
+        # No series may end the router, nor stop those behind it.
+        except Exception as error:
+            error_id = log.failure("unforeseen", error)
+            self.queue.finish(
+                state, FAILED, f"{type(error).__name__}, error {error_id} in the log", len(files)
+            )
+            return
+        self.queue.made(state, made.files(), len(files))
+
+    def _send(self, state: State) -> None:
+        try:
+            # Images first: a report whose images have not come yet would refer to nothing.
+            for file in self.queue.results(state):
+                self.archive.store([file.read_bytes()])
+                self.queue.sent(state, file)
+        except PacsError as error:
+            log.failure("send", error)
+            self.queue.again(state, str(error))
+            return
+        header = header_of(self.queue.report(state).read_bytes())
+        report = [str(header.SeriesInstanceUID), str(header.SOPInstanceUID), str(header.SOPClassUID)]
+        self.queue.done(state, report)
+
+    def _tell(self, due: list[State]) -> None:
+        keys = {(state.study, state.series) for state in due}
+        for state in self.queue.states():
+            if (state.study, state.series) in keys:
+                self.tell(state)

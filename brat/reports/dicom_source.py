@@ -1,0 +1,256 @@
+"""What a DICOM object takes over from its slice, for one of two purposes that are never mixed.
+
+`Purpose.ARCHIVE`: the object goes back to the archive that the slice came from. It belongs to the same study,
+so it says the same of patient and study: all instances of a study share these modules (DICOM PS3.3 A.1.2),
+and an archive that is told otherwise may lose the study. They are copied whole.
+
+`Purpose.TEACHING`: the object goes to people who may not know the patient. Study, series, instance and frame
+of reference get new UIDs, so that it cannot be filed into the clinician's study, and nothing that identifies
+is taken over (Basic Application Level Confidentiality Profile, PS3.15 E.2; text in the picture stays, the
+Clean Pixel Data Option is not claimed). One source has the same new UIDs as long as the program runs; the key
+is kept nowhere.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import hmac
+import io
+import secrets
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+IDENTITY = (
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyDate",
+    "StudyTime",
+    "StudyID",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+)
+"""Attributes of patient and study that every object has, if only empty (type 2)."""
+
+_REFERENCE = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
+
+_UIDS = ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID")
+
+_GEOMETRY = (
+    "Rows",
+    "Columns",
+    "Modality",
+    "PixelSpacing",
+    "SliceThickness",
+    "SpacingBetweenSlices",
+    "ImageOrientationPatient",
+    "ImagePositionPatient",
+    "BurnedInAnnotation",
+)
+
+_PICTURE = (
+    "ImageType",
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "PlanarConfiguration",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
+    "PixelAspectRatio",
+    "PixelPaddingValue",
+    "SmallestImagePixelValue",
+    "LargestImagePixelValue",
+    "RescaleIntercept",
+    "RescaleSlope",
+    "RescaleType",
+    "WindowCenter",
+    "WindowWidth",
+    "VOILUTFunction",
+    "PresentationLUTShape",
+    "LossyImageCompression",
+    "LossyImageCompressionRatio",
+    "LossyImageCompressionMethod",
+    "SeriesNumber",
+    "InstanceNumber",
+    "ScanningSequence",
+    "SequenceVariant",
+    "ScanOptions",
+    "MRAcquisitionType",
+    "RepetitionTime",
+    "EchoTime",
+    "InversionTime",
+    "EchoTrainLength",
+    "FlipAngle",
+    "MagneticFieldStrength",
+    "PixelData",
+)
+"""What a slice for teaching keeps beside its geometry: pixels, how they are shown, how they were acquired.
+None of them is in table E.1-1 of PS3.15."""
+
+_EMPTY = (
+    "SeriesNumber",
+    "Laterality",
+    "PatientPosition",
+    "PositionReferenceIndicator",
+    "Manufacturer",
+    "ScanOptions",
+    "RepetitionTime",
+    "EchoTime",
+    "EchoTrainLength",
+)
+"""What a slice for teaching has to have, if only empty (type 2)."""
+
+_KEY = secrets.token_bytes(32)
+
+
+class NoReference(ValueError):
+    """The file does not say which instance it is; the message is written for the clinician."""
+
+
+class Purpose(enum.Enum):
+    """Where an object goes, see the module."""
+
+    ARCHIVE = "archive"
+    TEACHING = "teaching"
+
+
+def header_of(data: bytes) -> Dataset:
+    """The header of a DICOM file, its text decoded."""
+    import pydicom
+
+    header = pydicom.dcmread(io.BytesIO(data), force=True, stop_before_pixels=True)
+    header.decode()
+    return header
+
+
+def has_reference(data: bytes) -> bool:
+    """Whether a DICOM file says which study, series and instance it is, so that something can refer to it."""
+    return _is_instance(header_of(data))
+
+
+def patient(data: bytes) -> str:
+    """Who a DICOM file says that the patient is: name, date of birth, number, as far as it says so.
+
+    Only for an installation that is configured to show it.
+    """
+    header = header_of(data)
+    values = (str(header.get(keyword) or "") for keyword in ("PatientName", "PatientBirthDate", "PatientID"))
+    return ", ".join(value for value in values if value)
+
+
+def origin(header: Dataset, purpose: Purpose) -> Dataset:
+    """What an object may refer to: the UIDs of the slice, new ones for teaching, and its geometry.
+
+    Patient and study are there and empty. `finish` fills them in, where the purpose allows it.
+
+    Raises:
+        NoReference: the slice has no UIDs.
+    """
+    import pydicom
+
+    if not _is_instance(header):
+        raise NoReference(
+            "This DICOM file does not say which study, series and instance it is, so nothing can refer to it."
+        )
+    kept = pydicom.Dataset()
+    kept.SOPClassUID = header.SOPClassUID
+    for keyword in _GEOMETRY:
+        _copy(header, kept, keyword)
+    for keyword in _UIDS:
+        if header.get(keyword):
+            uid = header.get(keyword)
+            setattr(kept, keyword, uid if purpose is Purpose.ARCHIVE else new_uid(uid))
+    for keyword in IDENTITY:
+        setattr(kept, keyword, "")
+    return kept
+
+
+def finish(dataset: Any, header: Dataset, purpose: Purpose) -> bytes:
+    """The object as a file, with what the purpose asks it to say of patient, study and itself.
+
+    Args:
+        dataset: a `highdicom.SOPClass` that was made of `origin(header, purpose)`.
+    """
+    import pydicom
+    from pydicom.uid import MRImageStorage
+
+    # Names of the archive may be in any script.
+    dataset.SpecificCharacterSet = "ISO_IR 192"
+    if purpose is Purpose.ARCHIVE:
+        # highdicom looks the modules up by SOP class and does not know all classes; of patient and study they
+        # are the same in every one.
+        source = pydicom.Dataset()
+        source.update(header)
+        source.SOPClassUID = MRImageStorage
+        uids = dataset.SOPClassUID, dataset.SOPInstanceUID
+        dataset.copy_patient_and_study_information(source)
+        assert (dataset.SOPClassUID, dataset.SOPInstanceUID) == uids
+    else:
+        _declare_deidentified(dataset)
+    return written(dataset)
+
+
+def slice_for_teaching(data: bytes) -> bytes:
+    """The slice itself under the UIDs by which objects for teaching refer to it, without what identifies.
+
+    Raises:
+        NoReference: the slice has no UIDs.
+    """
+    import pydicom
+
+    source = pydicom.dcmread(io.BytesIO(data), force=True)
+    kept = origin(source, Purpose.TEACHING)
+    for keyword in _PICTURE:
+        _copy(source, kept, keyword)
+    for keyword in _EMPTY:
+        if keyword not in kept:
+            setattr(kept, keyword, None)
+    kept.file_meta = pydicom.dataset.FileMetaDataset()
+    kept.file_meta.TransferSyntaxUID = source.file_meta.TransferSyntaxUID
+    _declare_deidentified(kept)
+    return written(kept)
+
+
+def new_uid(uid: str) -> str:
+    """The UID that stands for another one in objects for teaching (PS3.5 B.2); nobody can go back from it."""
+    digest = hmac.digest(_KEY, str(uid).encode(), hashlib.sha256)
+    return f"2.25.{int.from_bytes(digest[:16], 'big')}"
+
+
+def written(dataset: Dataset) -> bytes:
+    """The dataset as a DICOM file."""
+    buffer = io.BytesIO()
+    dataset.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+def _is_instance(header: Dataset) -> bool:
+    return all(header.get(keyword) for keyword in _REFERENCE)
+
+
+def _copy(source: Dataset, target: Dataset, keyword: str) -> None:
+    if source.get(keyword) not in (None, ""):
+        target[keyword] = source[keyword]
+
+
+def _declare_deidentified(dataset: Dataset) -> None:
+    import pydicom
+
+    # When and with what it was made says when the patient was there.
+    for keyword in ("InstanceCreationDate", "InstanceCreationTime", "ContributingEquipmentSequence"):
+        if keyword in dataset:
+            delattr(dataset, keyword)
+    for keyword, dummy in (("ContentDate", "19000101"), ("ContentTime", "000000")):
+        if keyword in dataset:
+            setattr(dataset, keyword, dummy)
+    dataset.PatientIdentityRemoved = "YES"
+    dataset.LongitudinalTemporalInformationModified = "REMOVED"
+    profile = pydicom.Dataset()
+    profile.CodeValue, profile.CodingSchemeDesignator = "113100", "DCM"
+    profile.CodeMeaning = "Basic Application Confidentiality Profile"
+    dataset.DeidentificationMethodCodeSequence = [profile]

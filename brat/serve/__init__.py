@@ -1,0 +1,1 @@
+"""The HTTP API: readings for other programs, in a process of its own, without Streamlit."""

@@ -1,0 +1,201 @@
+"""The HTTP API as an ASGI application, with its OpenAPI page at /api/docs, which asks no other server."""
+
+import hashlib
+import hmac
+import threading
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, HTTPException, Query, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi_offline import FastAPIOffline
+from starlette.concurrency import run_in_threadpool
+from starlette.formparsers import MultiPartException
+from starlette.responses import JSONResponse
+
+from brat import log
+from brat.classes import CLASSES
+from brat.environment import CORES, WEIGHTS
+from brat.io.scan import UnreadableScan
+from brat.model.files import ModelError
+from brat.model.pool import Readers
+from brat.reports.dicom import NoReference
+from brat.serve.readings import Record, read_file
+
+MAX_BYTES = 200_000_000
+"""Of one request's body; the app takes as much."""
+
+WAITING = 4 * CORES
+"""Requests that may be worked at or wait. Further ones are told to come back, before their body is read."""
+
+NOT_A_DEVICE = "Not a medical device: for teaching and research, nobody's diagnosis may depend on it."
+
+_BUSY = "Too many requests at once. Try again in a few seconds."
+
+
+def make_app(
+    keys: Collection[str] = (),
+    weights: str | Path = WEIGHTS,
+    max_bytes: int = MAX_BYTES,
+    waiting: int = WAITING,
+) -> FastAPI:
+    """The application.
+
+    Args:
+        keys: one of which a request must carry as a bearer token; none is asked for where this is empty.
+        weights: the folder of the model.
+        max_bytes: of a request's body.
+        waiting: requests that are taken at once.
+    """
+    readers = Readers(weights)
+    at_once = threading.BoundedSemaphore(CORES)
+    places = threading.BoundedSemaphore(waiting)
+    known = [hashlib.sha256(key.encode()).digest() for key in keys]
+    bearer = HTTPBearer(auto_error=False, description="A key of the file that the server was started with.")
+
+    @asynccontextmanager
+    async def lifespan(_: Any) -> AsyncIterator[None]:
+        log.start("serve")
+        yield
+
+    app = FastAPIOffline(
+        title="BraTum Scans",
+        version="1",
+        description=f"Reads brain MRI slices. {NOT_A_DEVICE}",
+        docs_url="/api/docs",
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+        static_url="/api/static",
+        lifespan=lifespan,
+    )
+
+    def authorised(
+        credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
+    ) -> None:
+        given = hashlib.sha256((credentials.credentials if credentials else "").encode()).digest()
+        # Every key is compared, so that the time says nothing.
+        if known and not sum(hmac.compare_digest(given, key) for key in known):
+            raise HTTPException(
+                401, "Send a key as: Authorization: Bearer KEY.", headers={"WWW-Authenticate": "Bearer"}
+            )
+
+    @contextmanager
+    def place() -> Any:
+        if not places.acquire(blocking=False):
+            raise HTTPException(503, _BUSY, headers={"Retry-After": "5"})
+        try:
+            yield
+        finally:
+            places.release()
+
+    def work(name: str, data: bytes, overlays: bool, report: bool) -> Record:
+        with at_once:
+            return read_file(name, data, readers, overlays, report)
+
+    @app.get("/api/health", tags=["operation"])
+    def health() -> dict[str, str]:
+        """Whether the process lives; nothing else is looked at."""
+        return {"status": "ok"}
+
+    @app.get("/api/ready", tags=["operation"], responses={503: {"description": "No reading can be made."}})
+    def ready() -> Any:
+        """Whether a reading can be made now: the model is loaded and whole."""
+        try:
+            readers()
+        except (ModelError, FileNotFoundError) as error:
+            log.failure("model", error)
+            return JSONResponse({"status": "no model"}, 503)
+        return {"status": "ready"}
+
+    @app.get("/api/v1/model", tags=["readings"], dependencies=[Depends(authorised)])
+    def model() -> dict[str, Any]:
+        """The model that reads: digest, classes, levels of its prediction sets."""
+        reader = readers()
+        return {
+            "digest": reader.classifier.digest,
+            "classes": list(CLASSES),
+            "levels": sorted(reader.calibration.thresholds) if reader.calibration else [],
+            "checks_distribution": reader.detector is not None,
+            "notice": NOT_A_DEVICE,
+        }
+
+    content = {"schema": {"type": "string", "format": "binary"}}
+    form = {
+        "schema": {
+            "type": "object",
+            "required": ["file"],
+            "properties": {"file": {"type": "string", "format": "binary"}},
+        }
+    }
+
+    @app.post(
+        "/api/v1/readings",
+        tags=["readings"],
+        dependencies=[Depends(authorised)],
+        responses={
+            401: {"description": "No key, or a wrong one."},
+            413: {"description": "The body is too large."},
+            422: {"description": "The file cannot be read; `detail` says why and what to do."},
+            503: {"description": "Too many requests at once; Retry-After says when to come back."},
+        },
+        openapi_extra={
+            "requestBody": {
+                "required": True,
+                "content": {"multipart/form-data": form, "application/dicom": content, "*/*": content},
+            }
+        },
+    )
+    async def readings(
+        request: Request,
+        overlay: Annotated[bool, Query(description="with the map of each slice as PNG, base64")] = False,
+        report: Annotated[
+            bool, Query(description="with structured report and maps for the archive, DICOM, base64")
+        ] = False,
+    ) -> dict[str, Any]:
+        """Read a file: as the field `file` of a form, or as the body itself.
+
+        PNG, JPEG, BMP, TIFF, WebP, DICOM, NIfTI, or an archive of these. Nothing of it is kept.
+        """
+        with place():
+            name, data = await _upload(request, max_bytes)
+            try:
+                return await run_in_threadpool(work, name, data, overlay, report)
+            except (UnreadableScan, NoReference) as error:
+                log.refusal(error)
+                raise HTTPException(422, str(error)) from error
+            except (ModelError, FileNotFoundError) as error:
+                error_id = log.failure("model", error)
+                raise HTTPException(
+                    503, f"The model cannot be used (error {error_id} in the log)."
+                ) from error
+
+    return app
+
+
+async def _upload(request: Request, max_bytes: int) -> tuple[str, bytes]:
+    """The file's name and content; the body is read no further than it may be long."""
+    too_large = HTTPException(413, f"The body may have {max_bytes:,} bytes at most.")
+    length = request.headers.get("content-length", "")
+    if length.isdigit() and int(length) > max_bytes:
+        raise too_large
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > max_bytes:
+            raise too_large
+        chunks.append(chunk)
+    body = b"".join(chunks)
+    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+        return "scan", body
+    # What was read is given to the parser of forms.
+    request._body = body
+    try:
+        form = await request.form(max_files=1, max_fields=8)
+    except (MultiPartException, HTTPException) as error:
+        raise HTTPException(422, "The form is damaged, or holds more than one file.") from error
+    file = form.get("file")
+    if file is None or isinstance(file, str):
+        raise HTTPException(422, "The form must hold a file in its field `file`.")
+    return file.filename or "scan", await file.read()

@@ -1,0 +1,134 @@
+"""What one request gets: the slices of a file as records for JSON, overlays and DICOM objects on request."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from typing import Any
+
+import cv2
+
+from brat.io import sniff
+from brat.io.files import File
+from brat.io.intake import Item, SeveralPanels, group_into_series, load
+from brat.io.scan import Scan, UnreadableScan
+from brat.io.series import Series
+from brat.model.explain import blend, grad_cam, onto_scan
+from brat.model.pool import Readers
+from brat.model.series_reading import SliceReading, read_stack
+
+MAX_SLICES = 1_000
+"""Of one request: an answer with more would not fit into memory, with their overlays."""
+
+Record = dict[str, Any]
+
+
+def read_file(name: str, data: bytes, readers: Readers, overlays: bool, report: bool) -> Record:
+    """Read every slice of a file: of a picture, a DICOM file, a volume, or an archive of these.
+
+    Args:
+        overlays: with the map of each slice as a PNG file.
+        report: with the DICOM objects for the archive that the file came from.
+
+    Returns:
+        `model`, and `readings`, a record for each slice; with a report `dicom` for each series or slice.
+
+    Raises:
+        UnreadableScan: nothing in it can be read, or there are more than `MAX_SLICES` slices.
+        brat.reports.dicom.NoReference: a report is asked for, and no instance is there to refer to.
+    """
+    items = [part for item in group_into_series([File(name, data)]) for part in _parts(item)]
+    answer: Record = {"model": readers().classifier.digest, "readings": []}
+    problem = UnreadableScan("There is no scan in this file.")
+    for item in items:
+        try:
+            for record in _records(item, readers, overlays):
+                answer["readings"].append(record)
+                if len(answer["readings"]) > MAX_SLICES:
+                    raise UnreadableScan(f"This holds more than {MAX_SLICES:,} slices. Send it in parts.")
+        except UnreadableScan as error:
+            if len(items) == 1:
+                raise
+            problem = error
+            answer["readings"].append({"name": item.name, "error": str(error)})
+    if all("error" in record for record in answer["readings"]):
+        raise problem
+    if report:
+        from brat.pacs.reading import item_results
+
+        answer["dicom"] = [
+            {"name": item.name, **{kind: _base64(content) for kind, content in made.items()}}
+            for item in items
+            if not item.problem
+            for made in (item_results(item, readers).files(),)
+        ]
+    return answer
+
+
+def _parts(item: Item) -> list[Item]:
+    """The slices of a picture that holds several, or the item."""
+    if item.is_series or item.problem:
+        return [item]
+    try:
+        load(item)
+    except SeveralPanels as page:
+        return list(page.items)
+    except UnreadableScan:
+        # It says why when its turn comes.
+        pass
+    return [item]
+
+
+def _records(item: Item, readers: Readers, overlays: bool) -> Iterator[Record]:
+    opened = load(item)
+    sequence = _sequence(item)
+    if isinstance(opened, Scan):
+        reading = SliceReading.of(readers().read(opened.gray))
+        yield _record(opened, reading, sequence, overlays)
+        return
+    assert isinstance(opened, Series)
+    stack = opened.stack()
+    for number, (scan, reading) in enumerate(read_stack(stack, readers), 1):
+        yield _record(scan, reading, sequence, overlays) | {
+            "name": item.name,
+            "slice": number,
+            "slices": len(stack),
+        }
+
+
+def _record(scan: Scan | None, reading: SliceReading, sequence: str | None, overlays: bool) -> Record:
+    if scan is None or reading.prediction is None or reading.geometry is None:
+        return {"name": scan.name if scan else "", "error": reading.problem}
+    prediction, ood = reading.prediction, reading.ood
+    record: Record = {
+        "name": scan.name,
+        "digest": scan.digest,
+        "label": prediction.label,
+        "probabilities": prediction.by_class(),
+        "prediction_sets": {f"{level:g}": list(names) for level, names in (reading.sets or {}).items()},
+        "in_distribution": ood.in_distribution if ood else None,
+        "ood_score": round(ood.score, 6) if ood else None,
+        "reason": ood.reason if ood else "",
+        "sequence": sequence,
+        "window": {"center": scan.window.center, "width": scan.window.width} if scan.window else None,
+    }
+    if overlays:
+        cam = onto_scan(grad_cam(prediction, prediction.label), reading.geometry)
+        picture = cv2.cvtColor(blend(scan.gray, cam, opacity=0.6), cv2.COLOR_RGB2BGR)
+        record["overlay"] = _base64(cv2.imencode(".png", picture)[1].tobytes())
+    return record
+
+
+def _sequence(item: Item) -> str | None:
+    """As the header says: "t1ce", "t1", "t2", "flair"; None where it does not, or there is none."""
+    data = item.files[0].read()
+    if not sniff.is_dicom(data[: sniff.HEAD]):
+        return None
+    from brat.pacs.choice import sequence_of
+    from brat.reports.dicom_source import header_of
+
+    return sequence_of(header_of(data)) or None
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()

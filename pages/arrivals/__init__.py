@@ -1,0 +1,68 @@
+"""What the browser or the server lost is told: files that did not arrive, and a visit that is forgotten.
+
+A Streamlit component (API v2) without a look of its own: a failed upload is known to the browser alone.
+"""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+import streamlit as st
+
+from pages.words import arrivals as words
+
+_mount = st.components.v2.component(
+    "brat_arrivals", js=(Path(__file__).parent / "arrivals.js").read_text(encoding="utf-8")
+)
+
+_KEY = "arrivals"
+
+
+def watch() -> None:
+    """Look out for what does not arrive. To be called once by each page that takes files."""
+    visit = st.session_state.setdefault("visit", secrets.token_hex(8))
+    # In a list, see `pages.viewer`.
+    _mount(
+        key=_KEY,
+        data=[visit, words.OFFLINE],
+        on_failed_change=_keep_failed,
+        on_forgotten_change=_keep_forgotten,
+        # Enough that the page runs.
+        on_back_change=lambda: None,
+    )
+
+
+def show(still: str = "") -> None:
+    """Say what did not arrive, or was forgotten, since files were last taken.
+
+    Args:
+        still: a sentence on what is on the page all the same.
+    """
+    failed = st.session_state.get("not_arrived", (0, []))[1]
+    if failed:
+        st.error("\n\n".join(words.not_arrived(name, why) for name, why in failed) + still)
+    if st.session_state.get("forgotten"):
+        st.error(words.FORGOTTEN)
+
+
+def taken() -> None:
+    """To be called when files are taken, before drops are counted: what failed earlier is past."""
+    if st.session_state.get("not_arrived", (_drops(),))[0] != _drops():
+        st.session_state.not_arrived = (_drops(), [])
+    st.session_state.forgotten = False
+
+
+def _drops() -> int:
+    return st.session_state.get("uploads", 0) + st.session_state.get("worklist_drops", 0)
+
+
+def _keep_failed() -> None:
+    told = st.session_state[_KEY].get("failed") or []
+    drops, failed = st.session_state.get("not_arrived", (_drops(), []))
+    new = [(str(name), str(why)) for name, why in told]
+    st.session_state.not_arrived = (_drops(), [*(failed if drops == _drops() else []), *new])
+
+
+def _keep_forgotten() -> None:
+    st.session_state.forgotten = True

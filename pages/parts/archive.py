@@ -1,0 +1,270 @@
+"""Part of the worklist: studies out of an archive, and the results back into it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import streamlit as st
+
+from brat import log
+from brat.io.intake import Item, group_into_series
+from brat.io.scan import UnreadableScan
+from brat.model.worklist import Worklist
+from brat.model.worklist_rows import Row
+from brat.pacs.archive import LIMIT, Archive, PacsError, Query, SeriesEntry, Server, servers_of
+from brat.pacs.choice import Choice
+from pages.parts.failures import tell
+from pages.words import archive as words
+from pages.words.markdown import literal
+
+_ORIGINS = "archive_origins"
+"""In `st.session_state`: of each item that came from an archive, where from."""
+
+_SENT = "archive_sent"
+"""In `st.session_state`: of each such item what became of its results, in words."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where an item came from: the name of the archive, and the study."""
+
+    server: str
+    study: str
+
+
+def servers() -> dict[str, Server]:
+    """The archives that `.streamlit/secrets.toml` names; none where it has a mistake, which is shown."""
+    if not st.secrets.load_if_toml_exists():
+        return {}
+    try:
+        return servers_of(st.secrets.get("pacs", {}))
+    except ValueError as error:
+        tell("settings", error)
+        return {}
+
+
+def show_archive(work: Worklist) -> None:
+    """Search, tick, read. Nothing is shown where no archive is named."""
+    known = servers()
+    if not known:
+        return
+    with st.expander("Archive", icon=":material/dns:", expanded="archive_found" in st.session_state):
+        with st.form("archive-search", border=False):
+            left, middle, right = st.columns(3)
+            name = left.selectbox("Archive", list(known), key="archive-name")
+            days = middle.date_input("Study date", value=(), key="archive-date", help=words.NO_DATE)
+            description = right.text_input("Study description", key="archive-description")
+            patient_id = left.text_input("Patient ID", key="archive-patient")
+            patient_name = middle.text_input("Patient name", key="archive-patient-name")
+            accession = right.text_input("Accession number", key="archive-accession")
+            if st.form_submit_button("Search", icon=":material/search:", help=words.SEARCH_HELP):
+                query = Query(
+                    date="-".join(f"{day:%Y%m%d}" for day in days),  # type: ignore[union-attr]
+                    description=description.strip(),
+                    modality="MR",
+                    patient_id=patient_id.strip(),
+                    patient_name=patient_name.strip(),
+                    accession=accession.strip(),
+                )
+                _search(known[name], query)
+        _show_studies(known)
+        _show_series(known, work)
+
+
+def open_linked_study(work: Worklist) -> None:
+    """Open the study that the address names, `?study=UID`, once: so that a RIS or a viewer can link to it.
+
+    With `&archive=NAME` it is looked for there alone, otherwise in every archive in turn.
+    """
+    study = st.query_params.get("study")
+    known = servers() if study else {}
+    if not study or st.session_state.get("archive_linked") == study:
+        return
+    st.session_state.archive_linked = study
+    if not re.fullmatch(r"[0-9.]{1,64}", study):
+        st.error(words.NO_STUDY)
+        return
+    wanted = st.query_params.get("archive")
+    for server in known.values():
+        if wanted in (None, server.name) and (chosen := _choices(server, study)):
+            st.session_state.archive_series = (server.name, chosen)
+            st.session_state.archive_found = (server.name, [])
+            readable = [entry for entry, choice in chosen if choice.read]
+            if readable:
+                _add(work, server, readable)
+                st.info(words.FROM_ADDRESS)
+            else:
+                st.warning(words.NOTHING_READABLE)
+            return
+    st.error(words.NOT_FOUND)
+
+
+def show_return(rows: Sequence[Row]) -> None:
+    """Send the results of what came from an archive back to it, and what became of each."""
+    origins: dict[Item, Origin] = st.session_state.get(_ORIGINS, {})
+    own = [row for row in rows if row.item in origins]
+    if not own:
+        return
+    sent: dict[Item, str] = st.session_state.setdefault(_SENT, {})
+    done = words.SENT
+    left = [row for row in own if not row.problem and sent.get(row.item) != done]
+    with st.container(border=True):
+        if st.button(
+            "Send results to the archive",
+            icon=":material/send:",
+            key="archive-send",
+            disabled=not left,
+            help=words.SEND_HELP,
+        ):
+            bar = st.progress(0.0)
+            for number, row in enumerate(left, 1):
+                sent[row.item] = _send(row.item, origins[row.item])
+                bar.progress(number / len(left))
+            bar.empty()
+        for row in own:
+            if said := row.problem or sent.get(row.item):
+                # As it is: a series' description is no Markdown.
+                st.text(f"{row.number} · {row.item.name} · {said}")
+
+
+def _connect(server: Server) -> Archive | None:
+    try:
+        from brat.pacs.connect import connect
+
+        return connect(server)
+    except ModuleNotFoundError as error:
+        log.failure("archive", error)
+        st.error(words.NOT_INSTALLED)
+        return None
+
+
+def _search(server: Server, query: Query) -> None:
+    st.session_state.pop("archive_series", None)
+    st.session_state.pop("archive_found", None)
+    if (archive := _connect(server)) is None:
+        return
+    try:
+        st.session_state.archive_found = (server.name, archive.studies(query))
+    except PacsError as error:
+        tell("archive", error)
+
+
+def _show_studies(known: dict[str, Server]) -> None:
+    name, found = st.session_state.get("archive_found", ("", []))
+    if name not in known:
+        return
+    if not found:
+        if "archive_series" not in st.session_state:
+            st.markdown(words.NONE_FOUND)
+        return
+    if len(found) == LIMIT:
+        st.caption(words.many(LIMIT))
+    st.caption(words.TICK)
+    chosen = st.dataframe(
+        [
+            {
+                "Date": entry.date,
+                "Description": entry.description,
+                "Patient": entry.patient_name.replace("^", " ").strip(),
+                "Patient ID": entry.patient_id,
+                "Accession": entry.accession,
+                "Modalities": entry.modalities.replace("\\", " "),
+            }
+            for entry in found
+        ],
+        key=f"archive-studies-{hash(tuple(entry.study for entry in found))}",
+        hide_index=True,
+        on_select="rerun",
+        selection_mode="multi-row",
+        alt="Studies of the archive",
+    ).selection.rows
+    if chosen and st.button("List series", key="archive-list"):
+        listed: list[tuple[SeriesEntry, Choice]] = []
+        for number in chosen:
+            listed += _choices(known[name], found[number].study)
+        st.session_state.archive_series = (name, listed)
+
+
+def _show_series(known: dict[str, Server], work: Worklist) -> None:
+    name, listed = st.session_state.get("archive_series", ("", []))
+    if name not in known or not listed:
+        return
+    st.caption(words.CHOICE)
+    edited = st.data_editor(
+        [
+            {
+                "Read": choice.read,
+                "No.": entry.number,
+                "Series": entry.description,
+                "Modality": entry.modality,
+                "Images": entry.count,
+                "Why": choice.reason,
+            }
+            for entry, choice in listed
+        ],
+        key=f"archive-series-{hash(tuple(entry.series for entry, _ in listed))}",
+        disabled=["No.", "Series", "Modality", "Images", "Why"],
+        hide_index=True,
+    )
+    ticked = [entry for (entry, _), row in zip(listed, edited, strict=True) if row["Read"]]
+    if st.button("Read", key="archive-read", icon=":material/play_arrow:", disabled=not ticked):
+        _add(work, known[name], ticked)
+        st.toast(words.opened(literal(name), len(ticked)))
+        st.rerun()
+
+
+def _choices(server: Server, study: str) -> list[tuple[SeriesEntry, Choice]]:
+    """The series of a study; empty where the archive has none, or says why not, which is shown."""
+    if (archive := _connect(server)) is None:
+        return []
+    try:
+        from brat.pacs.choice import choices_of
+
+        return choices_of(archive, study)
+    except PacsError as error:
+        tell("archive", error)
+        return []
+
+
+def _add(work: Worklist, server: Server, entries: Sequence[SeriesEntry]) -> None:
+    """Fetch and read series in the background, each by itself, so that the first is there soon."""
+    origins: dict[Item, Origin] = st.session_state.setdefault(_ORIGINS, {})
+
+    def fetch(entry: SeriesEntry) -> list[Item]:
+        from brat.pacs.connect import connect
+        from brat.pacs.reading import fetch_series
+
+        try:
+            items = group_into_series(fetch_series(connect(server), entry))
+        except PacsError as error:
+            raise UnreadableScan(str(error)) from error
+        # Before the list has them: whoever finds one there finds where it came from.
+        origins.update({item: Origin(server.name, entry.study) for item in items})
+        return items
+
+    for entry in entries:
+        work.add(lambda entry=entry: fetch(entry))  # type: ignore[misc]
+    work.go_on()
+
+
+def _send(item: Item, origin: Origin) -> str:
+    """Returns what became of it, in words."""
+    from brat.pacs.connect import connect
+    from brat.pacs.reading import earlier_reports, item_results
+    from brat.reports.dicom import NoReference
+    from pages.parts.series import readers
+
+    server = servers().get(origin.server)
+    if server is None:
+        return words.failed(words.NOT_FOUND)
+    try:
+        archive = connect(server)
+        made = item_results(item, readers(), earlier_reports(archive, origin.study))
+        # The report last: it refers to the maps.
+        archive.store([content for _, content in sorted(made.files().items())])
+    except (PacsError, NoReference, UnreadableScan) as error:
+        log.failure("archive", error)
+        return words.failed(str(error))
+    return words.SENT

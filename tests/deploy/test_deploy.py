@@ -1,0 +1,105 @@
+"""What `deploy/` holds: commands that the program knows, and a plugin that a real Orthanc loads."""
+
+import io
+import json
+import time
+
+import pydicom
+import pytest
+import yaml
+
+pytest.importorskip("pynetdicom", reason="pynetdicom is not installed")
+
+from brat.cli import _parser
+from brat.io.samples import load_samples
+from brat.pacs.archive import Server, servers_of
+from brat.pacs.connect import connect
+from brat.pacs.queue import Queue
+from brat.pacs.router import Listener
+from tests.factories.orthanc import free_port, orthanc, python_plugin, why_not
+from tests.factories.paths import ROOT
+
+DEPLOY = ROOT / "deploy"
+COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("service", ["app", "api", "router"])
+def test_the_program_knows_the_commands_of_its_services(service):
+    settings = COMPOSE["services"][service]
+    program, *arguments = settings["command"]
+    assert program == "brat"
+    _, further = _parser().parse_known_args(arguments)
+    # Options of Streamlit alone are passed on.
+    assert not further or service == "app"
+    assert settings["read_only"]
+    assert settings["cap_drop"] == ["ALL"]
+
+
+def test_what_the_services_are_given_is_there():
+    for service in COMPOSE["services"].values():
+        for volume in service.get("volumes", []):
+            source = volume.partition(":")[0]
+            assert source in COMPOSE["volumes"] or (DEPLOY / source).is_file(), source
+    assert set(COMPOSE["secrets"]) == {"settings", "api-keys", "postgres-password"}
+
+
+def test_the_example_of_the_settings_can_be_read():
+    import tomllib
+
+    settings = tomllib.loads((DEPLOY / "secrets.example.toml").read_text(encoding="utf-8"))
+    router = COMPOSE["services"]["router"]["command"]
+    assert router[router.index("--send-to") + 1] in servers_of(settings["pacs"])
+
+
+def test_no_port_of_the_archive_is_open_but_that_of_dicom():
+    """Without a login, Orthanc and the app must not be reached past the proxy."""
+    open_ports = {name: service.get("ports", []) for name, service in COMPOSE["services"].items()}
+    assert {name for name, ports in open_ports.items() if ports} == {"proxy", "orthanc"}
+    assert open_ports["orthanc"] == ["4242:4242"]
+
+
+def test_the_container_is_not_root_and_has_a_health_check():
+    lines = (DEPLOY / "Dockerfile").read_text(encoding="utf-8").splitlines()
+    assert "USER 10001" in lines
+    assert any(line.startswith("HEALTHCHECK") for line in lines)
+
+
+def test_the_plugin_hands_mr_series_over_once_and_after_an_absence_of_the_router(tmp_path, monkeypatch):
+    if reason := why_not() or ("" if python_plugin() else "orthanc-python is not installed"):
+        pytest.skip(reason)
+    port = free_port()
+    script = (DEPLOY / "orthanc_plugin.py").read_text(encoding="utf-8")
+    assert "_RETRY = 60.0" in script
+    plugin = tmp_path / "plugin.py"
+    plugin.write_text(script.replace("_RETRY = 60.0", "_RETRY = 0.5"), encoding="utf-8")
+    settings = {
+        "StableAge": 1,
+        "PythonScript": str(plugin),
+        "DicomModalities": {"brat": ["BRATUM", "127.0.0.1", port]},
+        "Brat": {"SendTo": "brat"},
+        "PythonVerbose": False,
+    }
+    dataset = pydicom.dcmread(next(s.file for s in load_samples() if s.file.suffix == ".dcm"))
+    written = io.BytesIO()
+    dataset.save_as(written)
+    other = dataset
+    other.Modality, other.SeriesInstanceUID = "OT", pydicom.uid.generate_uid()
+    other.SOPInstanceUID = other.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+    no_mr = io.BytesIO()
+    other.save_as(no_mr)
+    queue = Queue(tmp_path / "queue")
+    with orthanc(tmp_path, plugins=(str(python_plugin()),), **settings) as running:
+        archive = connect(Server("main", url=running.dicomweb))
+        archive.store([written.getvalue(), no_mr.getvalue()])
+        # Nobody listens when the series is stable.
+        time.sleep(4)
+        with Listener(queue, port, "BRATUM", peers=("ORTHANC",), address="127.0.0.1"):
+            end = time.monotonic() + 30
+            while not queue.states() and time.monotonic() < end:
+                time.sleep(0.2)
+            time.sleep(2)
+        (state,) = queue.states()
+        assert state.series == pydicom.dcmread(io.BytesIO(written.getvalue())).SeriesInstanceUID
+        assert "3307" not in json.dumps(
+            [running.get(f"/series/{series}/metadata?numeric") for series in running.get("/series")]
+        )

@@ -1,0 +1,130 @@
+"""Both protocols against a real archive, and how archives are named."""
+
+import io
+
+import pydicom
+import pytest
+
+pytest.importorskip("pynetdicom", reason="pynetdicom is not installed")
+pytest.importorskip("dicomweb_client", reason="dicomweb-client is not installed")
+
+from brat import cli
+from brat.pacs.archive import PacsError, Query, Server, load_server, servers_of
+from brat.pacs.choice import choices_of
+from brat.pacs.connect import connect
+from tests.factories.orthanc import free_port, orthanc, why_not
+
+
+@pytest.fixture(params=["dicomweb", "get", "move"])
+def asked(request, archive):
+    """The archive by each protocol, filled."""
+    running, own = archive
+    if request.param == "dicomweb":
+        return connect(Server("web", url=running.dicomweb))
+    own_port = own if request.param == "move" else 0
+    return connect(Server("dimse", host="127.0.0.1", port=running.port, title="ORTHANC", own_port=own_port))
+
+
+def test_what_is_stored_is_found_and_comes_back(asked, slices):
+    asked.echo()
+    asked.store(slices)
+    first = pydicom.dcmread(io.BytesIO(slices[0]))
+    (study,) = asked.studies(Query(date="20260101-20260131", description="BRAIN", modality="MR"))
+    assert study.study == first.StudyInstanceUID
+    assert study.patient_name == "Planted^Name"
+    assert asked.studies(Query(date="20250101-20250131")) == []
+    assert asked.studies(Query(description="KNEE")) == []
+    ((series, choice),) = choices_of(asked, study.study)
+    assert (series.series, series.modality, series.description) == (
+        first.SeriesInstanceUID,
+        "MR",
+        "t1_tse_post_KM",
+    )
+    assert (choice.read, choice.sequence) == (True, "t1ce")
+    assert len(asked.instances(series)) == 4
+    back = {d.SOPInstanceUID: d for d in (pydicom.dcmread(io.BytesIO(c)) for c in asked.fetch(series))}
+    assert len(back) == 4
+    assert (back[first.SOPInstanceUID].pixel_array == first.pixel_array).all()
+
+
+@pytest.mark.parametrize("kind", ["dicomweb", "dimse"])
+def test_an_archive_that_is_not_there_is_a_sentence(kind):
+    port = free_port()
+    server = (
+        Server("lost", url=f"http://127.0.0.1:{port}/dicom-web")
+        if kind == "dicomweb"
+        else Server("lost", host="127.0.0.1", port=port)
+    )
+    with pytest.raises(PacsError, match="lost cannot be reached"):
+        connect(server).echo()
+
+
+def test_basic_authentication_and_what_a_wrong_password_says(tmp_path):
+    if reason := why_not():
+        pytest.skip(reason)
+    users = {"AuthenticationEnabled": True, "RegisteredUsers": {"reader": "secret"}}
+    with orthanc(tmp_path, **users) as running:
+        connect(Server("web", url=running.dicomweb, user="reader", password="secret")).echo()
+        for wrong in ({"user": "reader", "password": "other"}, {"token": "no"}, {}):
+            with pytest.raises(PacsError, match="refuses our user, password or token"):
+                connect(Server("web", url=running.dicomweb, **wrong)).echo()
+
+
+def test_an_address_that_is_no_dicomweb_is_a_sentence(archive):
+    running, _ = archive
+    with pytest.raises(PacsError, match=r"not that of its DICOMweb|not as DICOMweb does"):
+        connect(Server("web", url=f"{running.url}/system")).echo()
+
+
+@pytest.mark.parametrize(
+    ("section", "sentence"),
+    [
+        ({}, "needs either url"),
+        ({"url": "https://a/", "host": "b"}, "needs either url"),
+        ({"url": "ftp://a/"}, "must begin with https"),
+        ({"host": "a", "port": "104"}, "port of .* must be of type int"),
+        ({"url": "https://a/", "colour": "red"}, "unknown entry colour"),
+        ({"url": "https://a/", "token": "t", "user": "u"}, "both a token and a user"),
+    ],
+)
+def test_settings_that_cannot_be_meant_are_a_sentence(section, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        servers_of({"archive": section})
+
+
+def test_a_password_is_not_shown():
+    assert "secret" not in repr(Server("web", url="https://a/", user="u", password="secret"))
+
+
+def test_an_archive_is_found_by_its_name(tmp_path):
+    file = tmp_path / "secrets.toml"
+    with pytest.raises(ValueError, match=r"There is no .*\[pacs.main\]"):
+        load_server("main", file)
+    file.write_text('[pacs.main]\nurl = "https://pacs.example/dicom-web"\ntoken = "t"\n')
+    assert load_server("main", file).token == "t"
+    with pytest.raises(ValueError, match="Archives that it names: main"):
+        load_server("other", file)
+
+
+def test_the_command_asks_finds_fetches_and_sends(archive, slices, tmp_path, capsys):
+    running, _ = archive
+    settings = tmp_path / "secrets.toml"
+    settings.write_text(f'[pacs.main]\nurl = "{running.dicomweb}"\n')
+    study = str(pydicom.dcmread(io.BytesIO(slices[0])).StudyInstanceUID)
+    for number, content in enumerate(slices):
+        (tmp_path / f"{number}.dcm").write_bytes(content)
+    files = [str(tmp_path / f"{number}.dcm") for number in range(4)]
+
+    def brat(*arguments) -> int:
+        return cli.main(["pacs", *arguments, "--settings", str(settings)])
+
+    assert brat("echo", "main") == 0
+    assert brat("push", "main", *files) == 0
+    assert brat("find", "main", "--description", "BRAIN") == 0
+    assert study in capsys.readouterr().out
+    assert brat("find", "main", "--study", study) == 0
+    assert "T1 after contrast" in capsys.readouterr().out
+    assert brat("pull", "main", "--study", study, "--out", str(tmp_path / "out")) == 0
+    assert len(list((tmp_path / "out").rglob("*.dcm"))) == 4
+    assert brat("echo", "nowhere") == 2
+    assert "no section [pacs.nowhere]" in capsys.readouterr().err

@@ -1,0 +1,82 @@
+"""Series are chosen by header, and why each is left out is said."""
+
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.uid import EnhancedMRImageStorage, MRImageStorage
+
+from brat.pacs.choice import best, choose
+
+
+def header(**values) -> Dataset:
+    dataset = Dataset()
+    base = {
+        "SOPClassUID": MRImageStorage,
+        "Modality": "MR",
+        "ImageType": ["ORIGINAL", "PRIMARY", "M", "SE"],
+        "BodyPartExamined": "HEAD",
+        "SeriesDescription": "",
+        "RepetitionTime": "500",
+        "EchoTime": "9",
+    }
+    for keyword, value in (base | values).items():
+        setattr(dataset, keyword, value)
+    return dataset
+
+
+@pytest.mark.parametrize(
+    ("values", "sequence"),
+    [
+        ({"SeriesDescription": "t1_mprage_sag_KM"}, "t1ce"),
+        ({"SeriesDescription": "AX T1 SE +C"}, "t1ce"),
+        ({"SeriesDescription": "AX T1 POST GAD"}, "t1ce"),
+        ({"SeriesDescription": "t1_tse_tra", "ContrastBolusAgent": "GADOVIST"}, "t1ce"),
+        ({"ContrastBolusAgent": "Dotarem"}, "t1ce"),
+        ({"ContrastBolusAgent": "NONE"}, "t1"),
+        ({"SeriesDescription": "t1 pre contrast"}, "t1"),
+        ({"SeriesDescription": "3D BRAVO"}, "t1"),
+        ({}, "t1"),
+        ({"SeriesDescription": "t2_tirm_dark-fluid_tra"}, "flair"),
+        ({"RepetitionTime": "9000", "EchoTime": "110", "InversionTime": "2500"}, "flair"),
+        ({"SeriesDescription": "t1_tse_tra", "BodyPartExamined": ""}, "t1"),
+    ],
+)
+def test_what_was_measured_is_read(values, sequence):
+    choice = choose(header(**values))
+    assert (choice.read, choice.sequence) == (True, sequence), choice
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"Modality": "CT"}, "not MR"),
+        ({"SOPClassUID": EnhancedMRImageStorage}, "all slices in one file"),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, "localiser"),
+        ({"SeriesDescription": "localizer_3plane"}, "localiser"),
+        ({"SeriesDescription": "AAHead_Scout"}, "localiser"),
+        ({"BodyPartExamined": "CSPINE"}, "not of the head"),
+        ({"BodyPartExamined": "", "SeriesDescription": "t1 sag c-spine"}, "not of the head"),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "P", "ND"]}, "phase"),
+        ({"ImageType": ["DERIVED", "SECONDARY", "MPR"]}, "derived"),
+        ({"SeriesDescription": "ep2d_diff_b1000_ADC"}, "diffusion"),
+        ({"ImageType": ["DERIVED", "PRIMARY", "DIFFUSION", "ADC"]}, "diffusion"),
+        ({"SeriesDescription": "SWI_Images"}, "susceptibility"),
+        ({"SeriesDescription": "TOF_3D_multi-slab"}, "angiography"),
+        ({"SeriesDescription": "t2_tse_tra"}, "T2, which the model was not measured on"),
+        ({"RepetitionTime": "4000", "EchoTime": "100"}, "T2"),
+        ({"RepetitionTime": None, "EchoTime": None}, "does not tell"),
+    ],
+)
+def test_what_it_cannot_read_is_left_out_with_the_reason(values, reason):
+    choice = choose(header(**values))
+    assert not choice.read
+    assert reason in choice.reason
+
+
+def test_t1_after_contrast_comes_first():
+    series = [
+        ("a", choose(header())),
+        ("b", choose(header(SeriesDescription="t1 +c"))),
+        ("c", choose(Dataset())),
+    ]
+    assert best(series) == "b"
+    assert best([("c", choose(Dataset()))]) is None

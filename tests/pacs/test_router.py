@@ -1,0 +1,273 @@
+"""The router's queue outlives a kill at any moment, and loses and repeats nothing."""
+
+import io
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pydicom
+import pytest
+
+pytest.importorskip("pynetdicom", reason="pynetdicom is not installed")
+pytest.importorskip("highdicom", reason="highdicom is not installed")
+
+from brat.model.pool import Readers
+from brat.pacs.archive import PacsError, Server
+from brat.pacs.connect import connect
+from brat.pacs.queue import FAILED, LEFT_OUT, READ, SENT, WAITING, Queue
+from brat.pacs.router import Listener, Router
+from tests.factories.orthanc import free_port
+from tests.factories.paths import ROOT
+
+NOW = time.time() + 1000
+
+_MAIN = "import sys; from brat.cli import main; sys.exit(main())"
+
+
+class Shelf:
+    """An archive that keeps what it gets; it can fail, or be killed after it has taken something."""
+
+    name = "shelf"
+
+    def __init__(self):
+        self.taken: list[bytes] = []
+        self.fails = 0
+        self.dies_after = None
+
+    def store(self, files):
+        if self.fails:
+            self.fails -= 1
+            raise PacsError("The archive shelf cannot be reached.")
+        self.taken += files
+        if self.dies_after is not None and len(self.taken) >= self.dies_after:
+            self.dies_after = None
+            raise KeyboardInterrupt
+
+    def instances(self):
+        return {pydicom.dcmread(io.BytesIO(content)).SOPInstanceUID for content in self.taken}
+
+
+@pytest.fixture(scope="module")
+def readers():
+    return Readers()
+
+
+def uids(content: bytes) -> tuple[str, str, str]:
+    header = pydicom.dcmread(io.BytesIO(content), stop_before_pixels=True)
+    return header.StudyInstanceUID, header.SeriesInstanceUID, header.SOPInstanceUID
+
+
+def fill(queue: Queue, slices: list[bytes]) -> None:
+    for content in slices:
+        queue.put(*uids(content), content)
+
+
+def work_through(work: Router) -> None:
+    while work.step():
+        pass
+
+
+def router(queue, archive, readers) -> Router:
+    # All that has come is whole at once.
+    return Router(queue, archive, readers, settle=0)
+
+
+def test_a_series_that_is_still_coming_waits(tmp_path, slices):
+    queue = Queue(tmp_path)
+    fill(queue, slices)
+    assert queue.due(settle=30) == []
+    (state,) = queue.due(settle=30, now=NOW)
+    assert state.state == WAITING
+    assert len(queue.slices(state)) == 4
+
+
+def test_a_series_is_read_once_and_returned(tmp_path, slices, readers):
+    queue, shelf = Queue(tmp_path), Shelf()
+    fill(queue, slices)
+    work = router(queue, shelf, readers)
+    work_through(work)
+    (state,) = queue.states()
+    assert state.state == SENT
+    kinds = [pydicom.dcmread(io.BytesIO(content)).Modality for content in shelf.taken]
+    assert kinds[-1] == "SR"
+    for content in shelf.taken:
+        assert pydicom.dcmread(io.BytesIO(content)).StudyInstanceUID == uids(slices[0])[0]
+    before = len(shelf.taken)
+    # After a restart, too.
+    assert router(Queue(tmp_path), shelf, readers).step() == 0
+    assert len(shelf.taken) == before
+
+
+@pytest.mark.parametrize("after", [1, 2])
+def test_a_kill_between_two_sends_loses_nothing_and_makes_nothing_twice(tmp_path, slices, readers, after):
+    queue, shelf = Queue(tmp_path), Shelf()
+    fill(queue, slices)
+    shelf.dies_after = after
+    work = router(queue, shelf, readers)
+    with pytest.raises(KeyboardInterrupt):
+        work_through(work)
+    assert queue.states()[0].state == READ
+    work = router(Queue(tmp_path), shelf, readers)
+    work_through(work)
+    assert work.queue.states()[0].state == SENT
+    # What was taken just before the kill is sent again under its own UID: the archive has each once.
+    assert len(shelf.instances()) == len({*shelf.instances()}) == len(shelf.taken) - 1
+
+
+def test_a_kill_while_results_are_made_reads_again(tmp_path, slices, readers, monkeypatch):
+    queue, shelf = Queue(tmp_path), Shelf()
+    fill(queue, slices)
+
+    def dies(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", dies)
+        with pytest.raises(KeyboardInterrupt):
+            router(queue, shelf, readers).step()
+    assert shelf.taken == []
+    work = router(Queue(tmp_path), shelf, readers)
+    work_through(work)
+    assert work.queue.states()[0].state == SENT
+
+
+def test_what_cannot_be_sent_is_tried_again_later(tmp_path, slices, readers):
+    queue, shelf = Queue(tmp_path), Shelf()
+    fill(queue, slices)
+    shelf.fails = 1
+    work = router(queue, shelf, readers)
+    work.step()
+    work.step()
+    (state,) = queue.states()
+    assert (state.state, state.attempts) == (READ, 1)
+    assert "cannot be reached" in state.why
+    assert queue.due(0) == []
+    assert queue.due(0, now=time.time() + 61) == [state]
+    made = {path.read_bytes() for path in queue.results(state)}
+    assert len(made) >= 1
+
+
+def test_slices_that_come_late_bring_a_report_that_replaces_the_first(tmp_path, slices, readers):
+    queue, shelf = Queue(tmp_path), Shelf()
+    fill(queue, slices[:3])
+    work = router(queue, shelf, readers)
+    work_through(work)
+    first = pydicom.dcmread(io.BytesIO(shelf.taken[-1]))
+    fill(queue, slices[3:])
+    work_through(work)
+    second = pydicom.dcmread(io.BytesIO(shelf.taken[-1]))
+    assert first.SOPInstanceUID in str(second.PredecessorDocumentsSequence)
+    assert uids(slices[3])[2] in str(second)
+
+
+def test_what_is_not_read_says_why_and_what_is_damaged_too(tmp_path, slices, readers):
+    queue, shelf = Queue(tmp_path), Shelf()
+    scout = pydicom.dcmread(io.BytesIO(slices[0]))
+    scout.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
+    scout.SeriesInstanceUID = pydicom.uid.generate_uid()
+    written = io.BytesIO()
+    scout.save_as(written)
+    fill(queue, [written.getvalue()])
+    study, series, instance = uids(slices[1])
+    queue.put(study, series, instance, slices[1][:3000])
+    work = router(queue, shelf, readers)
+    work_through(work)
+    states = {state.state: state.why for state in queue.states()}
+    assert set(states) == {LEFT_OUT, FAILED}
+    assert "localiser" in states[LEFT_OUT]
+    assert "damaged" in states[FAILED]
+    assert shelf.taken == []
+
+
+def test_what_is_done_is_deleted_in_time_and_remembered(tmp_path, slices, readers):
+    queue, shelf = Queue(tmp_path), Shelf()
+    fill(queue, slices)
+    work = router(queue, shelf, readers)
+    work_through(work)
+    queue.prune(3600)
+    assert queue.slices(queue.states()[0])
+    queue.prune(3600, now=time.time() + 4000)
+    assert not queue.slices(queue.states()[0])
+    assert queue.states()[0].state == SENT
+    assert queue.due(0) == []
+
+
+@pytest.mark.parametrize("uid", ["", "../../etc", "1.2/3", "1" * 65])
+def test_a_uid_is_no_path(tmp_path, uid):
+    with pytest.raises(ValueError, match="without valid UIDs"):
+        Queue(tmp_path).put("1.2", "1.3", uid, b"")
+
+
+def test_the_listener_acknowledges_what_is_on_the_disk_and_turns_strangers_away(tmp_path, slices):
+    queue = Queue(tmp_path)
+    with Listener(queue, 0, "BRATUM", peers=("SCANNER",), address="127.0.0.1") as listener:
+        server = {"host": "127.0.0.1", "port": listener.port, "title": "BRATUM"}
+        connect(Server("us", own_title="SCANNER", **server)).store(slices)
+        (state,) = queue.states()
+        assert len(queue.slices(state)) == 4
+        back = pydicom.dcmread(queue.slices(state)[0])
+        originals = [pydicom.dcmread(io.BytesIO(content)) for content in slices]
+        assert any((back.pixel_array == original.pixel_array).all() for original in originals)
+        with pytest.raises(PacsError, match="refuses our AE title"):
+            connect(Server("us", own_title="STRANGER", **server)).store(slices)
+
+
+def test_a_full_disk_is_said_to_the_sender(tmp_path, slices, monkeypatch):
+    monkeypatch.setattr("brat.pacs.router.MIN_FREE", 1 << 62)
+    queue = Queue(tmp_path)
+    with (
+        Listener(queue, 0, "BRATUM", address="127.0.0.1") as listener,
+        pytest.raises(PacsError, match="0xa700"),
+    ):
+        connect(Server("us", host="127.0.0.1", port=listener.port, title="BRATUM")).store(slices)
+    assert queue.states() == []
+
+
+def test_the_command_reads_what_is_sent_and_returns_it_though_it_is_killed(archive, slices, tmp_path):
+    """By its processes: killed with SIGKILL once it has taken the slices, it goes on where it was."""
+    running, _ = archive
+    settings, port = tmp_path / "secrets.toml", free_port()
+    settings.write_text(f'[pacs.main]\nurl = "{running.dicomweb}"\n')
+    web = connect(Server("main", url=running.dicomweb))
+    web.store(slices)
+    study = uids(slices[0])[0]
+    command = [sys.executable, "-c", _MAIN, "pacs", "listen", "--address", "127.0.0.1", "--port", str(port)]
+    command += [
+        "--queue",
+        str(tmp_path / "queue"),
+        "--read",
+        "--send-to",
+        "main",
+        "--settings",
+        str(settings),
+    ]
+
+    def start(settle: str) -> subprocess.Popen:
+        process = subprocess.Popen(
+            [*command, "--settle", settle], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        )
+        assert "listens on port" in process.stdout.readline()
+        return process
+
+    first = start("60")
+    try:
+        connect(Server("us", host="127.0.0.1", port=port, title="BRATUM")).store(slices)
+    finally:
+        first.send_signal(signal.SIGKILL)
+        first.wait(10)
+    second = start("0")
+    timer = threading.Timer(60, second.kill)
+    timer.start()
+    try:
+        for line in second.stdout:
+            if ": sent" in line:
+                break
+    finally:
+        timer.cancel()
+        second.terminate()
+        second.wait(10)
+    modalities = sorted(entry.modality for entry in web.series(study))
+    assert modalities == ["MR", "OT", "OT", "SR"]
+    assert len(running.get("/patients")) == 1

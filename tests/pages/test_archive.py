@@ -1,0 +1,112 @@
+"""The Worklist's source "Archive", against a real one."""
+
+import io
+
+import pydicom
+import pytest
+import streamlit as st
+from streamlit.runtime.secrets import secrets_singleton
+from streamlit.testing.v1 import AppTest
+
+pytest.importorskip("dicomweb_client", reason="dicomweb-client is not installed")
+pytest.importorskip("highdicom", reason="highdicom is not installed")
+
+from brat.io.samples import load_samples
+from brat.pacs.archive import Server
+from brat.pacs.connect import connect
+from pages.words import archive as words
+from tests.factories.orthanc import free_port, orthanc, why_not
+from tests.factories.paths import ROOT
+
+pytestmark = pytest.mark.usefixtures("fresh_caches")
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    """With one study: a T1 series after contrast, and a localiser."""
+    if reason := why_not():
+        pytest.skip(reason)
+    with orthanc(tmp_path_factory.mktemp("orthanc")) as running:
+        source = pydicom.dcmread(next(s.file for s in load_samples() if s.file.suffix == ".dcm"))
+        source.PatientName, source.PatientID = "Planted^Name", "P7"
+        files = []
+        for description in ("t1_tse_post_KM", "localizer"):
+            source.ImageType = ["ORIGINAL", "PRIMARY", "M"]
+            source.SeriesInstanceUID = pydicom.uid.generate_uid()
+            source.SOPInstanceUID = source.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+            source.SeriesDescription = description
+            written = io.BytesIO()
+            source.save_as(written)
+            files.append(written.getvalue())
+        connect(Server("main", url=running.dicomweb)).store(files)
+        yield running.dicomweb, str(source.StudyInstanceUID)
+
+
+def worklist(monkeypatch, url: str | None, **address: str) -> AppTest:
+    st.cache_resource.clear()
+    settings = {"pacs": {"main": {"url": url}}} if url else {}
+    monkeypatch.setattr(secrets_singleton, "_secrets", settings)
+    page = AppTest.from_file(str(ROOT / "pages" / "worklist.py"), default_timeout=60)
+    page.session_state["entered"] = True
+    for name, value in address.items():
+        page.query_params[name] = value
+    page.run()
+    assert not page.exception
+    return page
+
+
+def read_through(page: AppTest) -> AppTest:
+    assert page.session_state["worklist"].wait(60)
+    page.run()
+    assert not page.exception
+    return page
+
+
+def texts(page: AppTest) -> list[str]:
+    return [text.value for text in page.text]
+
+
+def test_without_an_archive_the_page_is_as_it_was(monkeypatch):
+    page = worklist(monkeypatch, None)
+    assert "Archive" not in [expander.label for expander in page.expander]
+
+
+def test_a_study_is_found_read_and_its_results_sent_back_once(monkeypatch, archive):
+    url, study = archive
+    page = worklist(monkeypatch, url)
+    page.text_input(key="archive-patient").set_value("nobody")
+    next(button for button in page.button if button.label == "Search").click().run()
+    assert any(markdown.value == words.NONE_FOUND for markdown in page.markdown)
+    page = worklist(monkeypatch, url, study=study)
+    assert any(info.value == words.FROM_ADDRESS for info in page.info)
+    page = read_through(page)
+    rows = page.session_state["worklist"].rows()
+    # The localiser is left out, and said to be.
+    assert len(rows) == 1
+    choices = {entry.description: choice for entry, choice in page.session_state["archive_series"][1]}
+    assert choices["localizer"].reason == "a localiser"
+    page.button(key="archive-send").click().run()
+    assert not page.exception
+    assert any(text.endswith(words.SENT) for text in texts(page)), texts(page)
+    assert page.run().button(key="archive-send").disabled
+    modalities = sorted(entry.modality for entry in connect(Server("m", url=url)).series(study))
+    assert modalities[-1] == "SR"
+    assert modalities.count("SR") == 1
+
+
+@pytest.mark.parametrize(("study", "sentence"), [("1.2.3.4", words.NOT_FOUND), ("../x", words.NO_STUDY)])
+def test_a_study_that_nobody_has_is_a_sentence(monkeypatch, archive, study, sentence):
+    page = worklist(monkeypatch, archive[0], study=study)
+    assert any(error.value == sentence for error in page.error)
+
+
+def test_an_archive_that_does_not_answer_is_a_sentence(monkeypatch):
+    page = worklist(monkeypatch, f"http://127.0.0.1:{free_port()}/dicom-web")
+    next(button for button in page.button if button.label == "Search").click().run()
+    assert not page.exception
+    assert any("cannot be reached" in error.value for error in page.error)
+
+
+def test_a_mistake_in_the_settings_is_a_sentence(monkeypatch):
+    page = worklist(monkeypatch, "ftp://nowhere")
+    assert any("must begin with https" in error.value for error in page.error)

@@ -1,0 +1,231 @@
+"""The HTTP API: what it reads, whom it refuses and how it says so."""
+
+import base64
+import importlib.util
+import io
+import shutil
+import threading
+import urllib.request
+
+import pydicom
+import pytest
+
+pytest.importorskip("fastapi_offline", reason="fastapi-offline is not installed")
+pytest.importorskip("highdicom", reason="highdicom is not installed")
+
+import uvicorn
+
+from brat import cli
+from brat.environment import WEIGHTS
+from brat.io.read import read_scan
+from brat.io.samples import load_samples
+from brat.model.reader import Reader
+from brat.serve.app import make_app
+from brat.serve.command import read_keys
+from tests.factories.files import volume, zipped
+from tests.factories.orthanc import free_port
+from tests.factories.paths import ROOT
+
+KEY = "a-key-of-more-than-twenty-characters"
+PICTURE = next(s.file for s in load_samples() if s.file.suffix == ".png")
+DICOM = next(s.file for s in load_samples() if s.file.suffix == ".dcm")
+
+
+class Served:
+    """An application behind a real server, as a client meets it."""
+
+    def __init__(self, app):
+        self.port = free_port()
+        self._server = uvicorn.Server(
+            uvicorn.Config(app, port=self.port, log_level="error", access_log=False)
+        )
+        self._thread = threading.Thread(target=self._server.run, daemon=True)
+
+    def __enter__(self):
+        self._thread.start()
+        while not self._server.started:
+            assert self._thread.is_alive()
+        return self
+
+    def __exit__(self, *_):
+        self._server.should_exit = True
+        self._thread.join(10)
+
+    def ask(self, path: str, data: bytes | None = None, key: str = KEY, **headers: str):
+        import json
+
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data=data)
+        for name, value in {"Content-Type": "application/octet-stream", **headers}.items():
+            request.add_header(name, value)
+        if key:
+            request.add_header("Authorization", f"Bearer {key}")
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                content = answer.read()
+                return answer.status, json.loads(content) if answer.headers[
+                    "Content-Type"
+                ] == "application/json" else content
+        except urllib.error.HTTPError as error:
+            return error.code, json.loads(error.read())
+
+
+@pytest.fixture(scope="module")
+def api():
+    with Served(make_app([KEY])) as served:
+        yield served
+
+
+def test_a_picture_gets_the_reading_of_the_library(api):
+    status, answer = api.ask("/api/v1/readings", PICTURE.read_bytes())
+    assert status == 200
+    (reading,) = answer["readings"]
+    scan, reader = read_scan(PICTURE), Reader()
+    expected = reader.read(scan.gray)
+    assert reading["digest"] == scan.digest
+    assert reading["label"] == expected.prediction.label
+    assert reading["probabilities"] == pytest.approx(expected.prediction.by_class(), abs=1e-6)
+    assert reading["prediction_sets"]["0.95"] == list(expected.sets[0.95])
+    assert reading["in_distribution"] == expected.ood.in_distribution
+    assert answer["model"] == reader.classifier.digest
+    assert "overlay" not in reading
+    assert "dicom" not in answer
+
+
+def test_a_form_does_as_well(api):
+    body = (
+        b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n'
+        + PICTURE.read_bytes()
+        + b"\r\n--x--\r\n"
+    )
+    form = {"Content-Type": "multipart/form-data; boundary=x"}
+    status, answer = api.ask("/api/v1/readings", body, **form)
+    assert status == 200
+    assert answer["readings"][0]["name"] == "a.png"
+    status, answer = api.ask("/api/v1/readings", b"--x--\r\n", **form)
+    assert status == 422
+    assert "field `file`" in answer["detail"]
+
+
+def test_dicom_gets_overlay_and_report_on_request(api):
+    status, answer = api.ask("/api/v1/readings?overlay=true&report=true", DICOM.read_bytes())
+    assert status == 200
+    assert base64.b64decode(answer["readings"][0]["overlay"]).startswith(b"\x89PNG")
+    (objects,) = answer["dicom"]
+    report = pydicom.dcmread(io.BytesIO(base64.b64decode(objects["sr"])))
+    assert report.Modality == "SR"
+    assert report.StudyInstanceUID == pydicom.dcmread(DICOM).StudyInstanceUID
+    status, answer = api.ask("/api/v1/readings?report=true", PICTURE.read_bytes())
+    assert status == 422
+
+
+def test_volumes_and_archives_are_read_slice_by_slice(api):
+    status, answer = api.ask("/api/v1/readings", volume())
+    assert status == 200
+    assert [r["slice"] for r in answer["readings"]] == [1, 2, 3, 4, 5, 6]
+    assert "all over" in answer["readings"][0]["error"]
+    files = zipped({"a.png": PICTURE.read_bytes(), "b.txt": b"no scan at all"})
+    status, answer = api.ask("/api/v1/readings", files)
+    assert status == 200
+    assert [("error" in reading) for reading in answer["readings"]] == [False, True]
+
+
+def test_what_cannot_be_read_is_a_sentence(api):
+    for data in (b"", b"these are notes", DICOM.read_bytes()[:2000]):
+        status, answer = api.ask("/api/v1/readings", data)
+        assert status == 422, data[:20]
+        assert answer["detail"].endswith(".")
+
+
+@pytest.mark.parametrize("key", ["", "wrong", KEY + "x"])
+def test_without_a_key_nothing_is_read(api, key):
+    for path, data in (("/api/v1/readings", b"x"), ("/api/v1/model", None)):
+        status, answer = api.ask(path, data, key=key)
+        assert status == 401
+        assert "Bearer" in answer["detail"]
+
+
+def test_health_and_readiness_need_no_key_and_say_what_they_see(api, tmp_path):
+    assert api.ask("/api/health", key="") == (200, {"status": "ok"})
+    assert api.ask("/api/ready", key="") == (200, {"status": "ready"})
+    weights = tmp_path / "weights"
+    shutil.copytree(WEIGHTS, weights)
+    (weights / "model.tflite").write_bytes(b"damaged")
+    with Served(make_app(weights=weights)) as broken:
+        assert broken.ask("/api/health")[0] == 200
+        assert broken.ask("/api/ready") == (503, {"status": "no model"})
+        status, answer = broken.ask("/api/v1/readings", PICTURE.read_bytes())
+        assert status == 503
+        assert "cannot be used" in answer["detail"]
+
+
+def test_the_model_says_who_it_is(api):
+    status, answer = api.ask("/api/v1/model")
+    assert status == 200
+    assert answer["digest"] == Reader().classifier.digest
+    assert 0.95 in answer["levels"]
+    assert "Not a medical device" in answer["notice"]
+
+
+def test_the_openapi_page_asks_no_other_server(api):
+    status, page = api.ask("/api/docs", key="")
+    assert status == 200
+    assert b"https://" not in page
+    status, description = api.ask("/api/openapi.json", key="")
+    assert {"/api/v1/readings", "/api/v1/model", "/api/health", "/api/ready"} <= set(description["paths"])
+
+
+def test_too_large_a_body_is_refused_whether_or_not_it_says_so():
+    import http.client
+
+    with Served(make_app(max_bytes=1000)) as small:
+        status, answer = small.ask("/api/v1/readings", bytes(1001))
+        assert status == 413
+        assert "1,000 bytes" in answer["detail"]
+        connection = http.client.HTTPConnection("127.0.0.1", small.port, timeout=20)
+        connection.request("POST", "/api/v1/readings", iter([bytes(600), bytes(600)]), encode_chunked=True)
+        assert connection.getresponse().status == 413
+
+
+def test_more_requests_than_there_are_places_are_told_to_come_back():
+    import http.client
+
+    with Served(make_app(waiting=1)) as busy:
+        slow = http.client.HTTPConnection("127.0.0.1", busy.port, timeout=20)
+        slow.putrequest("POST", "/api/v1/readings")
+        slow.putheader("Content-Length", "10")
+        slow.endheaders()
+        # Its place is taken once its body is awaited.
+        for _ in range(100):
+            status, _answer = busy.ask("/api/v1/readings", PICTURE.read_bytes())
+            if status == 503:
+                break
+        assert status == 503
+        assert busy.ask("/api/health")[0] == 200
+        slow.close()
+        for _ in range(100):
+            status, _answer = busy.ask("/api/v1/readings", PICTURE.read_bytes())
+            if status == 200:
+                break
+        assert status == 200
+
+
+def test_keys_are_asked_for_where_others_could_ask(tmp_path, capsys):
+    assert cli.main(["serve", "--address", "0.0.0.0"]) == 2
+    assert "--keys" in capsys.readouterr().err
+    file = tmp_path / "keys"
+    file.write_text(f"{KEY}  # the RIS\n\n")
+    assert read_keys(file) == [KEY]
+    file.write_text("short\n")
+    with pytest.raises(ValueError, match="20 characters"):
+        read_keys(file)
+
+
+def test_the_client_of_the_documentation_works(api, tmp_path):
+    spec = importlib.util.spec_from_file_location("client", ROOT / "deploy" / "client.py")
+    client = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(client)
+    server = f"http://127.0.0.1:{api.port}"
+    assert client.read(server, str(PICTURE), KEY)["readings"][0]["label"]
+    (tmp_path / "notes").write_bytes(b"no scan")
+    with pytest.raises(ValueError, match="not an image"):
+        client.read(server, str(tmp_path / "notes"), KEY)
