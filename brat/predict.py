@@ -17,9 +17,10 @@ from PIL import Image
 
 from brat import log
 from brat.io import sniff
+from brat.io.door import group_into_series, load
 from brat.io.files import File
 from brat.io.folders import Skipped, files_at
-from brat.io.intake import Item, SeveralPanels, group_into_series, load
+from brat.io.intake import Item, SeveralPanels
 from brat.io.names import clean_name
 from brat.io.scan import Scan, UnreadableScan
 from brat.io.series import Series

@@ -231,7 +231,7 @@ def test_predict_opens_an_archive_when_its_turn_comes(tmp_path, monkeypatch):
             archive.write(SAMPLES[0].file, "scan.png")
     opened = []
     members = archives.members
-    monkeypatch.setattr(archives, "members", lambda file: opened.append(file.name) or members(file))
+    monkeypatch.setattr(archives, "members", lambda file, left: opened.append(file.name) or members(file, left))
     files, _ = predict.find_files([str(tmp_path)])
     entries = predict.sort_files(files)
     assert opened == []

@@ -28,14 +28,17 @@ _DAMAGED = (
 _OF_SYSTEMS = ("__MACOSX", "Thumbs.db", "desktop.ini")
 
 
-def members(archive: File) -> Iterator[File]:
+def members(archive: File, left: int | None = None) -> Iterator[File]:
     """The files in a ZIP archive, but for those that systems leave there.
+
+    Args:
+        left: bytes that may come out; `brat.io.files.MAX_UNPACKED` by default.
 
     Raises:
         UnreadableScan: the archive is damaged, locked, empty or too large.
     """
     source = io.BytesIO(archive.source) if isinstance(archive.source, bytes) else archive.source
-    left = limits.MAX_UNPACKED
+    left = limits.MAX_UNPACKED if left is None else left
     try:
         with zipfile.ZipFile(source) as opened:
             entries = [entry for entry in opened.infolist() if not is_leftover(entry.filename)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from brat.io.dicom import Dicom, pixel_digest
@@ -13,7 +13,22 @@ from brat.io.scan import Scan, decoding
 from brat.io.series import ACQUIRED, Series, Stack, first_readable
 
 
-def series_of_files(name: str, files: Sequence[File], positions: Sequence[float | None]) -> Series:
+def _decode(file: File) -> Scan:
+    return decode_scan(file.read(), file.name)
+
+
+def _digest(file: File, pixels: bool) -> str:
+    return pixel_digest(file.read()) if pixels else hashlib.sha256(file.read()).hexdigest()
+
+
+def series_of_files(
+    name: str,
+    files: Sequence[File],
+    positions: Sequence[float | None],
+    *,
+    decode: Callable[[File], Scan] = _decode,
+    digest: Callable[[File, bool], str] = _digest,
+) -> Series:
     """A series with a file for each slice.
 
     Args:
@@ -21,25 +36,24 @@ def series_of_files(name: str, files: Sequence[File], positions: Sequence[float 
         files: in order.
         positions: of each file, millimetres along the normal of its plane; None where it does not say.
 
+        decode: reads a file of one slice, as `brat.io.read.decode_scan` does.
+        digest: SHA-256, hexadecimal, of a file; of its stored picture where the second argument is true.
+
     Raises:
         UnreadableScan: no slice of it can be read.
     """
-    digests = [hashlib.sha256(file.read()).hexdigest() for file in files]
-    distinct = _without_copies(files, positions)
+    digests = [digest(file, False) for file in files]
+    distinct = _without_copies(files, positions, digest)
     files, positions = [files[index] for index in distinct], [positions[index] for index in distinct]
     volumes = _volumes(positions)
 
-    def decode(index: int) -> Scan:
-        file = files[index]
-        return decode_scan(file.read(), file.name)
-
-    first = first_readable(decode, len(files))
+    first = first_readable(lambda index: decode(files[index]), len(files))
 
     def cut(plane: str, volume: int) -> Stack:
         slices = volumes[volume]
         return Stack(
             len(slices),
-            lambda number: decode(slices[number]),
+            lambda number: decode(files[slices[number]]),
             positions=_from_first([positions[index] for index in slices]),
             files=[files[index] for index in slices],
         )
@@ -106,7 +120,9 @@ def series_of_frames(name: str, data: bytes) -> Series:
     )
 
 
-def _without_copies(files: Sequence[File], positions: Sequence[float | None]) -> list[int]:
+def _without_copies(
+    files: Sequence[File], positions: Sequence[float | None], digest: Callable[[File, bool], str]
+) -> list[int]:
     """The numbers of the files without those that show the same pixels at the same place as another.
 
     Empty slices at the end of several volumes are the same too. So where every place has as many slices, and
@@ -120,7 +136,7 @@ def _without_copies(files: Sequence[File], positions: Sequence[float | None]) ->
     for indices in of_position.values():
         seen: set[str] = set()
         for index in indices if len(indices) > 1 else ():
-            pixels = pixel_digest(files[index].read())
+            pixels = digest(files[index], True)
             if pixels in seen:
                 copies.add(index)
             seen.add(pixels)

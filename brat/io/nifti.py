@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import cv2
 import numpy as np
@@ -81,12 +82,16 @@ def joined(header: bytes, picture: bytes) -> bytes:
         return bytes(single) + picture[begin:]
 
 
-def _unpacked(data: bytes) -> bytes:
+def _unpacked(data: bytes) -> bytes | bytearray:
     if not sniff.is_gzip(data):
         return data
     inflater = zlib.decompressobj(31)
-    content = inflater.decompress(data, MAX_UNPACKED)
-    if inflater.unconsumed_tail:
+    # Into one buffer: zlib's own is there twice where it grows.
+    content, rest = bytearray(), data
+    while rest and not inflater.eof and len(content) <= MAX_UNPACKED:
+        content += inflater.decompress(rest, 2**24)
+        rest = inflater.unconsumed_tail
+    if len(content) > MAX_UNPACKED:
         raise UnreadableScan(
             f"The NIfTI file unpacks to more than {MAX_UNPACKED // 1_000_000:,} MB. "
             "Export the volume by itself, or at a lower resolution."
@@ -96,7 +101,7 @@ def _unpacked(data: bytes) -> bytes:
     return content
 
 
-def _read(data: bytes, name: str, digest: str) -> Series:
+def _read(data: bytes | bytearray, name: str, digest: str) -> Series:
     import nibabel
     from nibabel.affines import voxel_sizes
     from nibabel.orientations import apply_orientation, io_orientation
@@ -144,11 +149,7 @@ def _read(data: bytes, name: str, digest: str) -> Series:
         """(x, y, z) from left to right, back to front, foot to head."""
         with decoding("NIfTI"):
             later = (0,) * (len(image.shape) - 4) + (number,) * (len(image.shape) > 3)
-            values = np.asanyarray(image.dataobj[(..., *later)]).reshape(shape[:3])
-            if has_colour:
-                values = _luminance(values)
-            elif values.dtype.itemsize > 4:
-                values = values.astype(np.float32)
+            values = _in_slabs(image.dataobj, shape[:3], later, has_colour)
             return finite(apply_orientation(values, orientation))
 
     first = volume(0)
@@ -184,6 +185,36 @@ def _read(data: bytes, name: str, digest: str) -> Series:
         presets=(),
         cut=cut,
     )
+
+
+_SLAB = 4_000_000
+"""Voxels that are taken out of a file at a time: of 8-byte values a whole volume would be there twice."""
+
+
+def _in_slabs(stored: Any, shape: tuple[int, ...], later: tuple[int, ...], has_colour: bool) -> np.ndarray:
+    """A volume, of values of at most 4 bytes; colour as luminance.
+
+    Args:
+        stored: nibabel's proxy of the values in the file.
+        later: where the volume stands along the dimensions after the third.
+    """
+    # A file may leave out dimensions that have one place.
+    given = min(len(stored.shape), 3)
+    thickness = max(1, _SLAB // max(shape[0] * shape[1], 1)) if given == 3 else shape[2]
+    volume: np.ndarray | None = None
+    for begin in range(0, shape[2], thickness):
+        end = min(begin + thickness, shape[2])
+        places = (slice(None),) * 2 + (slice(begin, end),) if given == 3 else (slice(None),) * given
+        slab = np.asanyarray(stored[(*places, *later)]).reshape((*shape[:2], end - begin))
+        if has_colour:
+            slab = _luminance(slab)
+        elif slab.dtype.itemsize > 4:
+            slab = slab.astype(np.float32)
+        if volume is None:
+            volume = np.empty(shape, slab.dtype, order="F")
+        volume[..., begin:end] = slab
+    assert volume is not None
+    return volume
 
 
 def _luminance(values: np.ndarray) -> np.ndarray:

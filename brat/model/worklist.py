@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from brat import log
 from brat.environment import CORES
-from brat.io.intake import Item, SeveralPanels, load
+from brat.io.door import load
+from brat.io.intake import Item, SeveralPanels
 from brat.io.scan import UnreadableScan
 from brat.io.series import Series
 from brat.model.files import ModelError

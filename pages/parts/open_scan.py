@@ -5,8 +5,9 @@ from __future__ import annotations
 import streamlit as st
 
 from brat import log
+from brat.io.door import group_into_series, load
 from brat.io.files import File
-from brat.io.intake import Item, Part, SeveralPanels, group_into_series, load
+from brat.io.intake import Item, Part, SeveralPanels
 from brat.io.samples import Sample
 from brat.io.scan import Scan, UnreadableScan
 from brat.io.series import Series, Stack
