@@ -6,6 +6,7 @@ the front at the top of an axial one; of a sagittal slice the front is on the le
 
 from __future__ import annotations
 
+import io
 import logging
 import struct
 import zlib
@@ -82,26 +83,26 @@ def joined(header: bytes, picture: bytes) -> bytes:
         return bytes(single) + picture[begin:]
 
 
-def _unpacked(data: bytes) -> bytes | bytearray:
+def _unpacked(data: bytes) -> bytes:
     if not sniff.is_gzip(data):
         return data
     inflater = zlib.decompressobj(31)
     # Into one buffer: zlib's own is there twice where it grows.
-    content, rest = bytearray(), data
-    while rest and not inflater.eof and len(content) <= MAX_UNPACKED:
-        content += inflater.decompress(rest, 2**24)
+    unpacked, rest = io.BytesIO(), data
+    while rest and not inflater.eof and unpacked.tell() <= MAX_UNPACKED:
+        unpacked.write(inflater.decompress(rest, 2**24))
         rest = inflater.unconsumed_tail
-    if len(content) > MAX_UNPACKED:
+    if unpacked.tell() > MAX_UNPACKED:
         raise UnreadableScan(
             f"The NIfTI file unpacks to more than {MAX_UNPACKED // 1_000_000:,} MB. "
             "Export the volume by itself, or at a lower resolution."
         )
     if not inflater.eof:
         raise ValueError("the gzip stream breaks off")
-    return content
+    return unpacked.getvalue()
 
 
-def _read(data: bytes | bytearray, name: str, digest: str) -> Series:
+def _read(data: bytes, name: str, digest: str) -> Series:
     import nibabel
     from nibabel.affines import voxel_sizes
     from nibabel.orientations import apply_orientation, io_orientation

@@ -37,7 +37,7 @@ SECONDS = 7.0
 """Wall time of a request, and of a file until its first answer. Two of them, to list it and to open it, are
 what a file may take. A process may use as much processor time."""
 
-MEMORY = 800_000_000
+MEMORY = 900_000_000
 """Bytes that a process may take, beyond what it has when it starts; enforced on Linux."""
 
 PLACES = min(CORES, 3) + 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from brat import log
 from brat.io.door import group_into_series, load
@@ -11,6 +12,7 @@ from brat.io.intake import Item, Part, SeveralPanels
 from brat.io.samples import Sample
 from brat.io.scan import Scan, UnreadableScan
 from brat.io.series import Series, Stack
+from brat.io.workers import owner
 from pages.words import open_scan as words
 
 STATE = ("scan", "data", "sample", "series", "problem", "item")
@@ -51,6 +53,12 @@ def dropped(key: str) -> list[File]:
     return [File(upload.name, upload.getvalue()) for upload in uploads]
 
 
+def _as_this_session() -> None:
+    """Let places for the reading of files be counted for this session."""
+    context = get_script_run_ctx()
+    owner.set(context.session_id if context else None)
+
+
 def take_upload(key: str) -> None:
     """Open what was dropped: a scan or a series here, several of either in the worklist.
 
@@ -62,6 +70,7 @@ def take_upload(key: str) -> None:
         return
     st.session_state.uploads += 1
     st.session_state.problem = None
+    _as_this_session()
     items = group_into_series(files)
     if len(items) == 1:
         open_item(items[0])
@@ -80,6 +89,7 @@ def open_item(item: Item) -> None:
 
     A picture with several slices goes to the worklist, which lists them.
     """
+    _as_this_session()
     try:
         if item.is_series or item.problem:
             opened, data = load(item), None
