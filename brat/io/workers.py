@@ -49,6 +49,9 @@ IDLE = 60.0
 HELD = 250_000_000
 """Bytes of series that a process keeps for the next slice; one series of any size is kept."""
 
+RETURNED = 50_000_000
+"""Bytes of a forgotten series from which its process ends, so that the memory is given back for certain."""
+
 PER_SLICE = 0.25
 """Seconds that each slice adds to what a series may take, once its first one is answered."""
 
@@ -327,11 +330,12 @@ class Pool:
             if any(key in worker.holds for worker in self._busy):
                 later.append(key)
             for worker in [idle for idle in self._idle if key in idle.holds]:
-                del worker.holds[key]
-                # Its memory is given back for certain.
-                if not worker.holds:
+                size = worker.holds.pop(key)
+                # A small one goes with the next request.
+                if not worker.holds and size >= RETURNED:
                     self._idle.remove(worker)
                     worker.close()
+                    self._idle.append(Worker())
         self._forgotten += later
         for worker in [idle for idle in self._idle if not idle.is_alive]:
             self._idle.remove(worker)

@@ -51,7 +51,7 @@ def likeness(known: bool | None, score: float | None) -> str:
 def act(
     when: str, action: str, person: str, verified: bool, read: str, seen: str, changed: Sequence[str]
 ) -> str:
-    """A row of the trail: "2026-11-25 03:14 UTC: changed by AB (not verified). Read: glioma. Seen: unsure"."""
+    """A row of the trail: "2026-11-25 03:14 UTC: kept by AB (not verified). Read: glioma. Seen: unsure"."""
     by = literal(person) if person else "somebody without a name"
     known = "" if verified else " (not verified)"
     fields = f" Changed: {', '.join(changed)}." if changed else ""

@@ -164,7 +164,8 @@ def test_a_series_whose_process_died_is_opened_again(pool, tmp_path):
     assert int(stack[2].gray[0, 0]) == 2
 
 
-def test_what_nobody_looks_at_any_more_is_freed(pool):
+def test_what_nobody_looks_at_any_more_is_freed(pool, monkeypatch):
+    monkeypatch.setattr(workers, "RETURNED", 10_000)
     frames = [Image.linear_gradient("L"), Image.linear_gradient("L")]
     buffer = io.BytesIO()
     frames[0].save(buffer, "TIFF", save_all=True, append_images=frames[1:])
