@@ -13,7 +13,7 @@ import pytest
 from brat.io.samples import load_samples
 from tests.factories.paths import ROOT
 
-BASE = {"classes", "environment", "log", "wording"}
+BASE = {"classes", "environment", "log", "metrics", "wording"}
 
 ROOMS: dict[str, set[str]] = {
     **{name: set() for name in BASE},
