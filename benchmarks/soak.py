@@ -1,8 +1,9 @@
-"""Many sessions for some minutes on one server, with mixed files: `python -m benchmarks.soak`.
+"""Many sessions for some minutes on one server: `python -m benchmarks.soak`.
 
-Each upload must be answered on its own page with its own scan. The memory of the server, with the processes that
-read files for it, is printed every minute; once all sessions are gone, what is left is printed too. Fails where a
-page shows an error or another session's scan, or where memory still grows by a fifth after the first third.
+Each upload must be answered on its own page with its own scan. The memory of the server, with the processes
+that read files for it, is printed every minute; once all sessions are gone, what is left is printed too.
+Fails where a page shows an error or another session's scan, or where memory still grows by a fifth after the
+first third.
 """
 
 from __future__ import annotations
@@ -99,8 +100,8 @@ def main(arguments: list[str] | None = None) -> int:
     settled = memory[len(memory) // 3]
     print(
         f"{options.sessions} sessions, {uploads} uploads: {wrong} errors or scans of another session; "
-        f"{settled:.0f} MB after the first third, {memory[-1]:.0f} MB at the end, {left:.0f} MB {FREED} s after "
-        "all sessions ended."
+        f"{settled:.0f} MB after the first third, {memory[-1]:.0f} MB at the end, {left:.0f} MB "
+        f"{FREED} s after all sessions ended."
     )
     return int(wrong > 0 or memory[-1] > 1.2 * settled)
 

@@ -13,7 +13,7 @@ import pytest
 from brat.io.samples import load_samples
 from tests.factories.paths import ROOT
 
-BASE = {"classes", "environment", "log", "metrics", "wording"}
+BASE = {"classes", "environment", "log", "wording"}
 
 ROOMS: dict[str, set[str]] = {
     **{name: set() for name in BASE},
@@ -28,6 +28,7 @@ ROOMS: dict[str, set[str]] = {
     "data": BASE | {"io", "model", "figures"},
     "training": BASE | {"io", "model", "perturb", "data"},
     "evaluation": BASE | {"io", "model", "perturb", "data", "training"},
+    "metrics": BASE,
     "predict": BASE | {"io", "model"},
     "cli": BASE | {"io", "model", "perturb", "reports", "store", "predict", "data", "training", "evaluation"},
 }

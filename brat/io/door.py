@@ -246,7 +246,9 @@ def _ask(
                 _raise(reply, item)
             else:
                 yield reply, arrays
-    except (TypeError, AttributeError, OverflowError) as error:
+    except (TypeError, AttributeError, OverflowError, KeyError, ValueError) as error:
+        if isinstance(error, UnreadableScan) or (held and isinstance(error, KeyError)):
+            raise
         # A field of a reply that is not what it must be.
         raise Stopped(DIED) from error
 
@@ -310,12 +312,14 @@ def _header(values: Any) -> Header | None:
 
     (uid, rows, columns), plane, position, location, number, frames, instance, (patient, named) = values
     return Header(
-        (str(uid), int(rows), int(columns)),
-        tuple(map(_number, plane)),
-        *(None if value is None else _number(value) for value in (position, location, number)),
-        int(frames),
-        str(instance),
-        (str(patient), str(named)),
+        series=(str(uid), int(rows), int(columns)),
+        plane=tuple(map(_number, plane)),
+        position=None if position is None else _number(position),
+        location=None if location is None else _number(location),
+        number=None if number is None else _number(number),
+        frames=int(frames),
+        instance=str(instance),
+        patient=(str(patient), str(named)),
     )
 
 

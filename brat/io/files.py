@@ -95,7 +95,7 @@ class File(_Fields):
             return io.BytesIO(self.source)
         if self.identity is None:
             return self.source.open("rb", buffering=_BUFFER)
-        return cast(BinaryIO, open(self.source, "rb", buffering=_BUFFER, opener=self._open_listed))
+        return open(self.source, "rb", buffering=_BUFFER, opener=self._open_listed)
 
     def _open_listed(self, path: str, flags: int) -> int:
         # A pipe in place of the file would not open before somebody writes to it.

@@ -62,7 +62,7 @@ def send_reply(stream: IO[bytes], fields: dict[str, Any], arrays: Sequence[np.nd
         values = np.ascontiguousarray(array, dtype)
         sizes = (*array.shape, 0, 0, 0)[:3]
         stream.write(_ARRAY.pack(DTYPES.index(dtype), array.ndim, *sizes, values.nbytes))
-        stream.write(memoryview(values).cast("B"))
+        stream.write(values.data.cast("B"))
     stream.flush()
 
 

@@ -114,7 +114,8 @@ def _of_scan(scan: Scan) -> Reply:
 
 
 def _refusal(error: BaseException) -> dict[str, Any]:
-    causes, cause = [], error.__cause__ or error.__context__
+    causes: list[str] = []
+    cause = error.__cause__ or error.__context__
     while cause is not None and len(causes) < 5:
         causes.append(type(cause).__name__)
         cause = cause.__cause__ or cause.__context__
