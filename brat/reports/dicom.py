@@ -14,7 +14,7 @@ that is part of the source's picture stays in it: the Clean Pixel Data Option is
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -126,7 +126,7 @@ def structured_report(data: bytes, reading: Reading, digest: str, identified: bo
         identified: take over what says who the patient is, see the module.
 
     Raises:
-        NoReference: the source has no UIDs.
+        NoReference: the source has no UIDs, or is no object of the standard.
         ModuleNotFoundError: highdicom is not installed.
     """
     from highdicom import sr
@@ -134,6 +134,10 @@ def structured_report(data: bytes, reading: Reading, digest: str, identified: bo
     from pydicom.uid import UID, generate_uid
 
     source = _source(data, identified)
+    if not has_standard_class(data):
+        raise NoReference(
+            "This DICOM file is an object of its maker's own, which a structured report cannot refer to."
+        )
     prediction = reading.prediction
     model = UID(f"2.25.{int(digest[:32], 16)}")
     observer = sr.ObserverContext(
@@ -223,8 +227,33 @@ def _source(data: bytes, identified: bool) -> Dataset:
         if header.get(keyword):
             setattr(source, keyword, header.get(keyword))
     for keyword in _IDENTIFYING:
-        setattr(source, keyword, header.get(keyword, "") if identified else "")
+        setattr(source, keyword, _conformant(keyword, header.get(keyword, "")) if identified else "")
     return source
+
+
+def _conformant(keyword: str, value: Any) -> Any:
+    """A value of the source, or empty where the standard does not allow it: nothing can be made of it."""
+    from pydicom.valuerep import DA, TM
+
+    text = str(value or "").strip()
+    if keyword == "PatientSex":
+        return text if text in ("M", "F", "O") else ""
+    kind = DA if keyword.endswith("Date") else TM if keyword.endswith("Time") else None
+    if kind is None:
+        return value
+    try:
+        return text if kind(text) else ""
+    except (ValueError, TypeError, OverflowError):
+        return ""
+
+
+def has_standard_class(data: bytes) -> bool:
+    """Whether a DICOM file is an object of the standard's own, which a structured report can refer to."""
+    from pydicom.uid import UID
+
+    known = UID(str(_header(data).get("SOPClassUID") or ""))
+    # Of what is not in the standard the name is the number.
+    return known.is_valid and not known.is_private and known.name != str.__str__(known)
 
 
 def _orientation(source: Dataset) -> tuple[str, str] | None:

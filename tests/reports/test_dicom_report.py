@@ -10,7 +10,13 @@ from brat.io.read import read_scan
 
 pytest.importorskip("highdicom", reason="highdicom is not installed")
 
-from brat.reports.dicom import NoReference, has_reference, overlay, structured_report
+from brat.reports.dicom import (
+    NoReference,
+    has_reference,
+    has_standard_class,
+    overlay,
+    structured_report,
+)
 from tests.factories.readings import reading_with_a_spot
 
 PLANTED = {
@@ -146,3 +152,46 @@ def test_a_source_without_uids_is_refused(source, reading):
     assert not has_reference(written.getvalue())
     with pytest.raises(NoReference, match="nothing can refer to it"):
         structured_report(written.getvalue(), reading, DIGEST)
+
+
+def changed(source: bytes, **values: str) -> bytes:
+    """The source with values that the standard may not allow."""
+    dataset = pydicom.dcmread(io.BytesIO(source))
+    for keyword, value in values.items():
+        element = pydicom.DataElement(
+            keyword, pydicom.datadict.dictionary_VR(keyword), value, validation_mode=pydicom.config.IGNORE
+        )
+        dataset[keyword] = element
+    written = io.BytesIO()
+    dataset.save_as(written)
+    return written.getvalue()
+
+
+ODD = {
+    "StudyDate": "03.02.1999",
+    "StudyTime": "noon",
+    "PatientBirthDate": "1947",
+    "PatientSex": "unknown",
+}
+
+
+@pytest.mark.parametrize("keyword", ODD)
+@pytest.mark.filterwarnings("ignore")
+def test_odd_values_of_the_source_are_left_out_and_nothing_is_lost(source, scan, reading, keyword):
+    odd = changed(source, **{keyword: ODD[keyword]})
+    for made in (
+        overlay(odd, scan, reading, identified=True),
+        structured_report(odd, reading, DIGEST, identified=True),
+    ):
+        dataset = pydicom.dcmread(io.BytesIO(made))
+        assert not dataset.get(keyword)
+        assert str(dataset.PatientID) == "PLANTED-ID"
+
+
+def test_an_object_of_a_makers_own_has_a_map_and_no_structured_report(source, scan, reading):
+    private = changed(source, SOPClassUID="1.3.12.2.1107.5.9.1")
+    assert has_standard_class(source)
+    assert not has_standard_class(private)
+    assert overlay(private, scan, reading)
+    with pytest.raises(NoReference, match="maker's own"):
+        structured_report(private, reading, DIGEST)
