@@ -5,13 +5,14 @@ Only sorting what is known of each file, and cutting a series into slices to ask
 
 from __future__ import annotations
 
+import hashlib
 import math
 import uuid
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -32,6 +33,8 @@ MAX_ON_SERVER = 1_000_000_000
 """Bytes that lie unpacked in memory, of the drops of all sessions together."""
 
 _PANELS = 500
+
+_Opened = TypeVar("_Opened", Scan, Series)
 
 
 class _Unpacked(bytes):
@@ -94,9 +97,9 @@ def load(item: Item) -> Scan | Series:
     key = uuid.uuid4().hex
     reply, arrays = _open(item, key, account)
     if not reply.get("is_series"):
-        scan = _scan(reply, arrays)
-        return replace(scan, name=item.name)
-    series = _series(reply, item, key, account)
+        scan = replace(_scan(reply, arrays), name=item.name)
+        return scan if item.part else _under_own_digest(scan, item.files)
+    series = _under_own_digest(_series(reply, item, key, account), item.files)
     weakref.finalize(series.cut, pool.forget, key)
     return series
 
@@ -126,11 +129,20 @@ def _series_of_files(item: Item, account: Account) -> Series:
         scan = _scan(*_one({"do": "decode"}, [file], account))
         if is_open:
             account.earn(scan.pixels.size)
-        return replace(scan, name=file.name)
+        return _under_own_digest(replace(scan, name=file.name), [file])
 
     series = series_of_files(item.name, item.files, item.positions, decode=decode, digest=digest)
     is_open = True
     return series
+
+
+def _under_own_digest(opened: _Opened, files: Sequence[File]) -> _Opened:
+    """What was read, with the digest of its file: a process that was taken over could give that of another's
+    scan, whose reading would then be remembered."""
+    (file, *others) = files
+    if others or file.is_packed or not isinstance(file.source, bytes):
+        return opened
+    return replace(opened, digest=hashlib.sha256(file.source).hexdigest())
 
 
 def _open(item: Item, key: str, account: Account) -> tuple[dict[str, Any], list[np.ndarray]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import os
 import pickle
@@ -402,3 +403,16 @@ def test_a_link_in_place_of_a_listed_file_is_not_followed(tmp_path):
     (tmp_path / "other" / "a.png").write_bytes(SAMPLE.read_bytes())
     (tmp_path / "in").symlink_to(tmp_path / "other")
     assert "Another file lies" in group_into_series([file])[0].problem
+
+
+def test_a_process_cannot_give_the_digest_of_another_file(monkeypatch):
+    truth = door._scan
+
+    def lying(fields, arrays):
+        return truth({**fields, "digest": "a" * 64}, arrays)
+
+    monkeypatch.setattr(door, "_scan", lying)
+    data = SAMPLE.read_bytes()
+    assert opened(SAMPLE.name, data).digest == hashlib.sha256(data).hexdigest()
+    stack = opened("a.zip", zipped({f"{n}.dcm": slice_of(n) for n in range(2)})).stack()
+    assert stack[0].digest != "a" * 64
