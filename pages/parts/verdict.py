@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import streamlit as st
 
 from brat.classes import CLASS_NAMES, CLASSES
+from brat.io.names import clean_name
 from pages.parts.failures import tell
+from pages.parts.login import person
 from pages.parts.store import is_on, store
+from pages.words import login as login_words
 from pages.words import verdict as words
 from pages.words.markdown import literal
 
@@ -79,6 +82,7 @@ def verdict_form(scan: Scan, reading: Reading, model: str) -> Opinion:
                 note=opinion.note,
                 observer=request.observer,
                 picture=request.picture,
+                verified=bool(who := person()) and who.verified,
             )
             st.toast(words.KEPT, icon=":material/check:")
             earlier = cases_of(store(), scan.slice_digest, model)
@@ -94,7 +98,8 @@ def _start_from(earlier: list[Case], reading: Reading, of: str) -> None:
     state = st.session_state
     if f"name-{of}" in state:
         return
-    name = state.get(_NAME, "")
+    who = person()
+    name = who.name if who and who.verified else state.get(_NAME, "")
     own = next((case for case in earlier if case.observer == name), None)
     if own:
         agrees = own.seen == reading.prediction.label
@@ -135,7 +140,18 @@ class _Request(NamedTuple):
 
 def _ask_to_keep(opinion: Opinion, of: str, earlier: list[Case]) -> _Request | None:
     """None until the button is pressed."""
-    name = st.text_input("Your name", key=f"name-{of}", max_chars=100, placeholder="Optional").strip()
+    who = person()
+    if who and who.verified:
+        name = clean_name(who.name, 100)
+        st.text_input("Your name", value=name, key=f"login-{of}", disabled=True)
+    else:
+        name = st.text_input(
+            "Your name",
+            key=f"name-{of}",
+            max_chars=100,
+            placeholder="Optional",
+            help=login_words.NOT_VERIFIED,
+        ).strip()
     st.session_state[_NAME] = name
     with st.container(horizontal=True, vertical_alignment="center"):
         picture = st.checkbox("Keep the picture too", key=f"picture-{of}", help=words.PICTURE_HELP)
