@@ -55,3 +55,15 @@ benchmark:
 # Try which files are read, and write docs/formats.md.
 formats:
     python -m tools.formats --out docs/formats.md
+
+# Damage files at random for some minutes: just fuzz 10
+fuzz minutes:
+    python -m tests.fuzz --minutes {{minutes}}
+
+# Fifty sessions for some minutes: just soak 10
+soak minutes:
+    python -m benchmarks.soak --minutes {{minutes}}
+
+# List all that is installed, as CycloneDX (SBOM).
+sbom:
+    cyclonedx-py environment --output-file sbom.json

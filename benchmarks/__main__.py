@@ -13,8 +13,19 @@ from pathlib import Path
 
 from benchmarks import tables
 
-NAMES = ("reading", "explanation", "start", "formats", "app", "folder", "series", "worklist", "sessions")
-CHEAP = NAMES[:3]
+NAMES = (
+    "reading",
+    "explanation",
+    "start",
+    "door",
+    "formats",
+    "app",
+    "folder",
+    "series",
+    "worklist",
+    "sessions",
+)
+CHEAP = NAMES[:4]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -19,7 +19,7 @@ from brat.model.reader import Reader
 from brat.wording import percent
 
 # The answer, the scan under the map, and how many errors a page shows.
-_SHOWN = """[one(".answer h2").textContent, ui("plain").src,
+SHOWN = """[one(".answer h2").textContent, ui("plain").src,
   document.querySelectorAll("[data-testid=stException], [data-testid=stAlert]").length]"""
 
 
@@ -44,9 +44,7 @@ def rows(short: bool, sessions: int = 16) -> Iterator[Row]:
                 page.evaluate(begin, [scan_file(number), start])
             times = [page.evaluate("window.uploading") for page in pages]
             slowest.append(float(np.percentile(times, 95)))
-            wrong += sum(
-                not is_right(page.evaluate(_SHOWN), number, reader) for number, page in scans.items()
-            )
+            wrong += sum(not is_right(page.evaluate(SHOWN), number, reader) for number, page in scans.items())
     ours, theirs = Measured(tuple(slowest), "ms"), Measured(tuple(alone), "ms")
     yield Row(title, ours, "one session alone", theirs, {"times": 1.5 * sessions})
     title = "The same: errors, and readings or pictures of another session"

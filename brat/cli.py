@@ -357,7 +357,7 @@ def _manifest(options: argparse.Namespace) -> int:
 def _augment(options: argparse.Namespace) -> int:
     from PIL import Image
 
-    from brat.io.intake import load_scan
+    from brat.io.door import load_scan
     from brat.model.preprocess import frame
     from brat.training.augmentation import augmentation_sheet
 

@@ -38,7 +38,17 @@ def model_file(weights: str | Path, name: str) -> Path:
 
 
 MODULES = {
-    "app": ("alembic", "fpdf", "highdicom", "plotly", "sqlalchemy", "streamlit", "uharfbuzz", "xlsxwriter"),
+    "app": (
+        "alembic",
+        "fpdf",
+        "highdicom",
+        "plotly",
+        "prometheus_client",
+        "sqlalchemy",
+        "streamlit",
+        "uharfbuzz",
+        "xlsxwriter",
+    ),
     "department": ("dicomweb_client", "fastapi", "fastapi_offline", "pynetdicom", "uvicorn"),
     "full": ("albumentations", "h5py", "keras", "scipy", "sklearn", "tensorflow", "tf_keras_vis"),
 }

@@ -17,12 +17,14 @@ from PIL import Image
 
 from brat import log
 from brat.io import sniff
+from brat.io.door import group_into_series, load
 from brat.io.files import File
 from brat.io.folders import Skipped, files_at
-from brat.io.intake import Item, SeveralPanels, group_into_series, load
+from brat.io.intake import Item, SeveralPanels
 from brat.io.names import clean_name
 from brat.io.scan import Scan, UnreadableScan
 from brat.io.series import Series
+from brat.io.workers import pool
 from brat.model.calibration import DEFAULT_LEVEL
 from brat.model.explain import blend, grad_cam, onto_scan
 from brat.model.pool import Readers, in_order
@@ -112,6 +114,8 @@ def read_entries(
     Raises:
         FileNotFoundError: there is no model in the folder.
     """
+    # It starts while the model is loaded.
+    pool.warm()
     readers = Readers(weights)
 
     def read(job: _Slice) -> list[tuple[int, Record]]:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 from sqlalchemy import Engine
+from streamlit.delta_generator import DeltaGenerator
 
 from brat.classes import CLASS_NAMES, CLASSES
-from brat.store.cases import Case, choices, find, log_damaged, picture_of, remove, to_csv
+from brat.store.cases import Case, choices, find, log_damaged, picture_of, remove, to_csv, trail
 from brat.store.database import StoreError
 from brat.wording import percent
 from pages.parts.agreement import show_agreement
 from pages.parts.failures import tell
+from pages.parts.login import Person, person
 from pages.parts.navigation import require_entry
 from pages.parts.store import is_on, store
 from pages.parts.verdict import VERDICTS
 from pages.words import history as words
+from pages.words import login as login_words
 
 _SHORT = 8
 """Digits of a hash that are shown."""
@@ -76,7 +79,24 @@ def show_cases(cases: list[Case]) -> Case | None:
     return cases[rows[0]] if rows else None
 
 
-def show_case(engine: Engine, case: Case) -> None:
+def show_trail(place: DeltaGenerator, engine: Engine, case: Case) -> None:
+    """Who did what with a case, and when."""
+    with place.expander("Trail"):
+        for act in trail(engine, case.id):
+            st.markdown(
+                words.act(
+                    when=f"{act.time:%Y-%m-%d %H:%M} UTC",
+                    action=act.action,
+                    person=act.person,
+                    verified=act.verified,
+                    read=CLASS_NAMES.get(act.label, ""),
+                    seen=CLASS_NAMES.get(act.seen or "", ""),
+                    changed=act.changed,
+                )
+            )
+
+
+def show_case(engine: Engine, case: Case, who: Person) -> None:
     """All that is kept of one case."""
     with st.container(border=True, key="case"):
         text, picture = st.columns([3, 1]) if case.pictured else (st.container(), None)
@@ -98,14 +118,20 @@ def show_case(engine: Engine, case: Case) -> None:
         if case.note:
             # As it was typed: a note is no Markdown.
             text.text(case.note)
+        show_trail(text, engine, case)
+        if not who.is_admin:
+            text.caption(login_words.ONLY_ADMIN)
+            return
         with text.popover("Delete …", icon=":material/delete:"):
             st.markdown(words.wiped(case.pictured))
             if st.button("Delete for good", key="delete"):
-                remove(engine, case.id)
+                remove(engine, case.id, person=who.name, verified=who.verified)
                 st.rerun()
 
 
-def show(engine: Engine) -> None:
+def show(engine: Engine, who: Person) -> None:
+    if not who.verified:
+        st.caption(login_words.NOT_VERIFIED)
     conditions = show_filters(engine)
     damaged: list[int] = []
     cases = find(engine, **conditions, on_damaged=damaged.append)
@@ -118,17 +144,18 @@ def show(engine: Engine) -> None:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(words.count(len(cases)), width="stretch")
-        st.download_button(
-            "Export as CSV",
-            to_csv(cases),
-            "cases.csv",
-            "text/csv",
-            icon=":material/download:",
-            on_click="ignore",
-        )
+        if who.is_admin:
+            st.download_button(
+                "Export as CSV",
+                to_csv(cases),
+                "cases.csv",
+                "text/csv",
+                icon=":material/download:",
+                on_click="ignore",
+            )
     selected = show_cases(cases)
     if selected:
-        show_case(engine, selected)
+        show_case(engine, selected, who)
     show_agreement(cases, lambda case: case.model[:_SHORT])
 
 
@@ -137,7 +164,9 @@ require_entry()
 st.title("History", anchor=False)
 if is_on():
     try:
-        show(store())
+        # Nobody: a login that ended while the page was open.
+        if who := person():
+            show(store(), who)
     except StoreError as error:
         tell("store", error)
 else:

@@ -30,6 +30,7 @@ ROOMS: dict[str, set[str]] = {
     "data": BASE | {"io", "model", "figures"},
     "training": BASE | {"io", "model", "perturb", "data"},
     "evaluation": BASE | {"io", "model", "perturb", "data", "training"},
+    "metrics": BASE,
     "predict": BASE | {"io", "model"},
     "cli": BASE
     | {"io", "model", "perturb", "reports", "store", "predict", "pacs", "serve"}

@@ -19,7 +19,6 @@ from brat import predict
 from brat.classes import CLASSES
 from brat.cli import main
 from brat.environment import CORES, WEIGHTS
-from brat.io import archives
 from brat.io.files import File
 from brat.io.intake import Item
 from brat.io.read import read_scan
@@ -264,8 +263,14 @@ def test_predict_opens_an_archive_when_its_turn_comes(tmp_path, monkeypatch):
         with zipfile.ZipFile(tmp_path / f"{number}.zip", "w") as archive:
             archive.write(SAMPLES[0].file, "scan.png")
     opened = []
-    members = archives.members
-    monkeypatch.setattr(archives, "members", lambda file: opened.append(file.name) or members(file))
+    group = predict.group_into_series
+
+    def counted(files):
+        files = list(files)
+        opened.extend(file.name for file in files)
+        return group(files)
+
+    monkeypatch.setattr(predict, "group_into_series", counted)
     files, _ = predict.find_files([str(tmp_path)])
     entries = predict.sort_files(files)
     assert opened == []

@@ -18,9 +18,10 @@ import numpy as np
 from brat.api.readings import Reading, SeriesReading
 from brat.environment import WEIGHTS
 from brat.io.display import finite, to_display
+from brat.io.door import group_into_series, load
 from brat.io.files import File
 from brat.io.folders import files_at
-from brat.io.intake import Item, group_into_series, load
+from brat.io.intake import Item
 from brat.io.scan import Scan, SeveralScans, UnreadableScan, checked, refuse_bomb
 from brat.io.series import Series
 from brat.model import series_reading

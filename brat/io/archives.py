@@ -29,14 +29,17 @@ _DAMAGED = (
 _OF_SYSTEMS = ("__MACOSX", "Thumbs.db", "desktop.ini")
 
 
-def members(archive: File) -> Iterator[File]:
+def members(archive: File, left: int | None = None) -> Iterator[File]:
     """The files in a ZIP archive, but for those that systems leave there.
+
+    Args:
+        left: bytes that may come out; `brat.io.files.MAX_UNPACKED` by default.
 
     Raises:
         UnreadableScan: the archive is damaged, locked, empty or too large.
     """
     source = io.BytesIO(archive.source) if isinstance(archive.source, bytes) else archive.source
-    left = limits.MAX_UNPACKED
+    left = limits.MAX_UNPACKED if left is None else left
     try:
         with zipfile.ZipFile(source) as opened:
             entries = [entry for entry in opened.infolist() if not is_leftover(entry.filename)]
@@ -99,7 +102,8 @@ def gunzipped(data: bytes, most: int) -> bytes | None:
         zlib.error: it is damaged.
         EOFError: it breaks off.
     """
-    content, begin = bytearray(), 0
+    # Into one buffer, which its value shares: there may be no memory for a second one.
+    content, begin = io.BytesIO(), 0
     while begin < len(data) and (data[begin] or data[begin:].strip(b"\0")):
         inflater = zlib.decompressobj(31)
         while not inflater.eof:
@@ -107,11 +111,11 @@ def gunzipped(data: bytes, most: int) -> bytes | None:
             piece = data[begin : begin + _PIECE]
             if not piece:
                 raise EOFError("the gzip stream breaks off")
-            content += inflater.decompress(piece, most + 1 - len(content))
-            if len(content) > most or inflater.unconsumed_tail:
+            content.write(inflater.decompress(piece, most + 1 - content.tell()))
+            if content.tell() > most or inflater.unconsumed_tail:
                 return None
             begin += len(piece) - len(inflater.unused_data)
-    return bytes(content)
+    return content.getvalue()
 
 
 def is_leftover(name: str) -> bool:

@@ -7,6 +7,7 @@ import io
 import math
 import zlib
 from copy import copy
+from functools import cached_property
 
 import numpy as np
 import pydicom
@@ -256,10 +257,17 @@ class Dicom:
     def _header(self, frame: int) -> Dataset:
         """What is said of one frame: by itself, by all of them together, or by the file."""
         header = Dataset()
-        for source in (self._dataset, *self._every_group(frame)):
-            for keyword in _OF_A_FRAME:
-                if keyword in source:
-                    header[keyword] = source[keyword]
+        header.update(self._of_all)
+        for source in self._groups("PerFrame", frame):
+            _take(source, header)
+        return header
+
+    @cached_property
+    def _of_all(self) -> Dataset:
+        """What is said of all frames; looked for once, however many there are."""
+        header = Dataset()
+        for source in (self._dataset, *self._groups("Shared", 0)):
+            _take(source, header)
         return header
 
     def _every_group(self, frame: int) -> list[Dataset]:
@@ -272,6 +280,12 @@ class Dicom:
         if index >= len(items):
             return []
         return [element.value[0] for element in items[index] if element.VR == "SQ" and element.value]
+
+
+def _take(source: Dataset, header: Dataset) -> None:
+    for keyword in _OF_A_FRAME:
+        if keyword in source:
+            header[keyword] = source[keyword]
 
 
 def _offsets(dataset: Dataset) -> tuple[bytes, bytes] | None:

@@ -6,7 +6,7 @@ import io
 import logging
 import math
 import zlib
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
 
@@ -37,6 +37,11 @@ _TAGS = [
         *("SOPInstanceUID", "PatientID", "PatientName"),
     )
 ]
+
+_MAX_READ = 1 << 20
+"""Bytes of a header that are read at most; what a value holds that is not wanted is passed over."""
+
+_MAX_ELEMENTS = 20_000
 
 _PREFIX = 1 << 20
 """Bytes. Of a file that is compressed as a whole the header is looked for in as many, unpacked."""
@@ -90,9 +95,24 @@ def read_header(file: File) -> Header | None:
         if file.is_packed:
             return _header(io.BytesIO(file.read(_PREFIX)))
         with file.open() as stream:
-            return _header(stream)
+            return _header(cast(BinaryIO, _Bounded(stream)))
     except UnreadableScan:
         return None
+
+
+class _Bounded:
+    """A stream of which only `_MAX_READ` bytes may be read, wherever they stand."""
+
+    def __init__(self, stream: BinaryIO):
+        self._stream, self._left = stream, _MAX_READ
+        self.tell, self.seek, self.name = stream.tell, stream.seek, ""
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._stream.read(self._left + 1 if size < 0 else min(size, self._left + 1))
+        self._left -= len(data)
+        if self._left < 0:
+            raise ValueError("the header is far longer than that of a slice")
+        return data
 
 
 def _header(stream: BinaryIO) -> Header:
@@ -117,9 +137,13 @@ def _header(stream: BinaryIO) -> Header:
 
 def _elements(stream: BinaryIO) -> Dataset:
     """The elements of `_TAGS`."""
-    last = max(_TAGS)
+    last, seen = max(_TAGS), 0
 
     def is_past(tag: BaseTag, vr: str | None, length: int) -> bool:
+        nonlocal seen
+        seen += 1
+        if seen > _MAX_ELEMENTS:
+            raise ValueError("the header has far more elements than that of a slice")
         return tag > last
 
     if transfer_syntax(stream) == DeflatedExplicitVRLittleEndian:

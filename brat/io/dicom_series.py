@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from brat.io.dicom import Dicom, pixel_digest
@@ -15,31 +15,48 @@ from brat.io.scan import Scan, decoding
 from brat.io.series import ACQUIRED, Series, Stack, first_readable, left_out_in_words, under_one_window
 
 
-def series_of_files(name: str, files: Sequence[File], positions: Sequence[float | None]) -> Series:
+def decode_slice(file: File) -> Scan:
+    """A file of one slice; as `brat.io.read.decode_scan`, and a page of several is refused."""
+    scan = decode_scan(file.read(), file.name)
+    refuse_page(scan.gray)
+    return scan
+
+
+def _digest(file: File, pixels: bool) -> str:
+    return pixel_digest(file.read()) if pixels else hashlib.sha256(file.read()).hexdigest()
+
+
+def series_of_files(
+    name: str,
+    files: Sequence[File],
+    positions: Sequence[float | None],
+    *,
+    decode: Callable[[File], Scan] = decode_slice,
+    digest: Callable[[File, bool], str] = _digest,
+) -> Series:
     """A series with a file for each slice.
 
     Args:
         name: what to call it.
         files: in order.
         positions: of each file, millimetres along the normal of its plane; None where it does not say.
+        decode: reads a file of one slice, as `decode_slice` does.
+        digest: SHA-256, hexadecimal, of a file; of its stored picture where the second argument is true.
 
     Raises:
         UnreadableScan: no slice of it can be read.
     """
-    digests = [hashlib.sha256(file.read()).hexdigest() for file in files]
-    distinct = _without_copies(files, positions)
+    digests = [digest(file, False) for file in files]
+    distinct = _without_copies(files, positions, digest)
     left_out = tuple(file.name for index, file in enumerate(files) if index not in distinct)
     files, positions = [files[index] for index in distinct], [positions[index] for index in distinct]
     volumes = _volumes(positions)
 
-    def decode(index: int) -> Scan:
-        file = files[index]
-        scan = decode_scan(file.read(), file.name)
-        refuse_page(scan.gray)
-        return scan
+    def decoded(index: int) -> Scan:
+        return decode(files[index])
 
-    first = first_readable(decode, len(files))
-    shown, window = under_one_window(decode, len(files), first)
+    first = first_readable(decoded, len(files))
+    shown, window = under_one_window(decoded, len(files), first)
 
     def cut(plane: str, volume: int) -> Stack:
         slices = volumes[volume]
@@ -119,7 +136,9 @@ def series_of_frames(name: str, data: bytes) -> Series:
     )
 
 
-def _without_copies(files: Sequence[File], positions: Sequence[float | None]) -> list[int]:
+def _without_copies(
+    files: Sequence[File], positions: Sequence[float | None], digest: Callable[[File, bool], str]
+) -> list[int]:
     """The numbers of the files without those that show the same pixels at the same place as another.
 
     Empty slices at the end of several volumes are the same too. So where every place has as many slices, and
@@ -133,7 +152,7 @@ def _without_copies(files: Sequence[File], positions: Sequence[float | None]) ->
     for indices in of_position.values():
         seen: set[str] = set()
         for index in indices if len(indices) > 1 else ():
-            pixels = pixel_digest(files[index].read())
+            pixels = digest(files[index], True)
             if pixels in seen:
                 copies.add(index)
             seen.add(pixels)

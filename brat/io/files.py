@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,8 +15,8 @@ from brat.io.names import clean_name
 from brat.io.scan import UnreadableScan
 
 MAX_UNPACKED = 500_000_000
-"""Bytes that come out of one archive, or out of one file packed by gzip: a hosted app has about 1 GB of
-memory."""
+"""Bytes that come out of the archives of one drop, and bytes of one file, unpacked: a hosted app has about
+1 GB of memory."""
 
 # A DICOM header is parsed in many small reads; a larger buffer would read more of the disk than the header.
 _BUFFER = 4096
@@ -25,6 +26,7 @@ class _Fields(NamedTuple):
     name: str
     source: bytes | Path
     is_packed: bool = False
+    identity: tuple[int, int] | None = None
 
 
 class File(_Fields):
@@ -34,12 +36,16 @@ class File(_Fields):
         name: for people: its path as given, or its place in an archive; cleaned, see `brat.io.names`.
         source: its bytes, or its path.
         is_packed: whether gzip packs it. `open` and `read` then give what is inside.
+        identity: device and number of the file that was listed in a folder. Another file at its path, or a
+            link there, is not opened. None where a path was given by name: it is followed.
     """
 
     __slots__ = ()
 
-    def __new__(cls, name: str, source: bytes | Path, is_packed: bool = False) -> File:
-        return super().__new__(cls, clean_name(name), source, is_packed)
+    def __new__(
+        cls, name: str, source: bytes | Path, is_packed: bool = False, identity: tuple[int, int] | None = None
+    ) -> File:
+        return super().__new__(cls, clean_name(name), source, is_packed, identity)
 
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:
@@ -72,22 +78,53 @@ class File(_Fields):
         """The content, or the first `size` bytes of it.
 
         Raises:
-            UnreadableScan: as `open`; or more comes out of gzip than `MAX_UNPACKED`.
+            UnreadableScan: as `open`; or it has more than `MAX_UNPACKED`.
         """
         if isinstance(self.source, bytes) and not self.is_packed:
             return self.source if size < 0 else self.source[:size]
         with self.open() as stream:
-            if size >= 0 or not self.is_packed:
+            if size >= 0:
                 return stream.read(size)
             content = stream.read(MAX_UNPACKED + 1)
         if len(content) > MAX_UNPACKED:
-            raise too_much_unpacked()
+            raise too_much_unpacked() if self.is_packed else too_large()
         return content
 
     def _opened(self) -> BinaryIO:
         if isinstance(self.source, bytes):
             return io.BytesIO(self.source)
-        return self.source.open("rb", buffering=_BUFFER)
+        if self.identity is None:
+            return self.source.open("rb", buffering=_BUFFER)
+        return open(self.source, "rb", buffering=_BUFFER, opener=self._open_listed)
+
+    def _open_listed(self, path: str, flags: int) -> int:
+        # A pipe in place of the file would not open before somebody writes to it.
+        only_file = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+        try:
+            descriptor = os.open(path, flags | only_file)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise _exchanged() from error
+        # A folder on the way may have become a link: what is opened then is another file.
+        status = os.fstat(descriptor)
+        if (status.st_dev, status.st_ino) != self.identity:
+            os.close(descriptor)
+            raise _exchanged()
+        return descriptor
+
+
+def _exchanged() -> UnreadableScan:
+    return UnreadableScan(
+        "Another file lies at this place than when the folder was searched. Search it again."
+    )
+
+
+def too_large() -> UnreadableScan:
+    return UnreadableScan(
+        f"The file has over {MAX_UNPACKED // 1_000_000:,} MB, the most that is read of one. Split it, or "
+        "export the series at a lower resolution."
+    )
 
 
 def damaged_gzip() -> UnreadableScan:

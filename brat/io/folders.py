@@ -78,7 +78,14 @@ def scans_in(folder: Path, root: Path | None = None) -> Iterator[File | Skipped]
         elif path.name.upper() == "DICOMDIR":
             yield from (entry for entry in _listed(path) if isinstance(entry, Skipped))
         else:
-            yield _judged(File(name, path), name)
+            try:
+                # What a link leads to, so that a link that is turned round afterwards is not followed.
+                place = path.resolve() if path.is_symlink() else path
+                status = place.lstat()
+            except OSError as error:
+                yield Skipped(name, f"it could not be opened ({error.strerror})")
+                continue
+            yield _judged(File(name, place, identity=(status.st_dev, status.st_ino)), name)
 
 
 def scans_among(files: Sequence[File]) -> tuple[list[File], list[Skipped]]:
@@ -160,14 +167,15 @@ def scans_within(folder: str, root: str | Path) -> tuple[list[File], list[Skippe
         if len(files) == MAX_FILES:
             raise UnreadableScan(f"The folder holds more than {MAX_FILES:,} scans. Choose a part of it.")
         assert isinstance(entry.source, Path)
-        files.append(File(_from(top, entry.source), entry.source))
+        # Named by the place where it was found, which may be a link.
+        files.append(entry._replace(name=clean_name(_from(top, Path(entry.name)))))
     if not files:
         raise UnreadableScan("There is no scan in this folder, nor below it.")
     return files, skipped
 
 
 def _from(top: Path, path: Path) -> str:
-    return path.relative_to(top.parent).as_posix()
+    return path.relative_to(top.parent).as_posix() if path.is_relative_to(top.parent) else path.name
 
 
 def walk(folder: Path) -> Iterator[Path | Skipped]:

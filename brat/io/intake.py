@@ -11,9 +11,9 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -30,6 +30,10 @@ from brat.io.series import Series, left_out_in_words
 if TYPE_CHECKING:
     from brat.io.dicom_header import Header
 
+_TOO_MANY_PLANES = (
+    "The slices of this series lie in more directions than any scanner makes. Give the slices of one view by "
+    "themselves."
+)
 _NESTED = "This is an archive in an archive. Unpack the outer one, and give this one by itself."
 
 
@@ -88,61 +92,167 @@ class SeveralPanels(SeveralScans):
         self.items = tuple(items)
 
 
-@dataclass(eq=False)
-class _Group:
-    """Files of one series that lie in parallel planes."""
+class Entry(NamedTuple):
+    """What one file is, before it is known which files belong together.
 
-    members: list[tuple[Header, File]] = field(default_factory=list)
-    copies: list[str] = field(default_factory=list)
+    Attributes:
+        file: as it was given, or what was unpacked of it.
+        problem: why it cannot be opened, where that is known already.
+        header: of a DICOM slice that may belong to a series; None otherwise.
+        is_series: whether it has more than one slice.
+        is_nifti_header: whether it is NIfTI, and so may be the header of a pair.
+    """
+
+    file: File
+    problem: str = ""
+    header: Header | None = None
+    is_series: bool = False
+    is_nifti_header: bool = False
+
+
+_MAX_PLANES = 400
+"""Directions in which the slices of one series may lie. A rotating projection has a hundred."""
+
+_COMPARED = 64
+"""Of one series, the planes with which a slice is compared that lies in none of them exactly."""
+
+
+class _Stack(NamedTuple):
+    """Files of one series that lie in parallel planes, and the names of those that are there already."""
+
+    members: list[tuple[Header, File]]
+    copies: list[str]
+
+
+class _Planes:
+    """The slices of one series, in stacks of parallel ones: a localiser's views share only its number."""
+
+    def __init__(self) -> None:
+        self.stacks: list[_Stack] = []
+        self._by_plane: dict[tuple[float, ...], _Stack] = {}
+        self._known: dict[int, set[str]] = {}
+
+    def add(self, header: Header, file: File) -> _Stack | None:
+        """Put a slice to those that it is parallel to. Returns the stack, where this began a new one."""
+        plane = tuple(round(cosine, 2) for cosine in header.plane)
+        stack = self._by_plane.get(plane)
+        if stack is None or not header.is_parallel(stack.members[0][0]):
+            near = self.stacks[:_COMPARED]
+            stack = next((one for one in near if header.is_parallel(one.members[0][0])), None)
+        new = stack is None
+        if stack is None:
+            stack = _Stack([], [])
+            self.stacks.append(stack)
+        self._by_plane.setdefault(plane, stack)
+        # A slice that was given twice counts once.
+        known = self._known.setdefault(id(stack), set())
+        if not header.instance or header.instance not in known:
+            stack.members.append((header, file))
+            known.add(header.instance)
+        else:
+            stack.copies.append(file.name)
+        return stack if new else None
 
 
 def group_into_series(files: Iterable[File]) -> list[Item]:
     """What the files hold, in the order in which they came; those of one series are one item.
 
+    Everything is read in this process: `brat.io.door` does the same for files that are not trusted.
+
     Args:
         files: in memory or on disk. ZIP archives are unpacked into memory.
     """
-    items: list[Item | _Group] = []
-    # A series may be several groups: the views of a localiser share nothing but its number.
-    groups: dict[tuple[object, ...], list[_Group]] = {}
-    for entry in _paired(_unpacked(files)):
+    left = limits.MAX_UNPACKED
+
+    def entries() -> Iterator[Entry]:
+        nonlocal left
+        for file in files:
+            for entry in examine(file, left):
+                if entry.file.source is not file.source and isinstance(entry.file.source, bytes):
+                    left -= len(entry.file.source)
+                yield entry
+
+    return group(entries())
+
+
+def group(entries: Iterable[Entry]) -> list[Item]:
+    """The items that files make up, of what is known of each. No file is read."""
+    items: list[Item | _Stack] = []
+    series: dict[tuple[object, ...], _Planes] = {}
+    for entry in _paired(entries):
         if isinstance(entry, Item):
             items.append(entry)
-            continue
-        try:
-            head = entry.read(sniff.HEAD)
-        except UnreadableScan as error:
-            items.append(Item(entry.name, (entry,), problem=str(error)))
-            continue
+        elif entry.header is None or entry.problem:
+            items.append(Item(entry.file.name, (entry.file,), entry.is_series, entry.problem))
+        else:
+            # Two patients are two items, whatever is said of their series.
+            key = (*entry.header.series, *entry.header.patient)
+            if stack := series.setdefault(key, _Planes()).add(entry.header, entry.file):
+                items.append(stack)
+    endless = {
+        id(stack)
+        for planes in series.values()
+        if len(planes.stacks) > _MAX_PLANES
+        for stack in planes.stacks[1:]
+    }
+    first = {id(planes.stacks[0]) for planes in series.values() if len(planes.stacks) > _MAX_PLANES}
+    grouped = []
+    for item in items:
+        if isinstance(item, Item):
+            grouped.append(item)
+        elif id(item) in first:
+            _, file = item.members[0]
+            grouped.append(Item(file.name, (file,), problem=_TOO_MANY_PLANES))
+        elif id(item) not in endless:
+            grouped.append(replace(_item(item.members), copies=tuple(item.copies)))
+    return _distinct(grouped)
+
+
+def examine(file: File, left: int) -> Iterator[Entry]:
+    """What a file is; of an archive, what each file in it is.
+
+    NIfTI stays in gzip. So does a file on disk: it is unpacked whenever it is read, and takes no memory.
+
+    Args:
+        left: bytes that may still be unpacked.
+    """
+    try:
+        head = file.read(sniff.HEAD)
+        if not sniff.is_zip(head):
+            yield _entry(file, head, left)
+            return
+        for member in archives.members(file, left):
+            left -= len(member.source) if isinstance(member.source, bytes) else 0
+            entry = _entry(member, member.read(sniff.HEAD), left)
+            if entry.file is not member and isinstance(entry.file.source, bytes):
+                left -= len(entry.file.source)
+            yield entry
+    except UnreadableScan as error:
+        yield Entry(file, str(error))
+
+
+def _entry(file: File, head: bytes, left: int) -> Entry:
+    try:
+        if sniff.is_gzip(head) and not sniff.is_nifti(head):
+            if isinstance(file.source, Path):
+                file = file._replace(is_packed=True)
+            else:
+                file = archives.out_of_gzip(file, left)
+            head = file.read(sniff.HEAD)
         if sniff.is_zip(head):
-            items.append(Item(entry.name, (entry,), problem=_NESTED))
-            continue
-        header = _header(entry) if sniff.is_dicom(head) else None
-        if header is None or not header.is_slice:
-            has_frames = header is not None and header.frames > 1
-            is_series = has_frames or sniff.is_nifti(head) or _has_pages(entry, head)
-            items.append(Item(entry.name, (entry,), is_series=is_series))
-            continue
-        # Two patients are two items, whatever is said of their series.
-        of_series = groups.setdefault((*header.series, *header.patient), [])
-        for group in of_series:
-            if header.is_parallel(group.members[0][0]):
-                break
-        else:
-            group = _Group()
-            of_series.append(group)
-            items.append(group)
-        # A slice that was given twice counts once.
-        if not header.instance or all(header.instance != known.instance for known, _ in group.members):
-            group.members.append((header, entry))
-        else:
-            group.copies.append(entry.name)
-    return _distinct(
-        [
-            item if isinstance(item, Item) else replace(_item(item.members), copies=tuple(item.copies))
-            for item in items
-        ]
-    )
+            return Entry(file, _NESTED)
+        is_nifti = sniff.is_nifti(head)
+        if not sniff.is_dicom(head):
+            return Entry(file, is_series=is_nifti or _has_pages(file, head), is_nifti_header=is_nifti)
+        header = _header(file)
+    except UnreadableScan as error:
+        return Entry(file, str(error))
+    if header is None or not header.is_slice:
+        has_frames = header is not None and header.frames > 1
+        return Entry(
+            file, is_series=has_frames or is_nifti or _has_pages(file, head), is_nifti_header=is_nifti
+        )
+    return Entry(file, header=header, is_nifti_header=is_nifti)
 
 
 def skipped_items(skipped: Iterable[Skipped]) -> list[Item]:
@@ -267,18 +377,15 @@ def _of_page(part: Part) -> tuple[str, ...]:
     return (f"On this page {parts} with little in {'it' if part.left_out == 1 else 'them'} was not read.",)
 
 
-def load_scan(path: str | Path) -> Scan:
-    """Open the one scan in a file.
+def only_scan(opened: Sequence[Scan | Series]) -> Scan:
+    """What was opened, where it is a single slice.
 
     Raises:
-        SeveralScans: there are several.
-        UnreadableScan: it cannot be read.
+        SeveralScans: it is none, or there are several.
     """
-    items = group_into_series([File(str(path), Path(path))])
-    opened = load(items[0]) if len(items) == 1 else None
-    if not isinstance(opened, Scan):
-        raise SeveralScans("This file holds several slices, and one is wanted here. Export it by itself.")
-    return opened
+    if len(opened) == 1 and isinstance(opened[0], Scan):
+        return opened[0]
+    raise SeveralScans("This file holds several slices, and one is wanted here. Export it by itself.")
 
 
 def _of_pair(item: Item) -> Series:
@@ -301,53 +408,26 @@ def _header(file: File) -> Header | None:
     return read_header(file)
 
 
-def _unpacked(files: Iterable[File]) -> Iterator[File | Item]:
-    """The files, with what is in it in place of each archive.
-
-    NIfTI stays in gzip. So does a file on disk: it is unpacked whenever it is read, and takes no memory.
-    """
-    for file in files:
-        left = limits.MAX_UNPACKED
-        try:
-            head = file.read(sniff.HEAD)
-            for member in archives.members(file) if sniff.is_zip(head) else (file,):
-                head = head if member is file else member.read(sniff.HEAD)
-                if not sniff.is_gzip(head) or sniff.is_nifti(head):
-                    yield member
-                elif isinstance(member.source, Path):
-                    yield member._replace(is_packed=True)
-                else:
-                    try:
-                        content = archives.out_of_gzip(member, left)
-                    except UnreadableScan as error:
-                        yield Item(member.name, (member,), problem=str(error))
-                        continue
-                    left -= len(content.source) if isinstance(content.source, bytes) else 0
-                    yield content
-        except UnreadableScan as error:
-            yield Item(file.name, (file,), problem=str(error))
-
-
-def _paired(entries: Iterable[File | Item]) -> Iterator[File | Item]:
-    """The files, but one item for each header of a NIfTI pair (.hdr) that came with its picture (.img)."""
+def _paired(entries: Iterable[Entry]) -> Iterator[Entry | Item]:
+    """The entries, but one item for each header of a NIfTI pair (.hdr) that came with its picture (.img)."""
     entries = list(entries)
-    headers: dict[str, File] = {}
-    pictures: dict[str, File] = {}
+    headers: dict[str, Entry] = {}
+    pictures: dict[str, Entry] = {}
     for entry in entries:
-        if isinstance(entry, Item):
+        if entry.problem:
             continue
-        suffix = sniff.suffix(entry.name)
+        suffix = sniff.suffix(entry.file.name)
         if suffix == ".img":
-            pictures[sniff.stem(entry.name)] = entry
-        elif suffix == ".hdr" and sniff.is_nifti(entry.read(sniff.HEAD)):
-            headers[sniff.stem(entry.name)] = entry
+            pictures[sniff.stem(entry.file.name)] = entry
+        elif suffix == ".hdr" and entry.is_nifti_header:
+            headers[sniff.stem(entry.file.name)] = entry
     for entry in entries:
-        stem = sniff.stem(entry.name)
+        stem = sniff.stem(entry.file.name)
         header, picture = headers.get(stem), pictures.get(stem)
-        if isinstance(entry, Item) or header is None or picture is None:
+        if entry.problem or header is None or picture is None:
             yield entry
         elif entry is header:
-            yield Item(entry.name, (header, picture), is_series=True)
+            yield Item(entry.file.name, (header.file, picture.file), is_series=True)
         elif entry is not picture:
             yield entry
 

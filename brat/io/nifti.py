@@ -11,7 +11,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -151,11 +151,7 @@ def _read(data: bytes, name: str, digest: str) -> Series:
         """(x, y, z) from left to right, back to front, foot to head."""
         with decoding("NIfTI"):
             later = (0,) * (len(image.shape) - 4) + (number,) * (len(image.shape) > 3)
-            values = np.asanyarray(image.dataobj[(..., *later)]).reshape(shape[:3])
-            if has_colour:
-                values = _luminance(values)
-            elif values.dtype.itemsize > 4:
-                values = values.astype(np.float32)
+            values = _in_slabs(image.dataobj, shape[:3], later, has_colour)
             values = finite(apply_orientation(values, orientation))
             return values if has_colour else without_background(values)
 
@@ -220,6 +216,36 @@ def _remarks(image: Nifti1Image) -> tuple[str, ...]:
 def _directions(affine: np.ndarray) -> np.ndarray:
     """Unit vectors of the three axes of voxels, as columns."""
     return affine[:3, :3] / np.maximum(np.linalg.norm(affine[:3, :3], axis=0), 1e-12)
+
+
+_SLAB = 4_000_000
+"""Voxels that are taken out of a file at a time: of 8-byte values a whole volume would be there twice."""
+
+
+def _in_slabs(stored: Any, shape: tuple[int, ...], later: tuple[int, ...], has_colour: bool) -> np.ndarray:
+    """A volume, of values of at most 4 bytes; colour as luminance.
+
+    Args:
+        stored: nibabel's proxy of the values in the file.
+        later: where the volume stands along the dimensions after the third.
+    """
+    # A file may leave out dimensions that have one place.
+    given = min(len(stored.shape), 3)
+    thickness = max(1, _SLAB // max(shape[0] * shape[1], 1)) if given == 3 else shape[2]
+    volume: np.ndarray | None = None
+    for begin in range(0, shape[2], thickness):
+        end = min(begin + thickness, shape[2])
+        places = (slice(None),) * 2 + (slice(begin, end),) if given == 3 else (slice(None),) * given
+        slab = np.asanyarray(stored[(*places, *later)]).reshape((*shape[:2], end - begin))
+        if has_colour:
+            slab = _luminance(slab)
+        elif slab.dtype.itemsize > 4:
+            slab = slab.astype(np.float32)
+        if volume is None:
+            volume = np.empty(shape, slab.dtype, order="F")
+        volume[..., begin:end] = slab
+    assert volume is not None
+    return volume
 
 
 def _luminance(values: np.ndarray) -> np.ndarray:

@@ -7,11 +7,9 @@ from dataclasses import replace
 
 from brat.io import sniff
 from brat.io.panels import refuse_page
-from brat.io.raster import count_pages, read_raster
+from brat.io.raster import MAX_PAGES, count_pages, read_raster
 from brat.io.scan import Scan, UnreadableScan, decoding, part_digest, refuse_wrapped
 from brat.io.series import ACQUIRED, Series, Stack, first_readable, under_one_window
-
-MAX_PAGES = 10_000
 
 
 def series_of_pages(name: str, data: bytes) -> Series:
@@ -27,7 +25,7 @@ def series_of_pages(name: str, data: bytes) -> Series:
     format, digest = sniff.raster_format(data), hashlib.sha256(data).hexdigest()
     pages = count_pages(data, format)
     if pages > MAX_PAGES:
-        raise UnreadableScan(f"This file has {pages:,} pages; {MAX_PAGES:,} are read at most. Split it.")
+        raise UnreadableScan(f"This file has over {MAX_PAGES:,} pages, the most that are read. Split it.")
 
     def decode(page: int) -> Scan:
         with decoding(format):

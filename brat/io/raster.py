@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import struct
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -33,17 +34,45 @@ _BITS, _PHOTOMETRIC, _PLANAR, _SAMPLE_FORMAT = 258, 262, 284, 339
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
+MAX_PAGES = 10_000
+
+
 def count_pages(data: bytes, format: str) -> int:
-    """How many pages or frames an image has; 1 where its header is damaged, which opening it says.
+    """How many pages or frames an image has, counted up to `MAX_PAGES` + 1.
+
+    1 where its header is damaged, which opening it says.
 
     Args:
         format: as `brat.io.sniff.raster_format` names it.
     """
     try:
+        if format == "TIFF":
+            return max(_count_directories(data), 1)
         with decoding(format), _refusing_bombs(), Image.open(io.BytesIO(data), formats=[format]) as image:
-            return int(getattr(image, "n_frames", 1))
+            return min(int(getattr(image, "n_frames", 1)), MAX_PAGES + 1)
     except UnreadableScan:
         return 1
+
+
+def _count_directories(data: bytes) -> int:
+    """The pages of a TIFF file by the chain of its directories; Pillow reads each, without end.
+
+    TIFF 6.0, section 2. BigTIFF has 8 bytes for an offset and a number of entries, and 20 for an entry.
+    """
+    order = "<" if data[:2] == b"II" else ">"
+    big = data[2:4] in (b"+\0", b"\0+")
+    at_first, number, entry, offset = (8, "Q", 20, "Q") if big else (4, "H", 12, "I")
+    seen: set[int] = set()
+    try:
+        (at,) = struct.unpack_from(order + offset, data, at_first)
+        while at and at not in seen and len(seen) <= MAX_PAGES:
+            (entries,) = struct.unpack_from(order + number, data, at)
+            seen.add(at)
+            (at,) = struct.unpack_from(order + offset, data, at + struct.calcsize(number) + entries * entry)
+    # A chain that leads out of the file ends there.
+    except (struct.error, OverflowError):
+        pass
+    return len(seen)
 
 
 def read_raster(data: bytes, format: str, page: int = 0) -> Scan:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from brat.io import sniff
 from brat.io.files import File
-from brat.io.raster import count_pages, read_raster
+from brat.io.raster import MAX_PAGES, count_pages, read_raster
 from brat.io.scan import Scan, SeveralScans, UnreadableScan, checked, decoding
 
 
@@ -56,8 +56,9 @@ def _decode(data: bytes, digest: str) -> Scan:
     if format := sniff.raster_format(data):
         pages = count_pages(data, format) if sniff.may_have_pages(data[: sniff.HEAD]) else 1
         if pages > 1:
+            count = f"{pages}" if pages <= MAX_PAGES else f"over {MAX_PAGES:,}"
             raise SeveralScans(
-                f"This {format} file holds {pages} pages, and a single slice is wanted here. Open it on the "
+                f"This {format} file holds {count} pages, and a single slice is wanted here. Open it on the "
                 "Review page, or export the slice as a file of its own."
             )
         with decoding(format):

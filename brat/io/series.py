@@ -123,16 +123,31 @@ class Series:
         return replace(self, window=window, cut=cut)
 
 
+GIVE_UP = 5
+"""Slices that cannot be decoded, one after another, after which the others of a series are not tried."""
+
+
 def first_readable(decode: Callable[[int], Scan], count: int) -> Scan:
     """The first slice in which there is something: it speaks for all.
 
     Raises:
-        UnreadableScan: there is none; why the last one is not.
+        UnreadableScan: there is none, or `GIVE_UP` in a row cannot be decoded; why the last one is not.
     """
     problem = UnreadableScan("There is no slice in this series.")
+    failed = 0
     for index in range(count):
         try:
-            return checked(decode(index))
+            scan = decode(index)
+            failed = 0
+        except UnreadableScan as error:
+            problem = error
+            failed += 1
+            if failed == GIVE_UP:
+                break
+            continue
+        try:
+            return checked(scan)
+        # One of one shade, as at the ends of a series, was decoded.
         except UnreadableScan as error:
             problem = error
     raise problem

@@ -14,9 +14,11 @@ from typing import NamedTuple
 
 from brat import log
 from brat.environment import CORES
-from brat.io.intake import Item, SeveralPanels, load
+from brat.io.door import load
+from brat.io.intake import Item, SeveralPanels
 from brat.io.scan import UnreadableScan
 from brat.io.series import Series
+from brat.io.workers import owner
 from brat.model.files import ModelError
 from brat.model.pool import Readers
 from brat.model.series_reading import SeriesReading, read_slice
@@ -171,6 +173,8 @@ class Worklist:
         if age is not self._age:
             return
         is_over = False
+        # Of the threads of the pool, each works for one list and then for another.
+        owner.set(id(self))
         try:
             is_over = not self._is_halted() and next(job, _END) is _END
         finally:

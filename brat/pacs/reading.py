@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from brat.io.door import group_into_series, load
 from brat.io.files import File
-from brat.io.intake import Item, group_into_series, load
+from brat.io.intake import Item
 from brat.io.scan import Scan, UnreadableScan, Window
 from brat.io.series import Series
 from brat.model.pool import Readers
 from brat.model.series_reading import SliceReading, read_stack
 from brat.pacs.archive import Archive, SeriesEntry
-from brat.reports.dicom import Purpose, Results, Verdict, results, slice_of, slices_of
+from brat.reports.dicom import NoReference, Purpose, Results, Verdict, results, slice_of, slices_of
 from brat.reports.dicom_sr import DESCRIPTION, predecessor
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def read_series(
 def item_results(
     item: Item, readers: Readers, predecessors: Sequence[Dataset] = (), verdict: Verdict | None = None
 ) -> Results:
-    """As `read_series`, of what was opened already."""
+    """As `read_series`, of what was sorted already."""
     opened = load(item)
     model = readers().classifier.digest
     if isinstance(opened, Scan):
@@ -55,7 +56,12 @@ def item_results(
         for scan, reading in read_stack(stack, readers):
             read.append((scan.window if scan else None, reading))
         slices = slices_of(stack, read)
-    return results(slices, model, Purpose.ARCHIVE, verdict=verdict, predecessors=predecessors)
+    made = results(slices, model, Purpose.ARCHIVE, verdict=verdict, predecessors=predecessors)
+    if made.report is None:
+        raise NoReference(
+            "A slice is an object of its maker's own, which a structured report cannot refer to."
+        )
+    return made
 
 
 def earlier_reports(archive: Archive, study: str) -> list[Dataset]:

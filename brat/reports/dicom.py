@@ -26,7 +26,9 @@ from brat.reports.dicom_source import (
     Purpose,
     finish,
     has_reference,
+    has_standard_class,
     header_of,
+    is_of_the_standard,
     origin,
     patient,
     slice_for_teaching,
@@ -43,6 +45,7 @@ __all__ = [
     "Results",
     "Verdict",
     "has_reference",
+    "has_standard_class",
     "patient",
     "results",
     "slice_for_teaching",
@@ -73,12 +76,13 @@ class Results:
     """DICOM files.
 
     Attributes:
-        report: the structured report.
+        report: the structured report; None where a slice is an object of a maker's own, to which none can
+            refer.
         capture: the secondary capture; None where the reading is withheld, as its map is, too.
         parametric_map: None where there is no capture, or the slices do not say where they lie.
     """
 
-    report: bytes
+    report: bytes | None
     capture: bytes | None
     parametric_map: bytes | None
 
@@ -174,19 +178,21 @@ def results(
             program,
         )
         images = [image for image in (capture_, map_) if image is not None]
-    report = structured_report(
-        origins,
-        [part.reading for part in slices],
-        [part.window for part in slices],
-        images,
-        model=model,
-        version=program,
-        verdict=verdict,
-        predecessors=predecessors,
-    )
+    report = None
+    if all(is_of_the_standard(part.header) for part in slices):
+        report = structured_report(
+            origins,
+            [part.reading for part in slices],
+            [part.window for part in slices],
+            images,
+            model=model,
+            version=program,
+            verdict=verdict,
+            predecessors=predecessors,
+        )
     header = shown.header
     return Results(
-        report=finish(report, header, purpose),
+        report=finish(report, header, purpose) if report is not None else None,
         capture=finish(capture_, header, purpose) if capture_ is not None else None,
         parametric_map=finish(map_, header, purpose) if map_ is not None else None,
     )

@@ -9,8 +9,9 @@ from typing import Any
 import cv2
 
 from brat.io import sniff
+from brat.io.door import group_into_series, load
 from brat.io.files import File
-from brat.io.intake import Item, SeveralPanels, group_into_series, load
+from brat.io.intake import Item, SeveralPanels
 from brat.io.scan import Scan, UnreadableScan
 from brat.io.series import Series
 from brat.model.explain import blend, grad_cam, onto_scan

@@ -122,6 +122,43 @@ class Case(Base):
         return "agree" if self.seen == self.label else "disagree"
 
 
+class Act(Base):
+    """A row of the trail: what somebody did with a case. The database refuses to change or delete one.
+
+    It holds no note, no picture and no hash of the scan: while the case is kept, its number leads to them.
+
+    Attributes:
+        time: in UTC.
+        action: one of `ACTIONS`.
+        case: `Case.id`.
+        person: who did it, as they named themselves or were logged in; empty where no name was given.
+        verified: whether the person was logged in.
+        model, window, label: what was seen, as in a case; empty where it was deleted.
+        probability: of `label`, 0 to 1; None where it was deleted.
+        seen: the class that the clinician sees; None where unsure, or deleted.
+        changed: names of the fields of the case that have another value than before.
+    """
+
+    __tablename__ = "trail"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    time: Mapped[datetime] = mapped_column(_Utc, index=True)
+    action: Mapped[str] = mapped_column(String(20))
+    case: Mapped[int] = mapped_column(index=True)
+    person: Mapped[str] = mapped_column(String(100))
+    verified: Mapped[bool]
+    model: Mapped[str] = mapped_column(String(64), default="")
+    window: Mapped[str] = mapped_column(String(64), default="")
+    label: Mapped[str] = mapped_column(String(20), default="")
+    probability: Mapped[float | None] = mapped_column(Float)
+    seen: Mapped[str | None] = mapped_column(String(20))
+    changed: Mapped[list[str]] = mapped_column(JSON, default=list)
+
+
+ACTIONS = ("kept", "changed", "deleted")
+"""What may be done with a case."""
+
+
 def keep(
     engine: Engine,
     scan: Scan,
@@ -132,8 +169,11 @@ def keep(
     note: str = "",
     observer: str = "",
     picture: bool = False,
+    verified: bool = False,
 ) -> Case:
     """Keep a verdict. It replaces what this observer has kept of the same scan and model before.
+
+    The trail says that it did, and what it changed.
 
     Args:
         scan: as it was shown; under another window it is the same scan.
@@ -141,6 +181,7 @@ def keep(
         seen: the class that the clinician sees; None where unsure.
         observer: the name of the clinician, if given.
         picture: keep the scan's pixels as well.
+        verified: whether the observer is logged in under this name.
 
     Raises:
         ValueError: `seen` is not a class.
@@ -168,8 +209,45 @@ def keep(
     statement = dialect.insert(Case).values(**key, **values)
     new = {name: statement.excluded[name] for name in values}
     with session_on(engine) as session:
+        # As a row, and not as the object that the session would go on with.
+        columns = Case.__table__.c
+        before = session.execute(
+            select(*columns).where(*(columns[name] == value for name, value in key.items())).with_for_update()
+        ).one_or_none()
         session.execute(statement.on_conflict_do_update(index_elements=list(key), set_=new))
-        return session.scalars(select(Case).filter_by(**key)).one()
+        case = session.scalars(select(Case).filter_by(**key)).one()
+        changed = [
+            name
+            for name, value in values.items()
+            if name != "time" and before and before._mapping[name] != value
+        ]
+        session.add(
+            Act(
+                time=case.time,
+                action="changed" if before else "kept",
+                case=case.id,
+                person=case.observer,
+                verified=verified,
+                model=case.model,
+                window=case.window,
+                label=case.label,
+                probability=getattr(case, case.label),
+                seen=seen,
+                changed=changed,
+            )
+        )
+        return case
+
+
+def trail(engine: Engine, case: int | None = None) -> list[Act]:
+    """What was done, in order.
+
+    Args:
+        case: `Case.id`, of which only; that of a deleted case too.
+    """
+    query = select(Act).order_by(Act.id)
+    with session_on(engine) as session:
+        return list(session.scalars(query if case is None else query.filter_by(case=case)))
 
 
 def window_text(window: Window | None) -> str:
@@ -337,18 +415,31 @@ def picture_of(engine: Engine, case: int) -> bytes | None:
         return session.scalar(select(Case.picture).filter_by(id=case))
 
 
-def remove(engine: Engine, case: int) -> None:
-    """Delete a case for good.
+def remove(engine: Engine, case: int, *, person: str = "", verified: bool = False) -> None:
+    """Delete a case for good. The trail says who did, and of the case no more than its number.
 
     Nothing of it remains in SQLite's file or write-ahead log, nor in PostgreSQL's table; PostgreSQL's own log
-    and its backups are up to whoever runs the server.
+    and its backups are up to whoever runs the server. What the trail said
+    of it before stays: who gave which verdict when, without scan, note and picture.
+
+    Args:
+        person: who deletes it, and `verified`, whether they are logged in.
 
     Raises:
         StoreError: the database does not answer, or something else has it open just now, so that the
             case is deleted but may still be found in the file with special tools.
     """
     with session_on(engine) as session:
-        session.execute(delete(Case).filter_by(id=case))
+        if session.execute(delete(Case).filter_by(id=case)).rowcount:  # type: ignore[attr-defined]
+            session.add(
+                Act(
+                    time=datetime.now(UTC),
+                    action="deleted",
+                    case=case,
+                    person=clean_name(person.strip(), _OBSERVER),
+                    verified=verified,
+                )
+            )
     is_sqlite = engine.dialect.name == "sqlite"
     try:
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:

@@ -45,6 +45,65 @@ _OF_SQLITE = {
 }
 """SQLite's result code -> what to tell the clinician."""
 
+_UNREACHABLE = (
+    f"The store of cases cannot be reached: its server does not answer. {_NOTHING} Start it, or correct its "
+    "address in `url` in `.streamlit/secrets.toml`."
+)
+_STOPPING = f"The server of the store of cases starts up or shuts down. {_NOTHING} Try again in a moment."
+_BUSY = (
+    f"The server of the store of cases has no free connection. {_NOTHING} Try again in a moment, or "
+    "allow it more connections."
+)
+_REFUSED = (
+    f"The server of the store of cases refuses the name or the password. {_NOTHING} Correct `url` in "
+    "`.streamlit/secrets.toml`."
+)
+_NO_DATABASE = (
+    f"The server of the store of cases has no database of this name. {_NOTHING} Create it, or correct "
+    "`url` in `.streamlit/secrets.toml`."
+)
+_NO_RIGHT = (
+    f"The server of the store of cases does not give the app the right to do this. {_NOTHING} Give its user "
+    "the right to read and write the tables."
+)
+_OF_POSTGRESQL = {
+    "08": _UNREACHABLE,
+    "28": _REFUSED,
+    "3D000": _NO_DATABASE,
+    "25006": (
+        f"The server of the store of cases can only be read from, as a copy of another one. {_NOTHING} Name "
+        "the server that is written to as `url` in `.streamlit/secrets.toml`."
+    ),
+    "42501": _NO_RIGHT,
+    "42P01": (
+        f"The tables of the store of cases are gone. {_NOTHING} Put a backup in their place, or start the "
+        "app again to begin with empty ones."
+    ),
+    "53100": f"The disk of the server of the store of cases is full. {_NOTHING} Make room on it.",
+    "53300": _BUSY,
+    "40": _LOCKED,
+    "55P03": _LOCKED,
+    "57014": _LOCKED,
+    "57P": _STOPPING,
+    "XX001": (
+        f"The database of the store of cases is damaged. {_NOTHING} Stop the app, and put a backup in its "
+        "place."
+    ),
+}
+"""PostgreSQL's SQLSTATE, or its beginning -> what to tell (PostgreSQL documentation, appendix A)."""
+
+_OF_CONNECTING = {
+    "password authentication failed": _REFUSED,
+    "no pg_hba.conf entry": _REFUSED,
+    "role ": _REFUSED,
+    "database ": _NO_DATABASE,
+    "too many clients": _BUSY,
+    "remaining connection slots": _BUSY,
+    "starting up": _STOPPING,
+    "shutting down": _STOPPING,
+}
+"""What stands in the words of a connection that failed, for which the driver gives no code."""
+
 _FOREIGN = (
     f"The database that is named as the store of cases belongs to another program. {_NOTHING} Correct "
     "`url` in `.streamlit/secrets.toml`."
@@ -160,11 +219,22 @@ def plain_errors() -> Iterator[None]:
 
 def _explained(error: Exception) -> str:
     cause = getattr(error, "orig", None) or error
+    if code := getattr(cause, "sqlstate", None):
+        starts = sorted((start for start in _OF_POSTGRESQL if code.startswith(start)), key=len)
+        if starts:
+            return _OF_POSTGRESQL[starts[-1]]
+    # psycopg, whose module is named so, and not SQLite.
+    elif type(cause).__module__.startswith("psycopg") and type(cause).__name__ in _CONNECTING:
+        words = str(cause)
+        return next((says for part, says in _OF_CONNECTING.items() if part in words), _UNREACHABLE)
     # The lower byte is the result code; what is above it says more exactly how.
     return _OF_SQLITE.get(
         (getattr(cause, "sqlite_errorcode", None) or 0) & 0xFF,
         f"The store of cases cannot be reached, or does not answer as it should. {_NOTHING}",
     )
+
+
+_CONNECTING = ("OperationalError", "ConnectionTimeout")
 
 
 @contextmanager

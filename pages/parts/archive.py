@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import streamlit as st
 
 from brat import log
-from brat.io.intake import Item, group_into_series
+from brat.io.door import group_into_series
+from brat.io.intake import Item
 from brat.io.scan import UnreadableScan
 from brat.model.worklist import Worklist
 from brat.model.worklist_rows import Row

@@ -6,6 +6,7 @@ import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
 from brat import log
+from pages.parts.login import require_login
 
 _ENTERED = "entered"
 
@@ -13,6 +14,7 @@ _ENTERED = "entered"
 def enter() -> StreamlitPage:
     """Register the pages with Streamlit; return the one that the visitor asked for. Only for `app.py`."""
     log.start("app")
+    require_login()
     st.session_state[_ENTERED] = True
     return _register()
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from brat import log
+from brat.io.door import group_into_series, load
 from brat.io.files import File
-from brat.io.intake import Item, Part, SeveralPanels, group_into_series, load, with_copies
+from brat.io.intake import Item, Part, SeveralPanels, with_copies
 from brat.io.samples import Sample
 from brat.io.scan import Scan, UnreadableScan
 from brat.io.series import Series, Stack
+from brat.io.workers import owner
 from pages import arrivals
 from pages.words import open_scan as words
 
@@ -58,6 +61,12 @@ def dropped(key: str) -> list[File]:
     return [File(upload.name, upload.getvalue()) for upload in uploads]
 
 
+def _as_this_session() -> None:
+    """Let places for the reading of files be counted for this session."""
+    context = get_script_run_ctx()
+    owner.set(context.session_id if context else None)
+
+
 def take_upload(key: str) -> None:
     """Open what was dropped: a scan or a series here, several of either in the worklist.
 
@@ -69,6 +78,7 @@ def take_upload(key: str) -> None:
         return
     st.session_state.uploads += 1
     st.session_state.problem = None
+    _as_this_session()
     items = group_into_series(files)
     if len(items) == 1:
         open_item(items[0])
@@ -87,6 +97,7 @@ def open_item(item: Item) -> None:
 
     A picture with several slices goes to the worklist, which lists them.
     """
+    _as_this_session()
     try:
         if item.is_series or item.problem:
             opened, data = load(item), None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from brat import log
 from brat.environment import WEIGHTS
 from brat.io.scan import Scan
 from brat.model.reader import Reading
@@ -48,6 +49,7 @@ def show_downloads(
     stem = f"reading-{scan.digest[:12]}"
     source = data if scan.format.startswith("DICOM") else None
     can_refer = source is not None and _has_reference(source)
+    can_report = source is not None and can_refer and _has_standard_class(source)
 
     # The imports below take time, which only a visitor who asks for the file pays.
     def pdf() -> bytes:
@@ -74,7 +76,7 @@ def show_downloads(
         return results(source).capture or b""
 
     def structured_report(source: bytes) -> bytes:
-        return results(source).report
+        return results(source).report or b""
 
     def everything(source: bytes) -> bytes:
         from brat.reports.dicom import slice_for_teaching
@@ -104,14 +106,15 @@ def show_downloads(
                     dicom,
                     ":material/image:",
                 )
-            _button(
-                "Report (DICOM SR)",
-                words.SR_HELP,
-                partial(structured_report, source),
-                f"{stem}-sr.dcm",
-                dicom,
-                ":material/description:",
-            )
+            if can_report:
+                _button(
+                    "Report (DICOM SR)",
+                    words.SR_HELP,
+                    partial(structured_report, source),
+                    f"{stem}-sr.dcm",
+                    dicom,
+                    ":material/description:",
+                )
             _button(
                 "All DICOM (ZIP)",
                 words.ALL_NAMED_HELP if named else words.ALL_HELP,
@@ -122,13 +125,24 @@ def show_downloads(
             )
     if source and not can_refer:
         st.caption(words.NO_REFERENCE)
+    elif source and not can_report:
+        st.caption(words.PRIVATE)
     elif source and not named:
         st.caption(words.UNNAMED)
 
 
 def _button(label: str, explanation: str, make: Callable[[], bytes], file: str, mime: str, icon: str) -> None:
+    def made() -> bytes:
+        try:
+            return make()
+        # Streamlit says on the page that there is no file, and logs the error: its own words may hold values
+        # of the header.
+        except Exception as error:
+            error_id = log.failure("report", error)
+        raise RuntimeError(f"The file could not be made, error {error_id}.")
+
     st.download_button(
-        label, make, file, mime, key=f"download-{file}", help=explanation, icon=icon, on_click="ignore"
+        label, made, file, mime, key=f"download-{file}", help=explanation, icon=icon, on_click="ignore"
     )
 
 
@@ -154,3 +168,9 @@ def _verdict(opinion: Opinion | None) -> Verdict | None:
         organization if isinstance(organization, str) else "",
         logged_in=logged_in,
     )
+
+
+def _has_standard_class(data: bytes) -> bool:
+    from brat.reports.dicom import has_standard_class
+
+    return has_standard_class(data)

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import streamlit as st
 
 from brat.classes import CLASS_NAMES, CLASSES
+from brat.io.names import clean_name
 from pages.parts.failures import tell
+from pages.parts.login import person
 from pages.parts.store import is_on, store
 from pages.parts.widget_memory import remember, restore
+from pages.words import login as login_words
 from pages.words import verdict as words
 from pages.words.markdown import literal
 
@@ -93,6 +96,7 @@ def verdict_form(scan: Scan, reading: Reading, model: str) -> Opinion:
                 note=opinion.note,
                 observer=request.observer,
                 picture=request.picture,
+                verified=bool(who := person()) and who.verified,
             )
             st.toast(words.KEPT, icon=":material/check:")
             earlier = cases_of(store(), scan.slice_digest, model)
@@ -105,7 +109,8 @@ def verdict_form(scan: Scan, reading: Reading, model: str) -> Opinion:
 
 def _start_from(earlier: list[Case], reading: Reading, of: str) -> None:
     """Fill a new form with what this observer has kept before; another's is only shown beneath it."""
-    name = st.session_state.get(_NAME, "")
+    who = person()
+    name = who.name if who and who.verified else st.session_state.get(_NAME, "")
     own = next((case for case in earlier if case.observer == name), None)
     start = {**_FIELDS, "name": name, **(_said(own, reading) if own else {})}
     for field, value in start.items():
@@ -181,10 +186,21 @@ class _Request(NamedTuple):
 
 def _ask_to_keep(opinion: Opinion, of: str, earlier: list[Case]) -> _Request | None:
     """None until the button is pressed."""
-    key = f"name-{of}"
-    name = st.text_input(
-        "Your name", key=key, max_chars=100, placeholder="Optional", **_remembered(key)
-    ).strip()
+    who = person()
+    if who and who.verified:
+        name = clean_name(who.name, 100)
+        st.session_state[f"name-{of}"] = name
+        st.text_input("Your name", value=name, key=f"login-{of}", disabled=True)
+    else:
+        key = f"name-{of}"
+        name = st.text_input(
+            "Your name",
+            key=key,
+            max_chars=100,
+            placeholder="Optional",
+            help=login_words.NOT_VERIFIED,
+            **_remembered(key),
+        ).strip()
     st.session_state[_NAME] = name
     with st.container(horizontal=True, vertical_alignment="center"):
         key = f"picture-{of}"

@@ -8,8 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import streamlit as st
 
 from brat.environment import CORES
+from brat.io.door import group_into_series
 from brat.io.folders import scans_among, scans_within
-from brat.io.intake import Item, group_into_series, skipped_items
+from brat.io.intake import Item, skipped_items
 from brat.model.pool import Readers
 from brat.model.worklist import Worklist
 from pages.parts.configuration import setting

@@ -59,10 +59,20 @@ def likeness(known: bool | None, score: float | None) -> str:
     return f"{'yes' if known else 'no'} (unlikeness {score or 0:.2f}, limit 1)"
 
 
+def act(
+    when: str, action: str, person: str, verified: bool, read: str, seen: str, changed: Sequence[str]
+) -> str:
+    """A row of the trail: "2026-11-25 03:14 UTC: kept by AB (not verified). Read: glioma. Seen: unsure"."""
+    by = literal(person) if person else "somebody without a name"
+    known = "" if verified else " (not verified)"
+    fields = f" Changed: {', '.join(changed)}." if changed else ""
+    return f"{when}: {action} by {by}{known}. Read: {read.lower()}. Seen: {seen.lower() or 'unsure'}.{fields}"
+
+
 def wiped(pictured: bool) -> str:
     return (
         f"The reading, the verdict{', the picture' if pictured else ''} and the note are wiped from the "
-        "store. They cannot be brought back."
+        "store. They cannot be brought back. The trail keeps who gave which verdict, and who deleted it."
     )
 
 

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import pickle
-import signal
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +10,11 @@ import pydicom
 import pytest
 from pydicom.data import get_testdata_file
 
-from brat.io import codecs
+from brat.io import workers
 from brat.io.codecs import Undecodable, decode
 from brat.io.dicom import Dicom
 from brat.io.read import decode_scan
-from brat.io.scan import MAX_SIDE, UnreadableScan
+from brat.io.scan import UnreadableScan
 from brat.model.pool import in_order
 
 ONE_MR = {
@@ -73,103 +69,9 @@ def test_a_stream_that_takes_all_memory_is_refused():
     assert Dicom(content("JPEG2000.dcm"), "").scan().gray.shape == (1024, 256)
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="processes cannot be stopped here")
-def test_a_decoder_that_hangs_is_given_up_and_replaced(monkeypatch):
-    decode_scan(content("MR_small_RLE.dcm"), "")
-    worker = codecs._idle.queue[-1]
-    os.kill(worker._process.pid, signal.SIGSTOP)
-    monkeypatch.setattr(codecs, "TIMEOUT", 0.2)
-    with pytest.raises(UnreadableScan, match="cannot be decompressed"):
-        decode_scan(content("MR_small_RLE.dcm"), "")
-    assert not worker.is_alive
-    monkeypatch.undo()
-    assert decode_scan(content("MR_small_RLE.dcm"), "").gray.any()
-
-
-def test_a_decoder_that_died_while_idle_is_not_missed():
-    decode_scan(content("MR_small_RLE.dcm"), "")
-    codecs._idle.queue[-1]._process.kill()
-    codecs._idle.queue[-1]._process.wait()
-    assert decode_scan(content("MR_small_RLE.dcm"), "").gray.any()
-
-
 def test_what_is_no_frame_is_said():
     with pytest.raises(Undecodable, match="InvalidDicomError"):
         decode(b"nothing")
-
-
-def header(status=0, code=2, ndim=2, sizes=(4, 5, 0), length=40) -> bytes:
-    return codecs._REPLY.pack(status, code, ndim, *sizes, length)
-
-
-HOSTILE = {
-    "words": b"Segmentation fault (core dumped). Never mind, here are some more words." * 3,
-    "a pickle": pickle.dumps((np.zeros((4, 5), np.uint16), ""), protocol=5),
-    "an unknown status": header(status=7),
-    "an unknown type": header(code=200),
-    "objects": header(code=len(codecs._DTYPES)),
-    "a huge shape": header(sizes=(2**31, 2**31, 0), length=2**63),
-    "a side too long": header(sizes=(MAX_SIDE + 1, 1, 0), length=2 * (MAX_SIDE + 1)),
-    "too many pixels": header(sizes=(MAX_SIDE, MAX_SIDE, 0), length=2 * MAX_SIDE**2),
-    "no pixels": header(sizes=(0, 5, 0), length=0),
-    "one dimension": header(ndim=1, sizes=(20, 0, 0)),
-    "nine dimensions": header(ndim=9),
-    "a size too many": header(sizes=(4, 5, 1)),
-    "four channels": header(ndim=3, sizes=(4, 5, 4), length=160),
-    "more bytes than its shape": header(length=41),
-    "fewer bytes than its shape": header(length=2**40),
-    "endless words of an error": header(status=1, length=2**40),
-}
-
-
-@pytest.mark.parametrize("reply", HOSTILE.values(), ids=list(HOSTILE))
-def test_a_worker_that_was_taken_over_is_refused_and_replaced(reply, tmp_path, monkeypatch):
-    """Its reply is not believed, no memory is taken for it, and nothing of it is run."""
-    worker = tmp_path / "worker.py"
-    worker.write_text(
-        "import sys, time\n"
-        f"sys.stdout.buffer.write({reply!r} + bytes(100))\n"
-        "sys.stdout.flush()\n"
-        "time.sleep(60)\n"
-    )
-    codecs._close()
-    monkeypatch.setattr(codecs, "_COMMAND", (sys.executable, str(worker)))
-    taken_over = codecs._Worker()
-    codecs._idle.put(taken_over)
-    monkeypatch.undo()
-    monkeypatch.setattr(codecs.np, "empty", lambda *_: pytest.fail("memory was taken"))
-    with pytest.raises(Undecodable, match="reply is refused"):
-        decode(content("MR_small_RLE.dcm"))
-    assert not taken_over.is_alive
-    monkeypatch.undo()
-    assert decode(content("MR_small_RLE.dcm")).any()
-
-
-def test_a_worker_that_stops_in_the_middle_of_its_reply_is_replaced(tmp_path, monkeypatch):
-    worker = tmp_path / "worker.py"
-    worker.write_text(f"import sys\nsys.stdout.buffer.write({header() + bytes(39)!r})\n")
-    codecs._close()
-    with monkeypatch.context() as patch:
-        patch.setattr(codecs, "_COMMAND", (sys.executable, str(worker)))
-        with pytest.raises(Undecodable, match="died"):
-            decode(content("MR_small_RLE.dcm"))
-    assert decode(content("MR_small_RLE.dcm")).any()
-
-
-@pytest.mark.parametrize("dtype", codecs._DTYPES, ids=str)
-@pytest.mark.parametrize("shape", [(4, 5), (4, 5, 3)])
-def test_what_a_worker_sends_arrives(dtype, shape):
-    array = np.arange(np.prod(shape), dtype=dtype).reshape(shape)
-    stream = io.BytesIO()
-    codecs._send_reply(stream, array)
-    codecs._send_reply(stream, "Grund: Ä" + "x" * 5000)
-    stream.seek(0)
-    arrived = codecs._receive_reply(stream)
-    assert arrived.dtype == dtype
-    np.testing.assert_array_equal(arrived, array)
-    problem = codecs._receive_reply(stream)
-    assert problem.startswith("Grund: Ä")
-    assert len(problem) < 2001
 
 
 def test_threads_share_the_decoders():
@@ -177,7 +79,7 @@ def test_threads_share_the_decoders():
     plain = decode_scan(content("MR_small.dcm"), "").pixels
     for scan in in_order(lambda n: decode_scan(list(data.values())[n % 3], ""), range(30), 6):
         np.testing.assert_array_equal(scan.pixels, plain)
-    assert codecs._idle.qsize() <= codecs.CORES
+    assert len(workers.pool._idle) <= workers.PLACES
 
 
 def test_no_words_of_the_header_reach_a_decoder(monkeypatch):

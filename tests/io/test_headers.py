@@ -129,9 +129,9 @@ def test_gzip_on_disk_is_unpacked_within_a_limit_and_damage_is_said(tmp_path, mo
 def test_a_picture_is_read_without_pydicom_and_nibabel():
     code = (
         "import sys\n"
-        "import brat.io.intake, brat.io.read, brat.io.folders\n"
+        "import brat.io.door, brat.io.read, brat.io.folders\n"
         f"brat.io.read.read_scan({str(load_samples()[0].file)!r})\n"
-        f"brat.io.intake.load_scan({str(load_samples()[0].file)!r})\n"
+        f"brat.io.door.load_scan({str(load_samples()[0].file)!r})\n"
         "print([name for name in ('pydicom', 'nibabel', 'highdicom') if name in sys.modules])\n"
     )
     finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -24,6 +24,7 @@ from brat.reports.dicom import (
     ReadSlice,
     Verdict,
     has_reference,
+    has_standard_class,
     patient,
     results,
     slice_for_teaching,
@@ -409,3 +410,54 @@ def test_after_the_return_the_archive_has_one_study_and_gives_the_original(archi
     url = f"{archive.dicomweb}/studies/{original.StudyInstanceUID}/metadata"
     with urllib.request.urlopen(url, timeout=10) as answer:
         assert answer.status == 200
+
+
+ODD = {
+    "StudyDate": "03.02.1999",
+    "StudyTime": "noon",
+    "PatientBirthDate": "1947",
+    "PatientSex": "unknown",
+    "PatientAge": "fifty",
+    "PatientWeight": "heavy",
+    "SeriesNumber": "first",
+}
+
+
+def changed(source: bytes, **values: str) -> bytes:
+    """The source with values that the standard may not allow."""
+    dataset = pydicom.dcmread(io.BytesIO(source))
+    for keyword, value in values.items():
+        tag, vr = pydicom.datadict.tag_for_keyword(keyword), pydicom.datadict.dictionary_VR(keyword)
+        raw = value.encode()
+        dataset._dict[pydicom.tag.Tag(tag)] = pydicom.dataelem.RawDataElement(
+            pydicom.tag.Tag(tag), vr, len(raw), raw, 0, False, True
+        )
+    written = io.BytesIO()
+    dataset.save_as(written)
+    assert all(value.encode() in written.getvalue() for value in values.values())
+    return written.getvalue()
+
+
+@pytest.mark.parametrize("keyword", ODD)
+@pytest.mark.filterwarnings("ignore")
+def test_odd_values_of_the_source_are_left_out_and_nothing_is_lost(source, keyword):
+    scan = read_scan(source, "planted.dcm")
+    odd = changed(source, **{keyword: ODD[keyword]})
+    made = results([slice_of(odd, scan, reading_with_a_spot(scan))], DIGEST, Purpose.ARCHIVE).files()
+    assert set(made) == set(KINDS)
+    for content in made.values():
+        dataset = pydicom.dcmread(io.BytesIO(content))
+        assert ODD[keyword] not in str(dataset.get(keyword))
+        assert str(dataset.PatientID) == "PLANTED-ID"
+        assert str(dataset.PatientName) == "PLANTED^NÄME"
+
+
+def test_an_object_of_a_makers_own_has_a_map_and_no_structured_report(source):
+    private = changed(source, SOPClassUID="1.3.12.2.1107.5.9.1")
+    assert has_standard_class(source)
+    assert not has_standard_class(private)
+    scan = read_scan(source, "planted.dcm")
+    for purpose in Purpose:
+        made = results([slice_of(private, scan, reading_with_a_spot(scan))], DIGEST, purpose)
+        assert made.report is None
+        assert made.capture

@@ -69,7 +69,8 @@ def postgresql_engine(postgresql_server):
     prepare(engine)
     yield engine
     with engine.begin() as connection:
-        connection.execute(text("DROP TABLE cases, alembic_version"))
+        connection.execute(text("DROP TABLE cases, trail, alembic_version"))
+        connection.execute(text("DROP FUNCTION trail_is_only_added_to"))
     engine.dispose()
 
 

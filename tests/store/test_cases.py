@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 from sqlalchemy import create_engine, inspect, text
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from brat.classes import CLASSES
@@ -21,7 +22,19 @@ from brat.io.read import read_scan
 from brat.io.scan import Scan, Window
 from brat.model.reader import Reading
 from brat.store import database
-from brat.store.cases import Base, Case, cases_of, choices, find, keep, latest, picture_of, remove, to_csv
+from brat.store.cases import (
+    Base,
+    Case,
+    cases_of,
+    choices,
+    find,
+    keep,
+    latest,
+    picture_of,
+    remove,
+    to_csv,
+    trail,
+)
 from brat.store.database import StoreError, prepare
 from tests.factories.paths import ROOT
 from tests.factories.readings import MODEL, NEXT_MODEL, READING, reading_of, scan_of
@@ -334,7 +347,7 @@ def store_of_0001(request, tmp_path, monkeypatch):
     yield engine
     with engine.begin() as connection:
         connection.execute(
-            text("DROP TABLE cases, alembic_version" if request.param != "sqlite" else "SELECT 1")
+            text("DROP TABLE cases, trail, alembic_version" if request.param != "sqlite" else "SELECT 1")
         )
     engine.dispose()
 
@@ -385,7 +398,7 @@ def test_an_older_store_is_brought_forward_without_loss(engine, tmp_path, monkey
     shutil.copytree(ROOT / "brat" / "store" / "migrations", tmp_path / "migrations")
     (tmp_path / "migrations" / "versions" / "next.py").write_text(
         "import sqlalchemy as sa\nfrom alembic import op\n"
-        "revision, down_revision = 'next', '0002'\n"
+        "revision, down_revision = 'next', '0003'\n"
         "def upgrade():\n"
         "    op.add_column('cases', sa.Column('stars', sa.Integer, server_default='5', nullable=False))\n"
     )
@@ -423,7 +436,7 @@ def test_a_failed_upgrade_leaves_the_store_as_it_was(engine, tmp_path, monkeypat
     shutil.copytree(ROOT / "brat" / "store" / "migrations", tmp_path / "migrations")
     (tmp_path / "migrations" / "versions" / "next.py").write_text(
         "import sqlalchemy as sa\nfrom alembic import op\n"
-        "revision, down_revision = 'next', '0002'\n"
+        "revision, down_revision = 'next', '0003'\n"
         "def upgrade():\n"
         "    op.add_column('cases', sa.Column('stars', sa.Integer))\n"
         "    op.execute('SELECT nonsense FROM nowhere')\n"
@@ -460,3 +473,43 @@ def test_the_export_holds_every_case_and_no_formula(engine):
     assert (later["note"], later["seen"], later["set_0.95"]) == ('Zwei\nZeilen, "so" 日本語', "", "glioma")
     assert datetime.fromisoformat(later["time"]).utcoffset() == timedelta(0)
     assert to_csv([]) == b"\xef\xbb\xbf\r\n"
+
+
+def test_the_trail_says_who_kept_what_and_what_changed(engine):
+    case = keep(engine, scan_of(), READING, MODEL, seen="glioma", note="first", observer="AB")
+    keep(engine, scan_of(), READING, MODEL, seen=None, note="second", observer="AB", verified=True)
+    keep(engine, scan_of(), READING, MODEL, seen=None, note="of another", observer="CD")
+    first, second = trail(engine, case.id)
+    assert (first.action, first.person, first.verified, first.seen, first.changed) == (
+        *("kept", "AB", False, "glioma", []),
+    )
+    assert (first.model, first.window, first.label) == (MODEL, case.window, READING.prediction.label)
+    assert first.probability == pytest.approx(READING.prediction.by_class()[first.label])
+    assert (second.action, second.verified, second.seen) == ("changed", True, None)
+    assert second.changed == ["seen", "note"]
+    assert first.time <= second.time
+    assert len(trail(engine)) == 3
+
+
+def test_a_deletion_is_in_the_trail_without_what_was_deleted(engine):
+    case = keep(engine, scan_of(), READING, MODEL, seen=None, note=NOTE, observer="AB")
+    remove(engine, case.id, person="an admin", verified=True)
+    *_, act = trail(engine, case.id)
+    assert (act.action, act.person, act.verified) == ("deleted", "an admin", True)
+    assert (act.model, act.window, act.label, act.probability, act.seen, act.changed) == (
+        *("", "", "", None, None, []),
+    )
+    # What is not there is not deleted.
+    remove(engine, case.id)
+    assert len(trail(engine, case.id)) == 2
+    with engine.connect() as connection:
+        rows = connection.execute(text("SELECT * FROM trail")).fetchall()
+    assert not [value for row in rows for value in row if value in (NOTE, scan_of().slice_digest)]
+
+
+@pytest.mark.parametrize("statement", ["UPDATE trail SET person = 'somebody else'", "DELETE FROM trail"])
+def test_the_database_refuses_to_change_the_trail(engine, statement):
+    keep(engine, scan_of(), READING, MODEL, seen=None, observer="AB")
+    with pytest.raises(SQLAlchemyError, match="only added to"), engine.begin() as connection:
+        connection.execute(text(statement))
+    assert [act.person for act in trail(engine)] == ["AB"]

@@ -5,7 +5,9 @@ import sqlite3
 
 import pytest
 from sqlalchemy import create_engine, text
+from sqlalchemy.exc import OperationalError
 
+from brat.store import database
 from brat.store.cases import cases_of, choices, find, keep, latest, remove
 from brat.store.database import StoreError, prepare
 from tests.factories.readings import MODEL, READING, scan_of
@@ -172,3 +174,48 @@ def test_what_cannot_be_stored_as_text_is_written_out(engine):
     assert case.observer.startswith("A\\x00\\u202eB")
     assert len(case.observer) <= 100
     assert find(engine)[0].note == case.note
+
+
+class _Refused(Exception):
+    def __init__(self, code: str):
+        super().__init__("in the server's own words")
+        self.sqlstate = code
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("53100", "full"),
+        ("53300", "no free connection"),
+        ("55P03", "locked"),
+        ("40001", "locked"),
+        ("25006", "only be read"),
+        ("42501", "the right"),
+        ("42P01", "tables of the store of cases are gone"),
+        ("57P01", "starts up or shuts down"),
+        ("08006", "does not answer"),
+        ("28P01", "name or the password"),
+        ("3D000", "no database of this name"),
+        ("XX001", "damaged"),
+        ("22012", "cannot be reached, or does not answer as it should"),
+    ],
+)
+def test_failures_of_a_server_are_told_apart(code, says):
+    told = database._explained(OperationalError("", {}, _Refused(code)))
+    assert says in told
+    assert "Nothing was changed." in told
+
+
+def test_a_server_without_the_named_database_says_so(postgresql_server):
+    address = postgresql_server[0].replace("/postgres?", "/nowhere?")
+    with pytest.raises(StoreError, match="no database of this name"):
+        database.prepare(create_engine(address))
+
+
+def test_a_server_whose_tables_are_gone_says_so(postgresql_engine):
+    with postgresql_engine.begin() as connection:
+        connection.execute(text("ALTER TABLE cases RENAME TO elsewhere"))
+    with pytest.raises(StoreError, match="tables of the store of cases are gone"):
+        find(postgresql_engine)
+    with postgresql_engine.begin() as connection:
+        connection.execute(text("ALTER TABLE elsewhere RENAME TO cases"))

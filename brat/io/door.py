@@ -1,0 +1,417 @@
+"""The door for files that are not trusted: as `brat.io.intake`, but everything is read in other processes.
+
+Only sorting what is known of each file, and cutting a series into slices to ask for, is done here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import uuid
+import weakref
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from brat.io import files as limits
+from brat.io import intake
+from brat.io.evidence import SEQUENCES
+from brat.io.files import File
+from brat.io.geometry import Edges
+from brat.io.intake import Entry, Item, Part, SeveralPanels
+from brat.io.names import clean_name
+from brat.io.panels import Panel
+from brat.io.scan import Scan, SeveralScans, UnreadableScan, Window
+from brat.io.series import Series, Stack
+from brat.io.workers import DIED, Account, Stopped, pool
+
+if TYPE_CHECKING:
+    from brat.io.dicom_header import Header
+
+MAX_ON_SERVER = 1_000_000_000
+"""Bytes that lie unpacked in memory, of the drops of all sessions together."""
+
+_PANELS = 500
+
+_REMARKS = 100
+
+_Opened = TypeVar("_Opened", Scan, Series)
+
+
+class _Unpacked(bytes):
+    """What came out of an archive; counted as long as it lies in memory."""
+
+    total = 0
+
+    def __new__(cls, content: bytes | memoryview) -> _Unpacked:
+        new = super().__new__(cls, content)
+        _Unpacked.total += len(new)
+        return new
+
+    def __del__(self) -> None:
+        _Unpacked.total -= len(self)
+
+
+class _Refused(Exception):
+    """What a process says of a file, before it is known which error of ours it is."""
+
+
+def group_into_series(files: Iterable[File]) -> list[Item]:
+    """As `brat.io.intake.group_into_series`.
+
+    What is unpacked has a budget for all of the files together, and one for the server.
+    """
+    return intake.group(_examined(files))
+
+
+def _examined(files: Iterable[File]) -> Iterator[Entry]:
+    left = limits.MAX_UNPACKED
+    for file in files:
+        try:
+            on_server = MAX_ON_SERVER - _Unpacked.total
+            fields = {"do": "examine", "left": max(min(left, on_server), 0)}
+            for reply, arrays in _ask(fields, [file], Account()):
+                if "header" not in reply:
+                    continue
+                entry = _entry(reply, arrays, file)
+                if isinstance(entry.file.source, _Unpacked):
+                    left -= len(entry.file.source)
+                yield entry
+            if left < 0:
+                raise limits.too_much_unpacked()
+        except UnreadableScan as error:
+            yield Entry(file, str(error))
+
+
+def load(item: Item) -> Scan | Series:
+    """As `brat.io.intake.load`.
+
+    Raises:
+        SeveralPanels: it is one picture with several slices.
+        UnreadableScan: it cannot be read, or asks for more work than a file may.
+    """
+    return intake.with_copies(_load(item), item.copies)
+
+
+def _load(item: Item) -> Scan | Series:
+    if item.problem:
+        raise UnreadableScan(item.problem)
+    account = Account()
+    if item.positions:
+        return _series_of_files(item, account)
+    key = uuid.uuid4().hex
+    reply, arrays = _open(item, key, account)
+    if not reply.get("is_series"):
+        scan = replace(_scan(reply, arrays), name=item.name)
+        return scan if item.part else _under_own_digest(scan, item.files)
+    series = _under_own_digest(_series(reply, item, key, account), item.files)
+    weakref.finalize(series.cut, pool.forget, key)
+    return series
+
+
+def load_scan(path: str | Path) -> Scan:
+    """Open the one scan in a file.
+
+    Raises:
+        SeveralScans: there are several.
+        UnreadableScan: it cannot be read.
+    """
+    items = group_into_series([File(str(path), Path(path))])
+    return intake.only_scan([load(item) for item in items[:1]] if len(items) == 1 else [])
+
+
+def _series_of_files(item: Item, account: Account) -> Series:
+    from brat.io.dicom_series import series_of_files
+
+    def digest(file: File, pixels: bool) -> str:
+        fields, _ = _one({"do": "digest", "pixels": pixels}, [file], account)
+        account.earn(0)
+        return _text(fields, "digest", 64)
+
+    is_open = False
+
+    def decode(file: File) -> Scan:
+        scan = _scan(*_one({"do": "decode"}, [file], account))
+        if is_open:
+            account.earn(scan.pixels.size)
+        return _under_own_digest(replace(scan, name=file.name), [file])
+
+    series = series_of_files(item.name, item.files, item.positions, decode=decode, digest=digest)
+    is_open = True
+    return series
+
+
+def _under_own_digest(opened: _Opened, files: Sequence[File]) -> _Opened:
+    """What was read, with the digest of its file: a process that was taken over could give that of another's
+    scan, whose reading would then be remembered."""
+    (file, *others) = files
+    if others or file.is_packed or not isinstance(file.source, bytes):
+        return opened
+    return replace(opened, digest=hashlib.sha256(file.source).hexdigest())
+
+
+def _open(item: Item, key: str, account: Account) -> tuple[dict[str, Any], list[np.ndarray]]:
+    part = item.part and {
+        "panel": [*item.part.panel],
+        "numbers": [item.part.number, item.part.count, item.part.left_out],
+    }
+    fields = {"do": "open", "name": item.name, "series": item.is_series, "part": part, "key": key}
+    return _one(fields, item.files, account, key, item=item)
+
+
+class _Cut:
+    """The views of a series that a process keeps; it is opened again where that one is gone."""
+
+    def __init__(self, item: Item, key: str, account: Account):
+        self._item, self._key, self._account = item, key, account
+
+    def __call__(self, plane: str, volume: int) -> Stack:
+        fields, _ = self._ask({"do": "stack", "plane": plane, "volume": volume})
+        count, positions = _whole(fields, "count", 1_000_000), fields.get("positions")
+        if positions is not None:
+            positions = [_number(position) for position in positions]
+            if len(positions) != count:
+                raise Stopped(DIED)
+
+        def decode(index: int) -> Scan:
+            # Keeps this object, and so what the process keeps, as long as a slice may be asked for.
+            request = {"do": "slice", "plane": plane, "volume": volume, "index": index}
+            scan = _scan(*self._ask(request))
+            self._account.earn(scan.pixels.size)
+            return scan
+
+        return Stack(count, decode, plane, positions)
+
+    def _ask(self, fields: dict[str, Any]) -> tuple[dict[str, Any], list[np.ndarray]]:
+        fields = {**fields, "key": self._key}
+        for _ in range(3):
+            try:
+                return _one(fields, (), self._account, self._key, held=True)
+            except KeyError:
+                _open(self._item, self._key, self._account)
+                # What it costs to open it again is not the fault of the file.
+                self._account.earn(10_000_000)
+        return _one(fields, (), self._account, self._key, held=True)
+
+
+def _series(fields: dict[str, Any], item: Item, key: str, account: Account) -> Series:
+    planes = fields.get("planes")
+    known = ("acquired", "axial", "coronal", "sagittal")
+    if not isinstance(planes, list) or not planes or any(plane not in known for plane in planes):
+        raise Stopped(DIED)
+    return Series(
+        name=item.name,
+        format=_text(fields, "format", 200),
+        modality=_text(fields, "modality", 16),
+        digest=_text(fields, "digest", 64),
+        planes=tuple(planes),
+        volumes=_whole(fields, "volumes", 1_000_000),
+        window=_window(fields.get("window")),
+        presets=_windows(fields),
+        cut=_Cut(item, key, account),
+        remarks=_remarks(fields),
+    )
+
+
+def _scan(fields: dict[str, Any], arrays: Sequence[np.ndarray]) -> Scan:
+    if len(arrays) not in (1, 2) or arrays[0].dtype != np.uint8 or any(a.ndim != 2 for a in arrays):
+        raise Stopped(DIED)
+    if arrays[0].shape != arrays[-1].shape:
+        raise Stopped(DIED)
+    spacing = fields.get("spacing")
+    if spacing is not None:
+        rows, columns = map(_number, spacing)
+        spacing = rows, columns
+    return Scan(
+        gray=arrays[0],
+        pixels=arrays[-1],
+        name=_text(fields, "name", 2000),
+        format=_text(fields, "format", 200),
+        modality=_text(fields, "modality", 16),
+        digest=_text(fields, "digest", 64),
+        spacing=spacing,
+        window=_window(fields.get("window")),
+        presets=_windows(fields),
+        inverted=fields.get("inverted") is True,
+        sequence=_one_of(fields.get("sequence"), ("", *SEQUENCES)),
+        edges=_edges(fields.get("edges")),
+        remarks=_remarks(fields),
+    )
+
+
+def _ask(
+    fields: dict[str, Any],
+    files: Sequence[File],
+    account: Account,
+    key: str = "",
+    held: bool = False,
+    item: Item | None = None,
+) -> Iterator[tuple[dict[str, Any], list[np.ndarray]]]:
+    """The replies of a process, with what it refuses raised."""
+    blobs: list[bytes] = []
+    described = []
+    for file in files:
+        is_path = isinstance(file.source, Path)
+        described.append(
+            {
+                "name": file.name,
+                "packed": file.is_packed,
+                "identity": file.identity,
+                "path": str(file.source.absolute()) if isinstance(file.source, Path) else "",
+                "blob": len(blobs),
+            }
+        )
+        if not is_path:
+            assert isinstance(file.source, bytes)
+            blobs.append(file.source)
+    try:
+        for reply, arrays in pool.ask({**fields, "files": described}, blobs, account, key, held):
+            if reply.get("end"):
+                _raise(reply, item)
+            else:
+                yield reply, arrays
+    except (TypeError, AttributeError, OverflowError, KeyError, ValueError) as error:
+        if isinstance(error, UnreadableScan) or (held and isinstance(error, KeyError)):
+            raise
+        # A field of a reply that is not what it must be.
+        raise Stopped(DIED) from error
+
+
+def _one(
+    fields: dict[str, Any],
+    files: Sequence[File],
+    account: Account,
+    key: str = "",
+    held: bool = False,
+    item: Item | None = None,
+) -> tuple[dict[str, Any], list[np.ndarray]]:
+    replies = list(_ask(fields, files, account, key, held, item))
+    if len(replies) != 1:
+        raise Stopped(DIED)
+    return replies[0]
+
+
+def _raise(end: dict[str, Any], item: Item | None) -> None:
+    """Raise what the last reply says that the process raised."""
+    if "problem" not in end:
+        return
+    problem = _text(end, "problem", 4000)
+    causes = [str(name)[:80] for name in (end.get("causes") or [])[:5]]
+    cause = _Refused(" <- ".join(causes)) if causes else None
+    if panels := end.get("panels"):
+        if item is None or len(panels) > _PANELS:
+            raise Stopped(DIED)
+        left_out = _whole(end, "left_out", 1_000_000)
+        raise _several(item, [Panel(*map(_pixel, panel)) for panel in panels], left_out)
+    if end.get("told") is False:
+        raise Stopped(DIED) from cause
+    raise (SeveralScans if end.get("several") else UnreadableScan)(problem) from cause
+
+
+def _several(item: Item, panels: Sequence[Panel], left_out: int) -> SeveralPanels:
+    count = len(panels)
+    return SeveralPanels(
+        [
+            replace(
+                item,
+                name=f"{item.name}, panel {number} of {count}",
+                part=Part(panel, number, count, left_out),
+            )
+            for number, panel in enumerate(panels, 1)
+        ]
+    )
+
+
+def _entry(fields: dict[str, Any], arrays: Sequence[np.ndarray], given: File) -> Entry:
+    name, is_packed = _text(fields, "name", 4000), fields.get("packed") is True
+    source = _Unpacked(arrays[0].data) if arrays else given.source
+    return Entry(
+        File(name, source, is_packed, None if arrays else given.identity),
+        _text(fields, "problem", 4000),
+        _header(fields.get("header")),
+        fields.get("series") is True,
+        fields.get("nifti") is True,
+    )
+
+
+def _header(values: Any) -> Header | None:
+    if values is None:
+        return None
+    from brat.io.dicom_header import Header
+
+    (uid, rows, columns), plane, position, location, number, frames, instance, (patient, named) = values
+    return Header(
+        series=(str(uid), int(rows), int(columns)),
+        plane=tuple(map(_number, plane)),
+        position=None if position is None else _number(position),
+        location=None if location is None else _number(location),
+        number=None if number is None else _number(number),
+        frames=int(frames),
+        instance=str(instance),
+        patient=(str(patient), str(named)),
+    )
+
+
+def _windows(fields: dict[str, Any]) -> tuple[Window, ...]:
+    windows = [_window(window) for window in fields.get("presets") or ()]
+    return tuple(window for window in windows if window is not None)
+
+
+def _window(fields: Any) -> Window | None:
+    if fields is None:
+        return None
+    function = fields.get("function")
+    if function not in ("LINEAR", "LINEAR_EXACT", "SIGMOID"):
+        raise Stopped(DIED)
+    return Window(
+        _number(fields.get("center")), _number(fields.get("width")), _text(fields, "name", 64), function
+    )
+
+
+def _text(fields: dict[str, Any], name: str, longest: int) -> str:
+    value = fields.get(name)
+    if not isinstance(value, str) or len(value) > longest:
+        raise Stopped(DIED)
+    return clean_name(value, longest)
+
+
+def _one_of(value: Any, known: Collection[str]) -> str:
+    if not isinstance(value, str) or value not in known:
+        raise Stopped(DIED)
+    return value
+
+
+def _edges(value: Any) -> Edges | None:
+    if value is None:
+        return None
+    left, top, right, bottom = (_one_of(edge, ("R", "L", "A", "P", "H", "F")) for edge in value)
+    return left, top, right, bottom
+
+
+def _remarks(fields: dict[str, Any]) -> tuple[str, ...]:
+    remarks = fields.get("remarks")
+    if not isinstance(remarks, list) or len(remarks) > _REMARKS:
+        raise Stopped(DIED)
+    return tuple(_text({"remark": remark}, "remark", 1000) for remark in remarks)
+
+
+def _whole(fields: dict[str, Any], name: str, most: int) -> int:
+    value = fields.get(name)
+    if not isinstance(value, int) or not 0 <= value <= most:
+        raise Stopped(DIED)
+    return value
+
+
+def _pixel(value: Any) -> int:
+    if not isinstance(value, int) or not 0 <= value <= 8_000:
+        raise Stopped(DIED)
+    return value
+
+
+def _number(value: Any) -> float:
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        raise Stopped(DIED)
+    return float(value)

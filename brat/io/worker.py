@@ -1,0 +1,207 @@
+"""The side of a process that reads files: it answers requests of `brat.io.door` until its input ends."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pydicom
+
+from brat.io import codecs, wire
+from brat.io.dicom import pixel_digest
+from brat.io.dicom_series import decode_slice
+from brat.io.files import File
+from brat.io.intake import Item, Part, SeveralPanels, examine, load
+from brat.io.panels import Panel
+from brat.io.scan import Scan, SeveralScans, UnreadableScan
+from brat.io.series import Series
+from brat.io.workers import MEMORY, TOO_MUCH_MEMORY
+
+Reply = tuple[dict[str, Any], list[np.ndarray]]
+
+_SAID = (
+    *("name", "format", "modality", "digest", "spacing", "inverted"),
+    *("sequence", "edges", "remarks"),
+)
+"""Of a scan, what JSON holds as it is."""
+
+_SPOKEN = 2000
+"""Characters of a sentence, at most."""
+
+
+class _Reading:
+    """What the process keeps: the series that were opened in it."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, Series] = {}
+
+    def answer(self, fields: dict[str, Any], blobs: list[bytes]) -> Iterator[Reply]:
+        for key in set(self._held) - set(fields["holds"]):
+            del self._held[key]
+        files = [_file(file, blobs) for file in fields.get("files", ())]
+        match fields["do"]:
+            case "examine":
+                for entry in examine(files[0], fields["left"]):
+                    content = entry.file.source if entry.file.source is not files[0].source else None
+                    yield (
+                        {
+                            "name": entry.file.name,
+                            "packed": entry.file.is_packed,
+                            "problem": entry.problem,
+                            "header": entry.header and [*entry.header],
+                            "series": entry.is_series,
+                            "nifti": entry.is_nifti_header,
+                        },
+                        [np.frombuffer(content, np.uint8)] if isinstance(content, bytes) else [],
+                    )
+            case "decode":
+                yield _of_scan(decode_slice(files[0]))
+            case "digest":
+                data = files[0].read()
+                digest = pixel_digest(data) if fields["pixels"] else hashlib.sha256(data).hexdigest()
+                yield {"digest": digest}, []
+            case "frame":
+                yield {}, [codecs.decode_here(blobs[0])]
+            case "open":
+                yield self._open(fields, files)
+            case "stack":
+                stack = self._held[fields["key"]].stack(fields["plane"], fields["volume"])
+                yield {"count": len(stack), "positions": stack.positions}, []
+            case "slice":
+                stack = self._held[fields["key"]].stack(fields["plane"], fields["volume"])
+                yield _of_scan(stack[fields["index"]])
+
+    def _open(self, fields: dict[str, Any], files: list[File]) -> Reply:
+        part = fields["part"] and Part(Panel(*fields["part"]["panel"]), *fields["part"]["numbers"])
+        opened = load(Item(fields["name"], tuple(files), fields["series"], part=part))
+        if isinstance(opened, Scan):
+            return _of_scan(opened)
+        self._held[fields["key"]] = opened
+        size = sum(len(file.source) for file in files if isinstance(file.source, bytes))
+        described = {
+            name: getattr(opened, name)
+            for name in ("name", "format", "modality", "digest", "planes", "volumes", "remarks")
+        }
+        windows = {
+            "window": opened.window and asdict(opened.window),
+            "presets": [asdict(window) for window in opened.presets],
+        }
+        return {"is_series": True, **described, **windows, "size": max(size, _grown())}, []
+
+
+def _file(fields: dict[str, Any], blobs: list[bytes]) -> File:
+    source = Path(fields["path"]) if fields["path"] else blobs[fields["blob"]]
+    identity = tuple(fields["identity"]) if fields["identity"] else None
+    return File(fields["name"], source, fields["packed"], identity)
+
+
+def _of_scan(scan: Scan) -> Reply:
+    fields = {
+        **{name: getattr(scan, name) for name in _SAID},
+        "window": scan.window and asdict(scan.window),
+        "presets": [asdict(window) for window in scan.presets],
+    }
+    pixels = scan.pixels
+    if pixels.dtype.newbyteorder("<") not in wire.DTYPES:
+        pixels = pixels.astype(np.float32)
+    is_same = pixels is scan.gray or (pixels.dtype == np.uint8 and np.array_equal(pixels, scan.gray))
+    return fields, [scan.gray] if is_same else [scan.gray, pixels]
+
+
+def _refusal(error: BaseException) -> dict[str, Any]:
+    causes: list[str] = []
+    cause = error.__cause__ or error.__context__
+    while cause is not None and len(causes) < 5:
+        causes.append(type(cause).__name__)
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(error, SeveralPanels):
+        parts = [item.part for item in error.items if item.part]
+        return {
+            "problem": str(error),
+            "panels": [[*part.panel] for part in parts],
+            "left_out": parts[0].left_out,
+        }
+    if "MemoryError" in causes or "error: OutOfMemoryError" in causes or isinstance(error, MemoryError):
+        return {"problem": TOO_MUCH_MEMORY, "causes": causes}
+    return {
+        "problem": str(error)[:_SPOKEN],
+        "causes": causes,
+        "several": isinstance(error, SeveralScans),
+        "told": isinstance(error, UnreadableScan),
+    }
+
+
+def _serve() -> None:
+    replies = os.fdopen(os.dup(1), "wb")
+    # What a decoder prints must not get between the replies.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    warnings.simplefilter("ignore")
+    cv2.setNumThreads(1)
+    # First used by pydicom's reader of a file, which imports more.
+    with contextlib.suppress(Exception):
+        pydicom.dcmread(io.BytesIO(bytes(128) + b"DICM"))
+    codecs.become_decoder()
+    _limit_memory()
+    reading = _Reading()
+    while (request := wire.receive(sys.stdin.buffer)) is not None:
+        fields, blobs = request
+        _limit_processor(fields["seconds"])
+        end: dict[str, Any] = {"end": True}
+        try:
+            for reply in reading.answer(fields, blobs):
+                wire.send_reply(replies, *reply)
+        # Whatever a decoder trips over; one of them raises what is no Exception at all.
+        except BaseException as error:
+            end |= _refusal(error)
+        del request, blobs
+        _limit_processor(0)
+        wire.send_reply(replies, end)
+
+
+def _limit_processor(seconds: float) -> None:
+    """The system ends the process where it takes more processor time from here on; 0: no limit."""
+    with contextlib.suppress(ImportError, AttributeError):
+        import signal
+
+        signal.setitimer(signal.ITIMER_PROF, seconds)
+
+
+_base = 0
+
+
+def _grown() -> int:
+    """Bytes that the process has taken since it started, where the system says so."""
+    with contextlib.suppress(OSError):
+        return max(_size() - _base, 0)
+    return 0
+
+
+def _size() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+def _limit_memory() -> None:
+    global _base
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource
+
+        _base = _size()
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        limit = pages * resource.getpagesize() + MEMORY
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        # A crash is nothing to keep.
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+if __name__ == "__main__":
+    _serve()

@@ -1,0 +1,372 @@
+"""A small pool of processes that read files which are not trusted, and that can be killed.
+
+A decoder may crash, never end, or take all memory over a damaged or hostile file: files damaged at random
+crashed GDCM within seconds, and 200 KB of JPEG kept Pillow busy for half a minute. Every request has a
+limit of wall time, which the app enforces by killing the process, and of processor time and memory, which the
+system does. A process that dies is replaced, and its file is refused with a sentence.
+
+Places are shared between owners, the sessions of visitors: nobody takes the last one from others, and who has
+the fewest is served first. What a process answers is not believed, see `brat.io.wire`.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from brat.environment import CORES
+from brat.io import wire
+from brat.io.files import MAX_UNPACKED
+from brat.io.scan import UnreadableScan
+
+SECONDS = 7.0
+"""Wall time of a request, and of a file until its first answer. Two of them, to list it and to open it, are
+what a file may take. A process may use as much processor time."""
+
+MEMORY = 900_000_000
+"""Bytes that a process may take, beyond what it has when it starts; enforced on Linux."""
+
+PLACES = min(CORES, 3) + 1
+"""Processes at most. One of 60 MB is started at first, the others when they are needed."""
+
+IDLE = 60.0
+"""Seconds after which a process that nobody needs is ended, unless it is the last."""
+
+HELD = 250_000_000
+"""Bytes of series that a process keeps for the next slice; one series of any size is kept."""
+
+RETURNED = 50_000_000
+"""Bytes of a forgotten series from which its process ends, so that the memory is given back for certain."""
+
+PER_SLICE = 0.25
+"""Seconds that each slice adds to what a series may take, once its first one is answered."""
+
+PER_PIXEL = 5e-7
+"""The same for each pixel."""
+
+owner: ContextVar[object] = ContextVar("owner", default=None)
+"""Who asks: a visitor's session. The thread where nobody is named."""
+
+_COMMAND = (sys.executable, "-m", "brat.io.worker")
+
+_PASSED_ON = (
+    "PATH",
+    "LD_LIBRARY_PATH",
+    "SYSTEMROOT",
+    "TEMP",
+    "TMP",
+    "LANG",
+    "LC_ALL",
+    "COVERAGE_PROCESS_START",
+)
+"""Of the environment: a process that was taken over must find no secrets there."""
+
+TOO_LONG = (
+    "Reading this file was stopped: it asks for far more work than a scan of its size does. Export the scan "
+    "again, or a part of it, and upload the new file."
+)
+TOO_MUCH_MEMORY = (
+    "Reading this file was stopped: it asks for more memory than there is for one. Export it at a lower "
+    "resolution, or a part of it."
+)
+DIED = (
+    "Reading this file was stopped: its decoder broke down over it. The file is damaged, or made to do harm. "
+    "Export the scan again and upload the new file."
+)
+
+
+class Stopped(UnreadableScan):
+    """A request that took too much, or over which the process died."""
+
+
+class Account:
+    """What the reading of one file may still take, in seconds of wall time; threads may share it."""
+
+    def __init__(self) -> None:
+        self.owner = owner.get() or threading.get_ident()
+        self._left = SECONDS
+        self._lock = threading.Lock()
+
+    @property
+    def left(self) -> float:
+        """Raises: Stopped: nothing is left."""
+        if self._left < 0.1:
+            raise Stopped(TOO_LONG)
+        return self._left
+
+    def spend(self, seconds: float) -> None:
+        with self._lock:
+            self._left -= seconds
+
+    def earn(self, pixels: int) -> None:
+        """A slice was answered."""
+        with self._lock:
+            self._left = min(SECONDS, self._left + PER_SLICE + PER_PIXEL * pixels)
+
+
+class Worker:
+    """A process that answers one request after another, until it dies of one."""
+
+    def __init__(self) -> None:
+        root = str(Path(__file__).resolve().parents[2])
+        environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+        # One thread each: there are several processes, and each thread takes memory.
+        threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+        path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+        self._process = subprocess.Popen(
+            _COMMAND,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**environment, **threads, "PYTHONPATH": path},
+        )
+        self.holds: dict[str, int] = {}
+        self.owner: object = None
+        self.idle_since = time.monotonic()
+
+    @property
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
+    def ask(
+        self, fields: dict[str, Any], blobs: Sequence[bytes], seconds: float
+    ) -> Iterator[tuple[dict[str, Any], list[np.ndarray]]]:
+        """The answers to one request; the last one has `"end": true`.
+
+        Raises:
+            Stopped: it took longer, or the process died. It is dead afterwards.
+        """
+        assert self._process.stdin
+        assert self._process.stdout
+        is_late = threading.Event()
+
+        def stop() -> None:
+            is_late.set()
+            self._process.kill()
+
+        timer = threading.Timer(seconds, stop)
+        timer.daemon = True
+        timer.start()
+        is_over = False
+        try:
+            wire.send(self._process.stdin, {**fields, "seconds": seconds, "holds": [*self.holds]}, blobs)
+            while not is_over:
+                reply = wire.receive_reply(self._process.stdout, MAX_UNPACKED)
+                is_over = reply[0].get("end") is True
+                yield reply
+        except (OSError, EOFError) as error:
+            self.close()
+            of_time = is_late.is_set() or self._process.returncode in _OF_TIME
+            raise Stopped(TOO_LONG if of_time else DIED) from error
+        except wire.BadReplyError as error:
+            raise Stopped(DIED) from error
+        finally:
+            timer.cancel()
+            # Who does not want the rest of the answers leaves a stream that is of no use.
+            if not is_over:
+                self.close()
+
+    def hold(self, key: str, size: int) -> None:
+        """It keeps what it read, of so many bytes; what it kept before goes where that is too much."""
+        self.holds[key] = size
+        while len(self.holds) > 1 and sum(self.holds.values()) > HELD:
+            del self.holds[next(iter(self.holds))]
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout):
+            with contextlib.suppress(OSError):
+                if stream:
+                    stream.close()
+
+
+_OF_TIME = tuple(-getattr(signal, name) for name in ("SIGXCPU", "SIGPROF") if hasattr(signal, name))
+
+
+class Pool:
+    """The processes of this program; threads may share it."""
+
+    def __init__(self, places: int = PLACES):
+        self._places = places
+        self._changed = threading.Condition()
+        self._idle: list[Worker] = []
+        self._busy: list[Worker] = []
+        self._waiting: dict[int, tuple[object, str, bool]] = {}
+        self._numbers = itertools.count()
+        # Appended to by finalizers, which may run anywhere, in the middle of anything here too.
+        self._forgotten: list[str] = []
+        self._reaper: threading.Thread | None = None
+
+    def warm(self) -> None:
+        """Have a process ready, so that the first file need not wait for its start."""
+        with self._changed:
+            if not self._idle and not self._busy:
+                self._idle.append(Worker())
+            self._watch()
+
+    def ask(
+        self,
+        fields: dict[str, Any],
+        blobs: Sequence[bytes],
+        account: Account,
+        key: str = "",
+        held: bool = False,
+    ) -> Iterator[tuple[dict[str, Any], list[np.ndarray]]]:
+        """Have a process answer; waits for a place, which does not count as time of the file.
+
+        Args:
+            key: of what the process keeps, where it does; a process that has it is asked first.
+            held: ask only a process that has it.
+
+        Raises:
+            Stopped: see `Worker.ask`; or the account is empty.
+            KeyError: `held`, and no process has it.
+        """
+        seconds = account.left
+        worker = self._take(account.owner, key, held)
+        begun = time.monotonic()
+        try:
+            for reply in worker.ask(fields, blobs, seconds):
+                yield reply
+                if key and not held and isinstance(size := reply[0].get("size"), int):
+                    worker.hold(key, size)
+        finally:
+            account.spend(time.monotonic() - begun)
+            self._put_back(worker)
+
+    def forget(self, key: str) -> None:
+        """Nobody will ask for it any more."""
+        self._forgotten.append(key)
+
+    def close(self) -> None:
+        """End all processes; the next request starts another one."""
+        with self._changed:
+            for worker in (*self._idle, *self._busy):
+                worker.close()
+            self._idle.clear()
+
+    def _take(self, asking: object, key: str, held: bool) -> Worker:
+        with self._changed:
+            number = next(self._numbers)
+            self._waiting[number] = asking, key, held
+            try:
+                while True:
+                    self._tidy()
+                    if held and not any(key in worker.holds for worker in (*self._idle, *self._busy)):
+                        raise KeyError(key)
+                    if self._next() == number:
+                        worker = self._free(key, held)
+                        worker.owner = asking
+                        self._busy.append(worker)
+                        return worker
+                    # Now and then too: a process that died while it was idle changes nothing here.
+                    self._changed.wait(1)
+            finally:
+                del self._waiting[number]
+                self._changed.notify_all()
+
+    def _next(self) -> int | None:
+        """The request that is to have a place now: of those for which there is one, that of the owner who has
+        the fewest; nobody has all of them."""
+        has = Counter(worker.owner for worker in self._busy)
+        most = max(self._places - 1, 1)
+        ready = [
+            number
+            for number, (who, key, held) in self._waiting.items()
+            if has[who] < most and self._is_free(who, key, held)
+        ]
+        return min(ready, key=lambda number: (has[self._waiting[number][0]], number), default=None)
+
+    def _is_free(self, who: object, key: str, held: bool) -> bool:
+        if key and any(key in worker.holds for worker in self._idle):
+            return True
+        # Its own request to the same series is over soon, and opening it again is not.
+        if held or (key and any(key in worker.holds and worker.owner == who for worker in self._busy)):
+            return False
+        return len(self._busy) < self._places
+
+    def _free(self, key: str, held: bool) -> Worker:
+        """An idle process that has it, or one that has nothing, or a new one, or at last any."""
+        for worker in self._idle:
+            if key and key in worker.holds:
+                break
+        else:
+            empty = [worker for worker in self._idle if not worker.holds]
+            if not empty and len(self._busy) + len(self._idle) < self._places:
+                return Worker()
+            # The one that was used last: the others may end.
+            worker = max(empty or self._idle, key=lambda idle: idle.idle_since)
+        self._idle.remove(worker)
+        return worker
+
+    def _put_back(self, worker: Worker) -> None:
+        with self._changed:
+            self._busy.remove(worker)
+            worker.idle_since, worker.owner = time.monotonic(), None
+            if worker.is_alive:
+                self._idle.append(worker)
+            self._watch()
+            self._changed.notify_all()
+
+    def _tidy(self) -> None:
+        later = []
+        while self._forgotten:
+            key = self._forgotten.pop()
+            if any(key in worker.holds for worker in self._busy):
+                later.append(key)
+            for worker in [idle for idle in self._idle if key in idle.holds]:
+                size = worker.holds.pop(key)
+                # A small one goes with the next request.
+                if not worker.holds and size >= RETURNED:
+                    self._idle.remove(worker)
+                    worker.close()
+                    self._idle.append(Worker())
+        self._forgotten += later
+        for worker in [idle for idle in self._idle if not idle.is_alive]:
+            self._idle.remove(worker)
+            worker.close()
+
+    def _watch(self) -> None:
+        if self._reaper is None or not self._reaper.is_alive():
+            self._reaper = threading.Thread(target=self._reap, name="reap", daemon=True)
+            self._reaper.start()
+
+    def _reap(self) -> None:
+        while True:
+            time.sleep(min(IDLE / 4, 15))
+            with self._changed:
+                self._tidy()
+                late = time.monotonic() - IDLE
+                for worker in sorted(self._idle, key=lambda idle: idle.idle_since):
+                    if (
+                        worker.idle_since < late
+                        and len(self._idle) + len(self._busy) > 1
+                        and not worker.holds
+                    ):
+                        self._idle.remove(worker)
+                        worker.close()
+                if not self._idle and not self._busy:
+                    self._idle.append(Worker())
+
+
+pool = Pool()
+
+
+@atexit.register
+def _close() -> None:
+    pool.close()

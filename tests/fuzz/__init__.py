@@ -1,0 +1,1 @@
+"""Damaged files without end: `python -m tests.fuzz --minutes N`."""

@@ -1,0 +1,418 @@
+"""Files that ask for too much end soon, keep nobody else waiting, and what a process says is not believed."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import pickle
+import signal
+import struct
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from brat.io import door, intake, wire, workers
+from brat.io.door import group_into_series, load
+from brat.io.files import File
+from brat.io.samples import load_samples
+from brat.io.scan import MAX_SIDE, Scan, UnreadableScan
+from brat.io.series import Series
+from brat.io.workers import Account, Pool, Stopped, Worker, owner
+from tests.factories.files import slice_of, zipped
+
+SAMPLE = load_samples()[0].file
+
+
+def opened(name: str, data: bytes) -> Scan | Series:
+    (item,) = group_into_series([File(name, data)])
+    return load(item)
+
+
+def endless_jpeg(scans: int = 1500) -> bytes:
+    """A progressive JPEG file that repeats its last scan, over all of 4,000 x 4,000 pixels."""
+    buffer = io.BytesIO()
+    Image.new("L", (4000, 4000), 90).save(buffer, "JPEG", progressive=True)
+    data = buffer.getvalue()
+    last = data.rindex(b"\xff\xda")
+    return data[:last] + data[last:-2] * scans + b"\xff\xd9"
+
+
+def endless_tiff(pages: int = 50_000) -> bytes:
+    """Directories of one entry each, one after another."""
+    one = b"".join(struct.pack("<HHHIII", 1, 256, 3, 1, 64, 8 + 18 * (number + 1)) for number in range(pages))
+    return b"II*\0" + struct.pack("<I", 8) + one
+
+
+def nested_dicom(items: int = 1_000_000) -> bytes:
+    """An empty item for each of a million frames that are not there."""
+    data = bytearray(slice_of(1, Rows=64, Columns=64))
+    sequence = struct.pack("<HH2sHI", 0x5200, 0x9230, b"SQ", 0, 8 * items)
+    at = data.rindex(struct.pack("<HH2s", 0x7FE0, 0x0010, b"OW"))
+    data[at:at] = sequence + struct.pack("<HHI", 0xFFFE, 0xE000, 0) * items
+    return bytes(data)
+
+
+def many_planes(count: int = 3000) -> bytes:
+    """A series, each slice of which lies in another direction."""
+    angles = np.linspace(0, 2 * np.pi, count)
+    return zipped(
+        {
+            f"{n}.dcm": slice_of(
+                n,
+                Rows=64,
+                Columns=64,
+                ImageOrientationPatient=[np.cos(a).round(8), np.sin(a).round(8), 0, 0, 0, 1],
+            )
+            for n, a in enumerate(angles)
+        }
+    )
+
+
+GREEDY = {
+    "a.jpg": endless_jpeg,
+    "a.tif": endless_tiff,
+    "a.dcm": nested_dicom,
+    "a.zip": many_planes,
+}
+
+
+@pytest.mark.parametrize("name", GREEDY)
+def test_a_file_that_asks_for_much_work_is_refused_in_time(name):
+    begun = time.monotonic()
+    data = GREEDY[name]()
+    made = time.monotonic() - begun
+    item = group_into_series([File(name, data)])[0]
+    with pytest.raises(UnreadableScan):
+        load(item)
+    assert time.monotonic() - begun - made < 2 * workers.SECONDS + 2
+
+
+def test_directions_without_end_are_one_refusal_and_not_thousands():
+    planes = [(np.cos(a), np.sin(a), 0, 0, 0, 1) for a in np.linspace(0, 6.28, 2000)]
+    from brat.io.dicom_header import Header
+
+    entries = [
+        intake.Entry(File(f"{n}", b""), header=Header(("1.2", 64, 64), plane, 0.0, None, n, 1, f"1.{n}"))
+        for n, plane in enumerate(planes)
+    ]
+    (item,) = intake.group(entries)
+    assert "more directions" in item.problem
+
+
+def test_a_slice_finds_its_stack_though_its_direction_rounds_otherwise():
+    from brat.io.dicom_header import Header
+
+    planes = [(1.0, 0.0, 0.0, 0.0, cosine, 0.0) for cosine in (0.9949, 0.9951, 0.9999, 1.0)]
+    entries = [
+        intake.Entry(File(f"{n}", b""), header=Header(("1.2", 64, 64), plane, float(n), None, n, 1, f"1.{n}"))
+        for n, plane in enumerate(planes)
+    ]
+    (item,) = intake.group(entries)
+    assert len(item.files) == 4
+
+
+def test_what_a_process_reads_is_what_is_read_here():
+    for sample in load_samples():
+        data = sample.file.read_bytes()
+        (here,) = intake.group_into_series([File(sample.file.name, data)])
+        near, far = intake.load(here), opened(sample.file.name, data)
+        assert isinstance(near, Scan)
+        for field in ("name", "format", "modality", "digest", "spacing", "window", "presets", "inverted"):
+            assert getattr(far, field) == getattr(near, field)
+        np.testing.assert_array_equal(far.gray, near.gray)
+        np.testing.assert_array_equal(far.pixels, near.pixels)
+        assert far.pixels.dtype == near.pixels.dtype
+
+
+def test_a_series_from_an_archive_is_read_slice_by_slice():
+    data = zipped({f"{n}.dcm": slice_of(n) for n in range(5)})
+    series = opened("a.zip", data)
+    assert [int(scan.pixels[0, 0]) for scan in series.stack()] == list(range(5))
+    assert series.stack().positions == (0, 2.5, 5, 7.5, 10)
+    (here,) = intake.group_into_series([File("a.zip", data)])
+    assert series.digest == intake.load(here).digest
+
+
+@pytest.fixture
+def pool(monkeypatch):
+    """A pool of its own with two places."""
+    pool = Pool(2)
+    monkeypatch.setattr(workers, "pool", pool)
+    monkeypatch.setattr(door, "pool", pool)
+    yield pool
+    pool.close()
+
+
+def test_a_series_whose_process_died_is_opened_again(pool, tmp_path):
+    frames = [Image.fromarray(np.full((64, 64), n, np.uint8)) for n in range(3)]
+    for frame in frames:
+        frame.putpixel((1, 1), 255)
+    buffer = io.BytesIO()
+    frames[0].save(buffer, "TIFF", save_all=True, append_images=frames[1:])
+    series = opened("a.tif", buffer.getvalue())
+    stack = series.stack()
+    assert int(stack[1].gray[0, 0]) == 1
+    (holding,) = [worker for worker in pool._idle if worker.holds]
+    holding._process.kill()
+    holding._process.wait()
+    assert int(stack[2].gray[0, 0]) == 2
+
+
+def test_what_nobody_looks_at_any_more_is_freed(pool, monkeypatch):
+    monkeypatch.setattr(workers, "RETURNED", 10_000)
+    frames = [Image.linear_gradient("L"), Image.linear_gradient("L")]
+    buffer = io.BytesIO()
+    frames[0].save(buffer, "TIFF", save_all=True, append_images=frames[1:])
+    series = opened("a.tif", buffer.getvalue())
+    (holding,) = [worker for worker in pool._idle if worker.holds]
+    del series
+    opened(SAMPLE.name, SAMPLE.read_bytes())
+    assert not holding.is_alive
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="processes cannot be stopped here")
+def test_a_process_that_hangs_is_given_up_and_replaced(pool, monkeypatch):
+    pool.warm()
+    worker = pool._idle[0]
+    os.kill(worker._process.pid, signal.SIGSTOP)
+    monkeypatch.setattr(workers, "SECONDS", 0.3)
+    (item,) = group_into_series([File(SAMPLE.name, SAMPLE.read_bytes())])
+    assert item.problem == workers.TOO_LONG
+    assert not worker.is_alive
+    monkeypatch.undo()
+    assert isinstance(opened(SAMPLE.name, SAMPLE.read_bytes()), Scan)
+
+
+def test_a_process_that_died_while_idle_is_not_missed(pool):
+    pool.warm()
+    pool._idle[0]._process.kill()
+    pool._idle[0]._process.wait()
+    assert isinstance(opened(SAMPLE.name, SAMPLE.read_bytes()), Scan)
+
+
+def test_nobody_takes_the_last_place_from_others(pool):
+    """One owner with three files that never end, and another whose file is answered meanwhile."""
+    jpeg = endless_jpeg()
+    item = intake.Item("a.jpg", (File("a.jpg", jpeg),))
+
+    def take() -> None:
+        owner.set("greedy")
+        with pytest.raises(Stopped):
+            load(item)
+
+    threads = [threading.Thread(target=take, daemon=True) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    time.sleep(1)
+    begun = time.monotonic()
+    assert isinstance(opened(SAMPLE.name, SAMPLE.read_bytes()), Scan)
+    assert time.monotonic() - begun < 5
+    assert [worker.owner for worker in pool._busy] == ["greedy"]
+    # What waits is let through, and ends at once.
+    pool._places = 4
+    for thread in threads:
+        thread.join(3 * workers.SECONDS)
+        assert not thread.is_alive()
+
+
+def test_who_has_fewest_places_is_next():
+    pool = Pool(3)
+    for who in ("a", "a"):
+        worker = object.__new__(Worker)
+        worker.owner, worker.holds = who, {}
+        pool._busy.append(worker)
+    pool._waiting = {0: ("a", "", False), 1: ("b", "", False)}
+    assert pool._next() == 1
+    # All places but one are taken by one owner, who gets no more.
+    pool._waiting = {0: ("a", "", False)}
+    assert pool._next() is None
+
+
+def test_a_series_pays_for_its_slices_and_ends_where_it_asks_for_far_more():
+    account = Account()
+    for _ in range(1000):
+        account.spend(0.1)
+        account.earn(250_000)
+    assert account.left == workers.SECONDS
+    slices = 0
+    with contextlib.suppress(Stopped):
+        while slices < 10:
+            account.spend(account.left / 2 + 1)
+            account.earn(250_000)
+            slices += 1
+    assert 1 <= slices < 5
+
+
+def test_all_archives_of_a_drop_share_one_budget(monkeypatch):
+    monkeypatch.setattr("brat.io.files.MAX_UNPACKED", 300_000)
+    one = zipped({"a.bin": bytes(200_000)})
+    for group in (group_into_series, intake.group_into_series):
+        first, second = group([File("1.zip", one), File("2.zip", one)])
+        assert not first.problem
+        assert "unpacks to over" in second.problem
+
+
+def test_the_drops_of_a_server_share_one_budget(monkeypatch):
+    monkeypatch.setattr(door, "MAX_ON_SERVER", door._Unpacked.total + 300_000)
+    one = zipped({"a.bin": bytes(200_000)})
+    (kept,) = group_into_series([File("1.zip", one)])
+    (refused,) = group_into_series([File("2.zip", one)])
+    assert not kept.problem
+    assert "unpacks to over" in refused.problem
+    del kept
+    (again,) = group_into_series([File("3.zip", one)])
+    assert not again.problem
+
+
+def test_a_sparse_file_is_not_read_to_its_end(tmp_path):
+    path = tmp_path / "a.dcm"
+    with path.open("wb") as file:
+        file.write(bytes(128) + b"DICM")
+        file.truncate(20_000_000_000)
+    begun = time.monotonic()
+    (item,) = group_into_series([File("a.dcm", path)])
+    with pytest.raises(UnreadableScan, match="over 500 MB"):
+        load(item)
+    assert time.monotonic() - begun < 10
+
+
+def test_a_process_finds_no_secrets_in_its_environment(monkeypatch):
+    monkeypatch.setenv("DATABASE_PASSWORD", "secret")
+    worker = Worker()
+    environment = Path(f"/proc/{worker._process.pid}/environ")
+    if not environment.exists():
+        pytest.skip("the system does not show it")
+    assert b"secret" not in environment.read_bytes()
+    worker.close()
+
+
+def test_a_worker_loads_neither_tensorflow_nor_streamlit():
+    import subprocess
+
+    heavy = ("tensorflow", "streamlit", "nibabel")
+    code = f"import sys, brat.io.worker; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def head(code=2, ndim=2, sizes=(4, 5, 0), length=40, text=b"{}", count=1) -> bytes:
+    return wire._HEAD.pack(len(text), count) + text + wire._ARRAY.pack(code, ndim, *sizes, length)
+
+
+HOSTILE = {
+    "words": b"Segmentation fault (core dumped). Never mind, here are some more words." * 3,
+    "a pickle": pickle.dumps((np.zeros((4, 5), np.uint16), ""), protocol=5) * 3,
+    "no JSON": head(text=b"{'a': 1}"),
+    "nested JSON": head(text=b"[" * 100_000),
+    "a list": head(text=b"[]"),
+    "endless JSON": wire._HEAD.pack(2**32 - 1, 1),
+    "many arrays": head(count=200),
+    "an unknown type": head(code=200),
+    "a huge shape": head(sizes=(2**31, 2**31, 0), length=2**63),
+    "a side too long": head(sizes=(MAX_SIDE + 1, 1, 0), length=2 * (MAX_SIDE + 1)),
+    "too many pixels": head(sizes=(MAX_SIDE, MAX_SIDE, 0), length=2 * MAX_SIDE**2),
+    "no pixels": head(sizes=(0, 5, 0), length=0),
+    "content without end": head(code=0, ndim=1, sizes=(2**31, 0, 0), length=2**31),
+    "nine dimensions": head(ndim=9),
+    "a size too many": head(sizes=(4, 5, 1)),
+    "four channels": head(ndim=3, sizes=(4, 5, 4), length=160),
+    "more bytes than its shape": head(length=41),
+}
+
+
+@pytest.mark.parametrize("reply", HOSTILE.values(), ids=list(HOSTILE))
+def test_a_process_that_was_taken_over_is_refused_and_replaced(reply, tmp_path, monkeypatch, pool):
+    """Its reply is not believed, no memory is taken for it, and nothing of it is run."""
+    script = tmp_path / "worker.py"
+    script.write_text(
+        "import sys, time\n"
+        f"sys.stdout.buffer.write({reply!r} + bytes(100))\n"
+        "sys.stdout.flush()\n"
+        "time.sleep(60)\n"
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(workers, "_COMMAND", (sys.executable, str(script)))
+        pool.warm()
+    (taken_over,) = pool._idle
+    with monkeypatch.context() as patch:
+        patch.setattr(wire.np, "empty", lambda *_: pytest.fail("memory was taken"))
+        with pytest.raises(UnreadableScan, match="broke down"):
+            load(intake.Item("a.png", (File("a.png", SAMPLE.read_bytes()),)))
+    assert not taken_over.is_alive
+    assert isinstance(opened(SAMPLE.name, SAMPLE.read_bytes()), Scan)
+
+
+FALSE = {
+    "no scan": ({}, 1),
+    "a name that is a list": ({"name": [], "format": "", "modality": "", "digest": ""}, 1),
+    "a window of words": (
+        {"name": "", "format": "", "modality": "", "digest": "", "window": {"center": "x", "width": 1}},
+        1,
+    ),
+    "spacing that is no number": (
+        {"name": "", "format": "", "modality": "", "digest": "", "spacing": [float("nan"), 1]},
+        1,
+    ),
+    "three arrays": ({"name": "", "format": "", "modality": "", "digest": ""}, 0),
+}
+
+
+@pytest.mark.parametrize(("fields", "arrays"), FALSE.values(), ids=list(FALSE))
+def test_fields_that_cannot_be_a_scan_are_refused(fields, arrays):
+    with pytest.raises((Stopped, TypeError)):
+        door._scan(fields, [np.zeros((64, 64), np.uint8)] * arrays)
+
+
+@pytest.mark.parametrize("dtype", wire.DTYPES, ids=str)
+def test_what_a_process_sends_arrives(dtype):
+    stream = io.BytesIO()
+    sent = np.arange(20).astype(dtype).reshape(4, 5)
+    wire.send_reply(stream, {"name": "Ä"}, [sent, sent.T])
+    stream.seek(0)
+    fields, (first, second) = wire.receive_reply(stream, 0)
+    assert fields == {"name": "Ä"}
+    assert first.dtype == dtype
+    np.testing.assert_array_equal(first, sent)
+    np.testing.assert_array_equal(second, sent.T)
+
+
+def test_a_link_in_place_of_a_listed_file_is_not_followed(tmp_path):
+    from brat.io.folders import scans_in
+
+    (tmp_path / "in").mkdir()
+    secret = tmp_path / "secret.png"
+    secret.write_bytes(SAMPLE.read_bytes())
+    path = tmp_path / "in" / "a.png"
+    path.write_bytes(SAMPLE.read_bytes())
+    (file,) = scans_in(tmp_path / "in")
+    path.unlink()
+    path.symlink_to(secret)
+    for group in (group_into_series, intake.group_into_series):
+        (item,) = group([file])
+        assert "Another file lies at this place" in item.problem
+    path.unlink()
+    os.rename(tmp_path / "in", tmp_path / "out")
+    os.mkdir(tmp_path / "other")
+    (tmp_path / "other" / "a.png").write_bytes(SAMPLE.read_bytes())
+    (tmp_path / "in").symlink_to(tmp_path / "other")
+    assert "Another file lies" in group_into_series([file])[0].problem
+
+
+def test_a_process_cannot_give_the_digest_of_another_file(monkeypatch):
+    truth = door._scan
+
+    def lying(fields, arrays):
+        return truth({**fields, "digest": "a" * 64}, arrays)
+
+    monkeypatch.setattr(door, "_scan", lying)
+    data = SAMPLE.read_bytes()
+    assert opened(SAMPLE.name, data).digest == hashlib.sha256(data).hexdigest()
+    stack = opened("a.zip", zipped({f"{n}.dcm": slice_of(n) for n in range(2)})).stack()
+    assert stack[0].digest != "a" * 64
