@@ -56,7 +56,7 @@ def test_upload_answer_opacity_and_pages(page):
     page.locator("input[type=file]").set_input_files(
         {"name": "notes.png", "mimeType": "image/png", "buffer": b"not a scan"}
     )
-    playwright.expect(page.get_by_test_id("stAlert")).to_contain_text("not an image")
+    playwright.expect(page.get_by_test_id("stAlert").filter(has_text="not an image")).to_be_visible()
     playwright.expect(answer).to_contain_text(expected)
 
     # Nothing sticks out sideways.
