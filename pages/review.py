@@ -36,6 +36,8 @@ _STYLE = """<style>
     visibility: hidden; padding: .2rem .5rem; border-radius: 4px; background: #18222B; color: white}
 .bars .bar:is(:hover, :focus)::after {visibility: visible}
 .bars .pale {opacity: .55}
+/* Scripts take no room. */
+.st-key-whole-page {position: absolute}
 /* What is above the picture takes little room of the screen. */
 [data-testid=stMainBlockContainer]:has(.st-key-file) {padding: 3.6rem 1.25rem 2rem}
 [data-testid=stMainBlockContainer]:has(.st-key-file) [data-testid=stVerticalBlock] {gap: .5rem}
@@ -98,8 +100,9 @@ if st.session_state.get("handed_over"):
     st.switch_page("pages/worklist.py")
 scan, series = st.session_state.scan, st.session_state.series
 is_empty = scan is None and series is None
-whole_page(is_alone=bool(scan and series))
-arrivals.watch()
+with st.container(key="whole-page"):
+    whole_page(is_alone=bool(scan and series))
+    arrivals.watch()
 
 # Emptied at once: the gallery would stand, dimmed, until a volume is read.
 welcome = st.empty()
@@ -161,10 +164,10 @@ with answer:
     is_shown = show_answer(
         uploaded, read(scan, enhancement) if enhancement != PLAIN else None, scan.slice_digest
     )
-    open_scan.show_remarks(scan.remarks)
 with picture:
     show_map(scan, enhancement, is_shown=is_shown)
 with opinion:
+    open_scan.show_remarks(scan.remarks)
     if is_shown:
         show_opinion(scan, st.session_state.data, uploaded)
         show_stability(scan, reader())

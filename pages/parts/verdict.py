@@ -112,9 +112,15 @@ def _start_from(earlier: list[Case], reading: Reading, of: str) -> None:
     who = person()
     name = who.name if who and who.verified else st.session_state.get(_NAME, "")
     own = next((case for case in earlier if case.observer == name), None)
-    start = {**_FIELDS, "name": name, **(_said(own, reading) if own else {})}
-    for field, value in start.items():
-        restore(f"{field}-{of}", value)
+    said = _said(own, reading) if own else {}
+    st.session_state.setdefault(f"start-{of}", {**_FIELDS, "name": name, **said})
+
+
+def _field(field: str, of: str) -> dict[str, Any]:
+    """Key and callback of a control of the form, which is set as it was left, or as it begins."""
+    key = f"{field}-{of}"
+    restore(key, st.session_state[f"start-{of}"][field])
+    return {"key": key, "on_change": remember, "args": (key,)}
 
 
 def _said(case: Case, reading: Reading) -> dict[str, object]:
@@ -132,9 +138,10 @@ def is_unsaved(opinion: Opinion, of: str, earlier: list[Case]) -> bool:
     """Whether the form says something that this observer's kept case does not."""
     if opinion.verdict is None:
         return bool(opinion.note)
-    name = st.session_state[f"name-{of}"].strip()
+    state, start = st.session_state, st.session_state[f"start-{of}"]
+    name = state.get(f"name-{of}", start["name"]).strip()
     own = next((case for case in earlier if case.observer == name), None)
-    said = (opinion.seen, opinion.note, st.session_state[f"picture-{of}"])
+    said = (opinion.seen, opinion.note, state.get(f"picture-{of}", start["picture"]))
     return own is None or said != (own.seen, own.note, own.pictured)
 
 
@@ -144,10 +151,9 @@ def _ask(reading: Reading, of: str, earlier: list[Case]) -> Opinion:
         "Your verdict",
         list(VERDICTS),
         format_func=VERDICTS.__getitem__,
-        key=f"verdict-{of}",
         width="stretch",
         help=words.KEYS_HELP,
-        **_remembered(f"verdict-{of}"),
+        **_field("verdict", of),
     )
     seen = label if verdict == "agree" else None
     if verdict == "disagree":
@@ -156,25 +162,19 @@ def _ask(reading: Reading, of: str, earlier: list[Case]) -> Opinion:
             words.ASK_SEEN,
             others,
             format_func=CLASS_NAMES.__getitem__,
-            key=f"seen-{of}",
             width="stretch",
-            **_remembered(f"seen-{of}"),
+            **_field("seen", of),
         )
     if verdict is None and not earlier:
         return Opinion(None, None, "")
     note = st.text_area(
         "Note",
-        key=f"note-{of}",
         height=68,
         max_chars=2000,
         placeholder=words.NOTE_HINT,
-        **_remembered(f"note-{of}"),
+        **_field("note", of),
     )
     return Opinion(verdict, seen, note)
-
-
-def _remembered(key: str) -> dict[str, Any]:
-    return {"on_change": remember, "args": (key,)}
 
 
 class _Request(NamedTuple):
@@ -192,19 +192,16 @@ def _ask_to_keep(opinion: Opinion, of: str, earlier: list[Case]) -> _Request | N
         st.session_state[f"name-{of}"] = name
         st.text_input("Your name", value=name, key=f"login-{of}", disabled=True)
     else:
-        key = f"name-{of}"
         name = st.text_input(
             "Your name",
-            key=key,
             max_chars=100,
             placeholder="Optional",
             help=login_words.NOT_VERIFIED,
-            **_remembered(key),
+            **_field("name", of),
         ).strip()
     st.session_state[_NAME] = name
     with st.container(horizontal=True, vertical_alignment="center"):
-        key = f"picture-{of}"
-        picture = st.checkbox("Keep the picture too", key=key, help=words.PICTURE_HELP, **_remembered(key))
+        picture = st.checkbox("Keep the picture too", help=words.PICTURE_HELP, **_field("picture", of))
         pressed = st.button(
             "Replace" if any(case.observer == name for case in earlier) else "Keep",
             key=f"keep-{of}",

@@ -21,6 +21,5 @@ _mount = st.components.v2.component(
 
 def whole_page(is_alone: bool) -> None:
     """Args: is_alone: whether a slice is shown by itself, with its series behind it."""
-    with st.container(key="whole-page", height=1, border=False):
-        # In a list, see `pages.viewer`.
-        _mount(key="whole-page-script", data=[is_alone, BACK], height="content")
+    # In a list, see `pages.viewer`.
+    _mount(key="whole-page-script", data=[is_alone, BACK])

@@ -12,7 +12,11 @@ import streamlit as st
 
 
 def restore(key: str, initial: Any) -> None:
-    """Set a widget to its remembered choice, or else to `initial`. Call this before the widget is made."""
+    """Set a widget to its remembered choice, or else to `initial`.
+
+    Call this just before the widget is made: what is set in a run without the widget outlives it, and would
+    be taken for a choice.
+    """
     st.session_state.setdefault(key, st.session_state.get(f"remembered-{key}", initial))
 
 
@@ -20,9 +24,3 @@ def remember(key: str) -> Any:
     """Remember the choice in a widget, and return it. Call this after the widget is made."""
     st.session_state[f"remembered-{key}"] = st.session_state[key]
     return st.session_state[key]
-
-
-def forget(key: str) -> None:
-    """The widget starts from its beginning again."""
-    for name in (key, f"remembered-{key}"):
-        st.session_state.pop(name, None)

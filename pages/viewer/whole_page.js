@@ -1,5 +1,6 @@
 // What concerns the whole of Review. Its elements are Streamlit's; each is found anew when it is needed.
 
+const TYPING_PAUSE = 300; // milliseconds
 const VERDICT_KEYS = ["a", "d", "u"];
 // Outlives the module, which a new session loads again.
 const state = (window.bratWholePage ??= { isAlone: false, listening: false });
@@ -25,6 +26,15 @@ export default function ({ data: [isAlone, back] }) {
     if (place < 0 || isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
     const buttons = document.querySelectorAll("[class*='st-key-verdict-'] button:not([aria-label^='Help'])");
     buttons[place]?.click();
+  });
+
+  // Streamlit sends what was typed when its field is left, and a click on another page may overtake that.
+  let pause;
+  document.addEventListener("input", ({ target }) => {
+    if (!target.closest?.("[class*='st-key-note-'], [class*='st-key-name-']")) return;
+    clearTimeout(pause);
+    const enter = { key: "Enter", ctrlKey: target.matches("textarea"), bubbles: true };
+    pause = setTimeout(() => target.dispatchEvent(new KeyboardEvent("keydown", enter)), TYPING_PAUSE);
   });
 
   const show = (isDragging) => document.documentElement.classList.toggle("dropping", isDragging);

@@ -65,6 +65,8 @@ def test_a_trip_to_another_page_loses_nothing(open_page, address):
     page.mouse.click(5, 400)
     page.keyboard.press("u")
     page.get_by_label("Note").fill("dural tail")
+    # As long as a hand takes from the keyboard to the mouse.
+    page.wait_for_timeout(1_000)
     page.get_by_role("link", name="Model").click()
     playwright.expect(page.get_by_role("heading", name="How good is the model?")).to_be_visible()
     page.get_by_role("link", name="Review").click()

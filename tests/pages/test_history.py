@@ -333,3 +333,17 @@ def test_a_case_is_not_said_to_be_kept_in_a_file_that_is_gone(engine, tmp_path):
     assert not page.exception
     assert not page.toast
     assert "is gone" in page.warning[0].value
+
+
+def test_unsaved_is_said_until_it_is_kept(engine):
+    def marks(page):
+        return [block.proto.body for block in page.get("html") if "brat-unsaved" in block.proto.body]
+
+    page = form()
+    assert not marks(page)
+    control(page, "verdict-").set_value("agree").run()
+    assert "Unsaved" in marks(page)[0]
+    control(page, "keep-").click().run()
+    assert not marks(page)
+    control(page, "note-").input("dural tail").run()
+    assert marks(page)
