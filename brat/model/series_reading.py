@@ -24,7 +24,7 @@ from brat.model.pool import Readers, in_order
 from brat.model.preprocess import Geometry
 from brat.model.reader import Reading
 
-RULE_LENGTH, RULE_LEAST = 3, 0.5
+RULE_LENGTH, RULE_LEAST = 2, 0.7
 """Slices in a row, at least, and the least probability of any tumour in each, that make a run to look at.
 
 Chosen among those of `brat.evaluation.stacks.by_run`; what they find and miss is in `weights/metrics.json`.

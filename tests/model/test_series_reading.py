@@ -43,14 +43,25 @@ def test_where_the_gate_refuses_all_it_is_the_middle():
 
 def test_the_rule_picks_out_runs_of_any_tumour():
     """Two classes may share a run; a slice out of distribution, unread, or not likely enough ends it."""
-    unsure = slice_reading("glioma", 0.4)  # no tumour has 0.2
-    likely_none = slice_reading("no_tumor", 0.55)
+    unsure = slice_reading("glioma", 0.5)  # no tumour has 0.17
+    likely = slice_reading("glioma", 0.6)  # and 0.13
     reading = SeriesReading(
-        (GLIOMA, MENINGIOMA, unsure, NONE, *[GLIOMA] * 4, REFUSED, GLIOMA, GLIOMA, UNREAD)
+        (
+            GLIOMA,
+            MENINGIOMA,
+            NONE,
+            slice_reading("no_tumor", 0.4),
+            *[likely] * 3,
+            REFUSED,
+            GLIOMA,
+            UNREAD,
+            GLIOMA,
+        )
     )
-    assert reading.suspicious == (range(4, 8), range(3))
-    assert SeriesReading((GLIOMA, GLIOMA, likely_none, GLIOMA)).suspicious == ()
-    assert SeriesReading((GLIOMA,) * 3).suspicious == (range(3),)
+    assert reading.suspicious == (range(4, 7), range(2))
+    assert len(SeriesReading((unsure, unsure)).suspicious) == 1
+    assert SeriesReading((GLIOMA, slice_reading("no_tumor", 0.4), GLIOMA)).suspicious == ()
+    assert SeriesReading((GLIOMA,) * 2).suspicious == (range(2),)
     assert SeriesReading((NONE,)).suspicious == ()
 
 
