@@ -72,7 +72,7 @@ def by_protocol(metrics: Mapping[str, Any]) -> None:
         whole_series(source, entries["without"])
         contrast(entries["without"])
     if any(name.startswith("stacks_") for name in measured):
-        st.header("Whole stacks: other patients of hospitals that it knows", anchor="stacks")
+        st.header(words.KNOWN_HOSPITALS, anchor="stacks")
         by_sequence("known", measured)
         whole_series("known", measured)
         contrast(measured)

@@ -19,10 +19,7 @@ HOW = (
     "runs too."
 )
 _NOT_MEASURED = "How often a whole series is read rightly was not measured for this model."
-_CARE = (
-    "In a healthy head too slices are called a tumour, most of all at the base of the skull. Not a medical "
-    "device, not for diagnosis."
-)
+_CARE = "In a healthy head too runs of slices are called a tumour. Not a medical device, not for diagnosis."
 _FEW = "Most slices were refused: what is said here rests on the few that are left."
 _LISTED = 6
 """Stretches of slices that are named one by one, at most."""

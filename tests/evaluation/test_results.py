@@ -55,6 +55,7 @@ def written(collection, tmp_path_factory):
         "data_fingerprint": fingerprint(read_index(collection)),
         "test_fold": None,
         "validation_fold": None,
+        "held_out": [],
     }
     names = ["random", "without-br35h", *(f"fold-{k}" for k in range(FOLDS))]
     for folder in (weights, *(runs / name for name in names)):

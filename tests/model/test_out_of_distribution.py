@@ -128,11 +128,11 @@ def test_shipped_detector_refuses_other_pictures():
     assert np.mean(refused) >= 0.99
 
 
-def test_shipped_detector_refuses_ct_and_spine(shared_index):
+def test_shipped_detector_refuses_ct_and_spine(data_index):
     """Pictures that the detector was fitted to; what it does with others is in `weights/metrics.json`."""
     from brat.evaluation.other_images import outside_images
 
-    refused = [score(gray) > 1 for _, _, gray in outside_images(shared_index.parent.parent / "other")]
+    refused = [score(gray) > 1 for _, _, gray in outside_images(data_index.parent.parent / "other")]
     assert len(refused) > 100
     assert np.mean(refused) >= 0.98
 

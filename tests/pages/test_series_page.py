@@ -153,12 +153,12 @@ def test_a_series_that_cannot_be_read_leaves_the_scan():
     [
         (
             (NONE, REFUSED),
-            "Read as a tumour: none of 1 slice let through",
+            "No slice reads as a tumour, of 1 slice let through",
             "1 slice refused",
         ),
         (
             (NONE, NONE, REFUSED, REFUSED, REFUSED),
-            "Read as a tumour: none of 2 slices let through",
+            "No slice reads as a tumour, of 2 slices let through",
             "3 slices refused as unlike those that the model knows: 3 to 5. Most slices were refused",
         ),
         (
@@ -168,23 +168,23 @@ def test_a_series_that_cannot_be_read_leaves_the_scan():
         ),
         (
             (NONE, GLIOMA, GLIOMA, MENINGIOMA, GLIOMA, REFUSED),
-            "Read as a tumour: 4 of 5 slices let through",
+            "Look at slices 2 to 5: 4 in a row read as a tumour",
             "**Glioma**: 3 slices, the longest run from 2 to 3 (5 mm); the strongest in it is slice 2 with "
             "90 %. **Meningioma**: slice 4 alone, with 80 %.",
         ),
         (
             (NONE, GLIOMA, GLIOMA),
-            "Read as a tumour: 2 of 3 slices let through",
+            "Look at slices 2 to 3: 2 in a row read as a tumour",
             "**Glioma**: 2 slices, in one run from 2 to 3 (5 mm);",
         ),
         (
             (GLIOMA, NONE, GLIOMA),
-            "Read as a tumour: 2 of 3 slices let through",
+            "Never 2 in a row read as a tumour: 2 of 3 slices let through",
             "**Glioma**: 2 slices, no two side by side; the strongest is slice 1 with 90 %.",
         ),
         (
             (GLIOMA,),
-            "Read as a tumour: 1 of 1 slice let through",
+            "Never 2 in a row read as a tumour: 1 of 1 slice let through",
             "A single slice: there are no neighbours",
         ),
     ],
