@@ -154,6 +154,8 @@ def results(
     if purpose is Purpose.TEACHING:
         verdict = verdict and Verdict(verdict.verdict, verdict.seen, observer="")
         predecessors = ()
+    # Neither a report nor a parametric map can refer to an object of a maker's own class.
+    is_standard = all(is_of_the_standard(part.header) for part in slices)
     origins = [origin(part.header, purpose) for part in slices]
     program = _version()
     images: list[Dataset] = []
@@ -170,16 +172,17 @@ def results(
         run = series.longest(label)
         assert run is not None
         numbers = range(run.first, run.last + 1)
-        map_ = parametric_map(
-            [_map_of(slices[number].reading, label) for number in numbers],
-            [origins[number] for number in numbers],
-            label,
-            model,
-            program,
-        )
+        if is_standard:
+            map_ = parametric_map(
+                [_map_of(slices[number].reading, label) for number in numbers],
+                [origins[number] for number in numbers],
+                label,
+                model,
+                program,
+            )
         images = [image for image in (capture_, map_) if image is not None]
     report = None
-    if all(is_of_the_standard(part.header) for part in slices):
+    if is_standard:
         report = structured_report(
             origins,
             [part.reading for part in slices],
