@@ -5,7 +5,7 @@ Each part is made from its entry of `metrics.json` or of the model card.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -116,6 +116,14 @@ def out_of_distribution(measured: Mapping) -> None:
         table(shown, "out-of-distribution", words.BY_KIND, metrics_tables.out_of_distribution(measured))
 
 
+def _measures(entry: Mapping) -> Iterator[tuple[str, Mapping]]:
+    """Name and estimate of what was measured of a group: one estimate, or several by name."""
+    if "value" in entry:
+        yield "refused", {key: entry[key] for key in ("value", "low", "high")}
+    else:
+        yield from ((key, value) for key, value in entry.items() if key != "slices")
+
+
 def _by_group(shown: Mapping[str, list[str]], groups: Mapping[str, Mapping], key: str, caption: str) -> None:
     """A table with a row for each source and sequence, in the order of the groups.
 
@@ -124,9 +132,13 @@ def _by_group(shown: Mapping[str, list[str]], groups: Mapping[str, Mapping], key
     """
     names = [words.group(name) for name in groups]
     slices = [f"{entry['slices']:,}" for entry in groups.values()]
-    rows = pd.DataFrame([{"group": name, "slices": entry["slices"]} for name, entry in groups.items()])
-    for heading, values in shown.items():
-        rows[heading] = values
+    rows = pd.DataFrame(
+        [
+            {"group": name, "slices": entry["slices"], "measure": measure, **values}
+            for name, entry in groups.items()
+            for measure, values in _measures(entry)
+        ]
+    )
     table(pd.DataFrame({"Slices": slices, **shown}, index=names), key, caption, rows)
 
 

@@ -446,6 +446,18 @@ def test_model_page_offers_every_number(model_page):
     for r in runs:
         rule = f"{r['measure']}/{r['slices_in_a_row']:g}/{r['least']:g}"
         assert as_estimate(r) == series[r["sequence"]][rule]
+    known = metrics["protocols"]
+    titles = {entry["title"]: entry["metrics"] for entry in known.values()}
+    for r in rows.pop("stacks-known.csv"):
+        assert as_estimate(r) == titles[f"{r['sequence']}, whole stacks"][r["measure"]]
+    for r in rows.pop("whole-series-known.csv"):
+        rule = f"{r['measure']}/{r['slices_in_a_row']:g}/{r['least']:g}"
+        assert as_estimate(r) == titles[f"{r['sequence']}, runs of slices"][rule]
+    for r in rows.pop("sets-by-group.csv"):
+        assert as_estimate(r) == metrics["calibration"]["sets_by_group"]["0.95"][r["group"]][r["measure"]]
+    for r in rows.pop("refused-by-group.csv"):
+        entry = metrics["out_of_distribution"]["refused_by_group"][r["group"]]
+        assert as_estimate(r) == {key: entry[key] for key in ("value", "low", "high")}
     for r in rows.pop("maps.csv"):
         assert as_estimate(r) == metrics["maps"]["methods"][r["method"]][r["measure"]]
     for r in rows.pop("robustness.csv"):
