@@ -121,7 +121,9 @@ def _measures(entry: Mapping) -> Iterator[tuple[str, Mapping]]:
     if "value" in entry:
         yield "refused", {key: entry[key] for key in ("value", "low", "high")}
     else:
-        yield from ((key, value) for key, value in entry.items() if key != "slices")
+        estimates = ((key, value) for key, value in entry.items() if key != "slices")
+        # A class that a group has no slice of was not measured there.
+        yield from ((key, value) for key, value in estimates if value["value"] is not None)
 
 
 def _by_group(shown: Mapping[str, list[str]], groups: Mapping[str, Mapping], key: str, caption: str) -> None:
