@@ -443,7 +443,7 @@ def changed(source: bytes, **values: str) -> bytes:
 def test_odd_values_of_the_source_are_left_out_and_nothing_is_lost(source, keyword):
     scan = read_scan(source, "planted.dcm")
     odd = changed(source, **{keyword: ODD[keyword]})
-    made = results([slice_of(odd, scan, reading_with_a_spot(scan))], DIGEST, Purpose.ARCHIVE).files()
+    made = results([slice_of(odd, scan, reading_with_a_spot(scan, ()))], DIGEST, Purpose.ARCHIVE).files()
     assert set(made) == set(KINDS)
     for content in made.values():
         dataset = pydicom.dcmread(io.BytesIO(content))
@@ -458,6 +458,6 @@ def test_an_object_of_a_makers_own_has_a_map_and_no_structured_report(source):
     assert not has_standard_class(private)
     scan = read_scan(source, "planted.dcm")
     for purpose in Purpose:
-        made = results([slice_of(private, scan, reading_with_a_spot(scan))], DIGEST, purpose)
+        made = results([slice_of(private, scan, reading_with_a_spot(scan, ()))], DIGEST, purpose)
         assert made.report is None
         assert made.capture
