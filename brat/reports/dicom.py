@@ -79,7 +79,7 @@ class Results:
         report: the structured report; None where a slice is an object of a maker's own, to which none can
             refer.
         capture: the secondary capture; None where the reading is withheld, as its map is, too.
-        parametric_map: None where there is no capture, or the slices do not say where they lie.
+        parametric_map: None where there is no capture or no report, or the slices do not say where they lie.
     """
 
     report: bytes | None
@@ -156,6 +156,7 @@ def results(
         predecessors = ()
     origins = [origin(part.header, purpose) for part in slices]
     program = _version()
+    standard = all(is_of_the_standard(part.header) for part in slices)
     images: list[Dataset] = []
     shown = slices[series.most_suspicious]
     capture_, map_ = None, None
@@ -170,16 +171,20 @@ def results(
         run = series.longest(label)
         assert run is not None
         numbers = range(run.first, run.last + 1)
-        map_ = parametric_map(
-            [_map_of(slices[number].reading, label) for number in numbers],
-            [origins[number] for number in numbers],
-            label,
-            model,
-            program,
+        map_ = (
+            None
+            if not standard
+            else parametric_map(
+                [_map_of(slices[number].reading, label) for number in numbers],
+                [origins[number] for number in numbers],
+                label,
+                model,
+                program,
+            )
         )
         images = [image for image in (capture_, map_) if image is not None]
     report = None
-    if all(is_of_the_standard(part.header) for part in slices):
+    if standard:
         report = structured_report(
             origins,
             [part.reading for part in slices],
