@@ -28,6 +28,8 @@ from brat.io.scan import MAX_SIDE, Scan, UnreadableScan
 from brat.io.series import Series
 from brat.io.workers import Account, Pool, Stopped, Worker, owner
 from tests.factories.files import slice_of, zipped
+from tests.factories.heads import synthetic_head
+from tests.factories.pages import page_of, png
 
 SAMPLE = load_samples()[0].file
 
@@ -436,16 +438,10 @@ def tagged(number: int, **changes) -> bytes:
 
 
 def page() -> bytes:
-    """Three slices of a 2 x 2 film sheet, and something faint in the place of the fourth."""
-    sheet = np.zeros((700, 700), np.uint8)
-    scan = load(Item("a", (File(SAMPLE.name, SAMPLE.read_bytes()),)))
-    head = np.asarray(Image.fromarray(scan.gray).resize((320, 320)))
-    for top, left in ((10, 10), (10, 370), (370, 10)):
-        sheet[top : top + 320, left : left + 320] = head
-    sheet[500:515, 520:535] = 70
-    buffer = io.BytesIO()
-    Image.fromarray(sheet).save(buffer, "PNG")
-    return buffer.getvalue()
+    """Three slices of a 2 x 2 film sheet, and a small one in the place of the fourth."""
+    small = np.zeros((250, 250), np.uint8)
+    small[80:112, 80:112] = np.asarray(Image.fromarray(synthetic_head(200, 200)).resize((32, 32)))
+    return png(page_of([*(synthetic_head(250, 250, seed=seed) for seed in range(3)), small], 2, gutter=8))
 
 
 def volume_without_place() -> bytes:
