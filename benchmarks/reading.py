@@ -50,7 +50,7 @@ def steps(reader: Reader) -> dict[str, Callable[[], object]]:
     functions = {f"{kind} to pixels": partial(read_scan, as_file(0, kind)) for kind in LIMITS}
     functions["head located, cropped and levelled"] = partial(frame, make_slice(0))
     if reader.detector:
-        functions["out-of-distribution check"] = partial(reader.detector.judge, prediction.features, framed)
+        functions["out-of-distribution check"] = partial(reader.detector.judge, prediction.appearance)
     cam = grad_cam(prediction, prediction.label)
     functions["map laid over the scan"] = lambda: blend(make_slice(0), onto_scan(cam, geometry), opacity=0.6)
     return functions

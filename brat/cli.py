@@ -109,8 +109,8 @@ def _parser() -> argparse.ArgumentParser:
         "--hold-out",
         type=lambda text: text.split(","),
         default=[],
-        metavar="GROUP,GROUP",
-        help="groups of the index, such as patients, that are not trained on",
+        metavar="samples|GROUP,GROUP",
+        help="groups of the index, such as patients, that are not trained on; samples: those of the samples",
     )
 
     export = commands.add_parser("export", help="write the LiteRT file of a trained model again")
@@ -159,6 +159,9 @@ def _parser() -> argparse.ArgumentParser:
     results.add_argument("--data", required=True, metavar="INDEX.csv")
     results.add_argument("--runs", required=True, metavar="DIR", help="the folder that crossval wrote")
     results.add_argument("--weights", default=WEIGHTS, metavar="DIR", help="folder of the model")
+    results.add_argument(
+        "--outside", metavar="DIR", help="folder of head-ct/ and lumbar-spine-mri/: pictures to be refused"
+    )
 
     audit = commands.add_parser(
         "audit", help="find duplicates, leaks between splits and labels that disagree"
@@ -304,6 +307,7 @@ def _app(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
+    from brat.data.held_out import HELD_OUT
     from brat.data.index import FOLDS
     from brat.training.fit import train
 
@@ -318,7 +322,7 @@ def _train(options: argparse.Namespace) -> int:
         validation_fold=validation,
         recipe=_recipe(options),
         resume=options.resume,
-        held_out=options.hold_out,
+        held_out=HELD_OUT if options.hold_out == ["samples"] else options.hold_out,
     )
     print(f"Wrote {out / 'model.keras'}, {out / 'model.tflite'} and {out / 'model_card.json'}.")
     return 0
@@ -426,5 +430,7 @@ def _crossval(options: argparse.Namespace) -> int:
 def _results(options: argparse.Namespace) -> int:
     from brat.evaluation.results import write_results
 
-    _print_results(write_results(options.data, options.runs, options.weights), options.weights)
+    _print_results(
+        write_results(options.data, options.runs, options.weights, options.outside), options.weights
+    )
     return 0

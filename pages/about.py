@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import streamlit as st
 
 from brat.environment import WEIGHTS
-from brat.io.samples import load_samples
+from brat.io.samples import load_sample_series, load_samples
 from brat.model.calibration import DEFAULT_LEVEL
 from brat.wording import percent
 from pages.parts.configuration import identified
@@ -39,6 +39,6 @@ for sentence in missing(WEIGHTS):
 text.markdown(
     words.BODY.format(right=right, covered=covered, identified=words.IDENTIFIED if identified() else "")
 )
-for sample in load_samples():
+for sample in (*load_samples(), *load_sample_series()):
     text.markdown(words.sample(sample.title, sample.origin, sample.licence))
 text.markdown(words.METHODS)

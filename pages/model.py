@@ -1,4 +1,4 @@
-"""Model: how good it is, on what, and what it is for. The order of the page, and what it says in short."""
+"""Model: how good it is, on what, and what it is for. The order of the page."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,12 +6,12 @@ from typing import Any
 import streamlit as st
 
 from brat.environment import WEIGHTS
-from brat.model.calibration import DEFAULT_LEVEL
 from pages.parts import protocols, trust
-from pages.parts.another_hospital import another_hospital
+from pages.parts.another_hospital import another_hospital, by_sequence, figures
 from pages.parts.navigation import require_entry
 from pages.parts.readings import check_model
 from pages.parts.weights_files import load, missing
+from pages.parts.whole_series import contrast, whole_series
 from pages.words import model as words
 
 FILES = {
@@ -21,32 +21,69 @@ FILES = {
 """What can be downloaded."""
 
 
-def in_short(metrics: Mapping[str, Any]) -> None:
-    """A sentence for each section, with the way to it."""
+def overview(metrics: Mapping[str, Any], card: Mapping[str, Any] | None) -> None:
+    """What to judge the model by: the headline figures, the confusion matrix and the training curves."""
+    protocols.headline(metrics, figures(metrics.get("another_hospital", {})))
+    if caveat := metrics.get("caveat"):
+        st.warning(caveat)
+    matrix, *curves = st.columns(3, gap="medium") if "history" in metrics else [st.container()]
+    with matrix:
+        protocols.show_matrix("four_classes", metrics["protocols"]["four_classes"], protocols.CLASSES)
+    if curves:
+        trust.training(metrics["history"], curves)
+    protocols.measured_on(metrics, card)
+
+
+def reliability(metrics: Mapping[str, Any]) -> None:
+    if "calibration" in metrics:
+        st.header(words.DOES_80_MEAN_80, anchor="calibration")
+        trust.calibration(metrics["calibration"])
+    if "out_of_distribution" in metrics:
+        st.header(words.DOES_IT_KNOW, anchor="unknown")
+        trust.out_of_distribution(metrics["out_of_distribution"])
+
+
+def maps(metrics: Mapping[str, Any], is_usable: bool) -> None:
+    if "localisation" in metrics["protocols"]:
+        st.header(words.DOES_THE_MAP_POINT, anchor="maps")
+        trust.map_quality(metrics["protocols"]["localisation"], metrics.get("maps"))
+        if is_usable:
+            trust.examples(WEIGHTS)
+
+
+def robustness(metrics: Mapping[str, Any]) -> None:
+    if "robustness" in metrics:
+        st.header(words.DOES_A_CHANGE_CHANGE, anchor="robustness")
+        trust.robustness(metrics["robustness"])
+
+
+def by_protocol(metrics: Mapping[str, Any]) -> None:
+    """The protocols side by side, each of them, and other hospitals by slice and by series."""
     measured = metrics["protocols"]
-    four_classes = measured["four_classes"]
-    lines = [
-        ("Confusions", "confusions", protocols.worst_confusion(four_classes)),
-        ("Sources", "sources", protocols.uneven_sources(four_classes["by_site"])),
-    ]
-    if calibration := metrics.get("calibration"):
-        sets = calibration["sets"][str(DEFAULT_LEVEL)]
-        values = (calibration["after"]["ece"], sets["coverage"], sets["share/1"])
-        lines.append(
-            ("Probabilities", "calibration", words.calibration(*(entry["value"] for entry in values)))
-        )
-    if check := metrics.get("out_of_distribution"):
-        images, refused = trust.refused_totals(check)
-        sentence = words.out_of_distribution(refused / images, images, check["refused"]["value"])
-        lines.append(("Unknown pictures", "unknown", sentence))
-    if localisation := measured.get("localisation"):
-        pointing, chance = (localisation["metrics"][name]["value"] for name in ("pointing", "chance"))
-        lines.append(("Maps", "maps", words.maps(pointing, chance)))
-    if robustness := metrics.get("robustness"):
-        lines.append(("Changed scans", "robustness", trust.worst_change(robustness)))
-    if (audit := metrics.get("audit")) and (leak := trust.leaks(audit)):
-        lines.append(("Data", "audit", leak))
-    st.markdown("\n".join(f"- [{title}](#{anchor}): {sentence}" for title, anchor, sentence in lines))
+    st.header("Protocols side by side", anchor=False)
+    protocols.side_by_side(measured)
+    if "random_split" in measured:
+        protocols.why_random_is_higher(measured)
+    st.header("Class by class", anchor="confusions")
+    protocols.by_protocol(metrics)
+    for source, entries in metrics.get("another_hospital", {}).items():
+        st.header(f"Another hospital: {source}", anchor=f"another-hospital-{source}")
+        another_hospital(source, entries["without"])
+        whole_series(source, entries["without"])
+        contrast(entries["without"])
+    if any(name.startswith("stacks_") for name in measured):
+        st.header(words.KNOWN_HOSPITALS, anchor="stacks")
+        by_sequence("known", measured)
+        whole_series("known", measured)
+        contrast(measured)
+    st.header("Source by source", anchor="sources")
+    protocols.by_source(measured["four_classes"])
+
+
+def data(metrics: Mapping[str, Any]) -> None:
+    if "audit" in metrics:
+        st.header(words.HOW_MUCH_IS_DOUBLE, anchor="audit")
+        trust.audit(metrics["audit"])
 
 
 def show_measured(metrics: Mapping[str, Any], card: Mapping[str, Any] | None, is_usable: bool) -> None:
@@ -55,57 +92,28 @@ def show_measured(metrics: Mapping[str, Any], card: Mapping[str, Any] | None, is
     Args:
         is_usable: whether the model can be asked for examples.
     """
-    measured = metrics["protocols"]
-    if "another_hospital" in metrics:
-        st.header("Another hospital", anchor="another-hospital")
-        another_hospital(metrics["another_hospital"])
-        st.header("Hospitals that it knows", anchor="known-hospitals")
-    if caveat := metrics.get("caveat"):
-        st.warning(caveat)
-    protocols.headline(metrics, card)
+    parts = {
+        "Overview": lambda: overview(metrics, card),
+        "Trust": lambda: reliability(metrics),
+        "Maps": lambda: maps(metrics, is_usable),
+        "Robustness": lambda: robustness(metrics),
+        "Protocols": lambda: by_protocol(metrics),
+        "Data and audit": lambda: data(metrics),
+        "Model card": lambda: trust.show_card(card),
+    }
+    for tab, show in zip(st.tabs(list(parts)), parts.values(), strict=True):
+        with tab:
+            show()
 
-    st.header("Protocols side by side", anchor=False)
-    protocols.side_by_side(measured)
-    if "random_split" in measured:
-        protocols.why_random_is_higher(measured)
 
-    st.header("In short", anchor=False)
-    in_short(metrics)
-
-    st.header("What it confuses", anchor="confusions")
-    protocols.by_protocol(metrics)
-
-    st.header("Source by source", anchor="sources")
-    protocols.by_source(measured["four_classes"])
-
-    if "calibration" in metrics:
-        st.header(words.DOES_80_MEAN_80, anchor="calibration")
-        trust.calibration(metrics["calibration"])
-
-    if "out_of_distribution" in metrics:
-        st.header(words.DOES_IT_KNOW, anchor="unknown")
-        trust.out_of_distribution(metrics["out_of_distribution"])
-
-    if "localisation" in measured:
-        st.header(words.DOES_THE_MAP_POINT, anchor="maps")
-        trust.map_quality(measured["localisation"], metrics.get("maps"))
-        if is_usable:
-            trust.examples(WEIGHTS)
-
-    if "robustness" in metrics:
-        st.header(words.DOES_A_CHANGE_CHANGE, anchor="robustness")
-        trust.robustness(metrics["robustness"])
-
-    if "audit" in metrics:
-        st.header(words.HOW_MUCH_IS_DOUBLE, anchor="audit")
-        trust.audit(metrics["audit"])
-
-    if "history" in metrics:
-        st.header("Training", anchor=False)
-        trust.training(metrics["history"])
-
+# The first screen holds the figures: what is above them takes little of it.
+_STYLE = """<style>
+[data-testid=stMainBlockContainer] {padding-top: 3.75rem}
+h1 {padding: 0 !important; font-size: 1.75rem !important}
+</style>"""
 
 require_entry()
+st.html(_STYLE)
 
 metrics, card = (load(WEIGHTS, name) for name in ("metrics.json", "model_card.json"))
 
@@ -115,12 +123,12 @@ for sentence in missing(WEIGHTS):
     st.info(sentence)
 if metrics:
     show_measured(metrics, card, is_usable)
-elif is_usable:
-    trust.examples(WEIGHTS)
-if card:
-    st.header("Model card", anchor=False)
-    trust.model_card(card)
+else:
+    if is_usable:
+        trust.examples(WEIGHTS)
+    trust.show_card(card)
 
+st.caption(words.HOW_MADE)
 with st.container(horizontal=True):
     for name, content in FILES.items():
         if (WEIGHTS / name).exists():

@@ -8,7 +8,7 @@ from pages import arrivals
 from pages.parts import open_scan
 from pages.parts.answer import show_answer
 from pages.parts.class_map import show_map
-from pages.parts.enhancement import chosen_to_read, show_enhancement, show_preview
+from pages.parts.enhancement import chosen_to_read, show_preview
 from pages.parts.navigation import require_entry
 from pages.parts.next_scan import show_next
 from pages.parts.readings import PLAIN, check_model, read, reader, windowed
@@ -17,27 +17,44 @@ from pages.parts.samples import show_samples
 from pages.parts.series import show_series
 from pages.parts.stability import show_stability
 from pages.parts.verdict import verdict_form
+from pages.parts.whole_page import whole_page
 from pages.parts.windows import choose_window
 from pages.words import review as words
-from pages.words.markdown import literal
 
 _STYLE = """<style>
 .answer {border-left: .5rem solid; padding: .1rem 0 .1rem 1rem}
 .answer p {margin: 0; font-size: .95rem; opacity: .8}
-.answer h2 {margin: 0; padding: 0; font-size: clamp(1.9rem, 3.2vw, 2.8rem); line-height: 1.15;
+.answer h2 {margin: 0; padding: 0; font-size: clamp(1.6rem, 2.6vw, 2.5rem); line-height: 1.15;
             display: flex; flex-wrap: wrap; justify-content: space-between; column-gap: 1rem}
 .bars {width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums}
-.bars :is(th, td) {padding: .3rem .75rem .3rem 0; font-weight: 400; text-align: left; white-space: nowrap}
+.bars :is(th, td) {padding: .2rem .75rem .2rem 0; font-weight: 400; text-align: left; white-space: nowrap}
 .bars td:last-child {padding-right: 0; text-align: right}
-.bars .bar {width: 100%}
+.bars .bar {width: 100%; position: relative; cursor: default}
 .bars .bar div {min-width: 2px; height: 1.1rem; border-radius: 2px}
+.bars .bar:focus-visible {outline: 2px solid var(--st-primary-color, currentColor)}
+.bars .bar::after {content: attr(data-value); position: absolute; left: .25rem; bottom: 100%; z-index: 9;
+    visibility: hidden; padding: .2rem .5rem; border-radius: 4px; background: #18222B; color: white}
+.bars .bar:is(:hover, :focus)::after {visibility: visible}
 .bars .pale {opacity: .55}
+/* Scripts take no room. */
+.st-key-whole-page {position: absolute}
+/* What is above the picture takes little room of the screen. */
+[data-testid=stMainBlockContainer]:has(.st-key-file) {padding: 3.6rem 1.25rem 2rem}
+[data-testid=stMainBlockContainer]:has(.st-key-file) [data-testid=stVerticalBlock] {gap: .5rem}
+.st-key-file [data-testid=stMarkdownContainer] p {margin: 0}
+/* Once a scan is open, the place for files is a button; while a file is dragged, the whole page. */
+.st-key-file [data-testid=stFileUploader] {width: auto}
+.st-key-file [data-testid=stFileUploader] > label,
+.st-key-file [data-testid=stFileUploaderDropzoneInstructions] {position: absolute; clip-path: inset(50%)}
+.st-key-file [data-testid=stFileUploaderDropzone] {padding: 0; min-height: 0; background: none; border: 0}
+.dropping [data-testid=stFileUploaderDropzone] {position: fixed; inset: 0; z-index: 1000000;
+    background: rgb(15 92 140 / 35%); border: 4px dashed #6FB7E6; border-radius: 0}
 /* In reading order, and on a phone: the answer, the picture, the verdict. On a desk the picture stands
    left of the other two. */
 @media (min-width: 641px) {
     .st-key-reading > [data-testid="stLayoutWrapper"] > [data-testid="stHorizontalBlock"] {
-        display: grid; row-gap: 1rem;
-        grid-template: "picture answer" auto "picture opinion" 1fr / 3fr 2fr}
+        display: grid; gap: .5rem 1.5rem;
+        grid-template: "picture answer" auto "picture opinion" 1fr / 5fr 3fr}
     .st-key-reading > [data-testid="stLayoutWrapper"] > div > .stColumn {width: auto; min-width: 0}
     .st-key-reading > [data-testid="stLayoutWrapper"] > div > :nth-child(1) {grid-area: answer}
     .st-key-reading > [data-testid="stLayoutWrapper"] > div > :nth-child(2) {grid-area: picture}
@@ -54,6 +71,26 @@ def show_opinion(scan: Scan, data: bytes | None, uploaded: Reading) -> None:
     show_downloads(scan, data, uploaded, model, verdict=opinion.printed, note=opinion.note, opinion=opinion)
 
 
+def show_uploader() -> None:
+    key = open_scan.upload_key()
+    st.file_uploader(
+        words.UPLOAD,
+        accept_multiple_files=True,
+        key=key,
+        on_change=open_scan.take_upload,
+        args=(key,),
+    )
+
+
+def show_problem() -> None:
+    """What did not arrive, or could not be opened; and whose answer is on the page all the same."""
+    opened = st.session_state.scan or st.session_state.series
+    still = words.still_that_of(opened.name) if opened else ""
+    arrivals.show(still)
+    if st.session_state.problem:
+        st.error(st.session_state.problem + still)
+
+
 require_entry()
 st.html(_STYLE)
 
@@ -61,62 +98,62 @@ open_scan.start()
 # Several scans that are dropped here go to the worklist.
 if st.session_state.get("handed_over"):
     st.switch_page("pages/worklist.py")
-show_next()
 scan, series = st.session_state.scan, st.session_state.series
 is_empty = scan is None and series is None
+with st.container(key="whole-page"):
+    whole_page(is_alone=bool(scan and series))
+    arrivals.watch()
 
-of_model = st.container()
+# Emptied at once: the gallery would stand, dimmed, until a volume is read.
+welcome = st.empty()
 if is_empty:
-    st.title("BraTum Scans", anchor=False)
-    st.markdown(words.WELCOME)
-st.file_uploader(
-    words.UPLOAD,
-    accept_multiple_files=True,
-    key=open_scan.upload_key(),
-    on_change=open_scan.take_upload,
-    args=(open_scan.upload_key(),),
-)
-arrivals.watch()
-still = "" if is_empty else words.still_that_of((scan or series).name)
-arrivals.show(still)
-if st.session_state.problem:
-    st.error(st.session_state.problem + still)
-if is_empty:
-    st.markdown("Or try one of these:")
-    show_samples("welcome")
-    # Loads the model while the visitor looks for a scan.
-    with of_model:
-        check_model()
+    with welcome.container():
+        of_model = st.container()
+        st.title("BraTum Scans", anchor=False)
+        st.markdown(words.WELCOME)
+        show_uploader()
+        show_problem()
+        st.markdown("Or try one of these:")
+        show_samples("welcome")
+        # Loads the model while the visitor looks for a scan.
+        with of_model:
+            check_model()
     st.stop()
+welcome.empty()
 
-with of_model:
-    is_usable = check_model()
-if scan is None:
-    st.markdown(f"{literal(series.name)} · {series.format}")
-    open_scan.show_remarks(series.remarks, series.left_out)
-    if not is_usable:
-        st.stop()
-    show_series(series, open_scan.open_slice)
-    st.stop()
-
-with st.container(horizontal=True, vertical_alignment="center"):
-    if series:
-        st.button("Back to the series", on_click=open_scan.back_to_series, icon=":material/arrow_back:")
-    st.markdown(f"{literal(scan.name)} · {scan.width} x {scan.height} · {scan.format}")
-    window = scan.window and choose_window(scan.window, scan.presets, scan.digest)
+is_usable = check_model()
+with st.container(horizontal=True, vertical_alignment="center", key="file"):
+    show_next()
+    if series and scan:
+        st.button(
+            "Back to the series",
+            on_click=open_scan.back_to_series,
+            icon=":material/arrow_back:",
+            key=open_scan.BACK,
+        )
+    if scan:
+        st.markdown(words.file(scan.name, f"{scan.width} x {scan.height}", scan.format), width="stretch")
+        window = scan.window and choose_window(scan.window, scan.presets, scan.digest)
+    else:
+        st.markdown(words.file(series.name, "", series.format), width="stretch")
+    with st.container(width="content", key="another"):
+        show_uploader()
     # Seven pictures that few visitors look at are not sent with every answer.
     samples = st.popover("Samples", key="samples-open", on_change="rerun")
     if samples.open:
         with samples:
             show_samples("samples")
+show_problem()
+if scan is None:
+    open_scan.show_remarks(series.remarks, series.left_out)
+    if is_usable:
+        show_series(series, open_scan.open_slice)
+    st.stop()
 if window != scan.window:
     scan = windowed(scan, window)
-if sample := st.session_state.sample:
-    st.caption(words.sample(sample.title, sample.origin))
-
-open_scan.show_remarks(scan.remarks)
 
 if not is_usable:
+    open_scan.show_remarks(scan.remarks)
     show_preview(scan, PLAIN)
     st.stop()
 enhancement = chosen_to_read()
@@ -128,15 +165,11 @@ with answer:
         uploaded, read(scan, enhancement) if enhancement != PLAIN else None, scan.slice_digest
     )
 with picture:
+    show_map(scan, enhancement, is_shown=is_shown)
+with opinion:
+    open_scan.show_remarks(scan.remarks)
     if is_shown:
-        show_map(scan, enhancement)
-    else:
-        show_preview(scan, PLAIN)
-if is_shown:
-    with opinion:
         show_opinion(scan, st.session_state.data, uploaded)
-st.divider()
-show_enhancement(scan, enhancement)
-if is_shown:
-    st.divider()
-    show_stability(scan, reader())
+        show_stability(scan, reader())
+    if sample := st.session_state.sample:
+        st.caption(words.sample(sample.title, sample.origin))

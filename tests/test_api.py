@@ -27,7 +27,7 @@ from tests.factories.weights import model_folder
 
 SAMPLES = {sample.name: sample.file for sample in load_samples()}
 HEALTHY = SAMPLES["head-axial"]
-UNLIKE = SAMPLES["head-sagittal"]
+TUMOUR = SAMPLES["glioma-sagittal"]
 
 
 def as_dicom(gray: np.ndarray, position: float, series: str) -> bytes:
@@ -54,7 +54,8 @@ def files(tmp_path, monkeypatch) -> Path:
     """The folder that the examples run in."""
     monkeypatch.chdir(tmp_path)
     shutil.copy(HEALTHY, "scan.png")
-    shutil.copy(UNLIKE, "other.png")
+    other = np.random.default_rng(0).integers(0, 256, (300, 300), dtype=np.uint8)
+    Image.fromarray(other).save("other.png")
     Path("empty").mkdir()
     model_folder(Path("run"))
     Path("series").mkdir()
@@ -185,7 +186,7 @@ def test_prediction_set_overlay_and_map_check_what_they_are_asked_for():
 
 
 def test_overlay_is_of_the_class_and_as_opaque_as_asked_for():
-    reading = brat.read(SAMPLES["head-axial-ring"])
+    reading = brat.read(TUMOUR)
     gray = np.stack([reading.scan.gray] * 3, axis=-1).astype(int)
     assert reading.class_map().shape == reading.scan.gray.shape
     assert reading.class_map("glioma").max() == pytest.approx(1, abs=0.05)
@@ -221,8 +222,8 @@ def test_notebook_shows_slice_map_and_bars():
     assert (pixels == (0, 158, 115)).all(axis=2).sum() > 300 * 10
 
 
-def test_notebook_withholds_an_answer_about_another_picture():
-    reading = brat.read(UNLIKE)
+def test_notebook_withholds_an_answer_about_another_picture(files):
+    reading = brat.read("other.png")
     page = reading._repr_html_()
     assert page.index(reading.reason) < page.index("<details>") < page.index("<table")
     assert page.count("data:image/png;base64,") == 1

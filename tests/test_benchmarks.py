@@ -211,7 +211,7 @@ def prediction(label: str, hot: int) -> Prediction:
     maps = np.zeros((14, 14, len(CLASSES)), np.float32)
     maps.reshape(-1, len(CLASSES))[hot] = 1
     probabilities = np.array([name == label for name in CLASSES], np.float32)
-    return Prediction(probabilities, maps, np.zeros(1280, np.float32))
+    return Prediction(probabilities, maps, np.zeros(1280, np.float32), np.zeros(192, np.float32))
 
 
 def test_rates_of_a_format():

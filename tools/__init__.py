@@ -1,1 +1,1 @@
-"""What makes files of the project: sample scans, the table of formats. Not installed."""
+"""What makes files of the project: samples, the table of formats. Not installed."""

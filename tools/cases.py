@@ -86,8 +86,8 @@ def _grid() -> Image:
 
 
 def _inset() -> Image:
-    page = cv2.resize(_head(), (512, 512))
-    page[:170, :170] = cv2.resize(_head(1), (170, 170))
+    page = cv2.resize(_head(1), (512, 512))
+    page[:170, :170] = cv2.resize(_head(), (170, 170))
     return page
 
 

@@ -295,7 +295,7 @@ def split(
         raise ValueError(f"The index has no group {min(unknown)!r} to hold out.")
     if test_fold is not None and test_fold == validation_fold:
         raise LeakError(f"Fold {test_fold} cannot be the test fold and the validation fold at once.")
-    folds = {test_fold, validation_fold} - {None}
+    folds = {fold for fold in (test_fold, validation_fold) if fold is not None}
     test = [s for s in slices if s.fold == test_fold or s.group in held_out]
     rest = [s for s in slices if s.group not in held_out]
     validation = [s for s in rest if s.fold == validation_fold and test_fold not in s.near]
@@ -308,7 +308,7 @@ def split(
             f"{len(train)} slices to train on, {len(validation)} to validate and {len(test)} to test."
         )
     refuse_leaks(train, validation)
-    refuse_leaks(train + validation, test, {test_fold} - {None})
+    refuse_leaks(train + validation, test, () if test_fold is None else (test_fold,))
     return result
 
 

@@ -7,7 +7,8 @@ is measured on it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from functools import cache
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 Protocol = Literal["same_source", "three_tumors", "random_split"]
@@ -107,6 +108,17 @@ def number_in_stack(source: str, file: str) -> int | None:
         source, file: as in `brat.data.index.IndexedSlice`.
     """
     return SOURCES[source].number(file) if source in SOURCES else None
+
+
+def shows_ct(file: str) -> bool:
+    """Whether a slice shows CT, though its collection is called MRI; `ct_slices.txt` lists them."""
+    return file in _ct_slices()
+
+
+@cache
+def _ct_slices() -> frozenset[str]:
+    lines = Path(__file__).with_name("ct_slices.txt").read_text(encoding="utf-8").splitlines()
+    return frozenset(line for line in lines if line and not line.startswith("#"))
 
 
 def source_for(protocol: Protocol) -> str:

@@ -22,7 +22,6 @@ from brat.data.index import (
     read_index,
     read_rows,
     slice_of,
-    split,
     split_source,
     without_near_duplicates,
 )
@@ -46,9 +45,8 @@ def crossval(
     Args:
         data: an index file or a folder, see `brat.data.index.read_index`.
         backbone: "imagenet" or a weights file.
-        out: a folder. `fold-K/` gets the files of `brat.training.fit.train`, the readings of the test fold
-            (`readings.npz`) and those of the training slices (`train_readings.npz`). `out_of_fold.csv` is
-            written once every fold is done.
+        out: a folder. `fold-K/` gets the files of `brat.training.fit.train` and the readings of the test
+            fold (`readings.npz`). `out_of_fold.csv` is written once every fold is done.
         folds: the folds to do now.
         recipe: the recipe for every fold.
     """
@@ -56,11 +54,9 @@ def crossval(
     slices = read_index(data)
     for fold in folds:
         run = out / f"fold-{fold}"
-        if not (run / "model.tflite").exists():
+        if not _is_done(run):
             train(data, backbone, run, fold, None, recipe, resume=True)
-        _read(run, [s for s in slices if s.fold == fold], "readings.npz")
-        if not (run / "train_readings.npz").exists():
-            _read(run, without_near_duplicates(split(slices, fold, None)).train, "train_readings.npz")
+        _read(run, [s for s in slices if s.fold == fold])
     if all((out / f"fold-{fold}" / "readings.npz").exists() for fold in range(FOLDS)):
         write_out_of_fold(pooled(out, slices), out / "out_of_fold.csv")
 
@@ -89,10 +85,10 @@ def another_hospital(
     for source in sources:
         run = Path(out) / f"without-{source}"
         parts = split_source(slices, source)
-        if not (run / "model.tflite").exists():
+        if not _is_done(run):
             about = {"data_fingerprint": fingerprint(slices), "held_out_source": source}
             fit(without_near_duplicates(parts), about, backbone, run, recipe or Recipe(), resume=True)
-        _read(run, parts.test, "readings.npz")
+        _read(run, parts.test)
 
 
 def random_split(
@@ -109,11 +105,11 @@ def random_split(
     recipe = recipe or Recipe()
     run = Path(out) / "random"
     parts = deal_at_random(Path(data), recipe.seed)
-    if not (run / "model.tflite").exists():
+    if not _is_done(run):
         everything = [*parts.train, *parts.validation, *parts.test]
         about = {"data_fingerprint": fingerprint(everything), "split": "random 70/20/10, leaks"}
         fit(parts, about, backbone, run, recipe, resume=True)
-    _read(run, parts.test, "readings.npz")
+    _read(run, parts.test)
     return parts
 
 
@@ -150,6 +146,11 @@ def write_out_of_fold(readings: Readings, path: Path) -> None:
             writer.writerow([s.file, s.fold, s.label, int(s.tumor), *(f"{p:.6f}" for p in row)])
 
 
-def _read(run: Path, slices: Sequence[IndexedSlice], name: str) -> None:
-    if not (run / name).exists():
-        read_slices(Classifier(run), slices).save(run / name)
+def _is_done(run: Path) -> bool:
+    """Whether a model was trained, or its readings were kept without it."""
+    return (run / "model.tflite").exists() or (run / "readings.npz").exists()
+
+
+def _read(run: Path, slices: Sequence[IndexedSlice]) -> None:
+    if not (run / "readings.npz").exists():
+        read_slices(Classifier(run), slices).save(run / "readings.npz")

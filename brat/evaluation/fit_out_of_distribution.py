@@ -1,8 +1,8 @@
-"""Fit a `brat.model.out_of_distribution.OodDetector` to the slices that a model learned from."""
+"""Fit a `brat.model.out_of_distribution.OodDetector` to slices of heads and to pictures that are none."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,118 +11,118 @@ from tqdm import tqdm
 from brat.data.index import IndexedSlice
 from brat.io.read import read_scan
 from brat.model.classifier import Classifier
-from brat.model.out_of_distribution import OodDetector, image_facts, split_parts
+from brat.model.out_of_distribution import OodDetector
 from brat.model.preprocess import frame, to_input
 from brat.perturb.changes import CHANGES
 
 REFUSED = 0.02
-"""Share of real slices that may be refused."""
+"""Share of real slices that may be refused in the source and sequence where most are."""
 
-_COMPONENTS = (17, 24, 48)
-"""Principal components that are kept of the facts, of the edges and of the features."""
+A_SOURCE = 250
+"""Slices of each source and sequence that a detector is fitted to, at most."""
 
-_WEIGHTS = (4.0, 1.0, 0.5)
-"""Weights of the parts. They and the components were chosen by how many of `brat.evaluation.other_images` are
-refused."""
+_COPIES = 2
+"""Changed copies of each picture to refuse that a detector is fitted to."""
 
-_REFERENCES = 1000
-"""Slices that are remembered, at most."""
+_COST = 1.0
+"""What a slice on the wrong side costs the support vector machine."""
 
 
-def fit_detector(features: np.ndarray, facts: np.ndarray, limit: float) -> OodDetector:
-    """Remember the slices that a model learned from.
-
-    Add the slices of `describe_copies` to them: then slices in other light, at other angles or cut closer are
-    refused less often.
+def fit_detector(
+    slices: np.ndarray, others: np.ndarray, kinds: Sequence[str], limit: float = 0.0
+) -> OodDetector:
+    """Tell slices of heads from other pictures.
 
     Args:
-        features: float32 (n, 1280), the model's pooled features of the slices.
-        facts: float32 (n, 145), their `brat.model.out_of_distribution.image_facts`.
+        slices: float32 (n, k), `Prediction.appearance` of slices of heads.
+        others: float32 (m, k), of pictures that are none.
+        kinds: m names of what each of these is.
         limit: from `choose_limit`.
 
     Raises:
-        ValueError: the arrays do not describe the same slices, or fewer than two.
+        ValueError: there are no slices or no other pictures, or a picture has no kind.
     """
-    if features.ndim != 2 or facts.ndim != 2 or len(features) != len(facts) or len(features) < 2:
+    from sklearn.svm import SVC
+
+    if not len(slices) or not len(others) or len(others) != len(kinds) or not all(kinds):
         raise ValueError(
-            "An out-of-distribution detector needs the features and the facts of the same slices, two or "
-            f"more, not arrays of shape {features.shape} and {facts.shape}."
+            "An out-of-distribution detector needs slices, and other pictures with a kind each, not "
+            f"{len(slices)} slices, {len(others)} pictures and {len(kinds)} kinds."
         )
-    parts = split_parts(features, facts)
-    means = tuple(part.mean(axis=0) for part in parts)
-    # Pooled features share one scale; most of them are nearly always 0, and must not be blown up.
-    scales = (*(np.maximum(part.std(axis=0), 1e-6) for part in parts[:2]), np.ones_like(means[2]))
-    bases = tuple(
-        _whitening((part - mean) / scale, components) * np.float32(weight**0.5)
-        for part, mean, scale, components, weight in zip(
-            parts, means, scales, _COMPONENTS, _WEIGHTS, strict=True
-        )
+    appearances = np.concatenate([slices, others]).astype(np.float32)
+    mean, scale = appearances.mean(axis=0), np.maximum(appearances.std(axis=0), 1e-6)
+    machine = SVC(C=_COST, gamma=1 / appearances.shape[1], class_weight="balanced")
+    machine.fit((appearances - mean) / scale, np.repeat([0, 1], [len(slices), len(others)]))
+    names = np.array([*[""] * len(slices), *kinds])
+    return OodDetector(
+        mean,
+        scale,
+        machine.support_vectors_.astype(np.float32),
+        machine.dual_coef_[0].astype(np.float32),
+        names[machine.support_],
+        1 / appearances.shape[1],
+        float(machine.intercept_[0]),
+        limit,
     )
-    detector = OodDetector(means, scales, bases, np.empty((0, 0), np.float32), float(limit))
-    coordinates = np.hstack(detector.coordinates(features, facts))
-    return replace(detector, references=coordinates[_spread_out(coordinates, _REFERENCES)])
 
 
-def out_of_fold_distances(
-    fit_features: np.ndarray, fit_facts: np.ndarray, test_features: np.ndarray, test_facts: np.ndarray
-) -> np.ndarray:
-    """Distances, float32 (n,), of slices that a model has not seen, in that model's own space.
+def with_limit(detector: OodDetector, limit: float) -> OodDetector:
+    """The same detector with another limit."""
+    return replace(detector, limit=limit)
 
-    Each fold's model has features of its own. The distances of a fold are therefore taken by a detector that
-    is fitted to what the fold's model learned from. Whitening gives every such space the same scale, so the
-    distances of all folds may be pooled, and a limit chosen from them holds for the model that ships.
+
+def choose_limit(decisions: np.ndarray, groups: Sequence[str], refused: float = REFUSED) -> float:
+    """The smallest limit at which no group of slices is refused more often than `refused`.
 
     Args:
-        fit_features, fit_facts: as for `fit_detector`, of what the fold's model learned from.
-        test_features, test_facts: of the fold, by the same model.
+        decisions: float (n,), of slices that the detector was not fitted to.
+        groups: n names, such as source and sequence.
     """
-    return fit_detector(fit_features, fit_facts, limit=np.inf).distances(test_features, test_facts)
+    of_group = np.array(groups)
+    return max(
+        float(np.quantile(decisions[of_group == group], 1 - refused, method="higher"))
+        for group in set(groups)
+    )
 
 
-def choose_limit(distances: np.ndarray, refused: float = REFUSED) -> float:
-    """The smallest of the distances that at most the share `refused` of them exceeds."""
-    return float(np.quantile(distances, 1 - refused, method="higher"))
+def choose_slices(slices: Sequence[IndexedSlice], seed: int = 0) -> list[IndexedSlice]:
+    """At most `A_SOURCE` slices of each source and sequence, so that none outweighs the others."""
+    draw = np.random.default_rng(seed)
+    members: dict[tuple[str, str], list[IndexedSlice]] = {}
+    for s in slices:
+        members.setdefault((s.source, s.sequence), []).append(s)
+    chosen = []
+    for _, of_kind in sorted(members.items()):
+        rows = draw.choice(len(of_kind), size=min(A_SOURCE, len(of_kind)), replace=False)
+        chosen += [of_kind[row] for row in sorted(rows)]
+    return chosen
 
 
-def describe_copies(classifier: Classifier, slices: Sequence[IndexedSlice]) -> tuple[np.ndarray, np.ndarray]:
-    """Describe a copy of each slice, changed as another scanner or export might have changed it.
+def appearances_of(classifier: Classifier, pictures: Iterable[np.ndarray]) -> np.ndarray:
+    """`Prediction.appearance` of pictures, uint8 (height, width) each: float32 (n, k)."""
+    return np.stack([classifier.predict(to_input(frame(gray)[0])).appearance for gray in pictures])
 
-    Each copy has one change: in light, sharpness, compression, pose or framing, as in `brat.perturb.changes`,
-    without the strongest levels.
 
-    Returns:
-        What `fit_detector` takes: features, float32 (n, 1280), and facts, float32 (n, 145).
+def appearances_of_slices(classifier: Classifier, slices: Sequence[IndexedSlice]) -> np.ndarray:
+    """Appearances of slices and of one changed copy of each, float32 (2 n, k).
+
+    A copy is changed in light, sharpness, compression, pose or framing, as another scanner or export might
+    have, so that such slices are refused less often.
     """
-    features, facts = [], []
-    for number, s in enumerate(tqdm(slices, desc="changing slices", unit="slice", disable=None)):
-        framed, _ = frame(_changed(read_scan(s.path).gray, number))
-        features.append(classifier.predict(to_input(framed)).features)
-        facts.append(image_facts(framed))
-    return np.stack(features), np.stack(facts)
+    grays = (
+        read_scan(s.path).gray for s in tqdm(slices, desc="describing slices", unit="slice", disable=None)
+    )
+    pictures = (picture for number, gray in enumerate(grays) for picture in (gray, changed(gray, number)))
+    return appearances_of(classifier, pictures)
 
 
-def _changed(gray: np.ndarray, number: int) -> np.ndarray:
+def with_copies(gray: np.ndarray, number: int) -> list[np.ndarray]:
+    """A picture to refuse and changed copies of it, so that it is refused in another light, too."""
+    return [gray, *(changed(gray, number * _COPIES + copy) for copy in range(_COPIES))]
+
+
+def changed(gray: np.ndarray, number: int) -> np.ndarray:
+    """A copy with one of `brat.perturb.changes`, not at its strongest; the number settles which."""
     change = list(CHANGES.values())[number % len(CHANGES)]
     low, high = sorted((change.levels[1], change.levels[-2]))
     return change.apply(gray, np.random.default_rng(number).uniform(low, high))
-
-
-def _whitening(centred: np.ndarray, components: int) -> np.ndarray:
-    """(k, p): maps rows of zero mean onto their principal components, each of the same variance 1 / p."""
-    variances, axes = np.linalg.eigh(np.cov(centred, rowvar=False, dtype=np.float64))
-    retained = np.flatnonzero(variances > 1e-6 * variances[-1])[::-1][:components]
-    return (axes[:, retained] / np.sqrt(variances[retained] * len(retained))).astype(np.float32)
-
-
-def _spread_out(places: np.ndarray, count: int) -> np.ndarray:
-    """Rows that cover all places evenly: the most typical, then always the one farthest from those chosen.
-
-    Gonzalez 1985, "Clustering to minimize the maximum intercluster distance". Rare slices are kept;
-    neighbours in a series, which say the same, are not.
-    """
-    chosen = [int((places**2).sum(axis=1).argmin())]
-    gaps = ((places - places[chosen[0]]) ** 2).sum(axis=1)
-    while len(chosen) < count and gaps.max() > 0:
-        chosen.append(int(gaps.argmax()))
-        gaps = np.minimum(gaps, ((places - places[chosen[-1]]) ** 2).sum(axis=1))
-    return np.array(chosen)

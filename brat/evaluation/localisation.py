@@ -102,7 +102,7 @@ def _at_layer(folder: Path, layer: str) -> Callable[[np.ndarray, int], np.ndarra
 
     serving = keras.models.load_model(folder / "model.keras")
     (base,) = (layer for layer in serving.layers if isinstance(layer, keras.Model))
-    probe = keras.Model(base.input, [base.get_layer(layer).output, base.output])
+    probe = keras.Model(base.input, [base.get_layer(layer).output, base.outputs[0]])
     (head,) = serving.get_layer("maps").get_weights()
 
     def cam(gray: np.ndarray, label: int) -> np.ndarray:

@@ -1,13 +1,13 @@
 """Images that are no brain MRI slices, to measure the out-of-distribution check: photographs, CT, noise,
 text.
 
-They are drawn here, or come with scikit-image, scikit-learn and pydicom. Nothing is downloaded, and every run
-yields the same images. No detector is fitted to them. `CHOOSING_KINDS` were used to choose its components and
-weights; the other kinds show how it does on images that nobody tuned it for.
+They are drawn here, or come with scikit-image, scikit-learn and pydicom; every run yields the same images. A
+folder of more, such as CT of the head, can be named.
 """
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,7 +18,27 @@ from PIL import Image, ImageDraw, ImageFont
 from brat.io.read import read_scan
 from brat.io.scan import MIN_SIDE
 
-CHOOSING_KINDS = ("photograph", "texture", "cut-out", "noise", "gradient", "pattern", "text")
+OUTSIDE_KINDS = {
+    "head-ct": "CT of the head, a collection",
+    "lumbar-spine-mri": "MRI of the spine, a collection",
+}
+"""Folder -> kind of its pictures, see `outside_images`."""
+
+_AS_SEEN = {
+    "CT of the head": "a CT",
+    "CT of the head, a collection": "a CT",
+    "CT of the body": "a CT",
+    "MRI of the body": "an MRI of another part of the body",
+    "MRI of the spine, a collection": "an MRI of another part of the body",
+    "bone scan": "another kind of medical image",
+    "ultrasound": "another kind of medical image",
+    "microscope and eye": "another kind of medical image",
+    "text": "a page or a screenshot",
+    "chart": "a page or a screenshot",
+    "screenshot": "a page or a screenshot",
+    "photograph": "a photograph",
+    "face": "a photograph",
+}
 
 _PHOTOGRAPHS = (
     "astronaut",
@@ -33,6 +53,18 @@ _PHOTOGRAPHS = (
 )
 _TEXTURES = ("brick", "grass", "gravel")
 _WORDS = ("scan", "read", "monday", "ward", "note", "patient", "date", "contrast", "dose", "report", "visit")
+
+
+def as_seen(kind: str) -> str:
+    """What to call a kind of picture in a sentence to a clinician: "a CT"."""
+    return _AS_SEEN.get(kind, "a drawing or a pattern")
+
+
+def outside_images(folder: Path) -> Iterator[tuple[str, str, np.ndarray]]:
+    """The pictures of a folder's sub-folders, as `other_images`; the sub-folder's name tells their kind."""
+    for sub, kind in OUTSIDE_KINDS.items():
+        for path in sorted((folder / sub).iterdir()):
+            yield path.stem, kind, read_scan(path).gray
 
 
 def other_images() -> Iterator[tuple[str, str, np.ndarray]]:
@@ -312,7 +344,12 @@ def _dicom(name: str) -> np.ndarray:
     """Full-range values of a file that comes with pydicom, float (height, width)."""
     import pydicom
 
-    return read_scan(Path(pydicom.__file__).parent / "data" / "test_files" / name).pixels.astype(float)
+    dataset = pydicom.dcmread(Path(pydicom.__file__).parent / "data" / "test_files" / name)
+    # What says that it is no MR is refused by its header; the check is to judge the picture.
+    dataset.Modality = "MR"
+    content = io.BytesIO()
+    dataset.save_as(content)
+    return read_scan(content.getvalue(), name).pixels.astype(float)
 
 
 def _windows(

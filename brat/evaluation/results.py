@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,19 +28,22 @@ from brat.data.index import (
     without_near_duplicates,
 )
 from brat.data.near_duplicates import near_duplicate_share
-from brat.data.sources import source_for
+from brat.data.sources import shows_ct, source_for
 from brat.evaluation import robustness
 from brat.evaluation.crossval import deal_at_random, pooled, write_out_of_fold
 from brat.evaluation.fit_calibration import fit_calibration, fit_temperature
 from brat.evaluation.fit_out_of_distribution import (
+    appearances_of,
+    appearances_of_slices,
     choose_limit,
-    describe_copies,
+    choose_slices,
     fit_detector,
-    out_of_fold_distances,
+    with_copies,
+    with_limit,
 )
 from brat.evaluation.localisation import compare_methods
 from brat.evaluation.metrics import NO_TUMOR, means, with_intervals
-from brat.evaluation.other_images import other_images
+from brat.evaluation.other_images import OUTSIDE_KINDS, as_seen, other_images, outside_images
 from brat.evaluation.protocols import (
     TUMORS,
     among_tumors,
@@ -50,14 +54,12 @@ from brat.evaluation.protocols import (
     three_tumors_rows,
     write_json,
 )
-from brat.evaluation.readings import Readings, read_slices
+from brat.evaluation.readings import Readings
 from brat.evaluation.reliability import measure_calibration
-from brat.io.read import read_scan
 from brat.model.calibration import softmax
 from brat.model.classifier import Classifier
 from brat.model.files import CALIBRATION, DETECTOR, ModelFolder, update_manifest
-from brat.model.out_of_distribution import image_facts
-from brat.model.preprocess import frame, to_input
+from brat.model.out_of_distribution import OodDetector
 
 CURVE_POINTS = 100
 """Points of a curve, at most."""
@@ -72,7 +74,9 @@ CHANGED_A_FOLD = 120
 _NOT_FOR_THE_PAGE = ("source", "examples", "label_conflicts")
 
 
-def write_results(data: str | Path, runs: str | Path, weights: str | Path) -> dict:
+def write_results(
+    data: str | Path, runs: str | Path, weights: str | Path, outside: str | Path | None = None
+) -> dict:
     """Write `metrics.json`, `calibration.json`, `out_of_distribution.npz` and `out_of_fold.csv` beside the
     weights, and the manifest again.
 
@@ -80,9 +84,10 @@ def write_results(data: str | Path, runs: str | Path, weights: str | Path) -> di
         data: the index file that `runs` was made with.
         runs: the folder of `brat.evaluation.crossval.crossval` and `random_split`.
         weights: the folder of the model that ships, trained with the same recipe.
+        outside: a folder of pictures that must be refused, see `brat.evaluation.other_images.outside_images`.
 
     Raises:
-        FileNotFoundError: a fold has not been run.
+        FileNotFoundError: no fold has been run.
         ValueError: the model was trained on other data.
         ModelError: the model is damaged, or is not the one of its folder's manifest.
     """
@@ -93,7 +98,7 @@ def write_results(data: str | Path, runs: str | Path, weights: str | Path) -> di
     if card["data_fingerprint"] != prints:
         raise ValueError(f"The model in {weights} was trained on other data than {data}.")
     folder = ModelFolder(weights)
-    readings = pooled(runs, slices)
+    readings = pooled(runs, slices, _folds(runs))
     write_out_of_fold(readings, weights / "out_of_fold.csv")
 
     logits = readings.logits
@@ -109,13 +114,14 @@ def write_results(data: str | Path, runs: str | Path, weights: str | Path) -> di
     probabilities = _calibrated(logits, folds, known, labels)
 
     by_protocol = protocols(readings, probabilities)
+    others = [*other_images(), *(outside_images(Path(outside)) if outside else ())]
     results = {
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "data_fingerprint": prints,
         "model_sha256": Classifier(weights).digest,
         "folds": sorted(set(folds.tolist())),
         "protocols": by_protocol,
-        "out_of_distribution": _out_of_distribution(runs, slices, weights),
+        "out_of_distribution": _out_of_distribution(runs, slices, weights, others),
         "curves": curves(labels, probabilities[known]),
         **_protocol_curves(readings.slices, probabilities, by_protocol),
         "calibration": measure_calibration(logits[known], labels, folds[known], clusters, groups),
@@ -241,49 +247,55 @@ def _thin(x: np.ndarray, y: np.ndarray) -> dict[str, list[float]]:
     return {"x": x[rows].round(5).tolist(), "y": y[rows].round(5).tolist()}
 
 
-def _out_of_distribution(runs: Path, slices: Sequence[IndexedSlice], weights: Path) -> dict:
-    """Fit the detector of the model that ships, and measure it: each fold by the limit of the others."""
-    facts = {
-        s.file: image_facts(frame(read_scan(s.path).gray)[0])
-        for s in tqdm(slices, desc="describing slices", unit="slice", disable=None)
-    }
+def _out_of_distribution(
+    runs: Path, slices: Sequence[IndexedSlice], weights: Path, others: Sequence[tuple[str, str, np.ndarray]]
+) -> dict:
+    """Fit the detector of the model that ships, and measure it by what other detectors were not fitted to.
 
-    def facts_of(readings: Readings) -> np.ndarray:
-        return np.stack([facts[s.file] for s in readings.slices])
+    Each fold's detector knows the slices of the other folds, and other pictures of the other parts only: a
+    kind that is drawn by code, or a run of neighbours of a folder, is wholly in one part.
+    """
+    parts = np.array(_parts(others))
+    decisions, judged = [], np.full(len(others), np.nan)
+    measured: list[IndexedSlice] = []
+    for fold in _folds(runs):
+        unseen = Readings.load(runs / f"fold-{fold}" / "readings.npz", slices)
+        of_slices, of_others = _decisions(runs, fold, unseen, slices, others, parts)
+        decisions.append(of_slices)
+        measured += unseen.slices
+        judged[parts == fold] = of_others
+    decision = np.concatenate(decisions)
+    of_fold = np.array([s.fold for s in measured])
+    groups = np.array([f"{s.source}/{s.sequence or 'unknown'}" for s in measured])
+    heads = np.array([not shows_ct(s.file) for s in measured])
+    refused = np.zeros(len(measured))
+    for fold in _folds(runs):
+        fitted = heads & (of_fold != fold)
+        limit = choose_limit(decision[fitted], groups[fitted])
+        refused[of_fold == fold] = decision[of_fold == fold] > limit
+    limit = choose_limit(decision[heads], groups[heads])
+    detector, _ = _detector(runs, weights, trained_on(weights, slices), others, np.full(len(others), True))
+    with_limit(detector, limit).save(weights / "out_of_distribution.npz")
 
-    def learned_from(folder: Path, readings: Readings) -> tuple[np.ndarray, np.ndarray]:
-        features, changed = _copies(runs, Classifier(folder), readings.slices)
-        return np.concatenate([readings.features, features]), np.concatenate([facts_of(readings), changed])
-
-    distances: list[np.ndarray] = []
-    folds: list[int] = []
-    clusters: list[str] = []
-    for fold in range(FOLDS):
-        run = runs / f"fold-{fold}"
-        seen = Readings.load(run / "train_readings.npz", slices)
-        unseen = Readings.load(run / "readings.npz", slices)
-        distances.append(out_of_fold_distances(*learned_from(run, seen), unseen.features, facts_of(unseen)))
-        folds += [fold] * len(unseen.slices)
-        clusters += [s.cluster for s in unseen.slices]
-    pooled_distances, of_fold = np.concatenate(distances), np.array(folds)
-    refused = np.zeros(len(of_fold))
-    for fold in range(FOLDS):
-        limit = choose_limit(pooled_distances[of_fold != fold])
-        refused[of_fold == fold] = pooled_distances[of_fold == fold] > limit
-
-    classifier = Classifier(weights)
-    known = read_slices(classifier, trained_on(weights, slices))
-    detector = fit_detector(*learned_from(weights, known), choose_limit(pooled_distances))
-    detector.save(weights / "out_of_distribution.npz")
     refused_by_kind: dict[str, list[bool]] = {}
-    for _, kind, gray in other_images():
-        framed, _ = frame(gray)
-        result = detector.judge(classifier.predict(to_input(framed)).features, framed)
-        refused_by_kind.setdefault(kind, []).append(not result.in_distribution)
+    for (_, kind, _), value in zip(others, judged, strict=True):
+        if np.isnan(value):
+            continue
+        refused_by_kind.setdefault(kind, []).append(bool(value > limit))
+    if not heads.all():
+        refused_by_kind["CT within the collections"] = (refused[~heads] > 0).tolist()
     return {
-        "limit": detector.limit,
-        "slices": len(refused),
-        "refused": with_intervals(means({"share": refused}), clusters)["share"],
+        "limit": limit,
+        "slices": int(heads.sum()),
+        "refused": _share(refused[heads], [s for s, is_head in zip(measured, heads, strict=True) if is_head]),
+        "refused_by_group": {
+            group: {
+                "slices": int(rows.sum()),
+                **_share(refused[rows], [measured[row] for row in np.flatnonzero(rows)]),
+            }
+            for group in sorted(set(groups))
+            for rows in [heads & (groups == group)]
+        },
         "others": {
             kind: {"images": len(refusals), "refused": sum(refusals)}
             for kind, refusals in refused_by_kind.items()
@@ -291,16 +303,81 @@ def _out_of_distribution(runs: Path, slices: Sequence[IndexedSlice], weights: Pa
     }
 
 
-def _copies(
-    runs: Path, classifier: Classifier, slices: Sequence[IndexedSlice]
+def _folds(runs: Path) -> list[int]:
+    """The folds that have been read; there may be fewer than all of them while training goes on.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    folds = [fold for fold in range(FOLDS) if (runs / f"fold-{fold}" / "readings.npz").exists()]
+    if not folds:
+        raise FileNotFoundError(f"No fold in {runs} has been read: run `brat crossval` first.")
+    return folds
+
+
+def _share(values: np.ndarray, slices: Sequence[IndexedSlice]) -> dict:
+    return with_intervals(means({"share": values}), [s.cluster for s in slices])["share"]
+
+
+def _decisions(
+    runs: Path,
+    fold: int,
+    unseen: Readings,
+    slices: Sequence[IndexedSlice],
+    others: Sequence[tuple[str, str, np.ndarray]],
+    parts: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`describe_copies` of the slices that a model learned from, kept under the model's hash."""
-    path = runs / f"copies-{classifier.digest[:16]}.npz"
+    """What a fold's detector decides of its slices and part of the other pictures; kept beside the run."""
+    run = runs / f"fold-{fold}"
+    path = run / "decisions.npz"
     if not path.exists():
-        features, facts = describe_copies(classifier, slices)
-        np.savez_compressed(path, features=features, facts=facts)
+        learned = without_near_duplicates(split(slices, fold, None)).train
+        detector, outside = _detector(runs, run, learned, others, parts != fold)
+        of_part = [outside[row][0] for row in np.flatnonzero(parts == fold)]
+        np.savez_compressed(
+            path,
+            slices=detector.decisions(unseen.appearances),
+            others=detector.decisions(np.stack(of_part)) if of_part else np.empty(0),
+        )
     with np.load(path) as stored:
-        return stored["features"], stored["facts"]
+        return stored["slices"], stored["others"]
+
+
+def _parts(others: Sequence[tuple[str, str, np.ndarray]]) -> list[int]:
+    """Which part each picture belongs to, 0 to 4; neighbours in a folder stay together."""
+    of_kind = Counter(kind for _, kind, _ in others)
+    large = sorted(kind for kind in of_kind if kind in OUTSIDE_KINDS.values())
+    small = sorted(of_kind.keys() - set(large))
+    seen: Counter[str] = Counter()
+    parts = []
+    for _, kind, _ in others:
+        parts.append(seen[kind] * FOLDS // of_kind[kind] if kind in large else small.index(kind) % FOLDS)
+        seen[kind] += 1
+    return parts
+
+
+def _detector(
+    runs: Path,
+    folder: Path,
+    learned: Sequence[IndexedSlice],
+    others: Sequence[tuple[str, str, np.ndarray]],
+    is_fitted_to: np.ndarray,
+) -> tuple[OodDetector, list[np.ndarray]]:
+    """A detector for the model in a folder, and how each other picture and its copies appear to it."""
+    classifier = Classifier(folder)
+    path = runs / f"appearances-{classifier.digest[:16]}.npz"
+    if not path.exists():
+        heads = choose_slices([s for s in learned if not shows_ct(s.file)])
+        outside = [
+            appearances_of(classifier, with_copies(gray, number))
+            for number, (_, _, gray) in enumerate(tqdm(others, desc="other pictures", disable=None))
+        ]
+        np.savez_compressed(path, slices=appearances_of_slices(classifier, heads), others=np.stack(outside))
+    with np.load(path) as stored:
+        known, outside = stored["slices"], list(stored["others"])
+    rows = np.flatnonzero(is_fitted_to)
+    kinds = [as_seen(others[row][1]) for row in rows for _ in outside[row]]
+    return fit_detector(known, np.concatenate([outside[row] for row in rows]), kinds), outside
 
 
 def trained_on(weights: Path, slices: Sequence[IndexedSlice]) -> list[IndexedSlice]:
@@ -313,7 +390,7 @@ def trained_on(weights: Path, slices: Sequence[IndexedSlice]) -> list[IndexedSli
 def _robustness(runs: Path, slices: Sequence[IndexedSlice]) -> dict:
     draw = np.random.default_rng(0)
     models = []
-    for fold in range(FOLDS):
+    for fold in _folds(runs):
         labelled = [s for s in slices if s.fold == fold and s.label]
         rows = draw.choice(len(labelled), size=min(CHANGED_A_FOLD, len(labelled)), replace=False)
         models.append((runs / f"fold-{fold}", [labelled[row] for row in sorted(rows)]))
@@ -324,7 +401,7 @@ def _maps(runs: Path, slices: Sequence[IndexedSlice]) -> dict:
     """Pointing game and energy of every method on the same slices, correctly read and with a box."""
     draw = np.random.default_rng(0)
     models = []
-    for fold in range(FOLDS):
+    for fold in _folds(runs):
         run = runs / f"fold-{fold}"
         readings = Readings.load(run / "readings.npz", slices)
         read = readings.logits.argmax(axis=1)

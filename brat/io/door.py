@@ -18,6 +18,7 @@ import numpy as np
 
 from brat.io import files as limits
 from brat.io import intake
+from brat.io.evidence import SEQUENCES
 from brat.io.files import File
 from brat.io.intake import Entry, Item, Part, SeveralPanels
 from brat.io.names import clean_name
@@ -248,7 +249,7 @@ def _scan(fields: dict[str, Any], arrays: Sequence[np.ndarray]) -> Scan:
         window=_window(fields.get("window")),
         presets=_windows(fields),
         inverted=fields.get("inverted") is True,
-        sequence=_sequence(fields.get("sequence")),
+        sequence=_one_of(fields.get("sequence"), ("", *SEQUENCES)),
         edges=_edges(fields.get("edges")),
         remarks=_remarks(fields),
     )
@@ -394,15 +395,6 @@ def _one_of(value: Any, known: Collection[str]) -> str:
     if not isinstance(value, str) or value not in known:
         raise Stopped(DIED)
     return value
-
-
-def _sequence(value: Any) -> str:
-    if value == "":
-        return ""
-    # Imports pydicom, which pictures do not need.
-    from brat.io.evidence import SEQUENCES
-
-    return _one_of(value, SEQUENCES)
 
 
 def _edges(value: Any) -> Edges | None:

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
-
-# First, see brat.io.dicom_header.
-import pydicom  # noqa: F401
-from pydicom.dataset import Dataset
-from pydicom.multival import MultiValue
+from typing import TYPE_CHECKING, NamedTuple
 
 from brat.io.scan import UnreadableScan
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
 
 SEQUENCES = {
     "t1": "T1",
@@ -242,7 +240,8 @@ def _text(source: Dataset, keyword: str) -> str:
 
 def _values(source: Dataset, keyword: str) -> list[str]:
     value = source.get(keyword)
-    values = value if isinstance(value, MultiValue) else [] if value is None else [value]
+    several = isinstance(value, Sequence) and not isinstance(value, str | bytes)
+    values = value if several else [] if value is None else [value]
     return [str(part).strip().upper() for part in values]
 
 

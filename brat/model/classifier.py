@@ -22,11 +22,13 @@ class Prediction:
         probabilities: float32 (4,), summing to 1, in the order of `brat.CLASSES`.
         maps: float32 (14, 14, 4), the class maps, unclipped; their means are the logits.
         features: float32 (1280,), the pooled features.
+        appearance: float32 (192,), means and spreads of two early stages, for the out-of-distribution check.
     """
 
     probabilities: np.ndarray
     maps: np.ndarray
     features: np.ndarray
+    appearance: np.ndarray
 
     @property
     def label(self) -> str:
@@ -85,4 +87,5 @@ class Classifier:
                 probabilities=outputs["probabilities"][0],
                 maps=outputs["maps"][0],
                 features=outputs["features"][0],
+                appearance=outputs["appearance"][0],
             )

@@ -94,7 +94,7 @@ class Reader:
                 level: self.calibration.prediction_set(probabilities, level)
                 for level in self.calibration.thresholds
             }
-        ood = self.detector.judge(prediction.features, framed) if self.detector else None
+        ood = self.detector.judge(prediction.appearance) if self.detector else None
         log.event(
             "reading",
             model=self.classifier.digest[:12],

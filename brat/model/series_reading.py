@@ -24,6 +24,12 @@ from brat.model.pool import Readers, in_order
 from brat.model.preprocess import Geometry
 from brat.model.reader import Reading
 
+RULE_LENGTH, RULE_LEAST = 2, 0.7
+"""Slices in a row, at least, and the least probability of any tumour in each, that make a run to look at.
+
+Chosen among those of `brat.evaluation.stacks.by_run`; what they find and miss is in `weights/metrics.json`.
+"""
+
 NOTHING = "There is nothing in this slice: it is of one shade all over."
 
 
@@ -131,6 +137,22 @@ class SeriesReading:
         run = self.longest(leading)
         assert run is not None, "Some slice has the leading answer."
         return run.strongest
+
+    @cached_property
+    def suspicious(self) -> tuple[range, ...]:
+        """Runs of slices that the rule picks out, as ranges of their numbers; the longest first.
+
+        A slice that is out of distribution, or was not read, ends a run.
+        """
+        tumor = 1 - self.probabilities[:, CLASSES.index("no_tumor")]
+        inside = [reading.is_known and tumor[n] >= RULE_LEAST for n, reading in enumerate(self.slices)]
+        ends = [n + 1 for n, (here, following) in enumerate(pairwise(inside)) if here != following]
+        found = [
+            range(first, end)
+            for first, end in zip([0, *ends], [*ends, len(inside)], strict=True)
+            if end - first >= RULE_LENGTH and inside[first]
+        ]
+        return tuple(sorted(found, key=len, reverse=True))
 
     @cached_property
     def runs(self) -> tuple[Run, ...]:

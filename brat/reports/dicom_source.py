@@ -105,6 +105,9 @@ _EMPTY = (
 )
 """What a slice for teaching has to have, if only empty (type 2)."""
 
+_CHECKED = ("AS", "DA", "DS", "IS", "TM")
+"""Value representations of which nothing can be made where they break the rules (PS3.5 6.2)."""
+
 _KEY = secrets.token_bytes(32)
 
 
@@ -195,7 +198,6 @@ def finish(dataset: Any, header: Dataset, purpose: Purpose) -> bytes:
     Args:
         dataset: a `highdicom.SOPClass` that was made of `origin(header, purpose)`.
     """
-    import pydicom
     from pydicom.uid import MRImageStorage
 
     # Names of the archive may be in any script.
@@ -203,8 +205,7 @@ def finish(dataset: Any, header: Dataset, purpose: Purpose) -> bytes:
     if purpose is Purpose.ARCHIVE:
         # highdicom looks the modules up by SOP class and does not know all classes; of patient and study they
         # are the same in every one.
-        source = pydicom.Dataset()
-        source.update(header)
+        source = _with_conformant_values(header)
         source.SOPClassUID = MRImageStorage
         uids = dataset.SOPClassUID, dataset.SOPInstanceUID
         dataset.copy_patient_and_study_information(source)
@@ -250,6 +251,28 @@ def written(dataset: Dataset) -> bytes:
 
 def _is_instance(header: Dataset) -> bool:
     return all(header.get(keyword) for keyword in _REFERENCE)
+
+
+def _with_conformant_values(header: Dataset) -> Dataset:
+    """The header with what the standard does not allow left empty, as a date that is none: who receives it
+    could make nothing of it, and might refuse the whole object."""
+    import pydicom
+    from pydicom.config import RAISE
+    from pydicom.multival import MultiValue
+    from pydicom.valuerep import validate_value
+
+    kept = pydicom.Dataset()
+    kept.update(header)
+    for element in header:
+        values = element.value if isinstance(element.value, MultiValue) else [element.value]
+        try:
+            if element.keyword == "PatientSex" and element.value not in ("M", "F", "O", "", None):
+                raise ValueError(element.keyword)
+            for value in values if element.VR in _CHECKED else ():
+                validate_value(element.VR, None if value is None else str(value), RAISE)
+        except ValueError:
+            kept[element.tag] = pydicom.DataElement(element.tag, element.VR, None)
+    return kept
 
 
 def _copy(source: Dataset, target: Dataset, keyword: str) -> None:

@@ -271,7 +271,7 @@ def _answer(page: _Page, reading: Reading) -> None:
     if reading.ood is None:
         page.write("Whether the model knows scans like this one was not checked: this model cannot.")
     else:
-        page.write(f"Distance to the slices that the model knows: {reading.ood.score:.2f}, limit 1.")
+        page.write(f"Unlikeness to the slices that the model knows: {reading.ood.score:.2f}, limit 1.")
     pdf.ln(2)
 
 

@@ -25,6 +25,9 @@ MAP_SIZE = SIZE // STRIDE
 SMALL = 160
 """Pixels a side of the input in the first epochs of training."""
 
+_EARLY_STAGES = ("block_5_add", "block_9_add")
+"""Where texture and contrast still show; the out-of-distribution check sees their means and spreads."""
+
 LABEL_SMOOTHING = 0.05
 DROPOUT = 0.2
 
@@ -39,14 +42,18 @@ def build(backbone: str | Path | None, size: int = SIZE) -> tuple[keras.Model, k
 
     Returns:
         The training model, float32 (n, size, size, 1) in [-1, 1] -> maps (n, size / 16, size / 16, 4); and
-        the serving model, the same input -> `probabilities` (n, 4), the maps, `features` (n, 1280).
+        the serving model, the same input -> `probabilities` (n, 4), the maps, `features` (n, 1280) and
+        `appearance` (n, 192).
     """
     base = _backbone(backbone, size)
     for layer in base.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.trainable = False
+    early = [base.get_layer(name).output for name in _EARLY_STAGES]
     image = keras.Input((size, size, 1), name="image")
-    final = base(keras.layers.Concatenate(name="gray_to_rgb")([image, image, image]))
+    final, *stages = keras.Model(base.inputs, [base.output, *early], name=base.name)(
+        keras.layers.Concatenate(name="gray_to_rgb")([image, image, image])
+    )
     dropped = keras.layers.SpatialDropout2D(DROPOUT, name="dropout")(final)
     # Without a bias the maps alone make the logits, and nothing speaks that has no place.
     maps = keras.layers.Conv2D(len(CLASSES), 1, use_bias=False, name="maps")(dropped)
@@ -57,6 +64,9 @@ def build(backbone: str | Path | None, size: int = SIZE) -> tuple[keras.Model, k
             "probabilities": keras.layers.Softmax(name="probabilities")(logits),
             "maps": maps,
             "features": keras.layers.GlobalAveragePooling2D(name="features")(final),
+            "appearance": keras.layers.Concatenate(name="appearance")(
+                [pool(stage, axis=(1, 2)) for stage in stages for pool in (ops.mean, ops.std)]
+            ),
         },
         name="bratum",
     )

@@ -15,6 +15,9 @@ from brat.store.cases import Case
 from pages.parts.captioned_figures import figure, table
 from pages.words import history as words
 
+LEAST = 20
+"""Cases with a class from the clinician: below this the interval of kappa would span most of its range."""
+
 
 def show_agreement(cases: Sequence[Case], version: Callable[[Case], str]) -> None:
     """How far the clinicians' classes are the model's: overall, over time and by model version.
@@ -26,6 +29,9 @@ def show_agreement(cases: Sequence[Case], version: Callable[[Case], str]) -> Non
     st.header("Agreement with the model", anchor=False)
     if not overall.cases:
         st.markdown(words.NO_AGREEMENT)
+        return
+    if overall.cases < LEAST:
+        st.markdown(words.too_few(overall.agreed, overall.cases, LEAST))
         return
     matrix, numbers = st.columns([3, 2], gap="large")
     with matrix:
@@ -57,8 +63,9 @@ def show_agreement(cases: Sequence[Case], version: Callable[[Case], str]) -> Non
         st.caption(words.left_out(overall.unsure) + words.LEANING)
     months = agreement_by(cases, lambda case: f"{case.time:%Y-%m}")
     st.subheader("Over time", anchor=False)
+    enough = {name: group for name, group in months.items() if group.cases >= LEAST}
     figure(
-        over_time(months), "months", words.MONTHS_FIGURE, words.KAPPA_CAPTION, _numbers_of("Month", months)
+        over_time(enough), "months", words.MONTHS_FIGURE, words.KAPPA_CAPTION, _numbers_of("Month", months)
     )
     st.table(_in_words("Month", months), border="horizontal")
     models = agreement_by(cases, version)
@@ -106,4 +113,6 @@ def _numbers_of(column: str, groups: Mapping[str, Agreement]) -> pd.DataFrame:
 
 def _kappa(group: Agreement) -> str:
     """0.84 (0.71 to 0.93)."""
+    if group.cases < LEAST:
+        return words.fewer_than(LEAST)
     return words.kappa(*group.kappa) if group.kappa else "undefined"

@@ -23,39 +23,65 @@ COLUMNS = {
 """The measures of a stack of slices, and their headings."""
 
 
-def another_hospital(measured: Mapping[str, Mapping[str, Any]]) -> None:
-    """A sentence a source, and the figures by sequence.
+def figures(measured: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, Mapping[str, Any]]]:
+    """The headline figures of the first hospital that the model has not met: title, and estimate.
 
     Args:
-        measured: `another_hospital` of `metrics.json`: source -> "without" -> protocols.
+        measured: `another_hospital` of `metrics.json`: source -> "without" -> protocols; may be empty.
     """
-    for source, protocols in measured.items():
-        stacks = dict(_stacks(protocols["without"]))
-        if not stacks:
-            continue
-        for title, entry in list(stacks.items())[:1]:
-            st.markdown(words.expect(source, title, entry["clusters"], entry["metrics"]))
-        shown = pd.DataFrame(
-            [
-                {
-                    "Sequence": title,
-                    "Slices": f"{entry['slices']:,}",
-                    **{
-                        heading: (decimal if name == "auc" else estimate)(entry["metrics"][name])
-                        for name, heading in COLUMNS.items()
-                    },
-                }
-                for title, entry in stacks.items()
+    for protocols in measured.values():
+        for title, entry in _stacks(protocols["without"]):
+            return [
+                (words.tumour_found(title), entry["metrics"]["sensitivity"]),
+                (words.brain_right(title), entry["metrics"]["specificity_brain"]),
             ]
-        ).set_index("Sequence")
-        rows = pd.DataFrame(
-            [
-                {"sequence": title, "measure": name, **entry["metrics"][name]}
-                for title, entry in stacks.items()
-                for name in COLUMNS
-            ]
-        )
-        table(shown, f"another-hospital-{source}", words.CAPTION, rows)
+    return []
+
+
+def another_hospital(source: str, protocols: Mapping[str, Mapping[str, Any]]) -> None:
+    """A sentence, and the figures by sequence.
+
+    Args:
+        protocols: of the source, of `metrics.json`.
+    """
+    stacks = dict(_stacks(protocols))
+    if not stacks:
+        return
+    title, entry = next(iter(stacks.items()))
+    st.markdown(words.expect(source, title, entry["clusters"], entry["metrics"]))
+    by_sequence(source, protocols)
+
+
+def by_sequence(key: str, protocols: Mapping[str, Mapping[str, Any]]) -> None:
+    """The figures of whole stacks by sequence.
+
+    Args:
+        key: tells this table from others on the page.
+        protocols: of `metrics.json`; those of `stacks_` and a sequence are shown.
+    """
+    stacks = dict(_stacks(protocols))
+    st.subheader("Stacks by sequence", anchor=False)
+    shown = pd.DataFrame(
+        [
+            {
+                "Sequence": title,
+                "Slices": f"{entry['slices']:,}",
+                **{
+                    heading: (decimal if name == "auc" else estimate)(entry["metrics"][name])
+                    for name, heading in COLUMNS.items()
+                },
+            }
+            for title, entry in stacks.items()
+        ]
+    ).set_index("Sequence")
+    rows = pd.DataFrame(
+        [
+            {"sequence": title, "measure": name, **entry["metrics"][name]}
+            for title, entry in stacks.items()
+            for name in COLUMNS
+        ]
+    )
+    table(shown, f"stacks-{key}", words.CAPTION, rows)
 
 
 def _stacks(protocols: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:

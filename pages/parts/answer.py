@@ -11,6 +11,7 @@ from brat.classes import CLASS_COLOURS, CLASS_NAMES, CLASSES
 from brat.model.calibration import DEFAULT_LEVEL
 from brat.model.reader import REFER_FROM, Reading
 from brat.wording import percent
+from pages.parts.widget_memory import remember, restore
 from pages.words import review as words
 
 UNSURE = 0.7
@@ -33,7 +34,9 @@ def show_answer(uploaded: Reading, enhanced: Reading | None, digest: str) -> boo
     label, confidence = shown.prediction.label, shown.prediction.confidence
     if shown.ood is not None and not shown.ood.in_distribution:
         st.warning(words.unlike(shown.ood.reason))
-        if not st.toggle(words.SHOW_ANYWAY, key=f"anyway-{digest}"):
+        key = f"anyway-{digest}"
+        restore(key, False)
+        if not st.toggle(words.SHOW_ANYWAY, key=key, on_change=remember, args=(key,)):
             st.caption(words.FOUR_ANSWERS)
             return False
         title += words.OF_UNKNOWN
@@ -70,27 +73,32 @@ def _show_doubt(uploaded: Reading, enhanced: Reading | None) -> None:
         readings = {"enhanced": enhanced.prediction.by_class(), **readings}
     st.html(_bars(readings))
     if shown.sets:
+        restore("level", DEFAULT_LEVEL)
         st.segmented_control(
             "Certainty of the set",
             list(shown.sets),
-            default=DEFAULT_LEVEL,
             required=True,
             format_func=percent,
             key="level",
             help=words.CERTAINTY_HELP,
+            on_change=remember,
+            args=("level",),
         )
     st.caption(words.CAVEAT)
 
 
 def _show_set(shown: Reading) -> None:
     """The prediction set, at the level that was chosen."""
-    level = st.session_state.get("level", DEFAULT_LEVEL)
+    restore("level", DEFAULT_LEVEL)
+    level = st.session_state["level"]
     classes = shown.sets[level]
     st.markdown(words.in_set(percent(level), _names(classes) if classes else "no class"))
     if len(classes) == 0 or len(classes) >= REFER_FROM:
         st.markdown(words.REFER)
     elif len(classes) > 1:
         st.markdown(words.NOT_APART)
+    elif shown.prediction.confidence < UNSURE:
+        st.markdown(words.ALONE_AND_UNSURE)
 
 
 def _names(classes: Sequence[str]) -> str:
@@ -102,7 +110,8 @@ def _names(classes: Sequence[str]) -> str:
 def _bars(readings: Mapping[str, Mapping[str, float]]) -> str:
     """A table of the probability of each class, with a bar for each reading, as HTML.
 
-    The browser draws it alone: a library for charts would hold up the first answer.
+    The browser draws it alone: a library for charts would hold up the first answer. A bar that is pointed
+    at, or in focus, says its value to a tenth of a per cent.
 
     Args:
         readings: one or two readings, name -> class -> probability; the bars of the second are paler.
@@ -114,7 +123,9 @@ def _bars(readings: Mapping[str, Mapping[str, float]]) -> str:
             if len(readings) > 1:
                 cells.append(f"<td>{title}</td>")
             style = f"width:{probabilities[label]:.1%}; background-color:{CLASS_COLOURS[label]}"
-            cells.append(f'<td class="bar{" pale" * number}"><div style="{style}"></div></td>')
+            value = f"{CLASS_NAMES[label]}, {title}: {probabilities[label]:.1%}".replace("%", " %")
+            bar = f'class="bar{" pale" * number}" tabindex="0" aria-label="{value}" data-value="{value}"'
+            cells.append(f'<td {bar}><div style="{style}"></div></td>')
             cells.append(f"<td>{escape(percent(probabilities[label]))}</td>")
             rows.append(f"<tr>{''.join(cells)}</tr>")
     return f'<table class="bars" aria-label="Probability of each class">{"".join(rows)}</table>'

@@ -1,64 +1,64 @@
-"""Part of Review: previews of CLAHE and brightness, and the choice to read the enhanced scan instead."""
+"""Part of Review: with which enhancement the scan is read. It is set, and previewed, in the viewer."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 import streamlit as st
 
 from brat.io.scan import Scan
 from brat.model.explain import as_png
 from pages.parts.readings import PLAIN, Enhancement, enhanced
+from pages.viewer import asked
 from pages.words import review as words
 
-# Where the two sliders start.
-_CLIP_LIMIT = 2.0
-_CHANGE = 15  # per cent of full scale
+CLIP_LIMITS = (1.0, 8.0)
+CHANGES = (-50.0, 50.0)
+"""From the least to the most that the viewer's sliders offer; brightness in per cent of full scale."""
+
+_KEY = "enhancement"
 
 
 def chosen_to_read() -> Enhancement:
     """With which enhancement the scan is to be read."""
-    return _chosen() if st.session_state.get("read_enhanced") else PLAIN
+    return st.session_state.get(_KEY, PLAIN)
 
 
-def _chosen() -> Enhancement:
-    """What is set under "Enhance"."""
-    state = st.session_state
+def take(key: str) -> None:
+    """Read with what the visitor of a viewer asks for. It is kept for the session, as no widget is.
+
+    Args:
+        key: of the viewer.
+    """
+    wish = asked(key)
+    st.session_state[_KEY] = from_viewer(wish) if wish["isRead"] else PLAIN
+
+
+def from_viewer(wish: Mapping[str, Any]) -> Enhancement:
+    """What comes from a browser is brought into the range of the sliders."""
+    limit, change = wish["clipLimit"], wish["change"]
     return Enhancement(
-        clip_limit=state.get("clip_limit", _CLIP_LIMIT) if state.get("clahe") else None,
-        change=state.get("change", _CHANGE) / 100 if state.get("brightness") else None,
+        clip_limit=None if limit is None else _within(limit, CLIP_LIMITS),
+        change=None if change is None else _within(change, CHANGES) / 100,
     )
 
 
-@st.fragment
-def show_enhancement(scan: Scan, read_with: Enhancement) -> None:
-    """Previews of CLAHE and brightness. Runs the page again where its reading is to follow them.
+def for_viewer(enhancement: Enhancement) -> dict[str, Any]:
+    """An enhancement that is read, as the viewer takes it."""
+    change = enhancement.change
+    return {
+        "clipLimit": enhancement.clip_limit,
+        "change": None if change is None else round(100 * change),
+        "isRead": enhancement != PLAIN,
+    }
 
-    Args:
-        read_with: with which enhancement the page has read the scan.
-    """
-    st.subheader("Enhance", anchor=False)
-    equalised, brightened, original = st.columns(3)
-    with equalised:
-        if st.toggle("CLAHE", key="clahe", help="Contrast-limited adaptive histogram equalisation"):
-            st.slider("Clip limit", 1.0, 8.0, _CLIP_LIMIT, 0.5, key="clip_limit")
-            show_preview(scan, Enhancement(clip_limit=_chosen().clip_limit))
-        else:
-            st.caption(words.CLAHE_DOES)
-    with brightened:
-        if st.toggle("Brightness", key="brightness"):
-            st.slider("Change, % of full scale", -50, 50, _CHANGE, 5, key="change")
-            show_preview(scan, Enhancement(change=_chosen().change))
-        else:
-            st.caption(words.BRIGHTNESS_DOES)
-    if _chosen() != PLAIN:
-        with original:
-            st.markdown("As uploaded")
-            show_preview(scan, PLAIN)
-        st.toggle("Read the enhanced scan instead", key="read_enhanced", help=words.READ_ENHANCED_HELP)
-    if chosen_to_read() != read_with:
-        st.rerun()
+
+def _within(value: Any, ends: tuple[float, float]) -> float:
+    return min(max(float(value), ends[0]), ends[1])
 
 
 def show_preview(scan: Scan, enhancement: Enhancement) -> None:
-    """The scan as a picture, without a map."""
+    """The scan as a picture, where there is no model whose viewer could show it."""
     alt = words.preview(scan.name, *enhancement)
     st.image(as_png(enhanced(scan, enhancement)), width="stretch", alt=alt)

@@ -23,6 +23,9 @@ STATE = ("scan", "data", "sample", "series", "problem", "item")
 is; the open series, which is behind the scan where both are; what could not be opened last, and why; where
 scan or series came from."""
 
+BACK = "back-to-series"
+"""Key of the button that leads from a slice to its series."""
+
 
 # Few, because the largest scan that is read takes 125 MB.
 @st.cache_resource(max_entries=8, show_spinner=False)
@@ -84,8 +87,8 @@ def take_upload(key: str) -> None:
 
 
 def take_sample(sample: Sample) -> None:
-    name = sample.file.name
-    open_item(Item(name, (File(name, sample.file.read_bytes()),)))
+    (item,) = group_into_series([File(sample.file.name, sample.file.read_bytes())])
+    open_item(item)
     st.session_state.sample = sample
 
 

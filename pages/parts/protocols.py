@@ -76,7 +76,8 @@ _STYLE = """<style>
     .protocols td div {white-space: normal}
     .protocols td[data-label]::before {content: attr(data-label) ": "; opacity: .75}
 }
-.st-key-headline .stColumn {min-width: min(100%, 16rem)}
+.st-key-headline .stColumn {min-width: min(100%, 11rem)}
+.st-key-headline [data-testid=stMetricValue] {font-size: 1.6rem}
 .st-key-headline .stMetric :is(label, div, p) {white-space: normal; overflow: visible; text-overflow: clip}
 </style>"""
 
@@ -86,10 +87,15 @@ def write(measure: str, entry: Mapping[str, float | None]) -> str:
     return decimal(entry) if measure in DECIMALS else estimate(entry)
 
 
-def headline(metrics: Mapping, card: Mapping | None) -> None:
-    """The numbers to judge the model by, on what they were measured, and which model ships."""
+def headline(metrics: Mapping, elsewhere: Sequence[tuple[str, Mapping]]) -> None:
+    """The numbers to judge the model by.
+
+    Args:
+        elsewhere: title and estimate of what was measured in another hospital; they come first.
+    """
     four = metrics["protocols"]["four_classes"]
     shown = [
+        *elsewhere,
         ("Balanced accuracy, four classes", four["metrics"]["balanced_accuracy"]),
         ("Accuracy, four classes", four["metrics"]["accuracy"]),
     ]
@@ -110,6 +116,12 @@ def headline(metrics: Mapping, card: Mapping | None) -> None:
             delta_arrow="off",
             border=True,
         )
+
+
+def measured_on(metrics: Mapping, card: Mapping | None) -> None:
+    """On what the headline was measured, and which model ships."""
+    four, same = (metrics["protocols"].get(name) for name in ("four_classes", "same_source"))
+    assert four is not None
     folds = len(metrics["folds"])
     measured = words.measured(four["slices"], same and same["slices"], folds)
     st.markdown(f"{measured} {which_model_ships(card, folds) if card else ''}".rstrip())
@@ -197,11 +209,15 @@ def by_protocol(metrics: Mapping) -> None:
     )
     assert name is not None  # required
     entry, classes = protocols[name], PROTOCOLS[name]
-    left, right = st.columns(2, gap="large")
-    with left:
-        show_matrix(name, entry, classes)
-    with right:
+    if name == "four_classes":
+        # Its matrix stands in the overview.
         show_measures(name, entry, classes)
+    else:
+        left, right = st.columns(2, gap="large")
+        with left:
+            show_matrix(name, entry, classes)
+        with right:
+            show_measures(name, entry, classes)
     by_class, operating = curves_of(metrics, name)
     if by_class:
         show_curves(name, by_class, operating, entry["metrics"])
@@ -209,7 +225,7 @@ def by_protocol(metrics: Mapping) -> None:
 
 def show_matrix(name: str, entry: Mapping, classes: Sequence[str]) -> None:
     style = st.segmented_control(
-        "Show", ["Counts", "Share of each row"], default="Counts", required=True, key="matrix"
+        "Show", ["Counts", "Share of each row"], default="Counts", required=True, key=f"matrix-{name}"
     )
     matrix = [[entry["metrics"][f"confusion/{t}/{r}"]["value"] for r in classes] for t in classes]
     figure(

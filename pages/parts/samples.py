@@ -4,17 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from brat.io.read import read_scan
-from brat.io.samples import load_samples
-from brat.model.explain import as_png
+from brat.io.samples import load_sample_series, load_samples
 from pages.parts.open_scan import take_sample
-
-
-@st.cache_resource(show_spinner=False)
-def _thumbnails() -> dict[str, bytes]:
-    """Name of a sample -> a small PNG of it."""
-    scans = {sample.name: read_scan(sample.file).gray for sample in load_samples()}
-    return {name: as_png(gray, longest=300) for name, gray in scans.items()}
+from pages.words import review as words
 
 
 def show_samples(key: str) -> None:
@@ -23,11 +15,11 @@ def show_samples(key: str) -> None:
     Args:
         key: of the container, and the beginning of the buttons' keys.
     """
-    pictures = _thumbnails()
+    st.caption(words.SAMPLES_ARE)
     with st.container(horizontal=True, key=key):
-        for sample in load_samples():
+        for sample in (*load_samples(), *load_sample_series()):
             with st.container(width=150):
-                st.image(pictures[sample.name], width=150, alt="")
+                st.image(sample.thumbnail, width=150, alt="")
                 st.button(
                     sample.title,
                     key=f"{key}-{sample.name}",

@@ -9,6 +9,7 @@ import streamlit as st
 
 from brat import log
 from brat.classes import CLASS_NAMES, CLASSES
+from brat.environment import WEIGHTS
 from brat.io.scan import Scan, UnreadableScan
 from brat.io.series import Series, Stack
 from brat.model.calibration import DEFAULT_LEVEL
@@ -17,7 +18,9 @@ from brat.model.files import ModelError
 from brat.model.pool import Readers
 from brat.model.preprocess import Geometry
 from brat.model.series_reading import SeriesReading, SliceReading, read_stack
+from pages.parts.class_map import first_map
 from pages.parts.failures import tell
+from pages.parts.weights_files import load
 from pages.parts.widget_memory import remember, restore
 from pages.parts.windows import choose_window
 from pages.viewer import ViewerSlice, stack_viewer
@@ -160,12 +163,19 @@ def shown(scan: Scan | None, read: SliceReading, size: tuple[int, int] = (256, 2
             answer=words.UNLIKE,
             doubt=ood.reason,
             probabilities=probabilities,
+            spacing=scan.spacing,
+            edges=scan.edges,
             mark="refused",
         )
+    first, is_marked = first_map(prediction, is_known=True)
     return ViewerSlice(
         picture,
         read.geometry,
         maps={label: grad_cam(prediction, label) for label in CLASSES},
+        first=first,
+        is_marked=is_marked,
+        spacing=scan.spacing,
+        edges=scan.edges,
         label=prediction.label,
         name=scan.name,
         answer=words.answer(prediction.label, prediction.confidence),
@@ -179,7 +189,8 @@ def show_reading(read: SeriesReading) -> None:
     st.header(words.heading(read), anchor=False)
     st.markdown(words.HOW)
     st.markdown("\n".join(f"- {sentence}" for sentence in words.findings(read)))
-    st.caption(words.UNKNOWN)
+    metrics = load(WEIGHTS, "metrics.json") or {}
+    st.caption(words.how_often(metrics.get("protocols", {})))
 
 
 @st.fragment

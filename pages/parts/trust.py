@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from brat.figures import reliability as reliability_charts
 from brat.figures import training as training_charts
 from brat.figures.maps import place_in_words
 from brat.io.read import read_scan
 from brat.io.samples import load_samples
+from brat.model.calibration import DEFAULT_LEVEL
 from brat.model.explain import blend, grad_cam, onto_scan
 from brat.model.reader import Reader
 from pages.parts import metrics_tables
@@ -77,6 +79,16 @@ def calibration(measured: Mapping) -> None:
         index=[words.level(float(level)) for level in sets],
     )
     table(shown, "prediction-sets", words.SETS, rows)
+    if by_group := measured.get("sets_by_group", {}).get(str(DEFAULT_LEVEL)):
+        _by_group(
+            {
+                "Holds the truth": [estimate(entry["coverage"]) for entry in by_group.values()],
+                "Classes in it": [f"{entry['size']['value']:.2f}" for entry in by_group.values()],
+            },
+            by_group,
+            "sets-by-group",
+            words.sets_by_group(DEFAULT_LEVEL),
+        )
 
 
 def out_of_distribution(measured: Mapping) -> None:
@@ -97,8 +109,25 @@ def out_of_distribution(measured: Mapping) -> None:
         },
         index=[kind[0].upper() + kind[1:] for kind in measured["others"]],
     )
+    if by_group := measured.get("refused_by_group"):
+        refused_of = [estimate(entry) for entry in by_group.values()]
+        _by_group({"Refused": refused_of}, by_group, "refused-by-group", words.REFUSED_BY_GROUP)
     with st.expander(words.all_kinds(len(measured["others"]))):
         table(shown, "out-of-distribution", words.BY_KIND, metrics_tables.out_of_distribution(measured))
+
+
+def _by_group(shown: Mapping[str, list[str]], groups: Mapping[str, Mapping], key: str, caption: str) -> None:
+    """A table with a row for each source and sequence, in the order of the groups.
+
+    Args:
+        groups: "SOURCE/SEQUENCE" -> `slices` and what was measured.
+    """
+    names = [words.group(name) for name in groups]
+    slices = [f"{entry['slices']:,}" for entry in groups.values()]
+    rows = pd.DataFrame([{"group": name, "slices": entry["slices"]} for name, entry in groups.items()])
+    for heading, values in shown.items():
+        rows[heading] = values
+    table(pd.DataFrame({"Slices": slices, **shown}, index=names), key, caption, rows)
 
 
 def refused_totals(measured: Mapping) -> tuple[int, int]:
@@ -129,18 +158,18 @@ def map_quality(localisation: Mapping, maps: Mapping | None) -> None:
 
 @st.cache_data(show_spinner="Reading the samples …")
 def read_examples(weights: Path, modified: float) -> list[tuple]:
-    """The samples with a lesion: name, scan, scan with the map of what is drawn, and what they show."""
+    """The samples with a tumour: name, scan, scan with the map of its class, and what they show."""
     reader = Reader(weights)
     examples = []
     for sample in load_samples():
-        if sample.intended == "no_tumor":
+        if sample.label == "no_tumor":
             continue
         gray = read_scan(sample.file).gray
         reading = reader.read(gray)
         answer = reading.prediction
-        cam = onto_scan(grad_cam(answer, sample.intended), reading.geometry)
+        cam = onto_scan(grad_cam(answer, sample.label), reading.geometry)
         where = place_in_words(cam)
-        caption = words.example(sample.title, sample.intended, answer.label, answer.confidence, where)
+        caption = words.example(sample.title, sample.label, answer.label, answer.confidence, where)
         examples.append((sample.name, gray, blend(gray, cam, 0.6), caption))
     return examples
 
@@ -150,12 +179,14 @@ def examples(weights: Path) -> None:
     st.subheader("Examples", anchor=False)
     st.markdown(words.EXAMPLES_ARE)
     samples = read_examples(weights, max(file.stat().st_mtime for file in weights.iterdir()))
-    for column, (name, scan, mapped, caption) in zip(st.columns(len(samples)), samples, strict=True):
-        with column, st.container(key=f"example-{name}"):
-            with st.container(horizontal=True, gap="xsmall", wrap=False):
-                st.image(scan, width="stretch", alt="The scan")
-                st.image(mapped, width="stretch", alt="The scan with its map")
-            st.caption(caption)
+    for start in range(0, len(samples), 3):
+        for column, shown in zip(st.columns(3), samples[start : start + 3], strict=False):
+            name, scan, mapped, caption = shown
+            with column, st.container(key=f"example-{name}"):
+                with st.container(horizontal=True, gap="xsmall", wrap=False):
+                    st.image(scan, width="stretch", alt="The scan")
+                    st.image(mapped, width="stretch", alt="The scan with its map")
+                st.caption(caption)
 
 
 def robustness(measured: Mapping) -> None:
@@ -237,20 +268,30 @@ def leaks(measured: Mapping) -> str | None:
     return " ".join(sentences) or None
 
 
-def training(history: Sequence[Mapping]) -> None:
-    """The curves of the run that made the model that ships."""
+def training(history: Sequence[Mapping], columns: Sequence[DeltaGenerator]) -> None:
+    """The curves of the run that made the model that ships, and of held-out slices where they were recorded.
+
+    Args:
+        columns: two, for accuracy and loss.
+    """
     rows = pd.DataFrame(history)
-    for column, quantity in zip(st.columns(2, gap="large"), ("loss", "accuracy"), strict=True):
+    for column, quantity in zip(columns, ("accuracy", "loss"), strict=True):
         first, last = (f"{rows[quantity].iloc[place]:.2f}" for place in (0, -1))
         with column:
             figure(
                 training_charts.curves(history, quantity),
                 f"training-{quantity}",
                 words.curve(quantity),
-                words.goes(quantity, first, last, len(rows)),
+                words.goes(quantity, first, last, len(rows), held_out=f"val_{quantity}" in rows),
                 rows[["epoch", *(key for key in (quantity, f"val_{quantity}") if key in rows)]],
             )
-    st.caption(words.NOT_COMPARABLE)
+
+
+def show_card(card: Mapping | None) -> None:
+    """The model card, where there is one."""
+    if card:
+        st.header("Model card", anchor=False)
+        model_card(card)
 
 
 def model_card(card: Mapping) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import streamlit as st
 
@@ -11,6 +11,7 @@ from brat.io.names import clean_name
 from pages.parts.failures import tell
 from pages.parts.login import person
 from pages.parts.store import is_on, store
+from pages.parts.widget_memory import remember, restore
 from pages.words import login as login_words
 from pages.words import verdict as words
 from pages.words.markdown import literal
@@ -25,6 +26,13 @@ VERDICTS = {"agree": "Agree", "disagree": "Disagree", "unsure": "Unsure"}
 
 # Where the name outlives the form, for the next scan.
 _NAME = "observer_name"
+
+_FIELDS = {"verdict": None, "seen": None, "note": "", "name": "", "picture": False}
+"""The controls of the form and how each begins; the form is remembered while another page is shown."""
+
+
+# The browser asks before the page is left while this stands on it, see pages/viewer/whole_page.js.
+_UNSAVED = '<span class="brat-unsaved"></span>'
 
 
 class Opinion(NamedTuple):
@@ -61,18 +69,24 @@ def verdict_form(scan: Scan, reading: Reading, model: str) -> Opinion:
     # Under another window the model may give another answer, and to agree then means something else.
     of = f"{scan.slice_digest}-{model}-{reading.prediction.label}"
     if not is_on():
+        _start_from([], reading, of)
         opinion = _ask(reading, of, [])
         st.caption(words.OFF)
+        if opinion.verdict or opinion.note:
+            st.html(_UNSAVED)
         return opinion
     from brat.store.cases import cases_of, keep, window_text
     from brat.store.database import StoreError
 
-    opinion = Opinion(None, None, "")
+    opinion, unsaved = Opinion(None, None, ""), st.empty()
     try:
         earlier = cases_of(store(), scan.slice_digest, model)
         _start_from(earlier, reading, of)
         opinion = _ask(reading, of, earlier)
+        if is_unsaved(opinion, of, earlier):
+            unsaved.html(_UNSAVED + words.UNSAVED)
         if (opinion.verdict or earlier) and (request := _ask_to_keep(opinion, of, earlier)):
+            unsaved.empty()
             keep(
                 store(),
                 scan,
@@ -95,19 +109,40 @@ def verdict_form(scan: Scan, reading: Reading, model: str) -> Opinion:
 
 def _start_from(earlier: list[Case], reading: Reading, of: str) -> None:
     """Fill a new form with what this observer has kept before; another's is only shown beneath it."""
-    state = st.session_state
-    if f"name-{of}" in state:
-        return
     who = person()
-    name = who.name if who and who.verified else state.get(_NAME, "")
+    name = who.name if who and who.verified else st.session_state.get(_NAME, "")
     own = next((case for case in earlier if case.observer == name), None)
-    if own:
-        agrees = own.seen == reading.prediction.label
-        state[f"verdict-{of}"] = "unsure" if own.seen is None else "agree" if agrees else "disagree"
-        state[f"seen-{of}"] = None if agrees else own.seen
-        state[f"note-{of}"] = own.note
-    state[f"name-{of}"] = name
-    state[f"picture-{of}"] = bool(own and own.pictured)
+    said = _said(own, reading) if own else {}
+    st.session_state.setdefault(f"start-{of}", {**_FIELDS, "name": name, **said})
+
+
+def _field(field: str, of: str) -> dict[str, Any]:
+    """Key and callback of a control of the form, which is set as it was left, or as it begins."""
+    key = f"{field}-{of}"
+    restore(key, st.session_state[f"start-{of}"][field])
+    return {"key": key, "on_change": remember, "args": (key,)}
+
+
+def _said(case: Case, reading: Reading) -> dict[str, object]:
+    """A kept case as the form has it."""
+    agrees = case.seen == reading.prediction.label
+    return {
+        "verdict": "unsure" if case.seen is None else "agree" if agrees else "disagree",
+        "seen": None if agrees else case.seen,
+        "note": case.note,
+        "picture": case.pictured,
+    }
+
+
+def is_unsaved(opinion: Opinion, of: str, earlier: list[Case]) -> bool:
+    """Whether the form says something that this observer's kept case does not."""
+    if opinion.verdict is None:
+        return bool(opinion.note)
+    state, start = st.session_state, st.session_state[f"start-{of}"]
+    name = state.get(f"name-{of}", start["name"]).strip()
+    own = next((case for case in earlier if case.observer == name), None)
+    said = (opinion.seen, opinion.note, state.get(f"picture-{of}", start["picture"]))
+    return own is None or said != (own.seen, own.note, own.pictured)
 
 
 def _ask(reading: Reading, of: str, earlier: list[Case]) -> Opinion:
@@ -116,18 +151,29 @@ def _ask(reading: Reading, of: str, earlier: list[Case]) -> Opinion:
         "Your verdict",
         list(VERDICTS),
         format_func=VERDICTS.__getitem__,
-        key=f"verdict-{of}",
         width="stretch",
+        help=words.KEYS_HELP,
+        **_field("verdict", of),
     )
     seen = label if verdict == "agree" else None
     if verdict == "disagree":
         others = [name for name in CLASSES if name != label]
         seen = st.segmented_control(
-            words.ASK_SEEN, others, format_func=CLASS_NAMES.__getitem__, key=f"seen-{of}", width="stretch"
+            words.ASK_SEEN,
+            others,
+            format_func=CLASS_NAMES.__getitem__,
+            width="stretch",
+            **_field("seen", of),
         )
     if verdict is None and not earlier:
         return Opinion(None, None, "")
-    note = st.text_area("Note", key=f"note-{of}", height=68, max_chars=2000, placeholder=words.NOTE_HINT)
+    note = st.text_area(
+        "Note",
+        height=68,
+        max_chars=2000,
+        placeholder=words.NOTE_HINT,
+        **_field("note", of),
+    )
     return Opinion(verdict, seen, note)
 
 
@@ -143,18 +189,19 @@ def _ask_to_keep(opinion: Opinion, of: str, earlier: list[Case]) -> _Request | N
     who = person()
     if who and who.verified:
         name = clean_name(who.name, 100)
+        st.session_state[f"name-{of}"] = name
         st.text_input("Your name", value=name, key=f"login-{of}", disabled=True)
     else:
         name = st.text_input(
             "Your name",
-            key=f"name-{of}",
             max_chars=100,
             placeholder="Optional",
             help=login_words.NOT_VERIFIED,
+            **_field("name", of),
         ).strip()
     st.session_state[_NAME] = name
     with st.container(horizontal=True, vertical_alignment="center"):
-        picture = st.checkbox("Keep the picture too", key=f"picture-{of}", help=words.PICTURE_HELP)
+        picture = st.checkbox("Keep the picture too", help=words.PICTURE_HELP, **_field("picture", of))
         pressed = st.button(
             "Replace" if any(case.observer == name for case in earlier) else "Keep",
             key=f"keep-{of}",

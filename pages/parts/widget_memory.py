@@ -1,4 +1,8 @@
-"""Remembers the choice in a widget while the widget is off the page: Streamlit itself forgets it then."""
+"""Remembers the choice in a widget while the widget is off the page: Streamlit itself forgets it then.
+
+Give `remember` to the widget as `on_change` too: a callback runs even where the run after it goes to another
+page.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,11 @@ import streamlit as st
 
 
 def restore(key: str, initial: Any) -> None:
-    """Set a widget to its remembered choice, or else to `initial`. Call this before the widget is made."""
+    """Set a widget to its remembered choice, or else to `initial`.
+
+    Call this just before the widget is made: what is set in a run without the widget outlives it, and would
+    be taken for a choice.
+    """
     st.session_state.setdefault(key, st.session_state.get(f"remembered-{key}", initial))
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import streamlit as st
 
 from brat.classes import CLASS_COLOURS, CLASS_NAMES, CLASSES
+from brat.io.scan import Scan
 from brat.model.explain import COLOUR_MAPS, METHODS, as_png, colourise
 from brat.model.preprocess import Geometry
 from pages.words import viewer as words
@@ -28,8 +29,14 @@ _mount = st.components.v2.component(
     "brat_viewer",
     html=Template((_HERE / "viewer.html").read_text(encoding="utf-8")).substitute(vars(words)),
     css=(_HERE / "viewer.css").read_text(encoding="utf-8"),
-    js=(_HERE / "viewer.js").read_text(encoding="utf-8"),
+    # One script to the browser: it could not find a second one.
+    js="\n".join(
+        (_HERE / f"{part}.js").read_text(encoding="utf-8") for part in ("pixels", "marks", "viewer")
+    ),
 )
+
+MOST_VALUES = 2**21
+"""Pixels of a scan whose values go to the browser; of a larger one its 8 bits do."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +52,11 @@ class ViewerSlice:
         answer, doubt: what is said of it above the picture, in a stack.
         probabilities: of each class, 0 to 1; None where it was not read.
         mark: "known", "refused" or "unread".
+        first: the class whose map is shown first; empty for that of `label`.
+        is_marked: whether a map is shown before it is asked for.
+        spacing: as `Scan.spacing`, for ruler and scale bar.
+        edges: as `Scan.edges`, letters of the patient's sides.
+        values: of `window_values`, for the window by drag; None where the picture's 8 bits are all there is.
     """
 
     picture: bytes
@@ -56,6 +68,37 @@ class ViewerSlice:
     doubt: str = ""
     probabilities: Sequence[float] | np.ndarray | None = None
     mark: str = "known"
+    first: str = ""
+    is_marked: bool = True
+    spacing: tuple[float, float] | None = None
+    edges: tuple[str, str, str, str] | None = None
+    values: Mapping[str, Any] | None = None
+
+
+def window_values(scan: Scan) -> dict[str, Any] | None:
+    """The values behind a scan of more than 8 bits and the window that it is shown with, for the browser.
+
+    They are sent as 16 bits: whole numbers of files as they are, others rounded to a 65535th of their range.
+
+    Returns:
+        None where the scan has no window, 8 bits only, or more than `MOST_VALUES` pixels.
+    """
+    pixels, window = scan.pixels, scan.window
+    if window is None or pixels.dtype == np.uint8 or pixels.size > MOST_VALUES:
+        return None
+    lowest, highest = float(pixels.min()), float(pixels.max())
+    is_whole = bool((pixels == np.round(pixels)).all()) and highest - lowest < 2**16
+    step = 1.0 if is_whole else (highest - lowest) / (2**16 - 1)
+    stored = np.round((pixels.astype(np.float64) - lowest) / step).astype("<u2")
+    return {
+        "data": _base64(np.ascontiguousarray(stored).tobytes()),
+        "lowest": lowest,
+        "step": step,
+        "center": window.center,
+        "width": window.width,
+        "kind": window.function,
+        "inverted": scan.inverted,
+    }
 
 
 def viewer(
@@ -66,30 +109,59 @@ def viewer(
     *,
     name: str,
     method: str = METHODS[0],
+    first: str = "",
+    is_marked: bool = True,
+    spacing: tuple[float, float] | None = None,
+    edges: tuple[str, str, str, str] | None = None,
+    values: Mapping[str, Any] | None = None,
+    enhancement: Mapping[str, Any] | None = None,
+    on_enhance: Callable[[], None] | None = None,
     key: str,
 ) -> None:
     """Show a scan with its map.
 
     What the visitor chose stays when the script runs again with the same key. A new scan starts at its own
-    label, unzoomed and with the map on; only opacity and colours are kept from the scan before.
+    label, unzoomed and with the map as `is_marked` says; opacity, colours and enhancement are kept from the
+    scan before. Enhancing happens in the browser.
 
     Args:
-        gray: uint8 (height, width), the scan.
-        maps: at least one of `brat.CLASSES` -> float32 (n, n) in [0, 1], made on the model's square input.
+        gray: uint8 (height, width), the scan as uploaded.
+        maps: some of `brat.CLASSES` -> float32 (n, n) in [0, 1], made on the model's square input; empty
+            where there is none to show.
         geometry: where that square lies on the scan.
         label: the answer. Its map is shown first, or the first of `maps` where that has none of it.
         name: the scan's file name; a saved picture is named after it.
         method: one of `brat.model.explain.METHODS`, how the maps were made.
+        first, is_marked, spacing, edges, values: as in `ViewerSlice`.
+        enhancement: with what the scan is read: `clipLimit` and `change`, each None where it is off, and
+            `isRead`. Without it nothing offers to read the enhanced scan.
+        on_enhance: called when the visitor wants another enhancement to be read; `asked` then has it.
         key: of the widget; one viewer a page can keep the same key for every scan.
 
     Raises:
-        ValueError: there is no map, or the geometry is another scan's.
+        ValueError: the geometry is another scan's.
     """
-    if not maps:
-        raise ValueError("There is no map to show.")
     if gray.shape != (geometry.height, geometry.width):
         raise ValueError(f"The scan is {gray.shape}, its geometry {(geometry.height, geometry.width)}.")
-    _show([ViewerSlice(as_png(gray), geometry, maps, label, name)], 0, "", method, key)
+    slice_ = ViewerSlice(
+        as_png(gray),
+        geometry,
+        maps,
+        label,
+        name,
+        first=first,
+        is_marked=is_marked,
+        spacing=spacing,
+        edges=edges,
+        values=values,
+    )
+    more = {"enhancement": dict(enhancement) if enhancement else None}
+    _show([slice_], 0, "", method, key, more, on_enhancement_change=on_enhance or (lambda: None))
+
+
+def asked(key: str) -> Mapping[str, Any]:
+    """The enhancement that the visitor of a viewer wants to be read, as `enhancement` of `viewer`."""
+    return st.session_state[key]["enhancement"]
 
 
 def stack_viewer(
@@ -156,6 +228,11 @@ def _as_data(slice_: ViewerSlice) -> dict[str, Any]:
         },
         "geometry": vars(slice_.geometry),
         "label": slice_.label,
+        "first": slice_.first or slice_.label,
+        "isMarked": slice_.is_marked,
+        "spacing": slice_.spacing,
+        "edges": slice_.edges,
+        "values": slice_.values,
         "name": slice_.name,
         "answer": slice_.answer,
         "doubt": slice_.doubt,

@@ -1,5 +1,5 @@
 // A scan, or a stack of slices, with its map. Nothing here talks to the server but the wish to open a slice by
-// itself: Python sends the slices, the small maps and the colour tables (see __init__.py), and the rest is this
+// itself, and to have the enhanced scan read: Python sends the slices, the small maps and the colour tables (see __init__.py), and the rest is this
 // file's. A viewer for volumes, such as NiiVue, would not do: the map belongs to a slice and to the square that
 // was read in it, not to a volume.
 
@@ -11,17 +11,26 @@ const ALL_LEVELS = [...Array(256).keys()];
 const ARROWS = { ArrowLeft: [0.1, 0], ArrowRight: [-0.1, 0], ArrowUp: [0, 0.1], ArrowDown: [0, -0.1] };
 const THROUGH_STACK = { ArrowUp: -1, ArrowDown: 1, PageUp: -PAGE, PageDown: PAGE, Home: -Infinity, End: Infinity };
 
-// The visitor's taste outlives a scan; everything else starts afresh with the next one.
-const taste = { opacity: 0.6, colours: undefined };
+const OUTLINE_AT = 128; // Of 255: half of the strongest evidence.
+const TASTE = "brat-viewer";
+
+// The visitor's taste outlives a scan, the page and a reload; everything else starts afresh with the next scan.
+const taste = {
+  ...{ opacity: 0.6, colours: undefined, hasOutline: true },
+  ...{ clahe: false, clipLimit: 2, brightness: false, change: 15 },
+  ...JSON.parse(sessionStorage.getItem(TASTE) ?? "{}"),
+};
+const keepTaste = () => sessionStorage.setItem(TASTE, JSON.stringify(taste));
 
 const viewers = new WeakMap();
 
 // Streamlit calls this at the first mount and again, on the same elements, for every change of the data.
-export default function ({ parentElement, data: [data], setTriggerValue }) {
+export default function ({ parentElement, data: [data], setTriggerValue, setStateValue }) {
   const root = parentElement.querySelector(".viewer");
   if (!viewers.has(root)) viewers.set(root, new Viewer(root));
   const viewer = viewers.get(root);
   viewer.open = (index) => setTriggerValue("open", index);
+  viewer.ask = (enhancement) => setStateValue("enhancement", enhancement);
   viewer.receive(data);
   return () => {
     // Streamlit also calls the clean-up of a call that a newer one overtook; then the viewer lives on.
@@ -34,6 +43,9 @@ class Viewer {
     this.root = root;
     this.ui = Object.fromEntries([...root.querySelectorAll("[data-ui]")].map((node) => [node.dataset.ui, node]));
     this.overlay = document.createElement("canvas");
+    this.enhanced = document.createElement("canvas");
+    this.tool = "";
+    this.lines = [];
     this.pointers = new Map();
     this.closing = new AbortController();
     this.listen();
@@ -47,11 +59,14 @@ class Viewer {
     this.latest = data;
     this.isStack = data.of !== "";
     this.ui.stack.hidden = this.ui.answer.hidden = !this.isStack;
+    this.root.classList.toggle("stackful", this.isStack);
     if (this.isStack) this.setUpStack(data);
     if (isNew || data.of !== this.of) this.index = data.start;
     this.of = data.of;
     this.painted = undefined;
-    if (isAnswerNew) this.picked = undefined;
+    if (isAnswerNew) this.picked = this.wanted = undefined;
+    // The server's word is taken once: what it says later may be older than what was done here meanwhile.
+    if (this.isRead === undefined || isNew) this.takeEnhancement(data.enhancement);
     this.turn(isNew);
   }
 
@@ -83,7 +98,8 @@ class Viewer {
       while (this.painted !== this.index || this.data !== this.latest) {
         const [data, index] = [this.latest, this.index];
         const slice = data.slices[index];
-        const scan = slice.scan === this.slice?.scan ? this.scan : await decode(slice.scan);
+        const isSame = slice.scan === this.slice?.scan;
+        const scan = isSame ? this.scan : { ...(await decode(slice.scan)), values: unpack(slice.values) };
         // A newer call came while this one's scan was being decoded.
         if (data !== this.latest) continue;
         Object.assign(this, { data, slice, scan, painted: index });
@@ -95,19 +111,25 @@ class Viewer {
   }
 
   showSlice() {
-    const { maps, label, geometry } = this.slice;
-    this.label = [this.picked, label, ...Object.keys(maps)].find((name) => name in maps);
+    const { maps, first, geometry } = this.slice;
+    this.label = [this.picked, first, ...Object.keys(maps)].find((name) => name in maps);
     const { width, height } = geometry;
     this.ui.stage.style.setProperty("--ratio", width / height);
-    for (const canvas of [this.ui.canvas, this.overlay]) {
+    for (const canvas of [this.ui.canvas, this.ui.plain, this.overlay, this.enhanced]) {
       if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
     }
-    this.ui.plain.src = this.slice.scan;
+    this.line = null;
     if (this.isNew) this.startAfresh();
     this.isNew = false;
     this.fillChoices();
+    this.changePixels();
     this.enlargeMap();
     this.root.inert = false;
+  }
+
+  // Where the answer is no tumour, or none should be given, the scan stands unmarked until a map is asked for.
+  get isShown() {
+    return this.wanted ?? this.slice.isMarked;
   }
 
   // What is known of the slice, and where it lies; at once, though its picture may take a moment.
@@ -173,13 +195,14 @@ class Viewer {
   }
 
   startAfresh() {
-    this.isShown = true;
+    this.wanted = undefined;
     this.ui.threshold.value = 0;
     this.pointers.clear();
     this.scrolled = 0;
     this.readOut(null);
-    this.setComparing(false);
+    this.setComparing("");
     this.divideAt(0.5);
+    this.use("");
     this.resetView();
   }
 
@@ -196,6 +219,110 @@ class Viewer {
     this.ui.opacity.value = taste.opacity;
   }
 
+  // ---- The scan itself: its window, then CLAHE, then brightness, as on the server; black for white at last ----
+
+  takeEnhancement(asked) {
+    this.isRead = Boolean(asked?.isRead);
+    if (!this.isRead) return;
+    Object.assign(taste, { clahe: asked.clipLimit !== null, brightness: asked.change !== null });
+    if (taste.clahe) taste.clipLimit = asked.clipLimit;
+    if (taste.brightness) taste.change = asked.change;
+    keepTaste();
+  }
+
+  get isEnhanced() {
+    return taste.clahe || taste.brightness;
+  }
+
+  changePixels() {
+    const { scan, slice, shownWindow } = this;
+    const { width, height } = slice.geometry;
+    let gray = scan.gray;
+    if (shownWindow) gray = throughWindow(scan.values ?? scan.gray, shownWindow);
+    this.uploaded = gray;
+    if (taste.clahe) gray = equalise(gray, width, height, taste.clipLimit);
+    if (taste.brightness) gray = brighten(gray, taste.change / 100);
+    this.gray = gray;
+    draw(this.ui.plain, this.uploaded, this.isInverted);
+    draw(this.enhanced, gray, this.isInverted);
+    this.showEnhancement();
+  }
+
+  showEnhancement() {
+    const { ui } = this;
+    for (const name of ["clahe", "brightness"]) ui[name].checked = taste[name];
+    ui.clipLimit.value = taste.clipLimit;
+    ui.change.value = taste.change;
+    ui.clipLimit.disabled = !taste.clahe;
+    ui.change.disabled = !taste.brightness;
+    ui.clipText.textContent = taste.clipLimit;
+    ui.changeText.textContent = ui.change.ariaValueText = signed(taste.change);
+    ui.readField.hidden = !this.latest.enhancement;
+    ui.read.checked = this.isRead;
+    ui.read.disabled = !this.isEnhanced && !this.isRead;
+    ui.invert.ariaPressed = String(Boolean(this.isInverted));
+    const words = [];
+    if (this.shownWindow) words.push(fill(this.latest.words.window, levels(this.shownWindow)));
+    if (taste.clahe) words.push(`CLAHE ${taste.clipLimit}`);
+    if (taste.brightness) words.push(signed(taste.change));
+    if (this.isInverted) words.push("inverted");
+    const isAsked = this.isRead && this.isEnhanced && !this.shownWindow && !this.isInverted;
+    if (words.length && !isAsked) words.push(this.isRead ? this.latest.words.readWithout : this.latest.words.readPlain);
+    ui.state.textContent = words.join(" · ");
+  }
+
+  // `isDone`: not while a slider is still being drawn, or each step would be read.
+  enhance(changed, isDone = true) {
+    Object.assign(taste, changed);
+    keepTaste();
+    this.changePixels();
+    this.paint();
+    if (isDone && this.isRead) this.askToRead();
+  }
+
+  setRead(isOn) {
+    this.isRead = isOn;
+    this.showEnhancement();
+    this.askToRead();
+  }
+
+  askToRead() {
+    if (!this.latest.enhancement) return;
+    if (!this.isEnhanced) this.isRead = this.ui.read.checked = false;
+    this.ask({
+      clipLimit: taste.clahe ? taste.clipLimit : null,
+      change: taste.brightness ? taste.change : null,
+      isRead: this.isRead,
+    });
+  }
+
+  // By a share of the stage: to the right widens, up brightens.
+  changeWindow(x, y) {
+    const start = this.slice.values ?? { center: 127.5, width: 255, kind: "LINEAR_EXACT", inverted: false };
+    const { center, width } = (this.shownWindow ??= { ...start });
+    const span = start.width;
+    this.shownWindow = {
+      ...this.shownWindow,
+      width: Math.max(width + 2 * span * x, span / 256),
+      center: center + span * y,
+    };
+    this.changePixels();
+    this.paint();
+  }
+
+  invert() {
+    this.isInverted = !this.isInverted;
+    this.changePixels();
+    this.paint();
+  }
+
+  // What a drag does: "" moves the zoomed picture, "window" and "ruler" what they say.
+  use(tool) {
+    this.tool = this.tool === tool ? "" : tool;
+    for (const name of ["window", "ruler"]) this.ui[name].ariaPressed = String(this.tool === name);
+    this.ui.stage.dataset.tool = this.tool;
+  }
+
   // ---- From the small map to the picture: enlargeMap, then colourMap, then paint ----
 
   enlargeMap() {
@@ -203,6 +330,7 @@ class Viewer {
     const values = this.label ? new Float32Array(bytes(maps[this.label]).buffer) : new Float32Array(1);
     this.levels = enlarge(values, geometry);
     this.isSilent = !values.some((value) => value > 0);
+    this.lines = contour(this.levels, geometry.width, geometry.height, OUTLINE_AT);
     this.colourMap();
   }
 
@@ -216,13 +344,49 @@ class Viewer {
 
   paint() {
     this.compose(this.ui.canvas.getContext("2d"), this.isShown);
+    this.drawMarks();
     this.describe();
+  }
+
+  drawMarks() {
+    if (!this.slice) return;
+    const { ui, slice, isComparing } = this;
+    const stage = ui.stage.getBoundingClientRect();
+    const ratio = devicePixelRatio;
+    Object.assign(ui.marks, { width: Math.round(stage.width * ratio), height: Math.round(stage.height * ratio) });
+    if (!stage.width) return;
+    const context = ui.marks.getContext("2d");
+    context.scale(ratio, ratio);
+    const outer = ui.mixed.getBoundingClientRect();
+    const box = { left: outer.left - stage.left, top: 0, width: outer.width, height: stage.height };
+    const isMarked = this.isShown && this.label !== undefined && taste.hasOutline && !this.isSilent;
+    drawMarks(context, {
+      place: this.placeOnScreen(box),
+      box,
+      lines: isMarked ? this.lines : [],
+      ruler: this.line,
+      spacing: slice.spacing,
+      edges: slice.edges,
+      from: isComparing === "divider" ? this.division * stage.width : box.left,
+    });
+  }
+
+  // Where the scan lies in a box of the stage, as `object-fit: contain` and the view put it.
+  placeOnScreen({ left, top, width, height }) {
+    const { geometry } = this.slice;
+    const { zoom, x, y } = this.view;
+    const fit = Math.min(width / geometry.width, height / geometry.height);
+    return {
+      left: left + width * x + (zoom * (width - fit * geometry.width)) / 2,
+      top: top + height * y + (zoom * (height - fit * geometry.height)) / 2,
+      scale: zoom * fit,
+    };
   }
 
   // A pixel's share of colour is opacity times the map there: the overlay's own alpha is the map.
   compose(context, withMap) {
     context.globalAlpha = 1;
-    context.drawImage(this.scan.image, 0, 0);
+    context.drawImage(this.enhanced, 0, 0);
     context.globalAlpha = taste.opacity;
     if (withMap) context.drawImage(this.overlay, 0, 0);
     context.globalAlpha = 1;
@@ -235,14 +399,16 @@ class Viewer {
     const [shown, answer] = [this.label, slice.label].map((label) => data.names[label]?.toLowerCase());
     const opacity = percent(taste.opacity);
     const threshold = Number(ui.threshold.value);
-    ui.heading.textContent = !hasMap
-      ? words.noMap
-      : fill(shown === answer ? words.ofAnswer : words.ofOther, { shown, answer, method });
-    ui.scale.style.visibility = this.isSilent ? "hidden" : "visible";
-    ui.nothing.textContent = hasMap && this.isSilent ? fill(words.nothing, { shown }) : "";
+    const heading = isShown ? (shown === answer ? words.ofAnswer : words.ofOther) : words.hidden;
+    ui.heading.textContent = hasMap ? fill(heading, { shown, answer, method }) : words.noMap;
+    ui.scale.style.visibility = this.isSilent || !isShown ? "hidden" : "visible";
+    ui.nothing.textContent = hasMap && isShown && this.isSilent ? fill(words.nothing, { shown }) : "";
+    ui.flip.disabled = ui.outline.disabled = !hasMap;
+    ui.outline.ariaPressed = String(taste.hasOutline);
     ui.flip.textContent = isShown ? "Hide map" : "Show map";
     ui.rightTag.textContent = isShown && hasMap ? `Map: ${shown}` : "Map hidden";
-    ui.rightTag.hidden = isShown && !this.isComparing;
+    ui.rightTag.hidden = !this.isComparing || !hasMap;
+    ui.leftTag.textContent = this.isEnhanced ? "Scan as uploaded" : "Scan";
     ui.opacityText.textContent = ui.opacity.ariaValueText = opacity;
     ui.thresholdText.textContent = ui.threshold.ariaValueText = threshold ? threshold.toFixed(2) : "off";
     ui.canvas.ariaLabel = isShown && hasMap
@@ -258,20 +424,37 @@ class Viewer {
     const on = (node, type, act) => node.addEventListener(type, act.bind(this), { signal, passive: false });
 
     on(ui.label, "change", () => ((this.label = this.picked = ui.label.value), this.enlargeMap()));
-    on(ui.colours, "change", () => ((taste.colours = ui.colours.value), this.colourMap()));
+    on(ui.colours, "change", () => ((taste.colours = ui.colours.value), keepTaste(), this.colourMap()));
     on(ui.threshold, "input", this.colourMap);
     on(ui.opacity, "input", () => ((taste.opacity = Number(ui.opacity.value)), this.paint()));
+    on(ui.opacity, "change", keepTaste);
+    on(ui.clahe, "change", () => this.enhance({ clahe: ui.clahe.checked }));
+    on(ui.brightness, "change", () => this.enhance({ brightness: ui.brightness.checked }));
+    for (const type of ["input", "change"]) {
+      on(ui.clipLimit, type, () => this.enhance({ clipLimit: Number(ui.clipLimit.value) }, type === "change"));
+      on(ui.change, type, () => this.enhance({ change: Number(ui.change.value) }, type === "change"));
+    }
+    on(ui.read, "change", () => this.setRead(ui.read.checked));
     on(ui.flip, "click", this.flip);
-    on(ui.compare, "click", this.compare);
+    on(ui.outline, "click", this.flipOutline);
+    on(ui.compare, "click", () => this.compare("divider"));
+    on(ui.beside, "click", () => this.compare("beside"));
+    on(ui.window, "click", () => this.use("window"));
+    on(ui.ruler, "click", () => this.use("ruler"));
+    on(ui.invert, "click", this.invert);
+    on(ui.full, "click", this.fillScreen);
     on(ui.zoomIn, "click", () => this.zoomBy(ZOOM_STEP));
     on(ui.zoomOut, "click", () => this.zoomBy(1 / ZOOM_STEP));
-    on(ui.reset, "click", this.resetView);
+    on(ui.reset, "click", this.resetAll);
     on(ui.save, "click", this.save);
     on(ui.slice, "input", () => this.turnTo(Number(ui.slice.value)));
     on(ui.alone, "click", () => this.open(this.index));
     on(ui.aim, "click", () => this.turnTo(this.latest.aim));
     for (const type of ["pointerdown", "pointermove"]) on(ui.strip, type, this.pointAtStrip);
     const resized = new ResizeObserver(() => this.latest && this.say());
+    const fitted = new ResizeObserver(() => this.drawMarks());
+    fitted.observe(ui.stage);
+    signal.addEventListener("abort", () => fitted.disconnect());
     resized.observe(ui.strip);
     signal.addEventListener("abort", () => resized.disconnect());
 
@@ -295,27 +478,54 @@ class Viewer {
   }
 
   flip() {
-    this.isShown = !this.isShown;
+    this.wanted = !this.isShown;
     this.paint();
   }
 
-  compare() {
-    this.setComparing(!this.isComparing);
-    this.isShown ||= this.isComparing;
+  flipOutline() {
+    taste.hasOutline = !taste.hasOutline;
+    keepTaste();
     this.paint();
   }
 
-  setComparing(isOn) {
-    this.isComparing = isOn;
-    this.ui.compare.ariaPressed = String(isOn);
-    this.ui.stage.classList.toggle("comparing", isOn);
-    this.ui.divider.hidden = this.ui.leftTag.hidden = !isOn;
+  // The scan as it was uploaded on the left; on the right what is made of it, with its map where that is shown.
+  compare(how) {
+    this.setComparing(this.isComparing === how ? "" : how);
+    // Without a map and without a change there would be nothing to compare.
+    if (this.isComparing && !this.isEnhanced && this.label !== undefined) this.wanted = true;
+    this.paint();
+  }
+
+  setComparing(how) {
+    const { ui } = this;
+    this.isComparing = how;
+    ui.compare.ariaPressed = String(how === "divider");
+    ui.beside.ariaPressed = String(how === "beside");
+    ui.stage.classList.toggle("comparing", how === "divider");
+    ui.stage.classList.toggle("beside", how === "beside");
+    ui.divider.hidden = how !== "divider";
+    ui.leftTag.hidden = !how;
+  }
+
+  fillScreen() {
+    if (document.fullscreenElement) document.exitFullscreen();
+    else this.root.requestFullscreen();
+  }
+
+  resetAll() {
+    this.shownWindow = this.line = null;
+    this.isInverted = false;
+    this.resetView();
+    if (!this.scan) return;
+    this.changePixels();
+    this.paint();
   }
 
   divideAt(share) {
     this.division = clamp(share, 0, 1);
     this.ui.stage.style.setProperty("--division", this.division);
     this.ui.divider.ariaValueNow = String(Math.round(100 * this.division));
+    if (this.view) this.drawMarks();
   }
 
   resetView() {
@@ -342,6 +552,7 @@ class Viewer {
     const { zoom, x, y } = this.view;
     for (const [name, value] of Object.entries({ zoom, x, y })) this.ui.stage.style.setProperty(`--${name}`, value);
     this.ui.stage.classList.toggle("zoomed", zoom > 1);
+    this.drawMarks();
   }
 
   turnWheel(event) {
@@ -371,6 +582,7 @@ class Viewer {
     if (event.button !== 0) return;
     this.ui.stage.setPointerCapture(event.pointerId);
     this.pointers.set(event.pointerId, this.shareOfStage(event));
+    if (this.tool === "ruler") this.line = [this.pointAt(event), this.pointAt(event)];
   }
 
   drag(event) {
@@ -383,6 +595,11 @@ class Viewer {
     const before = grip([...this.pointers.values()]);
     this.pointers.set(event.pointerId, this.shareOfStage(event));
     const after = grip([...this.pointers.values()]);
+    if (this.tool === "window" && !before.spread) return this.changeWindow(after.x - before.x, after.y - before.y);
+    if (this.tool === "ruler" && !before.spread) {
+      this.line[1] = this.pointAt(event);
+      return this.drawMarks();
+    }
     this.moveBy(after.x - before.x, after.y - before.y);
     if (before.spread) this.zoomBy(after.spread / before.spread, [after.x, after.y]);
   }
@@ -409,13 +626,28 @@ class Viewer {
     const target = event.composedPath()[0];
     if (event.ctrlKey || event.metaKey || event.altKey || target.matches("select")) return;
     const isOnPicture = !target.matches("input, button");
+    const isTool = (this.tool && event.key === "Escape") || (this.line && event.key === "Escape");
+    if (isTool) {
+      this.line = null;
+      this.use("");
+      return this.drawMarks();
+    }
     const acts = {
       "+": () => this.zoomBy(ZOOM_STEP),
       "=": () => this.zoomBy(ZOOM_STEP),
       "-": () => this.zoomBy(1 / ZOOM_STEP),
-      0: () => this.resetView(),
+      0: () => this.resetAll(),
       m: () => this.flip(),
-      d: () => this.compare(),
+      o: () => this.flipOutline(),
+      c: () => this.compare("divider"),
+      v: () => this.compare("beside"),
+      w: () => this.use("window"),
+      r: () => this.use("ruler"),
+      i: () => this.invert(),
+      e: () => this.enhance({ clahe: !taste.clahe }),
+      b: () => this.enhance({ brightness: !taste.brightness }),
+      f: () => this.fillScreen(),
+      "?": () => this.ui.keys.togglePopover(),
       s: this.isStack && this.latest.aimName && (() => this.turnTo(this.latest.aim)),
     };
     let act = acts[event.key.toLowerCase()];
@@ -430,8 +662,15 @@ class Viewer {
     act();
   }
 
+  // Side by side, each half is a stage of its own.
+  halfUnder({ clientX }) {
+    const { before, mixed } = this.ui;
+    const isLeft = this.isComparing === "beside" && clientX < mixed.getBoundingClientRect().left;
+    return isLeft ? before : mixed;
+  }
+
   shareOfStage({ clientX, clientY }) {
-    const box = this.ui.stage.getBoundingClientRect();
+    const box = (this.isComparing === "beside" ? this.halfUnder({ clientX }) : this.ui.stage).getBoundingClientRect();
     return [(clientX - box.left) / box.width, (clientY - box.top) / box.height];
   }
 
@@ -440,23 +679,31 @@ class Viewer {
     this.ui.readout.textContent =
       index === null
         ? this.data.words.point
-        : fill(this.data.words.values, { map: (this.levels[index] / 255).toFixed(2), scan: this.scan.gray[index] });
+        : fill(this.data.words.values, { map: (this.levels[index] / 255).toFixed(2), scan: this.gray[index] })
+          + (this.scan.values ? fill(this.data.words.fileValue, { value: +this.scan.values[index].toPrecision(6) }) : "");
   }
 
-  pixelAt({ clientX, clientY }) {
+  pixelAt(event) {
     const { width, height } = this.slice.geometry;
-    const box = this.ui.canvas.getBoundingClientRect(); // Zoom and place included.
-    const scale = Math.min(box.width / width, box.height / height);
-    const column = Math.floor((clientX - box.left - box.width / 2) / scale + width / 2);
-    const row = Math.floor((clientY - box.top - box.height / 2) / scale + height / 2);
+    const [column, row] = this.pointAt(event).map(Math.floor);
     const isInside = column >= 0 && column < width && row >= 0 && row < height;
     return isInside ? row * width + column : null;
+  }
+
+  // In pixels of the scan, from the left top corner of its first.
+  pointAt({ clientX, clientY }) {
+    const box = this.halfUnder({ clientX }).getBoundingClientRect();
+    const place = this.placeOnScreen(box);
+    return [(clientX - place.left) / place.scale, (clientY - place.top) / place.scale];
   }
 
   async save() {
     const { names, method, words } = this.data;
     const { name } = this.slice;
     const caption = [names[this.label] ?? words.noMap, method, `opacity ${percent(taste.opacity)}`];
+    if (taste.clahe) caption.push(`CLAHE ${taste.clipLimit}`);
+    if (taste.brightness) caption.push(`brightness ${signed(taste.change)}`);
+    if (this.isInverted) caption.push("inverted");
     if (Number(this.ui.threshold.value) > 0) {
       caption.push(`above ${this.ui.thresholdText.textContent}`);
     }
@@ -532,7 +779,7 @@ async function decode(url) {
   const rgba = context.getImageData(0, 0, canvas.width, canvas.height).data;
   const gray = new Uint8Array(rgba.length / 4);
   for (let index = 0; index < gray.length; index++) gray[index] = rgba[4 * index];
-  return { image, gray };
+  return { gray };
 }
 
 // The middle of one or two points and how far apart they are.
@@ -541,34 +788,22 @@ function grip([first, second = first]) {
   return { x, y, spread: Math.hypot(first[0] - second[0], first[1] - second[1]) };
 }
 
-// As brat.preprocess.Geometry.to_scan: bilinear with half-pixel centres, the edge repeated, 0 outside the square.
-// Returns levels of 0 to 255, one a scan pixel.
-function enlarge(values, { x, y, side, width, height }) {
-  const n = Math.sqrt(values.length);
-  const levels = new Uint8Array(width * height);
-  const columns = taps(n, side, x, width);
-  for (const { at, first, second, share } of taps(n, side, y, height)) {
-    const row = Float32Array.from({ length: n }, (_, cell) => {
-      return values[first * n + cell] * (1 - share) + values[second * n + cell] * share;
-    });
-    for (const column of columns) {
-      const value = row[column.first] * (1 - column.share) + row[column.second] * column.share;
-      levels[at * width + column.at] = Math.round(255 * value);
-    }
-  }
-  return levels;
+// The values behind the picture, where the file has more than 8 bits; else null.
+function unpack(values) {
+  if (!values) return null;
+  const stored = new Uint16Array(bytes(values.data).buffer);
+  return Float32Array.from(stored, (value) => values.lowest + value * values.step);
 }
 
-// Along one axis, for each scan pixel in the square: the two cells it lies between and the second one's share.
-function taps(n, side, start, length) {
-  const pairs = [];
-  for (let at = Math.max(start, 0); at < Math.min(start + side, length); at++) {
-    const position = clamp(((at - start + 0.5) * n) / side - 0.5, 0, n - 1);
-    const first = Math.floor(position);
-    pairs.push({ at, first, second: Math.min(first + 1, n - 1), share: position - first });
-  }
-  return pairs;
+function draw(canvas, gray, isInverted) {
+  const colours = Uint8Array.from(
+    ALL_LEVELS.flatMap((level) => [...Array(3).fill(isInverted ? 255 - level : level), 255]),
+  );
+  colour(canvas, gray, colours);
 }
+
+const signed = (change) => `${change > 0 ? "+" : "−"}${Math.abs(change)} %`.replace(/^−0/, "0");
+const levels = ({ center, width }) => ({ center: +center.toPrecision(4), width: +width.toPrecision(4) });
 
 // RGB of 256 levels -> their RGBA.
 function palette(table, alphaOf) {

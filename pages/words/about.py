@@ -58,6 +58,9 @@ like in a DICOM header are not shown, stored or exported{identified}. What is wr
 itself, and into a file's name, is not looked for.
 
 ### Samples
+None was seen in training. Those with a tumour are slices of patients who were held out of it for good; each
+has the class that the radiologists gave, and is that slice of a plane with the largest tumour, whatever the
+model reads in it. Only one that it reads wrong was looked for, to show what that looks like.
 """
 
 METHODS = """

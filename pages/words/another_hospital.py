@@ -12,6 +12,14 @@ CAPTION = (
 )
 
 
+def tumour_found(sequence: str) -> str:
+    return f"Another hospital, {sequence}: tumour found"
+
+
+def brain_right(sequence: str) -> str:
+    return f"Another hospital, {sequence}: no tumour, brain"
+
+
 def expect(
     source: str, sequence: str, patients: int, metrics: Mapping[str, Mapping[str, float | None]]
 ) -> str:

@@ -35,6 +35,17 @@ KAPPA_CAPTION = "Kappa with its 95 % interval."
 MONTHS_FIGURE = "Cohen's kappa, month by month."
 
 
+def too_few(agreed: int, cases: int, least: int) -> str:
+    return (
+        f"{agreed} of {cases} agree. Statistics begin at {least} cases with a class from the "
+        "clinician: of fewer they would say next to nothing."
+    )
+
+
+def fewer_than(least: int) -> str:
+    return f"fewer than {least} cases"
+
+
 def scan(format: str, width: int, height: int, window: str, digest: str) -> str:
     """Args: window: center and width, "40/80"; empty where there is none."""
     shown = f", window {window.replace('/', ' / ')}" if window else ""
@@ -42,10 +53,10 @@ def scan(format: str, width: int, height: int, window: str, digest: str) -> str:
 
 
 def likeness(known: bool | None, score: float | None) -> str:
-    """Whether a scan is like those that the model knows: "yes (distance 0.86, limit 1)"."""
+    """Whether a scan is like those that the model knows: "yes (unlikeness 0.86, limit 1)"."""
     if known is None:
         return "not checked"
-    return f"{'yes' if known else 'no'} (distance {score or 0:.2f}, limit 1)"
+    return f"{'yes' if known else 'no'} (unlikeness {score or 0:.2f}, limit 1)"
 
 
 def act(

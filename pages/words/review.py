@@ -30,21 +30,29 @@ NOT_CALIBRATED = (
 )
 NOT_CHECKED = "Whether the model knows scans like this one was not checked: this model cannot."
 NOT_APART = "The model cannot tell these apart here. Do not rely on the first alone."
+ALONE_AND_UNSURE = (
+    "The set names one class, yet its probability is below 70 %: the answer is unsure, however short the set."
+)
 CAVEAT = "Probability of each class by the model. Not a medical device, not for diagnosis."
 
 METHOD_HELP = "Grad-CAM comes with every reading. The others ask the model again and take seconds."
 
-CLAHE_DOES = "Raises contrast tile by tile; faint enhancement shows better, and so does noise."
-BRIGHTNESS_DOES = "Makes the whole scan lighter or darker."
-READ_ENHANCED_HELP = "Both readings are then shown."
+SAMPLES_ARE = (
+    "Never seen in training: slices of patients that were held out of it, each with the class that the "
+    "radiologists gave, and healthy heads."
+)
 
 
 def still_that_of(name: str) -> str:
     return f" The reading below is still that of {literal(name)}."
 
 
+def file(name: str, size: str, format: str) -> str:
+    return " · ".join(filter(None, (literal(name), size, format)))
+
+
 def sample(title: str, origin: str) -> str:
-    return f"Sample: {title}. {origin}."
+    return f"Sample, never seen in training: {title}. {origin}."
 
 
 def unlike(reason: str) -> str:
@@ -52,7 +60,7 @@ def unlike(reason: str) -> str:
 
 
 def like(score: float) -> str:
-    return f"Like the slices that the model knows: distance {score:.2f}, limit 1."
+    return f"Like the slices that the model knows: unlikeness {score:.2f}, limit 1."
 
 
 def before(name: str, probability: str) -> str:

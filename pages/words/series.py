@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from brat.classes import CLASS_NAMES
-from brat.model.series_reading import SeriesReading, spans
+from brat.model.series_reading import RULE_LEAST, RULE_LENGTH, SeriesReading, spans
 from brat.wording import percent
+from pages.words.numbers import estimate
 
 UNLIKE = "Not a slice the model knows"
 TABLE = "Every slice: its answer, its probabilities, and whether it is like those the model knows."
@@ -16,12 +18,8 @@ HOW = (
     "averages nothing. Neighbouring slices with one answer say more than single ones, yet errors come in "
     "runs too."
 )
-UNKNOWN = (
-    "How often a whole series is read rightly was never measured. The model learned from single slices that "
-    "people chose, most of them with a tumour in view; a series has many that nobody would choose. In a "
-    "healthy head too it calls slices a tumour, whole runs of them at the base of the skull. Not a medical "
-    "device, not for diagnosis."
-)
+_NOT_MEASURED = "How often a whole series is read rightly was not measured for this model."
+_CARE = "In a healthy head too runs of slices are called a tumour. Not a medical device, not for diagnosis."
 _FEW = "Most slices were refused: what is said here rests on the few that are left."
 _LISTED = 6
 """Stretches of slices that are named one by one, at most."""
@@ -36,15 +34,39 @@ def reading(number: int, count: int) -> str:
 
 
 def heading(read: SeriesReading) -> str:
-    """What the eye meets first: "Meningioma: the answer in 14 of 96 slices let through"."""
+    """What the eye meets first: where to look, if the rule says so. No class is the series' own."""
     if read.leading is None:
         return "No slice to answer for"
-    if read.leading == "no_tumor":
-        return f"No tumour: the answer in {_all(len(read.known))} let through"
-    is_one = read.count(read.leading) == read.with_tumour
-    # Where the slices name different tumours, none of them is the series' own.
-    name = CLASS_NAMES[read.leading] if is_one else "A tumour"
-    return f"{name}: the answer in {read.with_tumour} of {_slices(len(read.known))} let through"
+    if read.suspicious:
+        run = read.suspicious[0]
+        return f"Look at slices {run[0] + 1} to {run[-1] + 1}: {len(run)} in a row read as a tumour"
+    known = _slices(len(read.known))
+    if not read.with_tumour:
+        return f"No slice reads as a tumour, of {known} let through"
+    return f"Never {RULE_LENGTH} in a row read as a tumour: {read.with_tumour} of {known} let through"
+
+
+def how_often(protocols: Mapping[str, Any]) -> str:
+    """How often the rule finds a patient's tumour, and how often it is wrong; and what else to bear in mind.
+
+    Args:
+        protocols: of `metrics.json`; empty where there is none.
+    """
+    rule = f"{RULE_LENGTH}/{RULE_LEAST}"
+    figures = [
+        f"{entry['title'].removesuffix(', runs of slices')}: "
+        f"{estimate(entry['metrics'][f'found/{rule}'])} of the patients found, "
+        f"{entry['metrics'][f'false_runs/{rule}']['value']:.2f} false runs a patient"
+        for name, entry in protocols.items()
+        if name.startswith("series_") and f"found/{rule}" in entry["metrics"]
+    ]
+    if not figures:
+        return f"{_NOT_MEASURED} {_CARE}"
+    return (
+        f"A run counts from {RULE_LENGTH} slices in a row in each of which any tumour has "
+        f"{percent(RULE_LEAST)} or more. On low-grade gliomas of patients that it had not seen, of hospitals "
+        f"that it had: {'; '.join(figures)}. {_CARE}"
+    )
 
 
 def findings(read: SeriesReading) -> list[str]:
@@ -95,10 +117,6 @@ def _slices(count: int) -> str:
     return "1 slice" if count == 1 else f"{count} slices"
 
 
-def _all(count: int) -> str:
-    return "the 1 slice" if count == 1 else f"all {count} slices"
-
-
 def _percent(value: float) -> str:
     return percent(value).replace(" ", "\u00a0")
 
@@ -134,5 +152,5 @@ def doubt(level: float, inside: tuple[str, ...] | None, score: float | None) -> 
         names = " or ".join(CLASS_NAMES[name].lower() for name in inside) or "no class"
         sentences.append(f"{_percent(level)} set: {names}.")
     if score is not None:
-        sentences.append(f"Like the slices that the model knows: distance {score:.2f}, limit 1.")
+        sentences.append(f"Like the slices that the model knows: unlikeness {score:.2f}, limit 1.")
     return " ".join(sentences)

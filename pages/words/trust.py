@@ -19,25 +19,29 @@ SETS = "Shares of slices, by how many classes their set names."
 BY_KIND = "Pictures that are no brain MRI slice, by kind."
 
 EXAMPLES_ARE = (
-    "The model that ships, on the project's own samples: the scan, and the same with the Grad-CAM map of the "
-    "lesion's class. The lesions are drawn into a healthy head: this is how a map looks, not a measure of "
-    "how good it is."
+    "The model that ships, on slices of patients that were held out of training: the scan, and the same with "
+    "the Grad-CAM map of the radiologists' class. This is how a map looks, not a measure of how good it is."
 )
 
+REFUSED_BY_GROUP = "Slices of heads that are refused, by source and sequence, with 95 % intervals by patient."
+
+_SEQUENCES = {
+    "t1ce": "T1 after contrast",
+    "t1": "T1",
+    "t2": "T2",
+    "flair": "FLAIR",
+    "unknown": "sequence unknown",
+}
+
 NEAREST = "How like its nearest other image each image is"
-NOT_COMPARABLE = (
-    "Training slices are augmented and drawn with every class equally often, so training accuracy is not "
-    "comparable with the figures above."
-)
 
 
 def calibration(after: Entry, temperature: float, before: Entry) -> str:
     return (
-        "A probability is right if of a hundred slices with 80 % eighty are what the model says. The mean "
-        f"gap (expected calibration error) is **{estimate(after)}**; without calibration (temperature "
-        f"{temperature:.2f}) it is {estimate(before)}. The **prediction set** lists the classes that cannot "
-        "be ruled out; it is to hold the truth as often as its level promises. Both are fitted to other "
-        "folds than those they are measured on."
+        f"Mean gap between probability and truth (expected calibration error): **{estimate(after)}**; "
+        f"without calibration (temperature {temperature:.2f}) {estimate(before)}. Prediction sets hold their "
+        "level in the source and sequence where that is hardest, and elsewhere more; a hospital that is "
+        "harder still is not covered. All is measured on folds that nothing was fitted to."
     )
 
 
@@ -71,12 +75,21 @@ def out_of_distribution(
     slices: int, refused: Entry, images: int, others: float, through: Sequence[str]
 ) -> str:
     return (
-        "Before the answer the app asks whether a picture is like the slices that the model learned from. Of "
-        f"{slices:,} slices it had not seen it refused {estimate(refused)}; of {images:,} other pictures "
-        f"**{share(others)}**. "
+        f"Refused before an answer: {estimate(refused)} of {slices:,} unseen slices, and of {images:,} "
+        f"other pictures **{share(others)}**. "
         + (f"Let through: {', '.join(through)}. " if through else "None was let through. ")
-        + "The check was tuned on these pictures, so expect a little less of others."
+        + "No picture was judged by a check that had met it; a kind that is drawn was new to it as a whole."
     )
+
+
+def group(name: str) -> str:
+    """ "lgg/t1ce" -> "lgg, T1 after contrast"."""
+    source, _, sequence = name.partition("/")
+    return f"{source}, {_SEQUENCES[sequence]}"
+
+
+def sets_by_group(level: float) -> str:
+    return f"The {percent(level)} set by source and sequence, with 95 % intervals by patient."
 
 
 def all_kinds(count: int) -> str:
@@ -85,11 +98,10 @@ def all_kinds(count: int) -> str:
 
 def maps(slices: int, pointing: Entry, energy: Entry, chance: Entry) -> str:
     return (
-        f"On {slices:,} correctly read slices with a box round the tumour, the brightest place of the map "
-        f"lies in the box in **{estimate(pointing)}** (pointing game), and **{estimate(energy)}** of the "
-        f"map's sum does (energy). The box covers {estimate(chance)} of the head, which is what a map of "
-        "noise would score. **The maps were trained with such boxes from these sources; on scans from "
-        "elsewhere they may point less well.**"
+        f"In the tumour's box, on {slices:,} correctly read slices: the brightest place in "
+        f"**{estimate(pointing)}** (pointing game), **{estimate(energy)}** of the map's sum (energy); by "
+        f"chance {estimate(chance)}. **Trained with such boxes from these sources; elsewhere maps may point "
+        "less well.**"
     )
 
 
@@ -97,11 +109,10 @@ def best_map(best: Sequence[str]) -> str:
     return f"Ways to make the map. {' and '.join(best)} point{'s' if len(best) == 1 else ''} best."
 
 
-def example(title: str, intended: str, label: str, confidence: float, where: str) -> str:
-    drawn, read = NAMES[intended].lower(), NAMES[label].lower()
+def example(title: str, truth: str, label: str, confidence: float, where: str) -> str:
     return (
-        f"{title}. Drawn like {drawn}; read as **{read}** ({percent(confidence)}). The map of {drawn} is "
-        f"{where}."
+        f"{title}: read as **{NAMES[label].lower()}** ({percent(confidence)}). The map of "
+        f"{NAMES[truth].lower()} is {where}."
     )
 
 
@@ -165,8 +176,12 @@ def curve(quantity: str) -> str:
     return f"Training curve: {quantity}"
 
 
-def goes(quantity: str, first: str, last: str, epochs: int) -> str:
-    return f"In training the {quantity} goes from {first} to {last} in {epochs} epochs."
+def goes(quantity: str, first: str, last: str, epochs: int, held_out: bool) -> str:
+    return (
+        f"Training {quantity} (augmented slices, classes equally often: not comparable with the figures "
+        f"above) goes from {first} to {last} in {epochs} epochs."
+        + ("" if held_out else " No held-out line was recorded.")
+    )
 
 
 def card(

@@ -8,6 +8,8 @@ ASK_SEEN = "What do you see?"
 NOTE_HINT = "Optional. No names of patients."
 PICTURE_HELP = "The pixels only, without the file's header and name. Writing in the pixels stays in them."
 KEPT = "Kept."
+UNSAVED = "<strong>Unsaved.</strong> What is said here differs from what is kept."
+KEYS_HELP = "By keyboard: A to agree, D to disagree, U where unsure."
 
 OFF = (
     "No store is set up here: a verdict goes into the report below, and is gone, like the scan, when the "

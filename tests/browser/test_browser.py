@@ -6,10 +6,10 @@ import pytest
 
 from brat.classes import CLASS_NAMES
 from brat.io.read import read_scan
-from brat.io.samples import load_samples
 from brat.model.classifier import Classifier
 from brat.model.preprocess import prepare
 from tests.factories.paths import ROOT
+from tests.factories.samples import KNOWN
 from tests.factories.streamlit_server import serving
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -21,21 +21,21 @@ def page(open_page, address, request):
 
 
 def canvas_pixels(page) -> str:
-    return page.locator("canvas").first.evaluate("canvas => canvas.toDataURL()")
+    return page.locator("canvas.layer").evaluate("canvas => canvas.toDataURL()")
 
 
 def test_upload_answer_opacity_and_pages(page):
-    sample = load_samples()[0]
+    sample = KNOWN
     expected = CLASS_NAMES[Classifier().predict(prepare(read_scan(sample.file).gray)[0]).label]
 
     page.locator("input[type=file]").set_input_files(sample.file)
     answer = page.locator(".answer h2")
     playwright.expect(answer).to_contain_text(expected)
     assert re.search(r"\d+ %", answer.inner_text())
-    playwright.expect(page.locator("canvas").first).to_be_visible()
+    playwright.expect(page.locator("canvas.layer")).to_be_visible()
 
     # On a phone the answer comes before the picture, on a desk it stands beside it.
-    above, picture = answer.bounding_box(), page.locator("canvas").first.bounding_box()
+    above, picture = answer.bounding_box(), page.locator("canvas.layer").bounding_box()
     if page.viewport_size["width"] < 600:
         assert above["y"] + above["height"] <= picture["y"]
     else:
@@ -56,7 +56,7 @@ def test_upload_answer_opacity_and_pages(page):
     page.locator("input[type=file]").set_input_files(
         {"name": "notes.png", "mimeType": "image/png", "buffer": b"not a scan"}
     )
-    playwright.expect(page.get_by_test_id("stAlert")).to_contain_text("not an image")
+    playwright.expect(page.get_by_test_id("stAlert").filter(has_text="not an image")).to_be_visible()
     playwright.expect(answer).to_contain_text(expected)
 
     # Nothing sticks out sideways.

@@ -3,15 +3,27 @@
 import pytest
 
 from tests.browser.settling import settle
-from tests.factories.samples import KNOWN
+from tests.factories.samples import known_dicom
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 ORDER = (
     *("Review", "Worklist", "History", "Model", "About"),
-    *("Upload", "Window", "Samples", "95 %", "Picture", "Map of", "Hide map", "Compare", "Save picture"),
-    *("Opacity", "Show only above", "Colours", "Grad-CAM", "Agree", "Report (PDF)", "Report (DICOM SR)"),
-    *("CLAHE", "Brightness", "Does a small change"),
+    *("Window", "Upload", "Samples", "Glioma, as uploaded", "No tumour, as uploaded", "95 %"),
+    *(
+        "Picture",
+        "Zoom in",
+        "Zoom out",
+        "Window",
+        "Invert",
+        "Ruler",
+        "Reset",
+        "Full screen",
+        "Keys and gestures",
+    ),
+    *("Map of", "Hide map", "Outline", "Compare", "Side by side", "Opacity", "CLAHE", "Brightness"),
+    *("Show only above", "Colours", "Save picture", "Grad-CAM"),
+    *("Agree", "Report (PDF)", "Report (DICOM SR)", "Does a small change"),
 )
 
 # The element in focus, through shadow roots, and by what a screen reader would call it.
@@ -31,12 +43,13 @@ _FOCUSED = """() => {
 
 def test_every_control_is_reached_in_the_order_of_reading_and_seen(open_page, address):
     page = open_page(address, height=2400)
-    page.locator("input[type=file]").first.set_input_files(KNOWN.file)
+    scan = {"name": "scan.dcm", "mimeType": "application/dicom", "buffer": known_dicom()}
+    page.locator("input[type=file]").first.set_input_files(scan)
     playwright.expect(page.locator(".answer h2")).to_be_visible()
     playwright.expect(page.locator("canvas.layer")).to_be_visible()
     settle(page)
     reached, unseen = [], []
-    for _ in range(60):
+    for _ in range(90):
         page.keyboard.press("Tab")
         focused = page.evaluate(_FOCUSED)
         if focused is None:

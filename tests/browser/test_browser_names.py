@@ -9,7 +9,7 @@ from pydicom.uid import generate_uid
 
 from tests.browser.settling import settle
 from tests.factories.files import zipped
-from tests.factories.samples import KNOWN
+from tests.factories.samples import known_dicom
 from tests.factories.streamlit_server import serving
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -60,7 +60,7 @@ def drop(page, name: str, content: bytes) -> None:
 
 def slice_of_a_series(number: int) -> bytes:
     """The sample as one slice of a series, whose slices differ in a pixel."""
-    dataset = pydicom.dcmread(KNOWN.file)
+    dataset = pydicom.dcmread(io.BytesIO(known_dicom()))
     dataset.InstanceNumber = number
     dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
     dataset.PixelData = bytes([number]) + dataset.PixelData[1:]
@@ -88,7 +88,7 @@ def assert_harmless(page, elsewhere: list[str]) -> None:
 def test_a_scan_its_verdict_and_history_show_hostile_text_as_it_is(watched):
     page, elsewhere = watched
     # A single entry is opened in Review, under its name.
-    drop(page, "a.zip", zipped({f"{ENTRY}.dcm": KNOWN.file.read_bytes()}))
+    drop(page, "a.zip", zipped({f"{ENTRY}.dcm": known_dicom()}))
     playwright.expect(page.locator(".answer h2")).to_be_visible()
     assert_harmless(page, elsewhere)
     name = f"a.zip/{ENTRY}.dcm"

@@ -10,7 +10,7 @@ from brat.classes import CLASS_NAMES, CLASSES
 from brat.io.read import read_scan
 from brat.model.reader import Reader
 from brat.wording import percent
-from tests.factories.samples import KNOWN
+from tests.factories.samples import KNOWN, known_dicom
 from tests.factories.streamlit_server import serving
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -37,7 +37,7 @@ FILE = "PLANTED_NAME.dcm"
 
 @pytest.fixture
 def planted() -> bytes:
-    dataset = pydicom.dcmread(KNOWN.file)
+    dataset = pydicom.dcmread(io.BytesIO(known_dicom()))
     for keyword, value in PLANTED.items():
         setattr(dataset, keyword, value)
     written = io.BytesIO()

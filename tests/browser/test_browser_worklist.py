@@ -2,6 +2,7 @@
 
 import csv
 
+import numpy as np
 import openpyxl
 import pytest
 
@@ -9,17 +10,21 @@ from brat.classes import CLASS_NAMES, CLASSES
 from brat.io.read import read_scan
 from brat.io.samples import load_samples
 from brat.model.reader import Reader
+from tests.factories.pages import png
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-SAMPLES = load_samples()
+NOISE = png(np.random.default_rng(0).integers(0, 256, (300, 300), np.uint8))
+"""A picture that is refused."""
+
+SCANS = {**{s.file.name: s.file.read_bytes() for s in load_samples()}, "noise.png": NOISE}
 BAD = {"name": "DOE_JANE.png", "mimeType": "image/png", "buffer": b"not a scan"}
 
 
 @pytest.fixture(scope="module")
 def expected():
-    """The samples that the gate lets through, the most suspicious first: name -> answer."""
+    """The scans that the gate lets through, the most suspicious first: name -> answer."""
     reader = Reader()
-    readings = {s.file.name: reader.read(read_scan(s.file).gray) for s in SAMPLES}
+    readings = {name: reader.read(read_scan(data).gray) for name, data in SCANS.items()}
     known = [name for name, reading in readings.items() if reading.ood.in_distribution]
     known.sort(key=lambda name: readings[name].prediction.by_class()["no_tumor"])
     return {name: readings[name].prediction.label for name in known}
@@ -30,7 +35,7 @@ def page(open_page, address, request):
     opened = open_page(address, request.param)
     playwright.expect(opened.get_by_role("heading", name="BraTum Scans")).to_be_visible()
     opened.goto(f"{address}/worklist")
-    files = [{"name": s.file.name, "mimeType": "", "buffer": s.file.read_bytes()} for s in SAMPLES]
+    files = [{"name": name, "mimeType": "", "buffer": data} for name, data in SCANS.items()]
     opened.locator("input[type=file]").first.set_input_files([BAD, *files])
     playwright.expect(opened.get_by_text(f"{len(files) + 1} of {len(files) + 1} shown.")).to_be_visible()
     return opened
@@ -44,7 +49,7 @@ def is_open(page, name: str, label: str, place: str) -> None:
 
 def test_from_the_list_through_review_and_back(page, expected):
     first, second, third = list(expected.items())[:3]
-    count = len(SAMPLES)
+    count = len(SCANS)
     # One of them is bad, and says why.
     playwright.expect(page.get_by_text("1 could not be read").first).to_be_visible()
     page.locator("summary").filter(has_text="could not be read").click()
@@ -75,7 +80,7 @@ def test_filter_is_kept_and_followed(page, expected):
     for label in CLASSES[:3]:
         box.fill(CLASS_NAMES[label])
         box.press("Enter")
-    shown = page.get_by_text(f"{len(tumours)} of {len(SAMPLES) + 1} shown.")
+    shown = page.get_by_text(f"{len(tumours)} of {len(SCANS) + 1} shown.")
     playwright.expect(shown).to_be_visible()
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Review from the top").click()
@@ -104,7 +109,7 @@ def test_a_heading_sorts_and_review_follows(page, expected):
     playwright.expect(page.get_by_text("Sort descending")).to_be_hidden()
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Review from the top").click()
-    first = min(sample.file.name for sample in SAMPLES)
+    first = min(SCANS)
     playwright.expect(page.get_by_text(f"{first} ·")).to_be_visible()
 
 
@@ -125,7 +130,7 @@ def test_export_names_no_file_unless_asked(page, expected, tmp_path):
     saved = downloaded("a.csv", "CSV").read_text("utf-8-sig")
     rows = list(csv.DictReader(saved.splitlines()))
     assert [row["read"] for row in rows][: len(expected)] == list(expected.values())
-    assert len(rows) == len(SAMPLES) + 1
+    assert len(rows) == len(SCANS) + 1
     assert "DOE" not in saved
     assert {len(row["model"]) for row in rows} == {64}
     assert rows[-1]["number"] == "1"

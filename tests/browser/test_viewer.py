@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import io
 import re
 from collections.abc import Iterator
@@ -12,9 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from brat.io.scan import Scan, Window
 from brat.model.explain import blend, onto_scan
 from brat.model.preprocess import Geometry
-from pages.viewer import viewer
+from brat.perturb.enhance import brightness, clahe
+from pages.viewer import viewer, window_values
 from tests.factories.streamlit_server import serving
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -27,6 +30,7 @@ SCRIPT = """
 import numpy as np
 import streamlit as st
 from brat.model.preprocess import Geometry
+from brat.perturb.enhance import brightness, clahe
 from pages.viewer import viewer
 
 with open("runs", "a") as runs:
@@ -337,8 +341,114 @@ def test_every_step_of_opacity_is_painted_at_once(page):
     assert len(set(pictures)) == 20
 
 
-def test_no_map_or_another_scans_geometry_is_refused():
-    with pytest.raises(ValueError, match="no map"):
-        viewer(make_scan(), {}, GEOMETRY, "glioma", name="a.png", key="a")
+def test_another_scans_geometry_is_refused():
     with pytest.raises(ValueError, match="geometry"):
         viewer(make_scan().T, make_maps(), GEOMETRY, "glioma", name="a.png", key="a")
+
+
+def test_the_browser_enhances_as_the_server_does(page, served):
+    runs = (served[1] / "runs").read_text()
+    button(page, "Hide map").click()
+    page.get_by_role("switch", name="CLAHE").check()
+    slide(page, "Clip limit of CLAHE", 4)
+    assert gray_difference(page, clahe(make_scan(), 4)) < 0.01
+    page.get_by_role("switch", name="Brightness").check()
+    slide(page, "Change of brightness", -20)
+    assert gray_difference(page, brightness(clahe(make_scan(), 4), -0.2)) < 0.01
+    page.get_by_role("switch", name="CLAHE").uncheck()
+    assert gray_difference(page, brightness(make_scan(), -0.2)) == 0
+    assert gray_difference(page, make_scan()) > 10
+    # Beside it stands the scan as it was uploaded.
+    button(page, "Side by side").click()
+    before = page.locator("canvas.copy")
+    assert before.bounding_box()["x"] < page.locator("canvas.layer").bounding_box()["x"]
+    assert (decoded(before) == make_scan()).all()
+    page.wait_for_timeout(500)
+    assert (served[1] / "runs").read_text() == runs
+
+
+def gray_difference(page: playwright.Page, expected: np.ndarray) -> float:
+    return float(np.abs(decoded(page.locator("canvas.layer")).astype(int) - expected).mean())
+
+
+def decoded(canvas: playwright.Locator) -> np.ndarray:
+    url = canvas.evaluate("canvas => canvas.toDataURL('image/png')")
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(url.split(",")[1]))).convert("RGB"))[..., 0]
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (260, 320), (129, 200), (200, 131)])
+@pytest.mark.parametrize("limit", [1, 2, 8])
+def test_the_browsers_clahe_is_opencvs(page, shape, limit):
+    gray = np.random.default_rng(limit).normal(90, 40, shape).clip(0, 255).astype(np.uint8)
+    script = (Path(__file__).parents[2] / "pages" / "viewer" / "pixels.js").read_text()
+    made = page.evaluate(
+        f"([gray, width, height, limit]) => {{ {script}; "
+        "return [...equalise(Uint8Array.from(gray), width, height, limit)] }",
+        [gray.ravel().tolist(), shape[1], shape[0], limit],
+    )
+    apart = np.abs(np.array(made).reshape(shape) - clahe(gray, limit).astype(int))
+    # The server sums in another order, and a half may be rounded the other way.
+    assert apart.max() <= 1
+    assert apart.mean() < 0.01
+
+
+@pytest.mark.parametrize("kind", ["LINEAR", "LINEAR_EXACT", "SIGMOID"])
+def test_the_browsers_window_is_brats(page, kind):
+    values = np.linspace(-500, 3000, 4000, dtype=np.float32)
+    window = Window(700, 900, function=kind)
+    script = (Path(__file__).parents[2] / "pages" / "viewer" / "pixels.js").read_text()
+    made = page.evaluate(
+        f"([values, window]) => {{ {script}; return [...throughWindow(values, window)] }}",
+        [values.tolist(), {"center": 700, "width": 900, "kind": kind, "inverted": False}],
+    )
+    assert np.abs(np.array(made) - window.apply(values).astype(int)).max() <= 1
+
+
+def test_window_ruler_inversion_and_their_keys(page):
+    x, y = middle_of_pixel(page, 160, 130)
+    button(page, "Hide map").click()
+    page.mouse.move(x, y)
+    page.keyboard.press("i")
+    assert gray_difference(page, 255 - make_scan()) == 0
+    page.keyboard.press("0")
+    assert gray_difference(page, make_scan()) == 0
+    page.keyboard.press("w")
+    page.mouse.down()
+    page.mouse.move(x, y + 100, steps=3)
+    page.mouse.up()
+    # The level went up by as much as the picture got darker.
+    assert decoded(page.locator("canvas.layer")).mean() < make_scan().mean() - 5
+    assert "only shown so" in page.locator("[data-ui=state]").inner_text()
+    page.keyboard.press("Escape")
+    page.keyboard.press("0")
+    page.keyboard.press("r")
+    before = decoded(page.locator("canvas.marks"))
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 80, y, steps=3)
+    page.mouse.up()
+    assert (decoded(page.locator("canvas.marks")) != before).any()
+    assert zoom(page) == pytest.approx(1)
+    page.keyboard.press("?")
+    assert page.get_by_text("Mouse, touch and keys").is_visible()
+
+
+def test_values_behind_a_scan_reach_the_browser_whole():
+    pixels = np.arange(-100, 1500, dtype=np.int16).reshape(40, 40)
+    scan = Scan(
+        pixels.astype(np.uint8),
+        pixels,
+        "a.dcm",
+        "DICOM",
+        "MR",
+        "f" * 64,
+        window=Window(500, 900),
+        inverted=True,
+    )
+    sent = window_values(scan)
+    stored = np.frombuffer(base64.b64decode(sent["data"]), "<u2")
+    assert (sent["lowest"] + sent["step"] * stored == pixels.ravel()).all()
+    assert (sent["center"], sent["width"], sent["inverted"]) == (500, 900, True)
+    # Of 8 bits there is no more than the picture shows.
+    assert window_values(dataclasses.replace(scan, pixels=pixels.astype(np.uint8))) is None
+    assert window_values(dataclasses.replace(scan, window=None)) is None

@@ -16,9 +16,9 @@ from brat.evaluation.localisation import (
 )
 from brat.evaluation.readings import Readings
 from brat.io.read import read_scan
-from brat.io.samples import load_samples
 from brat.model.classifier import Classifier
 from brat.model.preprocess import SIZE, prepare
+from tests.factories.samples import KNOWN
 
 # The second of fourteen columns and the third row of cells, whose middle is at (24, 40).
 BOX = np.array([[24.0, 40.0, 20.0, 20.0]], np.float32)
@@ -100,7 +100,7 @@ def test_other_ways_to_make_a_map_agree_where_they_must(monkeypatch):
     """Taken at the last layer, or at the usual size, they are the map that the model gives out itself."""
     pytest.importorskip("tf_keras_vis", reason="needs the full installation")
     monkeypatch.setattr("brat.evaluation.localisation.LARGER", SIZE)
-    gray = read_scan(next(s.file for s in load_samples() if "ring" in s.name)).gray
+    gray = read_scan(KNOWN.file).gray
     free = Classifier().predict(prepare(gray)[0]).maps
     same = _at_larger_input(WEIGHTS)
     at_last, earlier = _at_layer(WEIGHTS, "out_relu"), _at_layer(WEIGHTS, _EARLIER)

@@ -55,6 +55,7 @@ def written(collection, tmp_path_factory):
         "data_fingerprint": fingerprint(read_index(collection)),
         "test_fold": None,
         "validation_fold": None,
+        "held_out": [],
     }
     names = ["random", "without-br35h", *(f"fold-{k}" for k in range(FOLDS))]
     for folder in (weights, *(runs / name for name in names)):
@@ -70,7 +71,8 @@ def written(collection, tmp_path_factory):
         patched.setattr("brat.evaluation.metrics.RESAMPLES", 20)
         patched.setattr(results_module, "CHANGED_A_FOLD", 1)
         noise = np.random.default_rng(1).integers(0, 256, (3, 200, 200), np.uint8)
-        patched.setattr(results_module, "other_images", lambda: [("a", "noise", gray) for gray in noise])
+        others = [("a", "noise", gray) for gray in noise] + [("b", "text", 255 - gray // 9) for gray in noise]
+        patched.setattr(results_module, "other_images", lambda: others)
         result = results_module.write_results(collection, runs, weights)
     return result, runs, weights
 
@@ -115,6 +117,7 @@ def test_figures_follow_from_the_kept_readings(written, collection):
     assert result["robustness"]["slices"] == FOLDS
     assert result["out_of_distribution"]["slices"] == len(kept)
     assert result["out_of_distribution"]["others"]["noise"]["images"] == 3
+    assert sum(g["slices"] for g in result["out_of_distribution"]["refused_by_group"].values()) == len(kept)
 
 
 def test_random_split_stands_beside_the_same_slices_read_leak_free(written):

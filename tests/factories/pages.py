@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
+from streamlit.testing.v1 import AppTest
 
 
 def page_of(
@@ -31,3 +33,9 @@ def png(gray: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(gray).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def sent_to_viewer(page: AppTest) -> list[dict]:
+    """What each viewer on a page of Streamlit's harness was sent."""
+    sent = [json.loads(one.proto.json) for one in page.get("bidi_component")]
+    return [one[0] for one in sent if isinstance(one[0], dict)]

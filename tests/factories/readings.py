@@ -20,7 +20,12 @@ def prediction_of(label: str, share: float) -> Prediction:
     """A prediction of `label` with probability `share`; the other classes have equal parts of the rest."""
     probabilities = np.full(4, (1 - share) / 3, np.float32)
     probabilities[CLASSES.index(label)] = share
-    return Prediction(probabilities, np.zeros((14, 14, 4), np.float32), np.zeros(1280, np.float32))
+    return Prediction(
+        probabilities,
+        np.zeros((14, 14, 4), np.float32),
+        np.zeros(1280, np.float32),
+        np.zeros(192, np.float32),
+    )
 
 
 def scan_of(number: int = 0, gray: np.ndarray | None = None) -> Scan:
@@ -42,7 +47,7 @@ def reading_with_a_spot(scan: Scan, prediction_set: tuple[str, ...]) -> Reading:
     maps = np.zeros((14, 14, 4), np.float32)
     maps[4:6, 4:6, 1] = 1
     probabilities = np.array([0.05, 0.91, 0.03, 0.01], np.float32)
-    prediction = Prediction(probabilities, maps, np.zeros(1280, np.float32))
+    prediction = Prediction(probabilities, maps, np.zeros(1280, np.float32), np.zeros(192, np.float32))
     return Reading(prediction, {0.95: prediction_set}, OodResult(0.63, True, ""), model_input, geometry)
 
 

@@ -1,14 +1,44 @@
 """The sample on which most tests of the app are built."""
 
+import io
+
+import numpy as np
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
+
 from brat.io.read import read_scan
 from brat.io.samples import load_samples
 from brat.model.reader import Reader
 
-KNOWN = next(sample for sample in load_samples() if sample.name == "head-axial-ring")
-"""In distribution, so that its answer and its map are shown: the averaged heads lie near the limit, on either
-side. A DICOM file, so that it has a window and every report."""
+KNOWN = next(sample for sample in load_samples() if sample.name == "meningioma-axial")
+"""A tumour, and in distribution, so that its answer and its map are shown."""
 
 
 def known_label() -> str:
     """The answer for `KNOWN`."""
     return Reader().read(read_scan(KNOWN.file).gray).prediction.label
+
+
+def known_dicom() -> bytes:
+    """`KNOWN` as a DICOM file of 12 bits, so that it has a window and every report."""
+    gray = read_scan(KNOWN.file).gray
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.SOPClassUID = MRImageStorage
+    dataset.SOPInstanceUID = generate_uid(entropy_srcs=["brat", KNOWN.name, "image"])
+    dataset.StudyInstanceUID = generate_uid(entropy_srcs=["brat", KNOWN.name, "study"])
+    dataset.SeriesInstanceUID = generate_uid(entropy_srcs=["brat", KNOWN.name, "series"])
+    dataset.Modality = "MR"
+    dataset.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+    dataset.ImagePositionPatient = [-100, -120, 40]
+    dataset.PixelSpacing = [0.5, 0.5]
+    dataset.Rows, dataset.Columns = gray.shape
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 12, 11, 0
+    # PS3.3 C.11.2.1.2: this centre and width show every value as it was.
+    dataset.WindowCenter, dataset.WindowWidth = (255 * 16 + 1) / 2, 255 * 16 + 1
+    dataset.PixelData = (gray.astype("<u2") * np.uint16(16)).tobytes()
+    written = io.BytesIO()
+    dataset.save_as(written, enforce_file_format=True)
+    return written.getvalue()

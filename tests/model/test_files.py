@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -48,9 +49,7 @@ def other(tmp_path):
     (folder / CALIBRATION).write_text(json.dumps(fields | {"temperature": 2.0}))
     shutil.copy(folder / DETECTOR, folder / "copy")
     detector = OodDetector.load(folder / DETECTOR)
-    OodDetector(
-        detector.means, detector.scales, detector.bases, detector.references, detector.limit * 2
-    ).save(folder / DETECTOR)
+    replace(detector, limit=detector.limit + 1).save(folder / DETECTOR)
     write_manifest(folder, READ_WITH)
     return folder
 
@@ -186,19 +185,19 @@ def _with_nan(array):
 @pytest.mark.parametrize(
     ("name", "change"),
     [
-        *((name, _with_nan) for name in ("means_0", "scales_1", "bases_2", "references", "limit")),
-        *((name, lambda array: array[:-1]) for name in ("means_1", "scales_2", "bases_0")),
-        ("references", lambda array: array[:, :-1]),
-        ("references", lambda array: array[:0]),
-        ("bases_1", lambda array: array[:, :-1]),
-        ("bases_0", lambda array: array.ravel()),
-        ("scales_0", lambda array: array * 0),
-        ("limit", lambda limit: limit * 0),
-        ("limit", lambda limit: -limit),
+        *((name, _with_nan) for name in ("mean", "scale", "supports", "weights", "limit")),
+        *((name, lambda array: array[:-1]) for name in ("mean", "scale", "supports", "weights", "kinds")),
+        ("supports", lambda array: array[:, :-1]),
+        ("supports", lambda array: array.ravel()),
+        ("scale", lambda array: array * 0),
+        ("weights", lambda array: -array),
+        ("weights", lambda array: array * 0),
+        ("gamma", lambda gamma: -gamma),
         ("limit", lambda limit: limit + np.inf),
-        ("means_0", lambda array: array.astype(object)),
-        ("means_0", lambda array: array.astype(complex)),
-        ("means_0", lambda _: None),
+        ("mean", lambda array: array.astype(object)),
+        ("mean", lambda array: array.astype(complex)),
+        ("kinds", lambda array: array.astype(object)),
+        ("mean", lambda _: None),
     ],
 )
 def test_a_detector_out_of_shape_or_range_is_refused(name, change):
@@ -207,7 +206,7 @@ def test_a_detector_out_of_shape_or_range_is_refused(name, change):
         np.savez(content, **arrays)
         return content.getvalue()
 
-    assert OodDetector.from_bytes(saved(ARRAYS)).limit > 0
+    assert len(OodDetector.from_bytes(saved(ARRAYS)).weights) > 0
     changed = {**ARRAYS, name: change(ARRAYS[name])}
     if changed[name] is None:
         del changed[name]

@@ -3,8 +3,8 @@ import io
 import pydicom
 import pytest
 
-from brat.io.samples import load_samples
 from tests.factories.orthanc import free_port, orthanc, why_not
+from tests.factories.samples import known_dicom
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def archive(tmp_path_factory):
 @pytest.fixture(scope="module")
 def slices() -> list[bytes]:
     """Four slices of one T1 series of one patient."""
-    source = pydicom.dcmread(next(s.file for s in load_samples() if s.file.suffix == ".dcm"))
+    source = pydicom.dcmread(io.BytesIO(known_dicom()))
     study, series = pydicom.uid.generate_uid(), pydicom.uid.generate_uid()
     made = []
     for number in range(4):

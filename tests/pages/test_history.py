@@ -253,7 +253,14 @@ def test_history_searches_and_filters(some_cases):
     assert len(page.dataframe[0].value) == 2
 
 
-def test_history_shows_the_agreement(some_cases):
+def test_statistics_begin_at_a_number_of_cases_that_is_said(some_cases):
+    page = history()
+    assert not page.metric
+    assert any("4 of 5 agree. Statistics begin at 20 cases" in block.value for block in page.markdown)
+
+
+def test_history_shows_the_agreement(some_cases, monkeypatch):
+    monkeypatch.setattr("pages.parts.agreement.LEAST", 4)
     page = history()
     agreed, kappa = page.metric
     assert agreed.value == "4 of 5"
@@ -264,7 +271,7 @@ def test_history_shows_the_agreement(some_cases):
     by_month, by_model = page.table
     assert by_month.value["Agreed"].tolist() == ["4 of 5 (80.0\u00a0%)"]
     assert by_model.value.index.tolist() == [MODEL[:8], NEXT_MODEL[:8]]
-    assert by_model.value["Kappa"].tolist()[1] == "undefined"
+    assert by_model.value["Kappa"].tolist()[1] == "fewer than 4 cases"
 
 
 def test_history_exports_what_is_found(some_cases, monkeypatch):
@@ -326,3 +333,17 @@ def test_a_case_is_not_said_to_be_kept_in_a_file_that_is_gone(engine, tmp_path):
     assert not page.exception
     assert not page.toast
     assert "is gone" in page.warning[0].value
+
+
+def test_unsaved_is_said_until_it_is_kept(engine):
+    def marks(page):
+        return [block.proto.body for block in page.get("html") if "brat-unsaved" in block.proto.body]
+
+    page = form()
+    assert not marks(page)
+    control(page, "verdict-").set_value("agree").run()
+    assert "Unsaved" in marks(page)[0]
+    control(page, "keep-").click().run()
+    assert not marks(page)
+    control(page, "note-").input("dural tail").run()
+    assert marks(page)

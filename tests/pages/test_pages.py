@@ -16,7 +16,7 @@ from streamlit.testing.v1 import AppTest
 from brat.classes import CLASS_COLOURS, CLASS_NAMES
 from brat.environment import WEIGHTS
 from brat.io.read import read_scan
-from brat.io.samples import load_samples
+from brat.io.samples import load_sample_series, load_samples
 from brat.model.classifier import Classifier
 from brat.model.files import write_manifest
 from brat.model.pool import Readers
@@ -25,9 +25,9 @@ from brat.model.reader import Reader
 from brat.wording import percent
 from tests.factories.files import slice_of, volume
 from tests.factories.heads import synthetic_head
-from tests.factories.pages import page_of, png
+from tests.factories.pages import page_of, png, sent_to_viewer
 from tests.factories.paths import ROOT
-from tests.factories.samples import KNOWN
+from tests.factories.samples import KNOWN, known_dicom
 from tests.factories.weights import READ_WITH, model_folder
 
 SAMPLES = load_samples()
@@ -62,7 +62,7 @@ def expected(sample) -> str:
 
 
 def test_welcome_offers_every_sample(review):
-    assert [b.label for b in review.button] == [s.title for s in SAMPLES]
+    assert [b.label for b in review.button] == [s.title for s in (*SAMPLES, *load_sample_series())]
     assert not answer(review)
 
 
@@ -72,6 +72,23 @@ def test_sample_is_read(review):
     assert not review.exception
     assert expected(sample) in answer(review)
     assert any(sample.title in c.value for c in review.caption)
+
+
+def test_a_sample_says_that_it_was_never_seen_and_whose_it_is(review):
+    review.button(key=f"welcome-{KNOWN.name}").click().run()
+    (said,) = (c.value for c in review.caption if KNOWN.title in c.value)
+    assert "never seen in training" in said
+    assert "10.6084/m9.figshare.1512427" in said
+
+
+def test_the_sample_series_opens_as_a_series(review):
+    (sample,) = load_sample_series()
+    review.button(key=f"welcome-{sample.name}").click().run()
+    assert not review.exception
+    assert review.session_state.scan is None
+    series = review.session_state.series
+    (sent,) = sent_to_viewer(review)
+    assert len(sent["slices"]) == len(series.stack()) > 10
 
 
 def test_every_class_has_its_share_and_a_bar(review):
@@ -110,22 +127,74 @@ def test_bad_file_leaves_the_reading_as_it_was(review):
 
 
 def test_enhancement_is_read_on_request(review):
-    review.button(key=f"welcome-{SAMPLES[0].name}").click().run()
+    from pages.parts.readings import PLAIN, Enhancement
+
+    review.button(key=f"welcome-{KNOWN.name}").click().run()
     assert "enhanced" not in answer(review)
-    review.toggle(key="brightness").set_value(True).run()
-    review.slider(key="change").set_value(-40).run()
-    assert "enhanced" not in answer(review)
-    review.toggle(key="read_enhanced").set_value(True).run()
+    assert sent_to_viewer(review)[0]["enhancement"] == {"clipLimit": None, "change": None, "isRead": False}
+    plain = sent_to_viewer(review)[0]["slices"][0]["scan"]
+    review.session_state["enhancement"] = Enhancement(change=-0.4)
+    review.run()
     assert not review.exception
     assert "Reading of the enhanced scan" in answer(review)
     assert any("As uploaded: " in m.value for m in review.markdown)
     (shares,) = (b.proto.body for b in review.get("html") if "<table" in b.proto.body)
     assert shares.count("<td>enhanced</td>") == shares.count("<td>as uploaded</td>") == len(CLASS_NAMES)
-    review.toggle(key="clahe").set_value(True).run()
-    assert not review.exception
-    review.toggle(key="clahe").set_value(False).run()
-    review.toggle(key="brightness").set_value(False).run()
+    (sent,) = sent_to_viewer(review)
+    assert sent["enhancement"] == {"clipLimit": None, "change": -40, "isRead": True}
+    # The browser changes the pixels, from those that were uploaded.
+    assert sent["slices"][0]["scan"] == plain
+    review.session_state["enhancement"] = PLAIN
+    review.run()
     assert "enhanced" not in answer(review)
+
+
+@pytest.mark.parametrize(
+    ("wish", "read_with"),
+    [
+        ({"clipLimit": 2.5, "change": None, "isRead": True}, (2.5, None)),
+        ({"clipLimit": 2.5, "change": 15, "isRead": False}, (None, None)),
+        # A browser may send anything.
+        ({"clipLimit": 1e9, "change": -1e9, "isRead": True}, (8.0, -0.5)),
+    ],
+)
+def test_what_the_viewer_asks_for_is_kept_for_the_session(monkeypatch, wish, read_with):
+    from pages.parts import enhancement
+
+    state: dict = {"viewer": {"enhancement": wish}}
+    monkeypatch.setattr(enhancement.st, "session_state", State(state))
+    enhancement.take("viewer")
+    assert tuple(state["enhancement"]) == read_with
+
+
+def test_a_map_is_shown_only_where_it_says_something():
+    from brat.classes import CLASSES
+    from brat.model.classifier import Prediction
+    from pages.parts.class_map import first_map
+
+    def read_as(*probabilities):
+        return Prediction(np.array(probabilities), np.zeros((14, 14, 4)), np.zeros(1280), np.zeros(192))
+
+    tumour = read_as(0.6, 0.2, 0.1, 0.1)
+    none = read_as(0.05, 0.2, 0.05, 0.7)
+    assert tumour.label == CLASSES[0]
+    assert first_map(tumour, is_known=True) == ("glioma", True)
+    assert first_map(tumour, is_known=False) == ("glioma", False)
+    assert first_map(none, is_known=True) == ("meningioma", False)
+
+
+@pytest.mark.parametrize(("probability", "says"), [(0.69, True), (0.71, False)])
+def test_an_unsure_answer_in_a_set_of_one_is_called_so(monkeypatch, probability, says):
+    from types import SimpleNamespace
+
+    from pages.parts import answer as part
+
+    said = []
+    monkeypatch.setattr(part.st, "markdown", said.append)
+    monkeypatch.setattr(part.st, "session_state", State({"level": 0.95}))
+    shown = SimpleNamespace(sets={0.95: ("glioma",)}, prediction=SimpleNamespace(confidence=probability))
+    part._show_set(shown)
+    assert any("below 70 %" in sentence for sentence in said) == says
 
 
 def test_a_second_look_computes_nothing(review, monkeypatch):
@@ -137,8 +206,7 @@ def test_a_second_look_computes_nothing(review, monkeypatch):
         raise AssertionError("read again")
 
     monkeypatch.setattr(Classifier, "predict", forbidden)
-    review.toggle(key="clahe").set_value(True).run()
-    review.slider(key="clip_limit").set_value(4.0).run()
+    group(review, "level").set_value(0.99).run()
     review.file_uploader[0].upload(sample.file.name, sample.file.read_bytes()).run()
     assert not review.exception
     # And the guard does catch a scan that is new.
@@ -224,7 +292,8 @@ def with_later_entries(metrics: dict) -> None:
     }
     half = {"value": 0.5, "low": 0.4, "high": 0.6}
     metrics["maps"]["methods"]["Grad-CAM at 7 x 7"] = {"pointing": half, "energy": half, "slices": 1234}
-    metrics["protocols"]["random_split"]["same_slices_leak_free"] = {
+    split = {**metrics["protocols"]["four_classes"], "near_duplicates": 0.4, "epochs": 5}
+    metrics["protocols"].setdefault("random_split", split)["same_slices_leak_free"] = {
         "slices": 254,
         "metrics": {"accuracy": {"value": 0.777, "low": 0.7, "high": 0.8}},
     }
@@ -238,31 +307,41 @@ def test_model_page_shows_what_was_measured():
     assert f"{100 * balanced:.1f} %" in [m.value for m in page.metric]
     assert not any(word in said(page) for word in ("None", "nan", "not measured"))
     (overview,) = (block.proto.body for block in page.get("html") if "<table" in block.proto.body)
-    for name, key in (("four_classes", "accuracy"), ("same_source", "auc"), ("random_split", "macro_f1")):
+    named = (("four_classes", "accuracy"), ("same_source", "auc"), ("random_split", "macro_f1"))
+    for name, key in (pair for pair in named if pair[0] in protocols):
         value = protocols[name]["metrics"][key]["value"]
         assert f"{protocols[name]['slices']:,}" in overview
         assert (f"{100 * value:.1f}\u00a0%" if key == "accuracy" else f"{value:.3f}") in overview
-    assert f"{100 * protocols['random_split']['near_duplicates']:.1f}\u00a0%" in overview
+    if "random_split" in protocols:
+        assert f"{100 * protocols['random_split']['near_duplicates']:.1f}\u00a0%" in overview
     # Beside what others report.
     assert "macro F1 0.89" in overview
     assert "89.4 % ± 4.6" in overview
     # Maps are shown on the project's own samples.
-    drawn = [sample for sample in SAMPLES if sample.intended != "no_tumor"]
-    assert len(page.get("image")) == 2 * len(drawn) > 0
-    for sample in drawn:
-        (caption,) = (c.value for c in page.caption if sample.title in c.value)
+    tumours = [sample for sample in SAMPLES if sample.label != "no_tumor"]
+    assert len(page.get("image")) == 2 * len(tumours) > 0
+    for sample in tumours:
+        (caption,) = (c.value for c in page.caption if c.value.startswith(f"{sample.title}:"))
         assert f"read as **{expected(sample).lower()}**" in caption
 
 
 def test_model_page_begins_with_another_hospital():
     page = entered("model.py").run()
     metrics = json.loads((WEIGHTS / "metrics.json").read_text())
-    assert page.header[0].value == "Another hospital"
+    assert [tab.label for tab in page.tabs] == [
+        *("Overview", "Trust", "Maps", "Robustness", "Protocols", "Data and audit", "Model card")
+    ]
     measured = metrics["another_hospital"]["lgg"]["without"]["stacks_t1ce"]
-    for name in ("sensitivity", "specificity_brain"):
-        assert f"{100 * measured['metrics'][name]['value']:.1f}\u00a0%" in page.markdown[0].value
-    assert f"{measured['clusters']} patients of lgg, T1 after contrast" in page.markdown[0].value
-    assert [warning.value for warning in page.warning] == [metrics["caveat"]]
+    for name, metric in zip(("sensitivity", "specificity_brain"), page.metric, strict=False):
+        assert metric.label.startswith("Another hospital, T1 after contrast")
+        assert metric.value == f"{100 * measured['metrics'][name]['value']:.1f} %"
+    (expect,) = (m.value for m in page.markdown if "Expect this of a hospital" in m.value)
+    assert f"{measured['clusters']} patients of lgg, T1 after contrast" in expect
+    # The first tab holds matrix and curves, the others none of them.
+    assert len(page.tabs[0].get("plotly_chart")) == 3
+    assert [warning.value for warning in page.warning] == [
+        metrics[key] for key in ("caveat",) if key in metrics
+    ]
 
 
 def test_model_page_of_one_fold(model_page):
@@ -275,7 +354,7 @@ def test_model_page_of_one_fold(model_page):
         metrics["protocols"] = {"four_classes": metrics["protocols"]["four_classes"]}
 
     page, _, offered = model_page(reduce, test_fold=2)
-    assert len(page.metric) == 2
+    assert len(page.metric) == 4
     assert group(page, "protocol").options == ["Four classes"]
     assert "The model measured is the one that ships" in said(page)
     assert "sources.csv" in offered
@@ -294,7 +373,7 @@ def test_model_page_offers_every_number(model_page):
     page, metrics, offered = model_page(with_later_entries, test_fold=None)
     assert "its expected accuracy is the cross-validated one" in said(page)
     assert "254 of the very same slices score 77.7" in said(page)
-    for protocol in ("random_split", "three_tumors", "same_source"):
+    for protocol in {"random_split", "three_tumors", "same_source"} & metrics["protocols"].keys():
         group(page, "protocol").set_value(protocol).run()
         assert not page.exception
     assert "35 of 1,244" in said(page)
@@ -306,7 +385,7 @@ def test_model_page_offers_every_number(model_page):
     for r in rows.pop("protocols.csv"):
         assert as_estimate(r) == protocols[r["protocol"]]["metrics"][r["measure"]]
         assert r["slices"] == protocols[r["protocol"]]["slices"]
-    for name in ("four_classes", "random_split", "same_source", "three_tumors"):
+    for name in {"four_classes", "random_split", "same_source", "three_tumors"} & metrics["protocols"].keys():
         found = protocols[name]["metrics"]
         counts = rows.pop(f"confusion-{name}.csv")
         assert len(counts) == sum(key.startswith("confusion/") for key in found)
@@ -353,10 +432,20 @@ def test_model_page_offers_every_number(model_page):
         for name, entry in metrics["another_hospital"]["lgg"]["without"].items()
         if name.startswith("stacks_")
     }
-    elsewhere = rows.pop("another-hospital-lgg.csv")
+    elsewhere = rows.pop("stacks-lgg.csv")
     assert {r["sequence"] for r in elsewhere} == set(stacks)
     for r in elsewhere:
         assert as_estimate(r) == stacks[r["sequence"]][r["measure"]]
+    series = {
+        entry["title"].removesuffix(", runs of slices"): entry["metrics"]
+        for name, entry in metrics["another_hospital"]["lgg"]["without"].items()
+        if name.startswith("series_")
+    }
+    runs = rows.pop("whole-series-lgg.csv")
+    assert len(runs) == sum(map(len, series.values()))
+    for r in runs:
+        rule = f"{r['measure']}/{r['slices_in_a_row']:g}/{r['least']:g}"
+        assert as_estimate(r) == series[r["sequence"]][rule]
     for r in rows.pop("maps.csv"):
         assert as_estimate(r) == metrics["maps"]["methods"][r["method"]][r["measure"]]
     for r in rows.pop("robustness.csv"):
@@ -416,7 +505,7 @@ def test_a_damaged_model_is_said_on_every_page_and_never_read(monkeypatch, tmp_p
     review.file_uploader[0].upload("volume.nii", volume()).run()
     assert not review.exception
     assert re.search(says, review.error[0].value)
-    assert {component.key for component in review.get("bidi_component")} == {"arrivals"}
+    assert not sent_to_viewer(review)
 
     # To the harness this page and the one above are one visitor's.
     st.cache_resource.clear()
@@ -494,8 +583,10 @@ def test_about_page_says_what_it_is_not():
     page = entered("about.py").run()
     assert not page.exception
     assert "not a medical device" in page.warning[0].value
-    for sample in SAMPLES:
-        assert any(sample.title in m.value for m in page.markdown)
+    for sample in (*SAMPLES, *load_sample_series()):
+        (listed,) = (m.value for m in page.markdown if f"**{sample.title}.**" in m.value)
+        assert sample.origin in listed
+        assert sample.licence in listed
 
 
 def test_app_navigates_to_every_page():
@@ -530,11 +621,9 @@ def test_the_prediction_set_grows_with_its_certainty(review):
 
 
 def test_another_window_makes_another_reading(review):
-    sample = KNOWN
-    assert sample.file.suffix == ".dcm"
-    review.button(key=f"welcome-{sample.name}").click().run()
+    review.file_uploader[0].upload("scan.dcm", known_dicom()).run()
     before = answer(review)
-    digest = read_scan(sample.file).digest
+    digest = read_scan(known_dicom()).digest
     review.radio(key=f"preset-{digest}").set_value(-1).run()
     assert answer(review) == before
     width = review.number_input(key=f"width-{digest}")
@@ -629,3 +718,25 @@ class State(dict):
 
     def setdefault(self, name, value):
         return self.held.setdefault(name, value)
+
+
+def test_model_page_shows_series_and_contrast_of_another_hospital(model_page):
+    def add(metrics):
+        for protocols in metrics["another_hospital"].values():
+            entry = protocols["without"]["series_t1ce"]
+            entry["metrics"]["found/3/0.7"] = {"value": 0.875, "low": 0.8, "high": 0.9}
+            entry["metrics"]["false_runs/3/0.7"] = {"value": 0.125, "low": 0.1, "high": 0.2}
+            rate = {"value": 0.345, "low": 0.3, "high": 0.4}
+            protocols["without"]["contrast_pairs"]["metrics"]["specificity_after"] = rate
+
+    page, _, _ = model_page(add, test_fold=None)
+    series, _ = (t.value for t in page.table if "False runs a patient" in t.value.columns)
+    row = series[(series.index == "T1 after contrast") & (series["Slices in a row"] == "3")].iloc[0]
+    assert row["Patients found"] == "87.5\u00a0% (80.0\u00a0to\u00a090.0)"
+    assert row["False runs a patient"] == "0.12 (0.10 to 0.20)"
+    assert any("Contrast alone" in m.value and "34.5\u00a0%" in m.value for m in page.markdown)
+
+
+def test_model_page_without_another_hospital_begins_at_home(model_page):
+    page, _, _ = model_page(lambda metrics: metrics.pop("another_hospital"), test_fold=None)
+    assert page.metric[0].label == "Balanced accuracy, four classes"

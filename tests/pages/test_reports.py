@@ -10,6 +10,7 @@ from streamlit.runtime.secrets import secrets_singleton
 from streamlit.testing.v1 import AppTest
 
 from brat.io.samples import load_samples
+from tests.factories.samples import known_dicom
 
 PLANTED = "PLANTED^NAME"
 
@@ -51,7 +52,7 @@ def sample(suffix: str):
 
 @pytest.fixture
 def dicom(tmp_path):
-    dataset = pydicom.dcmread(sample(".dcm"))
+    dataset = pydicom.dcmread(io.BytesIO(known_dicom()))
     dataset.PatientName, dataset.PatientID = PLANTED, "PLANTED-7"
     dataset.save_as(tmp_path / "scan.dcm")
     return tmp_path / "scan.dcm"
@@ -90,7 +91,7 @@ def test_configured_so_they_name_the_patient(show, dicom, monkeypatch):
 
 
 def test_a_file_that_is_no_instance_says_why_there_is_no_dicom_report(show, tmp_path):
-    dataset = pydicom.dcmread(sample(".dcm"))
+    dataset = pydicom.dcmread(io.BytesIO(known_dicom()))
     del dataset.StudyInstanceUID
     dataset.save_as(tmp_path / "scan.dcm")
     captions, downloads = show(tmp_path / "scan.dcm")

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
-
 import nibabel
 import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from brat.io.read import read_scan
 from brat.model.classifier import Classifier
 from brat.model.series_reading import SeriesReading
 from pages.words import series as words
 from tests.factories.files import slice_of, volume, zipped
+from tests.factories.pages import sent_to_viewer
 from tests.factories.paths import ROOT
 from tests.factories.readings import GLIOMA, MENINGIOMA, NONE, REFUSED, UNREAD
 from tests.factories.samples import KNOWN, known_label
@@ -29,8 +29,8 @@ def review(name: str, data: bytes) -> AppTest:
 
 def viewer(page: AppTest) -> dict:
     """What the viewer was sent."""
-    (component,) = (c for c in page.get("bidi_component") if c.key != "arrivals")
-    return json.loads(component.proto.json)[0]
+    (sent,) = sent_to_viewer(page)
+    return sent
 
 
 def test_a_volume_is_read_slice_by_slice(monkeypatch):
@@ -70,8 +70,9 @@ def test_another_view_is_read_by_itself_and_a_stretched_one_says_so():
     page.segmented_control[0].set_value("coronal").run()
     assert not page.exception
     sent = viewer(page)
-    assert len(sent["slices"]) == 125
-    assert sent["slices"][60]["geometry"]["height"] == 120
+    rows = read_scan(KNOWN.file).gray[::4].shape[0]
+    assert len(sent["slices"]) == rows
+    assert sent["slices"][rows // 2]["geometry"]["height"] == 120
     assert any("20 mm apart, and stretched 20.0 times" in caption.value for caption in page.caption)
 
 
@@ -152,12 +153,12 @@ def test_a_series_that_cannot_be_read_leaves_the_scan():
     [
         (
             (NONE, REFUSED),
-            "No tumour: the answer in the 1 slice let through",
+            "No slice reads as a tumour, of 1 slice let through",
             "1 slice refused",
         ),
         (
             (NONE, NONE, REFUSED, REFUSED, REFUSED),
-            "No tumour: the answer in all 2 slices let through",
+            "No slice reads as a tumour, of 2 slices let through",
             "3 slices refused as unlike those that the model knows: 3 to 5. Most slices were refused",
         ),
         (
@@ -167,23 +168,23 @@ def test_a_series_that_cannot_be_read_leaves_the_scan():
         ),
         (
             (NONE, GLIOMA, GLIOMA, MENINGIOMA, GLIOMA, REFUSED),
-            "A tumour: the answer in 4 of 5 slices let through",
+            "Look at slices 2 to 5: 4 in a row read as a tumour",
             "**Glioma**: 3 slices, the longest run from 2 to 3 (5 mm); the strongest in it is slice 2 with "
             "90 %. **Meningioma**: slice 4 alone, with 80 %.",
         ),
         (
             (NONE, GLIOMA, GLIOMA),
-            "Glioma: the answer in 2 of 3 slices let through",
+            "Look at slices 2 to 3: 2 in a row read as a tumour",
             "**Glioma**: 2 slices, in one run from 2 to 3 (5 mm);",
         ),
         (
             (GLIOMA, NONE, GLIOMA),
-            "Glioma: the answer in 2 of 3 slices let through",
+            "Never 2 in a row read as a tumour: 2 of 3 slices let through",
             "**Glioma**: 2 slices, no two side by side; the strongest is slice 1 with 90 %.",
         ),
         (
             (GLIOMA,),
-            "Glioma: the answer in 1 of 1 slice let through",
+            "Never 2 in a row read as a tumour: 1 of 1 slice let through",
             "A single slice: there are no neighbours",
         ),
     ],

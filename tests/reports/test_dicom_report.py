@@ -343,7 +343,8 @@ def test_values_that_break_the_standard_go_back_as_they_came(read_slice):
     made = results([slice_of(data, scan, reading_with_a_spot(scan, ("glioma",)))], DIGEST, Purpose.ARCHIVE)
     for content in made.files().values():
         assert parsed(content).PatientID == "X" * 80
-        assert parsed(content).PatientSex == "U"
+        # A sex that the standard does not know is left out, as the objects could not be checked with it.
+        assert parsed(content).PatientSex == ""
 
 
 @pytest.mark.parametrize("purpose", Purpose)
@@ -421,8 +422,6 @@ ODD = {
     "PatientWeight": "heavy",
     "SeriesNumber": "first",
 }
-NOT_READ = ("PatientWeight", "SeriesNumber")
-"""A number that is none."""
 
 
 def changed(source: bytes, **values: str) -> bytes:
@@ -442,18 +441,17 @@ def changed(source: bytes, **values: str) -> bytes:
 
 @pytest.mark.parametrize("keyword", ODD)
 @pytest.mark.filterwarnings("ignore")
-def test_odd_values_of_the_source_keep_nobody_from_the_objects(source, keyword):
+def test_odd_values_of_the_source_are_left_out_and_nothing_is_lost(source, keyword):
     scan = read_scan(source, "planted.dcm")
     odd = changed(source, **{keyword: ODD[keyword]})
     for purpose in Purpose:
         slices = [slice_of(odd, scan, reading_with_a_spot(scan, ("glioma",)))]
         made = results(slices, DIGEST, purpose).files()
         assert set(made) == set(KINDS)
-        slice_for_teaching(odd)
+        assert slice_for_teaching(odd)
         for content in made.values() if purpose is Purpose.ARCHIVE else ():
             dataset = pydicom.dcmread(io.BytesIO(content))
-            if keyword not in NOT_READ:
-                assert dataset.get(keyword) == ODD[keyword]
+            assert ODD[keyword] not in str(dataset.get(keyword))
             assert str(dataset.PatientID) == "PLANTED-ID"
             assert str(dataset.PatientName) == "PLANTED^NÄME"
 
@@ -464,5 +462,5 @@ def test_an_object_of_a_makers_own_has_a_map_and_no_structured_report(source):
     assert not has_standard_class(private)
     scan = read_scan(source, "planted.dcm")
     for purpose in Purpose:
-        made = results([slice_of(private, scan, reading_with_a_spot(scan, ()))], DIGEST, purpose)
+        made = results([slice_of(private, scan, reading_with_a_spot(scan, ("glioma",)))], DIGEST, purpose)
         assert set(made.files()) == {"map"}
