@@ -23,8 +23,6 @@ def slices() -> list[bytes]:
     """Four slices of one T1 series of one patient."""
     source = pydicom.dcmread(io.BytesIO(known_dicom()))
     study, series = pydicom.uid.generate_uid(), pydicom.uid.generate_uid()
-    # Without it nobody knows that the slices lie in one space, and they have no parametric map.
-    source.FrameOfReferenceUID = pydicom.uid.generate_uid()
     made = []
     for number in range(4):
         source.StudyInstanceUID, source.SeriesInstanceUID = study, series
