@@ -79,7 +79,7 @@ class Results:
         report: the structured report; None where a slice is an object of a maker's own, to which none can
             refer.
         capture: the secondary capture; None where the reading is withheld, as its map is, too.
-        parametric_map: None where there is no capture or no report, or the slices do not say where they lie.
+        parametric_map: None where there is no capture, or the slices do not say where they lie.
     """
 
     report: bytes | None
@@ -154,9 +154,10 @@ def results(
     if purpose is Purpose.TEACHING:
         verdict = verdict and Verdict(verdict.verdict, verdict.seen, observer="")
         predecessors = ()
+    # Neither a report nor a parametric map can refer to an object of a maker's own class.
+    is_standard = all(is_of_the_standard(part.header) for part in slices)
     origins = [origin(part.header, purpose) for part in slices]
     program = _version()
-    standard = all(is_of_the_standard(part.header) for part in slices)
     images: list[Dataset] = []
     shown = slices[series.most_suspicious]
     capture_, map_ = None, None
@@ -171,20 +172,17 @@ def results(
         run = series.longest(label)
         assert run is not None
         numbers = range(run.first, run.last + 1)
-        map_ = (
-            None
-            if not standard
-            else parametric_map(
+        if is_standard:
+            map_ = parametric_map(
                 [_map_of(slices[number].reading, label) for number in numbers],
                 [origins[number] for number in numbers],
                 label,
                 model,
                 program,
             )
-        )
         images = [image for image in (capture_, map_) if image is not None]
     report = None
-    if standard:
+    if is_standard:
         report = structured_report(
             origins,
             [part.reading for part in slices],

@@ -29,6 +29,7 @@ def known_dicom() -> bytes:
     dataset.SOPInstanceUID = generate_uid(entropy_srcs=["brat", KNOWN.name, "image"])
     dataset.StudyInstanceUID = generate_uid(entropy_srcs=["brat", KNOWN.name, "study"])
     dataset.SeriesInstanceUID = generate_uid(entropy_srcs=["brat", KNOWN.name, "series"])
+    dataset.FrameOfReferenceUID = generate_uid(entropy_srcs=["brat", KNOWN.name, "frame"])
     dataset.Modality = "MR"
     dataset.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
     dataset.ImagePositionPatient = [-100, -120, 40]
