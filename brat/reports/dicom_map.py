@@ -26,7 +26,10 @@ MAKER = "BraTum Scans"
 
 _UNKNOWN_ORIENTATION = ("L", "P")
 
-_PLACE = ("PixelSpacing", "ImageOrientationPatient", "ImagePositionPatient", "FrameOfReferenceUID")
+_PLACE = (
+    *("PixelSpacing", "SliceThickness"),
+    *("ImageOrientationPatient", "ImagePositionPatient", "FrameOfReferenceUID"),
+)
 """What a slice must say for its place in the patient to be known."""
 
 

@@ -324,9 +324,11 @@ def test_a_series_gets_one_report_and_the_map_of_its_longest_run(series, tmp_pat
         assert validated(content, tmp_path) == []
 
 
-def test_without_its_place_a_slice_has_no_parametric_map(source, tmp_path):
+@pytest.mark.parametrize("keyword", ["ImagePositionPatient", "FrameOfReferenceUID", "SliceThickness"])
+def test_without_its_place_a_slice_has_no_parametric_map(source, keyword):
     dataset = parsed(source)
-    del dataset.ImagePositionPatient
+    assert keyword in dataset
+    del dataset[keyword]
     written = io.BytesIO()
     dataset.save_as(written)
     data = written.getvalue()
