@@ -20,16 +20,16 @@ from brat.io import files as limits
 from brat.io import intake
 from brat.io.evidence import SEQUENCES
 from brat.io.files import File
-from brat.io.geometry import Edges
 from brat.io.intake import Entry, Item, Part, SeveralPanels
 from brat.io.names import clean_name
 from brat.io.panels import Panel
 from brat.io.scan import Scan, SeveralScans, UnreadableScan, Window
 from brat.io.series import Series, Stack
-from brat.io.workers import DIED, Account, Stopped, pool
+from brat.io.workers import DIED, TOO_LONG, Account, Stopped, pool
 
 if TYPE_CHECKING:
     from brat.io.dicom_header import Header
+    from brat.io.geometry import Edges
 
 MAX_ON_SERVER = 1_000_000_000
 """Bytes that lie unpacked in memory, of the drops of all sessions together."""
@@ -37,6 +37,9 @@ MAX_ON_SERVER = 1_000_000_000
 _PANELS = 500
 
 _REMARKS = 100
+
+_LISTED = 100_000
+"""Files of a DICOMDIR."""
 
 _Opened = TypeVar("_Opened", Scan, Series)
 
@@ -110,6 +113,16 @@ def _load(item: Item) -> Scan | Series:
     series = _under_own_digest(_series(reply, item, key, account), item.files)
     weakref.finalize(series.cut, pool.forget, key)
     return series
+
+
+def listed(index: File) -> list[tuple[str, ...]]:
+    """As `brat.io.dicomdir.listed`."""
+    places: list[tuple[str, ...]] = []
+    for reply, _ in _ask({"do": "list"}, [index], Account()):
+        places.append(tuple(map(str, reply["place"])))
+        if len(places) > _LISTED:
+            raise Stopped(TOO_LONG)
+    return places
 
 
 def load_scan(path: str | Path) -> Scan:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -88,10 +88,15 @@ def scans_in(folder: Path, root: Path | None = None) -> Iterator[File | Skipped]
             yield _judged(File(name, place, identity=(status.st_dev, status.st_ino)), name)
 
 
-def scans_among(files: Sequence[File]) -> tuple[list[File], list[Skipped]]:
+def scans_among(
+    files: Sequence[File], listed: Callable[[File], list[tuple[str, ...]]]
+) -> tuple[list[File], list[Skipped]]:
     """Of the files of a folder, named from it on, as a browser gives them: the scans, and what is skipped.
 
     As of `scans_in`: hidden files are passed over, and of a DICOMDIR counts what is missing.
+
+    Args:
+        listed: reads a DICOMDIR, as `brat.io.door.listed` does.
     """
     scans: list[File] = []
     skipped: list[Skipped] = []
@@ -99,7 +104,7 @@ def scans_among(files: Sequence[File]) -> tuple[list[File], list[Skipped]]:
     for file in files:
         path = PurePosixPath(file.name)
         if path.name.upper() == "DICOMDIR":
-            skipped += _missing(file, given)
+            skipped += _missing(file, given, listed)
         elif not any(map(is_hidden, path.parts)):
             entry = _judged(file, file.name)
             if isinstance(entry, Skipped):
@@ -122,10 +127,10 @@ def _judged(file: File, path: str) -> File | Skipped:
     return Skipped(path, f"it is {known}, which is not read here" if known else NO_SCAN)
 
 
-def _missing(index: File, given: Collection[str]) -> Iterator[Skipped]:
+def _missing(
+    index: File, given: Collection[str], listed: Callable[[File], list[tuple[str, ...]]]
+) -> Iterator[Skipped]:
     """What a DICOMDIR lists and is not there. Args: given: names in lower case."""
-    from brat.io.dicomdir import listed
-
     try:
         entries = listed(index)
     except UnreadableScan as error:

@@ -20,6 +20,7 @@ import pydicom
 from brat.io import codecs, wire
 from brat.io.dicom import pixel_digest
 from brat.io.dicom_series import decode_slice
+from brat.io.dicomdir import listed
 from brat.io.files import File
 from brat.io.intake import Item, Part, SeveralPanels, examine, load
 from brat.io.panels import Panel
@@ -70,6 +71,9 @@ class _Reading:
                 data = files[0].read()
                 digest = pixel_digest(data) if fields["pixels"] else hashlib.sha256(data).hexdigest()
                 yield {"digest": digest}, []
+            case "list":
+                for place in listed(files[0]):
+                    yield {"place": place}, []
             case "frame":
                 yield {}, [codecs.decode_here(blobs[0])]
             case "open":

@@ -8,7 +8,6 @@ from typing import Any
 
 import cv2
 
-from brat.io import sniff
 from brat.io.door import group_into_series, load
 from brat.io.files import File
 from brat.io.intake import Item, SeveralPanels
@@ -82,22 +81,21 @@ def _parts(item: Item) -> list[Item]:
 
 def _records(item: Item, readers: Readers, overlays: bool) -> Iterator[Record]:
     opened = load(item)
-    sequence = _sequence(item)
     if isinstance(opened, Scan):
         reading = SliceReading.of(readers().read(opened.gray))
-        yield _record(opened, reading, sequence, overlays)
+        yield _record(opened, reading, overlays)
         return
     assert isinstance(opened, Series)
     stack = opened.stack()
     for number, (scan, reading) in enumerate(read_stack(stack, readers), 1):
-        yield _record(scan, reading, sequence, overlays) | {
+        yield _record(scan, reading, overlays) | {
             "name": item.name,
             "slice": number,
             "slices": len(stack),
         }
 
 
-def _record(scan: Scan | None, reading: SliceReading, sequence: str | None, overlays: bool) -> Record:
+def _record(scan: Scan | None, reading: SliceReading, overlays: bool) -> Record:
     if scan is None or reading.prediction is None or reading.geometry is None:
         return {"name": scan.name if scan else "", "error": reading.problem}
     prediction, ood = reading.prediction, reading.ood
@@ -110,7 +108,7 @@ def _record(scan: Scan | None, reading: SliceReading, sequence: str | None, over
         "in_distribution": ood.in_distribution if ood else None,
         "ood_score": round(ood.score, 6) if ood else None,
         "reason": ood.reason if ood else "",
-        "sequence": sequence,
+        "sequence": scan.sequence or None,
         "window": {"center": scan.window.center, "width": scan.window.width} if scan.window else None,
     }
     if overlays:
@@ -118,17 +116,6 @@ def _record(scan: Scan | None, reading: SliceReading, sequence: str | None, over
         picture = cv2.cvtColor(blend(scan.gray, cam, opacity=0.6), cv2.COLOR_RGB2BGR)
         record["overlay"] = _base64(cv2.imencode(".png", picture)[1].tobytes())
     return record
-
-
-def _sequence(item: Item) -> str | None:
-    """As the header says: "t1ce", "t1", "t2", "flair"; None where it does not, or there is none."""
-    data = item.files[0].read()
-    if not sniff.is_dicom(data[: sniff.HEAD]):
-        return None
-    from brat.pacs.choice import sequence_of
-    from brat.reports.dicom_source import header_of
-
-    return sequence_of(header_of(data)) or None
 
 
 def _base64(content: bytes) -> str:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import streamlit as st
 
 from brat.environment import CORES
-from brat.io.door import group_into_series
+from brat.io.door import group_into_series, listed
 from brat.io.folders import scans_among, scans_within
 from brat.io.intake import Item, skipped_items
 from brat.model.pool import Readers
@@ -109,7 +109,7 @@ def _take_folder(work: Worklist, key: str) -> None:
     """As `_take_upload`, of a folder: what is no scan in it is named in one row."""
     if files := dropped(key):
         st.session_state.worklist_drops += 1
-        scans, skipped = scans_among(files)
+        scans, skipped = scans_among(files, listed)
         _add(work, lambda: [*group_into_series(scans), *skipped_items(skipped)])
 
 

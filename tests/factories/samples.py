@@ -34,7 +34,7 @@ def known_dicom() -> bytes:
     dataset.Modality = "MR"
     dataset.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
     dataset.ImagePositionPatient = [-100, -120, 40]
-    dataset.PixelSpacing = [0.5, 0.5]
+    dataset.PixelSpacing, dataset.SliceThickness = [0.5, 0.5], 3
     dataset.Rows, dataset.Columns = gray.shape
     dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 12, 11, 0

@@ -41,10 +41,18 @@ def corpus() -> dict[str, bytes]:
     for name in _COMPRESSED:
         # Some lie beside pydicom only where it could fetch them.
         if path := get_testdata_file(name, download=False):
-            with open(path, "rb") as file:
-                files[name] = file.read()
+            files[name] = _as_mr(path)
     files["frames.dcm"] = _frames(files["slice.dcm"])
     return files
+
+
+def _as_mr(path: str) -> bytes:
+    """The file as one of MR: of another modality only the header would be read."""
+    dataset = pydicom.dcmread(path)
+    dataset.Modality = "MR"
+    written = io.BytesIO()
+    dataset.save_as(written)
+    return written.getvalue()
 
 
 def _saved(image: Image.Image, format: str, **options: object) -> bytes:

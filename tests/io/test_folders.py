@@ -12,6 +12,7 @@ from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MediaStorageDirectoryStorage
 
+from brat.io.door import listed
 from brat.io.files import File
 from brat.io.folders import Skipped, files_at, scans_among, scans_in, scans_within, walk
 from brat.io.samples import load_samples
@@ -278,7 +279,7 @@ def test_folder_from_a_browser_is_sorted_as_one_on_disk(folder):
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     ]
-    scans, skipped = scans_among(given)
+    scans, skipped = scans_among(given, listed)
     assert {Path(file.name).name for file in scans} == {Path(file.name).name for file in on_disk}
     reasons = {
         Path(entry.path).name: entry.reason for entry in scans_in(folder) if isinstance(entry, Skipped)
@@ -290,7 +291,7 @@ def test_folder_from_a_browser_is_sorted_as_one_on_disk(folder):
 def test_dicomdir_from_a_browser_names_what_is_missing(tmp_path):
     names = ["DISC/dicom/im1", "DISC/DICOMDIR"]
     index = dicomdir(tmp_path / "DICOMDIR", ("DICOM", "IM1"), ("DICOM", "IM2")).read_bytes()
-    scans, skipped = scans_among([File(names[0], slice_of(0)), File(names[1], index)])
+    scans, skipped = scans_among([File(names[0], slice_of(0)), File(names[1], index)], listed)
     assert [file.name for file in scans] == [names[0]]
     assert skipped == [Skipped("DISC/DICOM/IM2", "DICOMDIR lists it, but it is not there")]
-    assert scans_among([File("DISC/DICOMDIR", index[:200])])[1][0].reason == "it lists no files"
+    assert scans_among([File("DISC/DICOMDIR", index[:200])], listed)[1][0].reason == "it lists no files"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import io
 import os
@@ -21,11 +22,14 @@ from PIL import Image
 from brat.io import door, intake, wire, workers
 from brat.io.door import group_into_series, load
 from brat.io.files import File
+from brat.io.intake import Item, SeveralPanels
 from brat.io.samples import load_samples
 from brat.io.scan import MAX_SIDE, Scan, UnreadableScan
 from brat.io.series import Series
 from brat.io.workers import Account, Pool, Stopped, Worker, owner
 from tests.factories.files import slice_of, zipped
+from tests.factories.heads import synthetic_head
+from tests.factories.pages import page_of, png
 
 SAMPLE = load_samples()[0].file
 
@@ -416,3 +420,130 @@ def test_a_process_cannot_give_the_digest_of_another_file(monkeypatch):
     assert opened(SAMPLE.name, data).digest == hashlib.sha256(data).hexdigest()
     stack = opened("a.zip", zipped({f"{n}.dcm": slice_of(n) for n in range(2)})).stack()
     assert stack[0].digest != "a" * 64
+
+
+def tagged(number: int, **changes) -> bytes:
+    """A slice whose header says something for each field of a scan."""
+    said = {
+        "SeriesDescription": "T1 post Gd",
+        "ImageType": ["DERIVED", "SECONDARY"],
+        "PhotometricInterpretation": "MONOCHROME1",
+        "ImagePositionPatient": [0, 0, 3 * number],
+        "WindowCenter": 300,
+        "WindowWidth": 500,
+        "PixelSpacing": [0.5, 0.5],
+        "SOPInstanceUID": f"1.2.{number + 1}",
+    }
+    return slice_of(number, **(said | changes))
+
+
+def page() -> bytes:
+    """Three slices of a 2 x 2 film sheet, and a small one in the place of the fourth."""
+    small = np.zeros((250, 250), np.uint8)
+    small[80:112, 80:112] = np.asarray(Image.fromarray(synthetic_head(200, 200)).resize((32, 32)))
+    return png(page_of([*(synthetic_head(250, 250, seed=seed) for seed in range(3)), small], 2, gutter=8))
+
+
+def volume_without_place() -> bytes:
+    import nibabel
+
+    values = np.random.default_rng(0).integers(0, 900, (70, 72, 74)).astype(np.int16)
+    image = nibabel.Nifti1Image(values, None)
+    image.set_sform(None, 0)
+    image.set_qform(None, 0)
+    return image.to_bytes()
+
+
+GIVEN = {
+    "slice": lambda: [File("a.dcm", tagged(1))],
+    "sample": lambda: [File(SAMPLE.name, SAMPLE.read_bytes())],
+    "series": lambda: [File(f"{n}.dcm", tagged(n)) for n in range(4)],
+    "copies by number": lambda: [File(f"{n}.dcm", tagged(n % 3)) for n in range(4)],
+    "copies by pixels": lambda: [
+        File(f"{n}.dcm", tagged(n % 3, SOPInstanceUID=f"1.3.{n + 1}")) for n in range(4)
+    ],
+    "volume": lambda: [File("a.nii", volume_without_place())],
+    "page": lambda: [File("a.png", page())],
+}
+CARRIED = ("sequence", "edges", "remarks", "presets", "window", "spacing", "inverted", "left_out")
+
+
+def assert_same(one: Scan | Series, other: Scan | Series) -> set[str]:
+    """Every field but the slices of a series, which are compared; the names of those that say something."""
+    assert type(one) is type(other)
+    said = set()
+    for field in dataclasses.fields(one):
+        if field.name == "cut":
+            continue
+        first, second = getattr(one, field.name), getattr(other, field.name)
+        if isinstance(first, np.ndarray):
+            np.testing.assert_array_equal(first, second)
+        else:
+            assert first == second, field.name
+        if field.name in CARRIED and first:
+            said.add(field.name)
+    return said
+
+
+def test_everything_that_is_said_of_a_scan_comes_through_the_door():
+    said: set[str] = set()
+    copies, left_out = 0, 0
+    for files in (make() for make in GIVEN.values()):
+        for item, trusted in zip(group_into_series(files), intake.group_into_series(files), strict=True):
+            assert_same_items(item, trusted)
+            copies += len(item.copies)
+            try:
+                one = load(item)
+            except SeveralPanels as several:
+                with pytest.raises(SeveralPanels) as of_trusted:
+                    intake.load(trusted)
+                pairs = [*zip(several.items, of_trusted.value.items, strict=True)]
+                for part, trusted_part in pairs:
+                    assert_same_items(part, trusted_part)
+                    said |= assert_same(load(part), intake.load(trusted_part))
+                    left_out += part.part.left_out
+                continue
+            other = intake.load(trusted)
+            said |= assert_same(one, other)
+            if isinstance(one, Series):
+                assert_same(one.stack()[0], other.stack()[0])
+                assert one.stack().positions == other.stack().positions
+    assert said == set(CARRIED)
+    assert copies
+    assert left_out
+
+
+def assert_same_items(one: Item, other: Item) -> None:
+    for field in dataclasses.fields(one):
+        assert getattr(one, field.name) == getattr(other, field.name), field.name
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"sequence": "PLANTED^NAME"},
+        {"edges": ["R", "A", "L", "X"]},
+        {"edges": ["R", "A"]},
+        {"remarks": "a"},
+        {"remarks": ["a"] * 1000},
+        {"remarks": ["a" * 5000]},
+    ],
+)
+def test_what_a_process_says_of_a_scan_is_checked(monkeypatch, lie):
+    truth = door._scan
+    monkeypatch.setattr(door, "_scan", lambda fields, arrays: truth({**fields, **lie}, arrays))
+    with pytest.raises((Stopped, ValueError, TypeError)):
+        opened("a.dcm", tagged(1))
+
+
+def test_a_dropped_dicomdir_is_listed_in_another_process():
+    from brat.io.folders import scans_among
+
+    assert scans_among([File("disc/DICOMDIR", b"no index" * 50)], door.listed)[1]
+    from pydicom.data import get_testdata_file
+
+    data = Path(get_testdata_file("DICOMDIR")).read_bytes()
+    from brat.io.dicomdir import listed
+
+    index = File("disc/DICOMDIR", data)
+    assert door.listed(index) == listed(index) != []
