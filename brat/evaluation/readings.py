@@ -86,8 +86,8 @@ class Readings:
         with np.load(path) as stored:
             boxes = np.split(stored["boxes"], np.cumsum(stored["box_counts"])[:-1])
             slices_read = [by_file[file] for file in stored["files"]]
-            arrays = (stored[name].astype(np.float32) for name in ("maps", "appearances", "heads"))
-            return cls(slices_read, *arrays, boxes)
+            maps, appearances = (stored[name].astype(np.float32) for name in ("maps", "appearances"))
+            return cls(slices_read, maps, appearances, stored["heads"], boxes)
 
 
 def read_slices(classifier: Classifier, slices: Sequence[IndexedSlice]) -> Readings:

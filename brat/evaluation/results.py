@@ -375,7 +375,7 @@ def _detector(
         np.savez_compressed(path, slices=appearances_of_slices(classifier, heads), others=np.stack(outside))
     with np.load(path) as stored:
         known, outside = stored["slices"], list(stored["others"])
-    rows = np.flatnonzero(is_fitted_to)
+    rows = np.flatnonzero(is_fitted_to).tolist()
     kinds = [as_seen(others[row][1]) for row in rows for _ in outside[row]]
     return fit_detector(known, np.concatenate([outside[row] for row in rows]), kinds), outside
 

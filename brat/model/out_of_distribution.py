@@ -140,10 +140,16 @@ class OodDetector:
         """
         try:
             with np.load(io.BytesIO(content), allow_pickle=False) as stored:
-                numbers = {name: float(stored[name]) for name in ("gamma", "intercept", "limit")}
-                arrays = {name: stored[name] for name in ("mean", "scale", "supports", "weights", "kinds")}
-            arrays["supports"] = arrays["supports"].astype(np.float32)
-            detector = cls(**arrays, **numbers)
+                detector = cls(
+                    stored["mean"],
+                    stored["scale"],
+                    stored["supports"].astype(np.float32),
+                    stored["weights"],
+                    stored["kinds"],
+                    float(stored["gamma"]),
+                    float(stored["intercept"]),
+                    float(stored["limit"]),
+                )
             is_sound = detector._is_sound()
         except (ValueError, TypeError, KeyError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
             raise ModelError(_DAMAGED) from error

@@ -30,7 +30,6 @@ def known_dicom() -> bytes:
     dataset.StudyInstanceUID = generate_uid(entropy_srcs=["brat", KNOWN.name, "study"])
     dataset.SeriesInstanceUID = generate_uid(entropy_srcs=["brat", KNOWN.name, "series"])
     dataset.FrameOfReferenceUID = generate_uid(entropy_srcs=["brat", KNOWN.name, "frame"])
-    dataset.SliceThickness = 6
     dataset.Modality = "MR"
     dataset.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
     dataset.ImagePositionPatient = [-100, -120, 40]
