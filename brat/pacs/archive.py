@@ -69,6 +69,19 @@ class StudyEntry:
     patient_id: str
     accession: str
 
+    @classmethod
+    def of(cls, answer: Dataset) -> StudyEntry:
+        """What an archive answers of a study, by DICOMweb or DIMSE."""
+        return cls(
+            study=text(answer, "StudyInstanceUID"),
+            date=text(answer, "StudyDate"),
+            description=text(answer, "StudyDescription"),
+            modalities=text(answer, "ModalitiesInStudy"),
+            patient_name=text(answer, "PatientName"),
+            patient_id=text(answer, "PatientID"),
+            accession=text(answer, "AccessionNumber"),
+        )
+
 
 @dataclass(frozen=True)
 class SeriesEntry:
@@ -84,6 +97,28 @@ class SeriesEntry:
     modality: str
     description: str
     count: int | None
+
+    @classmethod
+    def of(cls, study: str, answer: Dataset) -> SeriesEntry:
+        """What an archive answers of a series of a study."""
+        count = text(answer, "NumberOfSeriesRelatedInstances")
+        return cls(
+            study=study,
+            series=text(answer, "SeriesInstanceUID"),
+            number=text(answer, "SeriesNumber"),
+            modality=text(answer, "Modality"),
+            description=text(answer, "SeriesDescription"),
+            count=int(count) if count.isdigit() else None,
+        )
+
+
+def text(answer: Dataset, keyword: str) -> str:
+    """A value of an archive's answer; several are joined as DICOM writes them, and none is empty."""
+    value = answer.get(keyword)
+    if value is None:
+        return ""
+    several = isinstance(value, Sequence) and not isinstance(value, str | bytes)
+    return "\\".join(map(str, value)) if several else str(value)
 
 
 class Archive(Protocol):

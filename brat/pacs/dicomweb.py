@@ -12,7 +12,7 @@ import requests
 from dicomweb_client import DICOMwebClient
 from pydicom.dataset import Dataset
 
-from brat.pacs.archive import LIMIT, PacsError, Query, SeriesEntry, Server, StudyEntry
+from brat.pacs.archive import LIMIT, PacsError, Query, SeriesEntry, Server, StudyEntry, text
 
 TIMEOUT = (10, 120)
 """Seconds to connect, and between two parts of an answer."""
@@ -59,43 +59,17 @@ class DicomWeb:
             found = self._client.search_for_studies(
                 search_filters=query.filters(), fields=_STUDY_FIELDS, limit=LIMIT
             )
-        return [
-            StudyEntry(
-                study=_value(entry, "StudyInstanceUID"),
-                date=_value(entry, "StudyDate"),
-                description=_value(entry, "StudyDescription"),
-                modalities=_value(entry, "ModalitiesInStudy"),
-                patient_name=_value(entry, "PatientName"),
-                patient_id=_value(entry, "PatientID"),
-                accession=_value(entry, "AccessionNumber"),
-            )
-            for entry in map(_dataset, found)
-        ]
+        return [StudyEntry.of(entry) for entry in map(_dataset, found)]
 
     def series(self, study: str) -> list[SeriesEntry]:
         with self._asking():
             found = self._client.search_for_series(study, fields=_SERIES_FIELDS)
-        entries = []
-        for entry in map(_dataset, found):
-            count = _value(entry, "NumberOfSeriesRelatedInstances")
-            entries.append(
-                SeriesEntry(
-                    study=study,
-                    series=_value(entry, "SeriesInstanceUID"),
-                    number=_value(entry, "SeriesNumber"),
-                    modality=_value(entry, "Modality"),
-                    description=_value(entry, "SeriesDescription"),
-                    count=int(count) if count.isdigit() else None,
-                )
-            )
-        return entries
+        return [SeriesEntry.of(study, entry) for entry in map(_dataset, found)]
 
     def instances(self, series: SeriesEntry) -> list[tuple[str, str]]:
         with self._asking():
             found = self._client.search_for_instances(series.study, series.series)
-        return [
-            (_value(entry, "SOPClassUID"), _value(entry, "SOPInstanceUID")) for entry in map(_dataset, found)
-        ]
+        return [(text(entry, "SOPClassUID"), text(entry, "SOPInstanceUID")) for entry in map(_dataset, found)]
 
     def header(self, series: SeriesEntry) -> Dataset:
         instances = self.instances(series)
@@ -160,10 +134,3 @@ class DicomWeb:
 
 def _dataset(found: dict[str, Any]) -> Dataset:
     return Dataset.from_json(found, bulk_data_uri_handler=lambda *_: None)
-
-
-def _value(entry: Dataset, keyword: str) -> str:
-    value = entry.get(keyword)
-    if value is None:
-        return ""
-    return "\\".join(map(str, value)) if isinstance(value, pydicom.multival.MultiValue | list) else str(value)

@@ -27,7 +27,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     Verification,
 )
 
-from brat.pacs.archive import LIMIT, PacsError, Query, SeriesEntry, Server, StudyEntry
+from brat.pacs.archive import LIMIT, PacsError, Query, SeriesEntry, Server, StudyEntry, text
 
 SYNTAXES = [
     pydicom.uid.ExplicitVRLittleEndian,
@@ -79,18 +79,7 @@ class Dimse:
             ),
             **{"ModalitiesInStudy": "", **query.filters()},
         )
-        return [
-            StudyEntry(
-                study=_text(found, "StudyInstanceUID"),
-                date=_text(found, "StudyDate"),
-                description=_text(found, "StudyDescription"),
-                modalities=_text(found, "ModalitiesInStudy"),
-                patient_name=_text(found, "PatientName"),
-                patient_id=_text(found, "PatientID"),
-                accession=_text(found, "AccessionNumber"),
-            )
-            for found in self._find(identifier)[:LIMIT]
-        ]
+        return [StudyEntry.of(found) for found in self._find(identifier)[:LIMIT]]
 
     def series(self, study: str) -> list[SeriesEntry]:
         identifier = _identifier(
@@ -104,20 +93,7 @@ class Dimse:
             ),
             StudyInstanceUID=study,
         )
-        entries = []
-        for found in self._find(identifier):
-            count = _text(found, "NumberOfSeriesRelatedInstances")
-            entries.append(
-                SeriesEntry(
-                    study=study,
-                    series=_text(found, "SeriesInstanceUID"),
-                    number=_text(found, "SeriesNumber"),
-                    modality=_text(found, "Modality"),
-                    description=_text(found, "SeriesDescription"),
-                    count=int(count) if count.isdigit() else None,
-                )
-            )
-        return entries
+        return [SeriesEntry.of(study, found) for found in self._find(identifier)]
 
     def instances(self, series: SeriesEntry) -> list[tuple[str, str]]:
         identifier = _identifier(
@@ -127,7 +103,7 @@ class Dimse:
             SeriesInstanceUID=series.series,
         )
         return [
-            (_text(found, "SOPClassUID"), _text(found, "SOPInstanceUID")) for found in self._find(identifier)
+            (text(found, "SOPClassUID"), text(found, "SOPInstanceUID")) for found in self._find(identifier)
         ]
 
     def header(self, series: SeriesEntry) -> Dataset:
@@ -315,10 +291,3 @@ def _identifier(level: str, empty: Sequence[str], **values: str) -> Dataset:
     for keyword, value in values.items():
         setattr(identifier, keyword, value)
     return identifier
-
-
-def _text(found: Dataset, keyword: str) -> str:
-    value = found.get(keyword)
-    if value is None:
-        return ""
-    return "\\".join(map(str, value)) if isinstance(value, pydicom.multival.MultiValue) else str(value)
