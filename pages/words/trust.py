@@ -178,7 +178,7 @@ def curve(quantity: str) -> str:
 
 def goes(quantity: str, first: str, last: str, epochs: int, held_out: bool) -> str:
     return (
-        f"Training {quantity} (augmented slices, classes equally often: not comparable with the figures "
+        f"Training {quantity} (augmented slices, drawn by sequence and class: not comparable with the figures "
         f"above) goes from {first} to {last} in {epochs} epochs."
         + ("" if held_out else " No held-out line was recorded.")
     )

@@ -104,8 +104,8 @@ def test_a_scan_its_verdict_and_history_show_hostile_text_as_it_is(watched):
     observer = HOSTILE[:100]
     page.locator("[class*='st-key-verdict-']").get_by_text("Agree", exact=True).click()
     page.get_by_label("Note").fill(note)
-    page.get_by_label("Your name").fill(observer)
-    page.get_by_label("Your name").press("Tab")
+    page.get_by_role("textbox", name="Your name").fill(observer)
+    page.get_by_role("textbox", name="Your name").press("Tab")
     page.get_by_role("button", name="Keep", exact=True).click()
     playwright.expect(page.get_by_text("Kept by")).to_be_visible()
     assert_harmless(page, elsewhere)
