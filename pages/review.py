@@ -32,7 +32,7 @@ _STYLE = """<style>
 .bars .bar {width: 100%; position: relative; cursor: default}
 .bars .bar div {min-width: 2px; height: 1.1rem; border-radius: 2px}
 .bars .bar:focus-visible {outline: 2px solid var(--st-primary-color, currentColor)}
-.bars .bar::after {content: attr(data-value); position: absolute; left: .25rem; bottom: 100%; z-index: 9;
+.bars .bar::after {content: attr(data-value); position: absolute; right: 0; bottom: 100%; z-index: 9;
     visibility: hidden; padding: .2rem .5rem; border-radius: 4px; background: #18222B; color: white}
 .bars .bar:is(:hover, :focus)::after {visibility: visible}
 .bars .pale {opacity: .55}

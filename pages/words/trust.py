@@ -178,8 +178,8 @@ def curve(quantity: str) -> str:
 
 def goes(quantity: str, first: str, last: str, epochs: int, held_out: bool) -> str:
     return (
-        f"Training {quantity} (augmented slices, drawn by sequence and class: not comparable with the figures "
-        f"above) goes from {first} to {last} in {epochs} epochs."
+        f"Training {quantity} (augmented slices, drawn by sequence and class: not comparable with the "
+        f"figures above) goes from {first} to {last} in {epochs} epochs."
         + ("" if held_out else " No held-out line was recorded.")
     )
 
