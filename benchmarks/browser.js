@@ -2,9 +2,15 @@
 
 const frame = () => new Promise(requestAnimationFrame);
 
+const LONGEST = 60_000; // milliseconds
+
 // A frame is painted when a message that its callback sent arrives.
 const painted = async (isThere) => {
-  do await frame(); while (!isThere());
+  const begun = performance.now();
+  do {
+    await frame();
+    if (performance.now() - begun > LONGEST) throw new Error(`not painted after ${LONGEST} ms: ${isThere}`);
+  } while (!isThere());
   await new Promise((arrived) => {
     const { port1, port2 } = new MessageChannel();
     port1.onmessage = arrived;
@@ -13,8 +19,11 @@ const painted = async (isThere) => {
 };
 
 const one = (selector) => document.querySelector(selector);
+// The page has components beside the viewer.
 const ui = (name) =>
-  one("[data-testid=stBidiComponentIsolated]")?.shadowRoot?.querySelector(`[data-ui=${name}]`);
+  [...document.querySelectorAll("[data-testid=stBidiComponentIsolated]")]
+    .map((component) => component.shadowRoot?.querySelector(`[data-ui=${name}]`))
+    .find(Boolean);
 
 const isPage = () =>
   one("[data-test-script-state=notRunning] input[type=file]") &&
