@@ -19,7 +19,7 @@ from brat.model.reader import Reader
 from brat.wording import percent
 
 # The answer, the scan under the map, and how many errors a page shows.
-SHOWN = """[one(".answer h2").textContent, ui("plain").src,
+SHOWN = """[one(".answer h2").textContent, ui("plain").toDataURL(),
   document.querySelectorAll("[data-testid=stException], [data-testid=stAlert]").length]"""
 
 
@@ -56,6 +56,6 @@ def is_right(shown: tuple[str, str, int], number: int, reader: Reader) -> bool:
     answer, picture, errors = shown
     gray = make_slice(number)
     prediction = reader.read(gray).prediction
-    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(picture.partition(",")[2]))))
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(picture.partition(",")[2]))).convert("L"))
     expected = CLASS_NAMES[prediction.label] + percent(prediction.confidence)
     return not errors and answer == expected and np.array_equal(pixels, gray)
