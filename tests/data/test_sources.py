@@ -30,3 +30,13 @@ def test_site_is_told_by_the_collections_own_rule(tmp_path, source, file, site):
 def test_sites_ascend():
     for source in SOURCES.values():
         assert list(source.sites) == sorted(source.sites)
+
+
+def test_what_shows_ct_is_in_the_index(data_index):
+    from brat.data.index import read_index
+    from brat.data.sources import _ct_slices, shows_ct
+
+    files = {s.file: s for s in read_index(data_index)}
+    assert _ct_slices() <= files.keys()
+    assert {files[file].source for file in _ct_slices()} == {"sartaj", "br35h"}
+    assert sum(map(shows_ct, files)) == len(_ct_slices()) == 71

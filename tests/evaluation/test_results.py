@@ -73,6 +73,7 @@ def written(collection, tmp_path_factory):
         noise = np.random.default_rng(1).integers(0, 256, (3, 200, 200), np.uint8)
         others = [("a", "noise", gray) for gray in noise] + [("b", "text", 255 - gray // 9) for gray in noise]
         patched.setattr(results_module, "other_images", lambda: others)
+        patched.setattr(results_module, "shows_ct", {"0-0.png"}.__contains__)
         result = results_module.write_results(collection, runs, weights)
     return result, runs, weights
 
@@ -115,9 +116,13 @@ def test_figures_follow_from_the_kept_readings(written, collection):
     assert same["metrics"]["sensitivity"]["value"] == pytest.approx(counts["tumor/tumor"] / (2 * FOLDS))
     assert set(result["curves_same_source"]) >= {"roc", "precision_recall"}
     assert result["robustness"]["slices"] == FOLDS
-    assert result["out_of_distribution"]["slices"] == len(kept)
+    # The slice that shows CT is something to refuse, and no slice of a head.
+    assert result["out_of_distribution"]["slices"] == len(kept) - 1
+    assert result["out_of_distribution"]["others"]["CT within the collections"]["images"] == 1
     assert result["out_of_distribution"]["others"]["noise"]["images"] == 3
-    assert sum(g["slices"] for g in result["out_of_distribution"]["refused_by_group"].values()) == len(kept)
+    assert (
+        sum(g["slices"] for g in result["out_of_distribution"]["refused_by_group"].values()) == len(kept) - 1
+    )
 
 
 def test_random_split_stands_beside_the_same_slices_read_leak_free(written):

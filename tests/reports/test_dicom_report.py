@@ -14,10 +14,12 @@ from brat.io.read import read_scan
 pytest.importorskip("highdicom", reason="highdicom is not installed")
 
 from brat.io.files import File
+from brat.io.geometry import turn
 from brat.io.intake import group_into_series, load
 from brat.io.samples import load_samples
 from brat.model.out_of_distribution import OodResult
 from brat.model.series_reading import SliceReading
+from brat.reports import dicom_map
 from brat.reports.dicom import (
     NoReference,
     Purpose,
@@ -466,3 +468,15 @@ def test_an_object_of_a_makers_own_has_a_map_and_no_structured_report(source):
     for purpose in Purpose:
         made = results([slice_of(private, scan, reading_with_a_spot(scan, ("glioma",)))], DIGEST, purpose)
         assert set(made.files()) == {"map"}
+
+
+@pytest.mark.parametrize("cosines", [[-1, 0, 0, 0, -1, 0], [0, 1, 0, 1, 0, 0], [1, 0, 0, 0, 1, 0]])
+def test_a_map_goes_back_to_how_the_slice_is_stored(cosines):
+    stored = np.random.default_rng(0).random((6, 9)).astype(np.float32)
+    source = pydicom.Dataset()
+    source.Rows, source.Columns = stored.shape
+    source.ImageOrientationPatient, source.PixelSpacing = cosines, [0.5, 0.5]
+    shown = turn(cosines).apply(stored)
+    np.testing.assert_array_equal(dicom_map._as_stored(shown, source), stored)
+    source.PixelSpacing = [1.0, 0.5]
+    assert dicom_map._as_stored(turn(cosines).apply(stored.repeat(2, axis=0)), source).shape == stored.shape
