@@ -27,7 +27,7 @@ from brat.data.index import (
 from brat.model.files import KERAS, MODEL, ModelFolder, update_manifest, write_manifest
 from brat.model.preprocess import SIZE
 from brat.training.batches import DrawnSlices, Slices
-from brat.training.network import SMALL, MapLoss, accuracy, build
+from brat.training.network import SMALL, MapLoss, accuracy, build, hand_over
 from brat.training.recipe import Recipe
 
 
@@ -109,6 +109,7 @@ def fit(
     _run_epochs(training, SIZE, batches, validation, epochs, callbacks)
     if best.exists():
         training.load_weights(best)
+    hand_over(training, serving)
     card = {
         **plan,
         "classes": list(CLASSES),
