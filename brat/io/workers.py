@@ -51,7 +51,7 @@ STARTING = 60.0
 """Seconds that a process may take to start. They count for no file: on a busy machine it takes several."""
 
 SLOW = 1.0
-"""Seconds of processor time after which a request gives way: its process gets on when nobody else wants to."""
+"""Seconds of processor time after which the process of a request lets all others go first."""
 
 IDLE = 60.0
 """Seconds after which a process that nobody needs is ended, beyond those that are kept ready."""

@@ -209,7 +209,9 @@ def test_another_process_is_ready_while_one_is_busy_and_after_it_was_killed(pool
     assert ready in pool._idle
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the system does not say what a process uses")
+@pytest.mark.skipif(
+    not Path("/proc/self/stat").exists(), reason="the system does not say what a process uses"
+)
 def test_a_file_that_takes_long_gives_way_to_others(pool, monkeypatch):
     """Its process is not asked again, and the next one is as quick as before."""
     monkeypatch.setattr(workers, "SLOW", 0.1)
