@@ -250,6 +250,13 @@ def trail(engine: Engine, case: int | None = None) -> list[Act]:
         return list(session.scalars(query if case is None else query.filter_by(case=case)))
 
 
+def was_logged_in(engine: Engine, case: int) -> bool:
+    """Whether the observer of a case was logged in when they gave the verdict that is kept now."""
+    given = select(Act.verified).where(Act.case == case, Act.action.in_(("kept", "changed")))
+    with session_on(engine) as session:
+        return bool(session.scalar(given.order_by(Act.id.desc()).limit(1)))
+
+
 def window_text(window: Window | None) -> str:
     """A window as a case has it, center and width: "40/80"; empty where there is none."""
     return f"{window.center:g}/{window.width:g}" if window else ""

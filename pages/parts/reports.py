@@ -68,8 +68,7 @@ def show_downloads(
 
         if not made:
             purpose = Purpose.ARCHIVE if named else Purpose.TEACHING
-            said = _verdict(opinion)
-            made.append(results([slice_of(source, scan, reading)], model, purpose, verdict=said))
+            made.append(results([slice_of(source, scan, reading, _verdict(opinion))], model, purpose))
         return made[0]
 
     def overlay(source: bytes) -> bytes:

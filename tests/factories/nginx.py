@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.factories.certificates import certificate
 from tests.factories.orthanc import free_port
 from tests.factories.paths import ROOT
 
@@ -34,13 +35,7 @@ def nginx(folder: Path, services: Mapping[str, str], login: bool = True, port: i
     program = _program()
     assert program
     port = port or free_port()
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
-        + ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
-        + ["-out", str(folder / "certificate"), "-keyout", str(folder / "certificate-key")],
-        check=True,
-        capture_output=True,
-    )
+    certificate(folder)
     hashed = subprocess.run(
         ["openssl", "passwd", "-6", PASSWORD], check=True, capture_output=True, text=True
     ).stdout
