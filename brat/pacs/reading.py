@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from brat.io.door import group_into_series, load
+from brat.io.door import group_into_series, load, within_budget
 from brat.io.files import File
 from brat.io.intake import Item
 from brat.io.scan import Scan, UnreadableScan, Window
@@ -107,12 +107,13 @@ def fetch_series(archive: Archive, entry: SeriesEntry) -> list[File]:
 
     Raises:
         brat.pacs.archive.PacsError: the archive does not answer, or sends nothing.
+        UnreadableScan: it sends more than there is room for.
     """
     from brat.pacs.archive import PacsError
 
     files = [
         File(f"{entry.description or 'series'} {entry.number}, {number}.dcm", content)
-        for number, content in enumerate(archive.fetch(entry), 1)
+        for number, content in enumerate(within_budget(archive.fetch(entry)), 1)
     ]
     if not files:
         raise PacsError(f"The archive {archive.name} sent no instance of the series.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,7 +14,7 @@ from brat.io.intake import Item
 from brat.io.scan import UnreadableScan
 from brat.model.worklist import Worklist
 from brat.model.worklist_rows import Row
-from brat.pacs.archive import LIMIT, Archive, PacsError, Query, SeriesEntry, Server, servers_of
+from brat.pacs.archive import LIMIT, Archive, PacsError, Query, SeriesEntry, Server, is_uid, servers_of
 from brat.pacs.choice import Choice
 from pages.parts.configuration import setting
 from pages.parts.failures import tell
@@ -91,7 +90,7 @@ def open_linked_study(work: Worklist) -> None:
     if not study or st.session_state.get("archive_linked") == study:
         return
     st.session_state.archive_linked = study
-    if not re.fullmatch(r"[0-9.]{1,64}", study):
+    if not is_uid(study):
         st.error(words.NO_STUDY)
         return
     wanted = st.query_params.get("archive")
