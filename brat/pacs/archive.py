@@ -58,8 +58,10 @@ _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 
 
 def is_uid(text: str) -> bool:
-    """Whether a text is a UID, and so can be a part of an address or of a path (PS3.5 9.1; zeros in front, which
-    it forbids, are in use)."""
+    """Whether a text is a UID, and so can be a part of an address or of a path.
+
+    PS3.5 9.1 forbids zeros in front, but they are in use.
+    """
     return len(text) <= 64 and _UID.fullmatch(text) is not None
 
 
