@@ -16,7 +16,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-import pydicom
 import pytest
 from PIL import Image
 
@@ -78,75 +77,6 @@ def many_planes(count: int = 3000) -> bytes:
             for n, a in enumerate(angles)
         }
     )
-
-
-def endless_gzip_volume() -> bytes:
-    """The header of a volume of 59 million values of 8 bytes, and zeros, in some hundred kilobytes."""
-    import gzip
-
-    header = bytearray(352)
-    struct.pack_into("<i", header, 0, 348)
-    struct.pack_into("<8h", header, 40, 3, 390, 390, 388, 1, 1, 1, 1)
-    struct.pack_into("<hh", header, 70, 64, 64)
-    struct.pack_into("<8f", header, 76, 1, 1, 1, 1, 1, 1, 1, 1)
-    struct.pack_into("<f", header, 108, 352)
-    header[344:348] = b"n+1\0"
-    packed = io.BytesIO()
-    with gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=1) as stream:
-        stream.write(bytes(header))
-        for _ in range(59):
-            stream.write(bytes(8_000_000))
-    return packed.getvalue()
-
-
-def slow_frames(count: int = 10_000) -> bytes:
-    """A progressive JPEG picture of 4,000 x 4,000 pixels as each of very many frames."""
-    from pydicom.encaps import encapsulate
-    from pydicom.uid import JPEGBaseline8Bit
-
-    buffer = io.BytesIO()
-    Image.new("L", (4000, 4000), 90).save(buffer, "JPEG", progressive=True)
-    dataset = pydicom.dcmread(io.BytesIO(slice_of(1)))
-    dataset.Rows = dataset.Columns = 4000
-    dataset.BitsAllocated = dataset.BitsStored = 8
-    dataset.HighBit, dataset.NumberOfFrames = 7, count
-    data = buffer.getvalue()
-    last = data.rindex(b"\xff\xda")
-    frame = data[:last] + data[last:-2] * 100 + b"\xff\xd9"
-    dataset.PixelData = encapsulate([frame] * 20 + [b"\xff\xd8\xff\xd9"] * (count - 20))
-    dataset["PixelData"].VR, dataset["PixelData"].is_undefined_length = "OB", True
-    dataset.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
-    written = io.BytesIO()
-    dataset.save_as(written)
-    return written.getvalue()
-
-
-def items_for_every_frame(frames: int = 3000, items: int = 60) -> bytes:
-    """Functional groups with many items, of which each frame's must not be made anew."""
-    dataset = pydicom.dcmread(io.BytesIO(slice_of(1, Rows=64, Columns=64)))
-    dataset.NumberOfFrames = frames
-    dataset.PixelData = bytes(2 * 64 * 64) * frames
-    group = pydicom.Dataset()
-    group.FrameContentSequence = [pydicom.Dataset() for _ in range(items)]
-    dataset.PerFrameFunctionalGroupsSequence = [group] * frames
-    written = io.BytesIO()
-    dataset.save_as(written)
-    return written.getvalue()
-
-
-SLOW = {"gzip.nii.gz": endless_gzip_volume, "frames.dcm": slow_frames, "items.dcm": items_for_every_frame}
-
-
-@pytest.mark.parametrize("name", SLOW)
-def test_a_volume_or_frames_that_ask_for_much_end_in_time(name):
-    """In a reading of their first slice, or a refusal; either within what a file may take."""
-    data = SLOW[name]()
-    begun = time.monotonic()
-    with contextlib.suppress(UnreadableScan):
-        opened = load(group_into_series([File(name, data)])[0])
-        if isinstance(opened, Series):
-            opened.stack()[0]
-    assert time.monotonic() - begun < 3 * workers.SECONDS
 
 
 GREEDY = {
