@@ -1,8 +1,10 @@
-"""Uploads read in a process that can be killed, beside the same in the program's own."""
+"""Uploads read in a process that can be killed: beside our own process, and beside a hostile file."""
 
 from __future__ import annotations
 
+import contextlib
 import io
+import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -14,7 +16,8 @@ from benchmarks.slices import make_slice
 from brat.io import door, intake
 from brat.io.files import File
 from brat.io.samples import load_samples
-from brat.io.workers import pool
+from brat.io.scan import UnreadableScan
+from brat.io.workers import owner, pool
 from brat.model.reader import Reader
 
 
@@ -43,6 +46,46 @@ def rows(short: bool) -> Iterator[Row]:
             Measured(tuple(theirs), "ms"),
             {"times": 1.2},
         )
+    alone, beside = _beside_a_hostile_file(reader, files["PNG"], 2 if short else 5)
+    yield Row(
+        "First answer of a PNG slice while another session reads a file that never ends",
+        Measured(beside, "ms"),
+        "while nobody does",
+        Measured(alone, "ms"),
+        {"times": 2},
+    )
+
+
+def _beside_a_hostile_file(
+    reader: Reader, file: File, times: int
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Milliseconds alone and beside it, in turn."""
+    alone, beside = [], []
+    hostile = intake.Item("endless.jpg", (File("endless.jpg", _endless_jpeg()),))
+
+    def read() -> None:
+        owner.set("another session")
+        with contextlib.suppress(UnreadableScan):
+            door.load(hostile)
+
+    for _ in range(times):
+        alone += [1000 * _seconds(reader, door.group_into_series, door.load, file) for _ in range(10)]
+        thread = threading.Thread(target=read)
+        thread.start()
+        while thread.is_alive():
+            beside.append(1000 * _seconds(reader, door.group_into_series, door.load, file))
+        # The process that was killed is replaced.
+        time.sleep(5)
+    return tuple(alone), tuple(beside)
+
+
+def _endless_jpeg() -> bytes:
+    """A progressive JPEG file that repeats its last scan, over all of 4,000 x 4,000 pixels."""
+    buffer = io.BytesIO()
+    Image.new("L", (4000, 4000), 90).save(buffer, "JPEG", progressive=True)
+    data = buffer.getvalue()
+    last = data.rindex(b"\xff\xda")
+    return data[:last] + data[last:-2] * 2000 + b"\xff\xd9"
 
 
 def _seconds(reader: Reader, group: Callable, load: Callable, file: File) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import socket
 import subprocess
@@ -51,9 +52,9 @@ def nginx(folder: Path, services: Mapping[str, str], login: bool = True, port: i
     }
     if not login:
         exchanged['auth_basic "BraTum Scans";'] = "auth_basic off;"
-    for written, here in exchanged.items():
-        assert written in text, written
-        text = text.replace(written, here)
+    assert all(written in text for written in exchanged)
+    # At once: what is written here may hold what is exchanged.
+    text = re.sub("|".join(map(re.escape, exchanged)), lambda found: exchanged[found[0]], text)
     file = folder / "nginx.conf"
     # A test is not root everywhere; where it is, the processes that answer must be able to read its folder.
     file.write_text(f"user root;\n{text}", encoding="utf-8")

@@ -19,7 +19,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
-CLIENT, SECRET = "brat", "a secret of the client"
+CLIENT, SECRET = "brat", "a-secret-of-the-client"
 
 
 @dataclass
@@ -66,7 +66,7 @@ class Provider:
         """The tokens for a code; None where the client is another one, or the code is."""
         given = base64.b64decode(authorization.removeprefix("Basic ")).decode()
         question = self._codes.pop(form.get("code", ""), None)
-        if question is None or not hmac.compare_digest(given, f"{CLIENT}:{SECRET}".replace(" ", "+")):
+        if question is None or not hmac.compare_digest(given, f"{CLIENT}:{SECRET}"):
             return None
         if challenge := question.get("code_challenge"):
             digest = hashlib.sha256(form["code_verifier"].encode()).digest()

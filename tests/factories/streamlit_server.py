@@ -33,7 +33,7 @@ def serving(
         path: `server.baseUrlPath` with a slash before it, where the flags set one.
 
     Raises:
-        RuntimeError: it ended, or did not answer within a minute; with what it printed.
+        RuntimeError: it ended, or did not answer within two minutes; with what it printed.
     """
     with socket.socket() as free:
         free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -54,11 +54,11 @@ def serving(
         yield f"{address}{path}"
     finally:
         server.terminate()
-        server.wait(10)
+        server.wait(60)
 
 
 def _wait_until_healthy(address: str, server: subprocess.Popen, log: Path) -> None:
-    for _ in range(600):
+    for _ in range(1200):
         if server.poll() is not None:
             break
         try:

@@ -3,7 +3,10 @@
 import pydicom
 import pytest
 
-from brat.pacs.archive import SeriesEntry, StudyEntry
+from brat.io import door
+from brat.io.scan import UnreadableScan
+from brat.pacs.archive import PacsError, SeriesEntry, StudyEntry
+from brat.pacs.reading import fetch_series
 
 
 @pytest.mark.parametrize(("answered", "count"), [("12", 12), ("", None), (None, None)])
@@ -28,3 +31,48 @@ def test_several_values_are_joined_and_none_is_empty():
     answer.PatientName = "A^B"
     entry = StudyEntry.of(answer)
     assert (entry.study, entry.modalities, entry.patient_name, entry.date) == ("1.2", "MR\\SR", "A^B", "")
+
+
+@pytest.mark.parametrize("uid", ["", "../../etc/cron.d", "..", "1..2", "1.2/../3", "1." * 40])
+def test_what_is_no_uid_becomes_no_path_and_no_address(uid):
+    """`brat pacs pull` writes into a folder of this name, and DICOMweb asks at an address with it."""
+    answer = pydicom.Dataset()
+    # Not checked, as what comes from elsewhere is not.
+    answer.add_new("SeriesInstanceUID", "LO", uid)
+    answer.add_new("StudyInstanceUID", "LO", uid)
+    with pytest.raises(PacsError, match="no UID"):
+        SeriesEntry.of("1.2", answer)
+    with pytest.raises(PacsError, match="no UID"):
+        StudyEntry.of(answer)
+
+
+class Endless:
+    """An archive that sends instances without end."""
+
+    name = "endless"
+
+    def __init__(self):
+        self.sent = 0
+
+    def fetch(self, _series):
+        while True:
+            self.sent += 1
+            yield bytes(100_000)
+
+
+def test_an_archive_that_sends_without_end_is_stopped(monkeypatch):
+    answer = pydicom.Dataset()
+    answer.SeriesInstanceUID = "1.2.3"
+    series = SeriesEntry.of("1.2", answer)
+    monkeypatch.setattr("brat.io.files.MAX_UNPACKED", 1_000_000)
+    archive, before = Endless(), door._Unpacked.total
+    with pytest.raises(UnreadableScan):
+        fetch_series(archive, series)
+    assert archive.sent == 11
+    assert door._Unpacked.total == before
+    # Nor may several of them together.
+    monkeypatch.setattr(door, "MAX_ON_SERVER", before + 500_000)
+    archive = Endless()
+    with pytest.raises(UnreadableScan):
+        fetch_series(archive, series)
+    assert archive.sent == 6

@@ -194,7 +194,7 @@ def test_what_is_done_is_deleted_in_time_and_remembered(tmp_path, slices, reader
     assert queue.due(0) == []
 
 
-@pytest.mark.parametrize("uid", ["", "../../etc", "1.2/3", "1" * 65])
+@pytest.mark.parametrize("uid", ["", "../../etc", "..", "1.2/3", "1" * 65])
 def test_a_uid_is_no_path(tmp_path, uid):
     with pytest.raises(ValueError, match="without valid UIDs"):
         Queue(tmp_path).put("1.2", "1.3", uid, b"")

@@ -94,7 +94,9 @@ def test_a_study_is_found_read_and_its_results_sent_back_once(monkeypatch, archi
     assert modalities.count("SR") == 1
 
 
-@pytest.mark.parametrize(("study", "sentence"), [("1.2.3.4", words.NOT_FOUND), ("../x", words.NO_STUDY)])
+@pytest.mark.parametrize(
+    ("study", "sentence"), [("1.2.3.4", words.NOT_FOUND), ("../x", words.NO_STUDY), ("..", words.NO_STUDY)]
+)
 def test_a_study_that_nobody_has_is_a_sentence(monkeypatch, archive, study, sentence):
     page = worklist(monkeypatch, archive[0], study=study)
     assert any(error.value == sentence for error in page.error)

@@ -3,6 +3,7 @@
 import io
 import shutil
 import subprocess
+import time
 import urllib.request
 from dataclasses import replace
 
@@ -284,6 +285,21 @@ def test_only_a_reader_who_logged_in_and_agrees_verifies(read_slice, verdict, fl
     assert "Doe^Jane" in said
     assert verdict.verdict.upper() in said
     assert validated(content, tmp_path) == []
+
+
+@pytest.mark.parametrize("deflated", [False, True])
+def test_a_header_of_very_many_items_is_not_taken_apart(source, deflated):
+    """Nothing can refer to the file: in the app's own process it would keep everybody waiting."""
+    many = pydicom.dcmread(io.BytesIO(source))
+    many.OtherPatientIDsSequence = [pydicom.Dataset() for _ in range(6_000)]
+    if deflated:
+        many.file_meta.TransferSyntaxUID = pydicom.uid.DeflatedExplicitVRLittleEndian
+    written = io.BytesIO()
+    many.save_as(written)
+    begun = time.process_time()
+    assert not has_reference(written.getvalue())
+    assert time.process_time() - begun < 0.1
+    assert has_reference(source)
 
 
 def test_a_series_is_verified_where_each_slice_is(series, tmp_path):
