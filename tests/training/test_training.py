@@ -1,5 +1,6 @@
 """Training on a few made slices: what it writes, that it continues, what it refuses."""
 
+import csv
 import json
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,6 +11,7 @@ import pytest
 from brat.classes import CLASSES
 from brat.data.index import LeakError, read_index
 from brat.model.classifier import Classifier
+from brat.model.files import write_manifest
 from brat.model.preprocess import SIZE
 
 keras = pytest.importorskip("keras", reason="needs the full installation")
@@ -308,3 +310,95 @@ def test_the_first_epochs_are_small(uninterrupted):
     _, out, epochs_at = uninterrupted
     assert epochs_at == [(SMALL, SMALL, [0]), (SIZE, SIZE, [1, 2])]
     assert len((out / "history.csv").read_text().splitlines()) == 4
+
+
+@pytest.fixture(scope="module")
+def fine_tuned(trained, tmp_path_factory):
+    """A model fine-tuned for one epoch at a learning rate of 0, with its events for TensorBoard.
+
+    Returns:
+        The folder of the model that it started from, its own, and that of the events.
+    """
+    index_path, start = trained
+    folder = tmp_path_factory.mktemp("fine")
+    out, events = folder / "run", folder / "events"
+    still = replace(TINY, epochs=1, learning_rate=0.0)
+    with without_litert():
+        fit.train(index_path, "imagenet", out, 0, None, still, start_from=start, tensorboard=events)
+    return start, out, events
+
+
+def test_fine_tuning_goes_on_from_the_models_weights_and_says_so(fine_tuned):
+    start, out, _ = fine_tuned
+    before, after = (keras.models.load_model(run / "model.keras") for run in (start, out))
+    for expected, weights in zip(before.get_weights(), after.get_weights(), strict=True):
+        np.testing.assert_array_equal(weights, expected)
+    of_start, card = (json.loads((run / "model_card.json").read_text()) for run in (start, out))
+    assert card["start_from"] == {
+        "name": start.name,
+        "sha256": of_start["model.keras"]["sha256"],
+        **{name: of_start[name] for name in ("data_fingerprint", "test_fold", "validation_fold", "held_out")},
+    }
+    assert card["backbone"] == {"name": start.name}
+
+
+def test_tensorboard_shows_the_epochs(fine_tuned):
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    _, out, folder = fine_tuned
+    written = events.EventAccumulator(str(folder / "train"), {"tensors": 0}).Reload()
+    (row,) = csv.DictReader((out / "history.csv").open(newline=""))
+    (point,) = written.Tensors("epoch_loss")
+    assert point.step == 0
+    assert point.tensor_proto.float_val[0] == pytest.approx(float(row["loss"]), rel=1e-4)
+
+
+def test_a_fold_that_the_start_was_trained_on_cannot_be_held_out(trained, fine_tuned, tmp_path):
+    index_path, start = trained
+    _, once, _ = fine_tuned
+    for folder in (start, once):
+        with pytest.raises(LeakError, match=r"learned from fold 2 of this data.*Hold out 0 or none"):
+            fit.train(index_path, "imagenet", tmp_path / "out", 2, None, TINY, start_from=folder)
+        with pytest.raises(LeakError, match="learned from fold 3"):
+            fit.train(index_path, "imagenet", tmp_path / "out", 0, 3, TINY, start_from=folder)
+    # The best epoch of the first was chosen by fold 1: that may be done again, but it is no test.
+    with pytest.raises(LeakError, match="learned from fold 1"):
+        fit.train(index_path, "imagenet", tmp_path / "out", 1, None, TINY, start_from=start)
+    assert not (tmp_path / "out").exists()
+
+
+def test_other_data_of_the_start_may_be_held_out(trained, tmp_path, monkeypatch):
+    """What the model has not met; and of both together, what it has met in neither."""
+    index_path, start = trained
+    folder = tmp_path / "new"
+    folder.mkdir()
+    other = index_of_blobs(folder)
+    text = other.read_text()
+    for name in {row.split(",")[0] for row in text.splitlines()[1:]}:
+        (folder / name).rename(folder / f"new-{name}")
+        text = text.replace(f"{name},{name},made", f"new-{name},new-{name},made").replace(
+            f",{name},{name},", f",new-{name},new-{name},"
+        )
+    other.write_text(text)
+    given = []
+    monkeypatch.setattr(fit, "without_near_duplicates", lambda parts: parts)
+    monkeypatch.setattr(fit, "fit", lambda parts, about, *_: given.append((parts, about)))
+    fit.train(other, "imagenet", tmp_path / "out", 2, 3, TINY, start_from=start)
+    fit.train([other, index_path], "imagenet", tmp_path / "out", 0, None, TINY, start_from=start)
+    (alone, _), (both, about) = given
+    assert (len(alone.train), len(both.train), len(both.test)) == (10, 30, 10)
+    assert len(about["index_fingerprints"]) == 2
+    with pytest.raises(LeakError):
+        fit.train([other, index_path], "imagenet", tmp_path / "out", 2, None, TINY, start_from=start)
+
+
+def test_fine_tuning_says_which_file_it_needs(trained, index, tmp_path):
+    _, start = trained
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    (bare / "model.tflite").write_bytes((start / "model.tflite").read_bytes())
+    with pytest.raises(FileNotFoundError, match=r"There is no model\.keras in .*bare"):
+        fit.train(index, "imagenet", tmp_path / "out", 0, None, TINY, start_from=bare)
+    keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]).save(bare / "model.keras")
+    write_manifest(bare, ["model.tflite", "model.keras"])
+    with pytest.raises(ValueError, match="another network"):
+        fit.train(index, "imagenet", tmp_path / "out", 0, None, TINY, start_from=bare)
