@@ -56,7 +56,16 @@ MODULES = {
         "xlsxwriter",
     ),
     "department": ("dicomweb_client", "fastapi", "fastapi_offline", "pynetdicom", "uvicorn"),
-    "full": ("albumentations", "h5py", "keras", "scipy", "sklearn", "tensorflow", "tf_keras_vis"),
+    "full": (
+        "albumentations",
+        "h5py",
+        "keras",
+        "scipy",
+        "sklearn",
+        "tensorboard",
+        "tensorflow",
+        "tf_keras_vis",
+    ),
 }
 """Which modules each optional part of the installation brings, see `pyproject.toml`."""
 

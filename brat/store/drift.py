@@ -176,7 +176,9 @@ def of_metrics(metrics: Mapping[str, Any]) -> dict[str, Reference]:
     Its slices are of few patients: a reference has as many independent cases as there are clusters.
     """
     references: dict[str, Reference] = {}
-    classes = metrics["protocols"]["four_classes"]
+    classes = metrics["protocols"].get("four_classes")
+    if classes is None:
+        return references
     of = classes["clusters"]
     figures = {name: entry["value"] for name, entry in classes["metrics"].items()}
     references["agreed"] = Share(figures["accuracy"], of)

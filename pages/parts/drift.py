@@ -61,7 +61,7 @@ def show_drift(cases: Sequence[Case], weights: Path) -> None:
     after = ""
     if reference == _REFERENCES[0]:
         # Figures of another model say nothing of this one.
-        measured = metrics if metrics and metrics["model_sha256"] == model else None
+        measured = metrics if metrics and metrics.get("model_sha256") == model else None
         expected = of_metrics(measured) if measured else {}
         if not expected:
             st.caption(words.NO_FIGURES)

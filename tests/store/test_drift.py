@@ -89,6 +89,7 @@ def test_figures_of_the_model_that_ships_make_a_reference():
 def test_metrics_without_check_and_calibration_make_a_smaller_reference():
     few = {"protocols": {"four_classes": METRICS["protocols"]["four_classes"]}}
     assert set(of_metrics(few)) == {"agreed", *(f"read/{name}" for name in CLASSES)}
+    assert of_metrics({"protocols": {}}) == {}
 
 
 def test_a_month_that_changes_crosses_a_limit_and_one_that_does_not_stays_within():

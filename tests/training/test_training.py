@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from brat.classes import CLASSES
+from brat.cli import main
 from brat.data.index import LeakError, read_index
 from brat.model.classifier import Classifier
 from brat.model.files import write_manifest
@@ -402,3 +403,17 @@ def test_fine_tuning_says_which_file_it_needs(trained, index, tmp_path):
     write_manifest(bare, ["model.tflite", "model.keras"])
     with pytest.raises(ValueError, match="another network"):
         fit.train(index, "imagenet", tmp_path / "out", 0, None, TINY, start_from=bare)
+
+
+def test_the_command_fine_tunes_at_a_tenth_of_the_rate(monkeypatch, tmp_path):
+    given = []
+    monkeypatch.setattr(fit, "train", lambda *data, **options: given.append((data, options)) or tmp_path)
+    command = ["train", "--data", "a.csv", "b.csv", "--out", "run"]
+    assert main(command) == 0
+    assert main([*command, "--start-from", "weights", "--tensorboard", "events"]) == 0
+    (_, plain), (data, tuned) = given
+    assert data == (["a.csv", "b.csv"], "imagenet", "run")
+    assert (plain["start_from"], plain["tensorboard"]) == (None, None)
+    assert (tuned["start_from"], tuned["tensorboard"]) == ("weights", "events")
+    assert plain["recipe"].learning_rate == Recipe().learning_rate
+    assert tuned["recipe"].learning_rate == pytest.approx(Recipe().learning_rate / 10)
