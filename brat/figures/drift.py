@@ -49,6 +49,8 @@ def control_chart(chart: Chart) -> go.Figure:
         customdata=[month.cases for month in chart.months],
         mode="lines+markers",
         name="month",
+        # No month at 0 % is half a circle.
+        cliponaxis=False,
         line={"color": OTHER_COLOURS[0]},
         marker={
             "size": [14 if month.is_alarm else 9 for month in chart.months],

@@ -25,11 +25,9 @@ def of_cases(cases: int, others: int) -> str:
 
 def how(least: int) -> str:
     return (
-        "Dashed: three-sigma limits (Shewhart 1931), of shares exact, for a count given the reference's "
-        "(Menzefricke 2002), of means X-bar; diamonds cross one. If nothing changes, at most one month in "
-        "a hundred does, if its cases are of different patients; several slices of one patient cross it "
-        f"more often. Open circles: not judged, as months of fewer than {least} cases and the first months "
-        "themselves are not."
+        "If nothing has changed, a month lies between the dashed limits (p-chart and X-bar chart, three sigma; "
+        "Shewhart 1931): at most 1 in 100 crosses one by chance, more where several slices are of one "
+        f"patient. Open circles are not judged: fewer than {least} cases, or a part of the first months."
     )
 
 
