@@ -56,6 +56,7 @@ def control_chart(chart: Chart) -> go.Figure:
             "size": [14 if month.is_alarm else 9 for month in chart.months],
             "symbol": [_symbol(chart, number) for number in range(len(names))],
             "color": [OTHER_COLOURS[int(month.is_alarm)] for month in chart.months],
+            "opacity": 1,
         },
         hovertemplate=f"%{{x}}: %{{y{form}}} of %{{customdata}} cases<extra></extra>",
     )
