@@ -365,12 +365,14 @@ def test_fine_tuning_goes_on_from_the_models_weights_and_says_so(start, fine_tun
 
 def test_tensorboard_shows_the_epochs(fine_tuned):
     events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    from tensorboard.util.tensor_util import make_ndarray
+
     out, folder = fine_tuned
     written = events.EventAccumulator(str(folder / "train"), {"tensors": 0}).Reload()
     (row,) = csv.DictReader((out / "history.csv").open(newline=""))
     (point,) = written.Tensors("epoch_loss")
     assert point.step == 0
-    assert point.tensor_proto.float_val[0] == pytest.approx(float(row["loss"]), rel=1e-4)
+    assert make_ndarray(point.tensor_proto) == pytest.approx(float(row["loss"]), rel=1e-4)
 
 
 def test_a_fold_that_the_start_learned_from_cannot_be_held_out(start, fine_tuned, tmp_path):
