@@ -8,12 +8,22 @@ from sqlalchemy import Engine
 from streamlit.delta_generator import DeltaGenerator
 
 from brat.classes import CLASS_NAMES, CLASSES
-from brat.store.cases import Case, choices, find, log_damaged, picture_of, remove, to_csv, trail
+from brat.store.cases import (
+    Case,
+    choices,
+    find,
+    log_damaged,
+    picture_of,
+    record_export,
+    remove,
+    to_csv,
+    trail,
+)
 from brat.store.database import StoreError
 from brat.wording import percent
 from pages.parts.agreement import show_agreement
 from pages.parts.drift import show_drift
-from pages.parts.failures import tell
+from pages.parts.failures import on_demand, tell
 from pages.parts.login import Person, person
 from pages.parts.navigation import require_entry
 from pages.parts.readings import chosen
@@ -144,12 +154,17 @@ def show(engine: Engine, who: Person) -> None:
     if not cases:
         st.markdown(words.NONE_FOUND if any(conditions.values()) else words.NONE_KEPT)
         return
+
+    def export() -> bytes:
+        record_export(engine, cases, person=who.name, verified=who.verified)
+        return to_csv(cases)
+
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(words.count(len(cases)), width="stretch")
         if who.is_admin:
             st.download_button(
                 "Export as CSV",
-                to_csv(cases),
+                on_demand(export, "store"),
                 "cases.csv",
                 "text/csv",
                 icon=":material/download:",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import streamlit as st
 
@@ -16,7 +17,8 @@ from brat.reports.spreadsheet import as_csv, as_xlsx
 from brat.reports.worklist import records
 from pages import arrivals
 from pages.parts.archive import open_linked_study, show_archive, show_return
-from pages.parts.failures import tell
+from pages.parts.failures import on_demand, tell
+from pages.parts.login import Person, person
 from pages.parts.navigation import require_entry
 from pages.parts.next_scan import open_row
 from pages.parts.readings import check_model
@@ -251,18 +253,34 @@ def show_unread(rows: list[Row]) -> None:
             st.text(words.cannot_open(row.item.name, row.problem))
 
 
+def _exported(
+    rows: Sequence[Row], digest: str, verdicts: Verdicts | None, names: bool, who: Person
+) -> list[dict[str, Any]]:
+    if verdicts:
+        from brat.store.cases import record_export
+
+        record_export(store(), verdicts.values(), person=who.name, verified=who.verified)
+    return records(rows, digest, verdicts, names)
+
+
 # By itself, so that the buttons are those of the switch again at once.
 @st.fragment
 def show_export(rows: Sequence[Row], digest: str, verdicts: Verdicts | None) -> None:
-    """All rows as files, made when they are asked for."""
+    """All rows as files, made when they are asked for; with the verdicts for who may export them."""
+    # Nobody: a login that ended while the page was open.
+    if (who := person()) is None:
+        return
+    if verdicts and not who.is_admin:
+        st.caption(words.NO_VERDICTS)
+        verdicts = None
     ordered = sorted(rows, key=suspicion)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown("Export", width="content")
         names = st.toggle("With file names", key="worklist-names", help=words.NAMES_HELP)
-        table = partial(records, ordered, digest, verdicts, names)
+        table = partial(_exported, ordered, digest, verdicts, names, who)
         st.download_button(
             "CSV",
-            lambda: as_csv(table()),
+            on_demand(lambda: as_csv(table()), "export"),
             "worklist.csv",
             "text/csv",
             icon=":material/download:",
@@ -271,7 +289,7 @@ def show_export(rows: Sequence[Row], digest: str, verdicts: Verdicts | None) -> 
         )
         st.download_button(
             "Excel",
-            lambda: as_xlsx(table(), "Worklist"),
+            on_demand(lambda: as_xlsx(table(), "Worklist"), "export"),
             "worklist.xlsx",
             "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
             icon=":material/download:",

@@ -6,6 +6,7 @@ import hashlib
 import io
 import math
 import zlib
+from collections.abc import Iterator
 from copy import copy
 from functools import cached_property
 
@@ -390,16 +391,31 @@ def refuse_deflated_bomb(data: bytes) -> None:
     Raises:
         UnreadableScan: it inflates to far more than the largest image.
     """
-    stream = io.BytesIO(data)
-    if transfer_syntax(stream) != DeflatedExplicitVRLittleEndian:
-        return
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    rest, size = data[stream.tell() :], 0
-    while rest:
-        size += len(inflater.decompress(rest, 2**24))
-        rest = inflater.unconsumed_tail
-        if size > 4 * MAX_PIXELS:
+    size = 0
+    for piece in _inflated(data):
+        size += len(piece)
+        if piece is not data and size > 4 * MAX_PIXELS:
             raise UnreadableScan(
                 "The DICOM file is far larger than a slice once it is unpacked. "
                 "Export a single slice at its original size."
             )
+
+
+def count_items(data: bytes) -> int:
+    """How many items of sequences a DICOM file may have (PS3.5 7.5): how often their tag is in it."""
+    return sum(
+        max(piece.count(b"\xfe\xff\x00\xe0"), piece.count(b"\xff\xfe\xe0\x00")) for piece in _inflated(data)
+    )
+
+
+def _inflated(data: bytes) -> Iterator[bytes]:
+    """A deflated file in pieces, any other as it is."""
+    stream = io.BytesIO(data)
+    if transfer_syntax(stream) != DeflatedExplicitVRLittleEndian:
+        yield data
+        return
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    rest = data[stream.tell() :]
+    while rest:
+        yield inflater.decompress(rest, 2**24)
+        rest = inflater.unconsumed_tail

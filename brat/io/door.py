@@ -51,15 +51,32 @@ class _Unpacked(bytes):
 
     def __new__(cls, content: bytes | memoryview) -> _Unpacked:
         new = super().__new__(cls, content)
-        _Unpacked.total += len(new)
+        # Between reading the total and writing it nothing may be called: another thread could get its turn.
+        size = len(new)
+        _Unpacked.total += size
         return new
 
     def __del__(self) -> None:
-        _Unpacked.total -= len(self)
+        size = len(self)
+        _Unpacked.total -= size
 
 
 class _Refused(Exception):
     """What a process says of a file, before it is known which error of ours it is."""
+
+
+def within_budget(contents: Iterable[bytes]) -> Iterator[bytes]:
+    """Contents of files that another program sends, such as an archive; counted like what is unpacked.
+
+    Raises:
+        UnreadableScan: it sends more than a drop may unpack, or than the server has room for.
+    """
+    left = limits.MAX_UNPACKED
+    for content in contents:
+        left -= len(content)
+        if left < 0 or _Unpacked.total + len(content) > MAX_ON_SERVER:
+            raise limits.too_large()
+        yield _Unpacked(content)
 
 
 def group_into_series(files: Iterable[File]) -> list[Item]:

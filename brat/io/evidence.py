@@ -107,6 +107,8 @@ _OTHER_PARTS = {
 }
 """Defined terms of Body Part Examined (PS3.16, annex L), or a part of one, -> in words."""
 
+_UNKNOWN_PART = "The header names a part of the body that is not known here."
+
 _KINDS = (
     (("MOSAIC",), "a mosaic of many slices"),
     (("P", "PHASE", "PHASE MAP", "PHASE_MAP", "VELOCITY", "VELOCITY MAP"), "a phase map"),
@@ -175,14 +177,12 @@ def evidence(header: Dataset, groups: Sequence[Dataset], modality: str) -> Evide
     remarks = []
     if modality not in ("", "MR"):
         remarks.append(f"The header does not say that this is MR: its modality is {modality}.")
-    if part := _other_part(_text(header, "BodyPartExamined")):
-        remarks.append(part)
-    types = {
-        value for source in sources for name in ("ImageType", "FrameType") for value in _values(source, name)
-    }
-    kinds = [meaning for values, meaning in _KINDS if types.intersection(values)]
+    if part := other_part(header):
+        named = f"By its header this shows {part}." if part in _OTHER_PARTS.values() else _UNKNOWN_PART
+        remarks.append(f"{named} The model knows the head only.")
+    kinds = kinds_of(sources)
     remarks += [f"By its header this is {kind}, which the model was not measured on." for kind in kinds]
-    if "DERIVED" in types and not kinds:
+    if is_derived(sources) and not kinds:
         remarks.append(
             "By its header this picture was derived from others; it is no slice as it was acquired."
         )
@@ -191,6 +191,23 @@ def evidence(header: Dataset, groups: Sequence[Dataset], modality: str) -> Evide
     if _text(header, "BurnedInAnnotation") == "YES":
         remarks.append("By its header text is burned into this picture; it may name the patient.")
     return Evidence(sequence, guess_scanner(header), tuple(remarks))
+
+
+def kinds_of(sources: Sequence[Dataset]) -> list[str]:
+    """What a picture is by its Image Type (0008,0008), where it is no plain magnitude image; in words."""
+    types = _types(sources)
+    return [meaning for values, meaning in _KINDS if types.intersection(values)]
+
+
+def is_derived(sources: Sequence[Dataset]) -> bool:
+    """Whether a picture was made of others, by its Image Type."""
+    return "DERIVED" in _types(sources)
+
+
+def _types(sources: Sequence[Dataset]) -> set[str]:
+    return {
+        value for source in sources for name in ("ImageType", "FrameType") for value in _values(source, name)
+    }
 
 
 def guess_sequence(sources: Sequence[Dataset]) -> str:
@@ -284,14 +301,12 @@ def _by_times(sources: Sequence[Dataset]) -> str:
     return ""
 
 
-def _other_part(part: str) -> str:
-    """A sentence where the header names a part of the body that may not be the head."""
+def other_part(header: Dataset) -> str:
+    """What Body Part Examined (0018,0015) names, in words; empty where it may be the head."""
+    part = _text(header, "BodyPartExamined")
     if not part or any(name in part for name in _HEAD):
         return ""
-    named = next((meaning for name, meaning in _OTHER_PARTS.items() if name in part), "")
-    if named:
-        return f"By its header this shows {named}. The model knows the head only."
-    return "The header names a part of the body that is not known here. The model knows the head only."
+    return next((meaning for name, meaning in _OTHER_PARTS.items() if name in part), "an unknown part")
 
 
 def _text(source: Dataset, keyword: str) -> str:

@@ -85,6 +85,9 @@ class File(_Fields):
         with self.open() as stream:
             if size >= 0:
                 return stream.read(size)
+            # A sparse file is read as fast as memory is filled.
+            if not self.is_packed and os.fstat(stream.fileno()).st_size > MAX_UNPACKED:
+                raise too_large()
             content = stream.read(MAX_UNPACKED + 1)
         if len(content) > MAX_UNPACKED:
             raise too_much_unpacked() if self.is_packed else too_large()

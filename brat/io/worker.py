@@ -15,7 +15,9 @@ from typing import Any
 
 import cv2
 import numpy as np
+import numpy.ma
 import pydicom
+from PIL import Image
 
 from brat.io import codecs, wire
 from brat.io.dicom import pixel_digest
@@ -151,12 +153,14 @@ def _serve() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     warnings.simplefilter("ignore")
     cv2.setNumThreads(1)
-    # First used by pydicom's reader of a file, which imports more.
+    # What the first file of each kind would wait for: these import more when they are first used.
+    Image.preinit()
     with contextlib.suppress(Exception):
         pydicom.dcmread(io.BytesIO(bytes(128) + b"DICM"))
     codecs.become_decoder()
     _limit_memory()
     reading = _Reading()
+    wire.send_reply(replies, {"ready": True})
     while (request := wire.receive(sys.stdin.buffer)) is not None:
         fields, blobs = request
         _limit_processor(fields["seconds"])

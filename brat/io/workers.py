@@ -24,7 +24,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -41,10 +41,20 @@ MEMORY = 900_000_000
 """Bytes that a process may take, beyond what it has when it starts; enforced on Linux."""
 
 PLACES = min(CORES, 3) + 1
-"""Processes at most. One of 60 MB is started at first, the others when they are needed."""
+"""Processes at most."""
+
+READY = 2
+"""Processes that are kept running, of 90 MB each, so that nobody waits for the start of one while another is
+busy with a file that never ends."""
+
+STARTING = 60.0
+"""Seconds that a process may take to start. They count for no file: on a busy machine it takes several."""
+
+SLOW = 1.0
+"""Seconds of processor time after which the process of a request lets all others go first."""
 
 IDLE = 60.0
-"""Seconds after which a process that nobody needs is ended, unless it is the last."""
+"""Seconds after which a process that nobody needs is ended, beyond those that are kept ready."""
 
 HELD = 250_000_000
 """Bytes of series that a process keeps for the next slice; one series of any size is kept."""
@@ -83,6 +93,7 @@ TOO_MUCH_MEMORY = (
     "Reading this file was stopped: it asks for more memory than there is for one. Export it at a lower "
     "resolution, or a part of it."
 )
+TOO_BUSY = "The server is too busy to read this file now. Try again in a minute."
 DIED = (
     "Reading this file was stopped: its decoder broke down over it. The file is damaged, or made to do harm. "
     "Export the scan again and upload the new file."
@@ -133,14 +144,29 @@ class Worker:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env={**environment, **threads, "PYTHONPATH": path},
+            # A slice goes through at once, where the system's 64 KB would take many turns.
+            pipesize=_PIPE,
         )
         self.holds: dict[str, int] = {}
         self.owner: object = None
         self.idle_since = time.monotonic()
+        self.has_started = False
+        self.gives_way = False
 
     @property
     def is_alive(self) -> bool:
         return self._process.poll() is None
+
+    def start(self) -> None:
+        """Wait until it can be asked.
+
+        Raises:
+            Stopped: it does not start. It is dead afterwards.
+        """
+        if not self.has_started:
+            with self._within(STARTING, TOO_BUSY) as stream:
+                wire.receive_reply(stream, 0)
+            self.has_started = True
 
     def ask(
         self, fields: dict[str, Any], blobs: Sequence[bytes], seconds: float
@@ -150,35 +176,69 @@ class Worker:
         Raises:
             Stopped: it took longer, or the process died. It is dead afterwards.
         """
-        assert self._process.stdin
-        assert self._process.stdout
-        is_late = threading.Event()
-
-        def stop() -> None:
-            is_late.set()
-            self._process.kill()
-
-        timer = threading.Timer(seconds, stop)
-        timer.daemon = True
-        timer.start()
-        is_over = False
-        try:
+        self.start()
+        with self._within(seconds, TOO_LONG) as stream:
+            assert self._process.stdin
             wire.send(self._process.stdin, {**fields, "seconds": seconds, "holds": [*self.holds]}, blobs)
+            is_over = False
             while not is_over:
-                reply = wire.receive_reply(self._process.stdout, MAX_UNPACKED)
+                reply = wire.receive_reply(stream, MAX_UNPACKED)
                 is_over = reply[0].get("end") is True
                 yield reply
+
+    @contextlib.contextmanager
+    def _within(self, seconds: float, late: str) -> Iterator[IO[bytes]]:
+        """What it sends. It is killed where that is not over in time, or not read to its end.
+
+        Args:
+            late: what is said then.
+
+        Raises:
+            Stopped: it was killed, or died.
+        """
+        over, is_late = threading.Event(), threading.Event()
+
+        end, used = time.monotonic() + seconds, self._processor_time()
+
+        def watch() -> None:
+            while not over.wait(min(SLOW, max(end - time.monotonic(), 0))):
+                if time.monotonic() >= end:
+                    is_late.set()
+                    self._process.kill()
+                    return
+                if not self.gives_way and self._processor_time() - used > SLOW:
+                    self._give_way()
+
+        threading.Thread(target=watch, name="watch", daemon=True).start()
+        is_read = False
+        try:
+            assert self._process.stdout
+            yield self._process.stdout
+            is_read = True
         except (OSError, EOFError) as error:
             self.close()
             of_time = is_late.is_set() or self._process.returncode in _OF_TIME
-            raise Stopped(TOO_LONG if of_time else DIED) from error
+            raise Stopped(late if of_time else DIED) from error
         except wire.BadReplyError as error:
             raise Stopped(DIED) from error
         finally:
-            timer.cancel()
+            over.set()
             # Who does not want the rest of the answers leaves a stream that is of no use.
-            if not is_over:
+            if not is_read:
                 self.close()
+
+    def _processor_time(self) -> float:
+        """Seconds that it has used since it started; 0 where the system does not say so."""
+        try:
+            fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return 0.0
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def _give_way(self) -> None:
+        with contextlib.suppress(AttributeError, OSError):
+            os.setpriority(os.PRIO_PROCESS, self._process.pid, 19)
+            self.gives_way = True
 
     def hold(self, key: str, size: int) -> None:
         """It keeps what it read, of so many bytes; what it kept before goes where that is too much."""
@@ -194,6 +254,9 @@ class Worker:
                 if stream:
                     stream.close()
 
+
+_PIPE = 1_000_000
+"""Bytes that a pipe holds, where the system lets us say so."""
 
 _OF_TIME = tuple(-getattr(signal, name) for name in ("SIGXCPU", "SIGPROF") if hasattr(signal, name))
 
@@ -213,11 +276,16 @@ class Pool:
         self._reaper: threading.Thread | None = None
 
     def warm(self) -> None:
-        """Have a process ready, so that the first file need not wait for its start."""
+        """Have processes ready, so that the first file need not wait for the start of one."""
         with self._changed:
-            if not self._idle and not self._busy:
-                self._idle.append(Worker())
+            self._refill()
             self._watch()
+
+    def _refill(self) -> None:
+        running = len(self._idle) + len(self._busy)
+        wanted = READY if any(not worker.holds for worker in self._idle) else max(READY, running + 1)
+        for _ in range(min(wanted, self._places) - running):
+            self._idle.append(Worker())
 
     def ask(
         self,
@@ -239,14 +307,17 @@ class Pool:
         """
         seconds = account.left
         worker = self._take(account.owner, key, held)
-        begun = time.monotonic()
+        begun = None
         try:
+            worker.start()
+            begun = time.monotonic()
             for reply in worker.ask(fields, blobs, seconds):
                 yield reply
                 if key and not held and isinstance(size := reply[0].get("size"), int):
                     worker.hold(key, size)
         finally:
-            account.spend(time.monotonic() - begun)
+            if begun is not None:
+                account.spend(time.monotonic() - begun)
             self._put_back(worker)
 
     def forget(self, key: str) -> None:
@@ -309,8 +380,8 @@ class Pool:
             empty = [worker for worker in self._idle if not worker.holds]
             if not empty and len(self._busy) + len(self._idle) < self._places:
                 return Worker()
-            # The one that was used last: the others may end.
-            worker = max(empty or self._idle, key=lambda idle: idle.idle_since)
+            # The one that was used last: the others may end, or are still starting.
+            worker = max(empty or self._idle, key=lambda idle: (idle.has_started, idle.idle_since))
         self._idle.remove(worker)
         return worker
 
@@ -318,8 +389,12 @@ class Pool:
         with self._changed:
             self._busy.remove(worker)
             worker.idle_since, worker.owner = time.monotonic(), None
+            # One that gives way to others would keep the next file waiting.
+            if worker.gives_way and not worker.holds:
+                worker.close()
             if worker.is_alive:
                 self._idle.append(worker)
+            self._refill()
             self._watch()
             self._changed.notify_all()
 
@@ -335,7 +410,7 @@ class Pool:
                 if not worker.holds and size >= RETURNED:
                     self._idle.remove(worker)
                     worker.close()
-                    self._idle.append(Worker())
+                    self._refill()
         self._forgotten += later
         for worker in [idle for idle in self._idle if not idle.is_alive]:
             self._idle.remove(worker)
@@ -355,13 +430,12 @@ class Pool:
                 for worker in sorted(self._idle, key=lambda idle: idle.idle_since):
                     if (
                         worker.idle_since < late
-                        and len(self._idle) + len(self._busy) > 1
+                        and len(self._idle) + len(self._busy) > READY
                         and not worker.holds
                     ):
                         self._idle.remove(worker)
                         worker.close()
-                if not self._idle and not self._busy:
-                    self._idle.append(Worker())
+                self._refill()
 
 
 pool = Pool()

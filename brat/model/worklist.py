@@ -62,9 +62,13 @@ class Worklist:
         'glioma'
     """
 
-    def __init__(self, readers: Readers, pool: Executor, workers: int = CORES):
-        """Args: workers: how many items are read at a time."""
+    def __init__(self, readers: Readers, pool: Executor, workers: int = CORES, asking: object = None):
+        """Args:
+        workers: how many items are read at a time.
+        asking: whose the list is, see `brat.io.workers.owner`; nobody's but its own by default.
+        """
         self._readers, self._pool, self._workers = readers, pool, workers
+        self._asking = id(self) if asking is None else asking
         self._changed = threading.Condition()
         self._leaving: threading.Timer | None = None
         self._clear()
@@ -174,7 +178,7 @@ class Worklist:
             return
         is_over = False
         # Of the threads of the pool, each works for one list and then for another.
-        owner.set(id(self))
+        owner.set(self._asking)
         try:
             is_over = not self._is_halted() and next(job, _END) is _END
         finally:

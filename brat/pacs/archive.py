@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
@@ -53,6 +54,17 @@ class Query:
         return {keyword: value for keyword, value in wanted.items() if value}
 
 
+_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
+
+
+def is_uid(text: str) -> bool:
+    """Whether a text is a UID, and so can be a part of an address or of a path.
+
+    PS3.5 9.1 forbids zeros in front, but they are in use.
+    """
+    return len(text) <= 64 and _UID.fullmatch(text) is not None
+
+
 def _part(text: str) -> str:
     return f"*{text}*" if text and "*" not in text else text
 
@@ -73,7 +85,7 @@ class StudyEntry:
     def of(cls, answer: Dataset) -> StudyEntry:
         """What an archive answers of a study, by DICOMweb or DIMSE."""
         return cls(
-            study=text(answer, "StudyInstanceUID"),
+            study=_uid(answer, "StudyInstanceUID"),
             date=text(answer, "StudyDate"),
             description=text(answer, "StudyDescription"),
             modalities=text(answer, "ModalitiesInStudy"),
@@ -104,7 +116,7 @@ class SeriesEntry:
         count = text(answer, "NumberOfSeriesRelatedInstances")
         return cls(
             study=study,
-            series=text(answer, "SeriesInstanceUID"),
+            series=_uid(answer, "SeriesInstanceUID"),
             number=text(answer, "SeriesNumber"),
             modality=text(answer, "Modality"),
             description=text(answer, "SeriesDescription"),
@@ -119,6 +131,13 @@ def text(answer: Dataset, keyword: str) -> str:
         return ""
     several = isinstance(value, Sequence) and not isinstance(value, str | bytes)
     return "\\".join(map(str, value)) if several else str(value)
+
+
+def _uid(answer: Dataset, keyword: str) -> str:
+    uid = text(answer, keyword)
+    if not is_uid(uid):
+        raise PacsError("The archive names a study or a series by what is no UID. Ask whoever runs it.")
+    return uid
 
 
 class Archive(Protocol):

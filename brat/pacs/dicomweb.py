@@ -59,7 +59,7 @@ class DicomWeb:
             found = self._client.search_for_studies(
                 search_filters=query.filters(), fields=_STUDY_FIELDS, limit=LIMIT
             )
-        return [StudyEntry.of(entry) for entry in map(_dataset, found)]
+        return [StudyEntry.of(entry) for entry in map(_dataset, found[:LIMIT])]
 
     def series(self, study: str) -> list[SeriesEntry]:
         with self._asking():

@@ -49,6 +49,9 @@ _FETCHED = (
     ComprehensiveSRStorage,
 )
 
+MOST = 10_000
+"""Answers that are taken of one question."""
+
 _PENDING = (0xFF00, 0xFF01)
 
 _TIMEOUT = 120
@@ -153,6 +156,10 @@ class Dimse:
             ):
                 if status and status.Status in _PENDING and answer is not None:
                     found.append(answer)
+                    # An archive may go on without end.
+                    if len(found) == MOST:
+                        association.abort()
+                        break
                 else:
                     self._check(status)
         return found

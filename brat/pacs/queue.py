@@ -18,7 +18,6 @@ import contextlib
 import hashlib
 import json
 import os
-import re
 import secrets
 import shutil
 import time
@@ -26,12 +25,12 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from brat.pacs.archive import is_uid
+
 WAITING, LEFT_OUT, READ, SENT, FAILED = "waiting", "left out", "read", "sent", "failed"
 STATES = (WAITING, LEFT_OUT, READ, SENT, FAILED)
 """Of a series: arriving or to be read; not one that is read; read, to be sent; sent; cannot be read, or was
 given up."""
-
-_UID = re.compile(r"[0-9.]{1,64}")
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ class Queue:
             ValueError: a UID is none.
             OSError: the disk is full or not there.
         """
-        if not all(_UID.fullmatch(uid) for uid in (study, series, instance)):
+        if not all(map(is_uid, (study, series, instance))):
             raise ValueError("An instance without valid UIDs of study, series and instance cannot be filed.")
         # A number of its own: a sender may send one instance twice at a time.
         arriving = self._incoming / f"{instance}-{secrets.token_hex(4)}"

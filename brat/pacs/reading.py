@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from brat.io.door import group_into_series, load
+from brat.io.door import group_into_series, load, within_budget
 from brat.io.files import File
 from brat.io.intake import Item
 from brat.io.scan import Scan, UnreadableScan, Window
 from brat.io.series import Series
+from brat.model.classifier import Prediction
 from brat.model.pool import Readers
 from brat.model.series_reading import SliceReading, read_stack
 from brat.pacs.archive import Archive, SeriesEntry
@@ -25,7 +26,6 @@ def read_series(
     readers: Readers,
     *,
     predecessors: Sequence[Dataset] = (),
-    verdict: Verdict | None = None,
 ) -> Results:
     """Read a series, and make the objects that its archive gets.
 
@@ -38,30 +38,54 @@ def read_series(
     items = [item for item in group_into_series(files) if not item.problem]
     if not items:
         raise UnreadableScan("None of the files of this series can be opened.")
-    return item_results(max(items, key=lambda item: len(item.files)), readers, predecessors, verdict)
+    return item_results(max(items, key=lambda item: len(item.files)), readers, predecessors)
 
 
 def item_results(
-    item: Item, readers: Readers, predecessors: Sequence[Dataset] = (), verdict: Verdict | None = None
+    item: Item,
+    readers: Readers,
+    predecessors: Sequence[Dataset] = (),
+    verdicts_on: Callable[[Sequence[str]], Mapping[str, Verdict]] = lambda _: {},
 ) -> Results:
-    """As `read_series`, of what was sorted already."""
+    """As `read_series`, of what was sorted already.
+
+    Args:
+        verdicts_on: given `Scan.slice_digest` of each slice, the verdicts on them that there are, of one
+            person.
+    """
     opened = load(item)
     model = readers().classifier.digest
     if isinstance(opened, Scan):
-        slices = [slice_of(item.files[0].read(), opened, readers().read(opened.gray))]
+        of_scan = readers().read(opened.gray)
+        given = verdicts_on([opened.slice_digest]).get(opened.slice_digest)
+        slices = [slice_of(item.files[0].read(), opened, of_scan, _of(given, of_scan.prediction))]
     else:
         assert isinstance(opened, Series)
         stack = opened.stack()
-        read: list[tuple[Window | None, SliceReading]] = []
+        read: list[tuple[Window | None, SliceReading, str]] = []
         for scan, reading in read_stack(stack, readers):
-            read.append((scan.window if scan else None, reading))
-        slices = slices_of(stack, read)
-    made = results(slices, model, Purpose.ARCHIVE, verdict=verdict, predecessors=predecessors)
+            read.append((scan.window if scan else None, reading, scan.slice_digest if scan else ""))
+        verdicts = verdicts_on([digest for *_, digest in read if digest])
+        slices = slices_of(
+            stack,
+            [
+                (window, reading, _of(verdicts.get(digest), reading.prediction))
+                for window, reading, digest in read
+            ],
+        )
+    made = results(slices, model, Purpose.ARCHIVE, predecessors=predecessors)
     if made.report is None:
         raise NoReference(
             "A slice is an object of its maker's own, which a structured report cannot refer to."
         )
     return made
+
+
+def _of(verdict: Verdict | None, prediction: Prediction | None) -> Verdict | None:
+    """A verdict on what is reported: under another window the model may have read another class."""
+    if verdict is None or prediction is None or verdict.seen is None:
+        return verdict
+    return verdict._replace(verdict="agree" if verdict.seen == prediction.label else "disagree")
 
 
 def earlier_reports(archive: Archive, study: str) -> list[Dataset]:
@@ -83,12 +107,13 @@ def fetch_series(archive: Archive, entry: SeriesEntry) -> list[File]:
 
     Raises:
         brat.pacs.archive.PacsError: the archive does not answer, or sends nothing.
+        UnreadableScan: it sends more than there is room for.
     """
     from brat.pacs.archive import PacsError
 
     files = [
         File(f"{entry.description or 'series'} {entry.number}, {number}.dcm", content)
-        for number, content in enumerate(archive.fetch(entry), 1)
+        for number, content in enumerate(within_budget(archive.fetch(entry)), 1)
     ]
     if not files:
         raise PacsError(f"The archive {archive.name} sent no instance of the series.")

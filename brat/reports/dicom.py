@@ -9,7 +9,7 @@ study. Which study that is, and what is said of the patient, depends on the purp
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
@@ -63,12 +63,15 @@ class ReadSlice:
         reading: of it.
         window: what was shown of it; None where it has no window.
         scan: gives it.
+        verdict: on it; of a series all are of one person. For teaching it goes out without the person's name,
+            and verifies nothing.
     """
 
     header: Dataset
     reading: SliceReading
     window: Window | None
     scan: Callable[[], Scan]
+    verdict: Verdict | None = None
 
 
 @dataclass(frozen=True)
@@ -92,22 +95,25 @@ class Results:
         return {name: content for name, content in made.items() if content}
 
 
-def slice_of(data: bytes, scan: Scan, reading: Reading) -> ReadSlice:
+def slice_of(data: bytes, scan: Scan, reading: Reading, verdict: Verdict | None = None) -> ReadSlice:
     """One slice.
 
     Args:
         data: the bytes that `scan` was read from; a scan keeps nothing of the file.
         reading: of `scan.gray`.
+        verdict: on it.
     """
-    return ReadSlice(header_of(data), SliceReading.of(reading), scan.window, lambda: scan)
+    return ReadSlice(header_of(data), SliceReading.of(reading), scan.window, lambda: scan, verdict)
 
 
-def slices_of(stack: Stack, read: Sequence[tuple[Window | None, SliceReading]]) -> list[ReadSlice]:
+def slices_of(
+    stack: Stack, read: Sequence[tuple[Window | None, SliceReading, Verdict | None]]
+) -> list[ReadSlice]:
     """The slices of a series.
 
     Args:
         stack: whose slices each have a file of their own.
-        read: of each slice in turn the window that was shown of it, and its reading.
+        read: of each slice in turn the window that was shown of it, its reading, and the verdict on it.
 
     Raises:
         NoReference: the slices are frames of one file.
@@ -119,8 +125,8 @@ def slices_of(stack: Stack, read: Sequence[tuple[Window | None, SliceReading]]) 
         return lambda: stack[number]
 
     return [
-        ReadSlice(header_of(file.read()), reading, window, scan(number))
-        for number, (file, (window, reading)) in enumerate(zip(stack.files, read, strict=True))
+        ReadSlice(header_of(file.read()), reading, window, scan(number), verdict)
+        for number, (file, (window, reading, verdict)) in enumerate(zip(stack.files, read, strict=True))
     ]
 
 
@@ -129,7 +135,6 @@ def results(
     model: str,
     purpose: Purpose,
     *,
-    verdict: Verdict | None = None,
     predecessors: Sequence[Dataset] = (),
 ) -> Results:
     """The objects of one slice, or of one series: one report, and the map of its most suspicious slice.
@@ -139,7 +144,6 @@ def results(
     Args:
         slices: in order of position.
         model: SHA-256 of the model, from `brat.model.classifier.Classifier`.
-        verdict: of a person. For teaching it goes out without the person's name, and verifies nothing.
         predecessors: reports that this one replaces, from `brat.reports.dicom_sr.predecessor`; for the
             archive only.
 
@@ -152,7 +156,9 @@ def results(
     if len(series.unread) == len(slices):
         raise NoReference("No slice of this series could be read, so there is nothing to report.")
     if purpose is Purpose.TEACHING:
-        verdict = verdict and Verdict(verdict.verdict, verdict.seen, observer="")
+        slices = [
+            replace(part, verdict=part.verdict and Verdict(*part.verdict[:2], observer="")) for part in slices
+        ]
         predecessors = ()
     # Neither a report nor a parametric map can refer to an object of a maker's own class.
     is_standard = all(is_of_the_standard(part.header) for part in slices)
@@ -187,10 +193,10 @@ def results(
             origins,
             [part.reading for part in slices],
             [part.window for part in slices],
+            [part.verdict for part in slices],
             images,
             model=model,
             version=program,
-            verdict=verdict,
             predecessors=predecessors,
         )
     header = shown.header

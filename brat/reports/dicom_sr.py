@@ -67,11 +67,11 @@ def structured_report(
     sources: Sequence[Dataset],
     readings: Sequence[SliceReading],
     windows: Sequence[Window | None],
+    verdicts: Sequence[Verdict | None],
     maps: Sequence[Dataset],
     *,
     model: str,
     version: str,
-    verdict: Verdict | None = None,
     predecessors: Sequence[Dataset] = (),
 ) -> ComprehensiveSR:
     """One report of one slice, or of all slices of a series.
@@ -80,6 +80,7 @@ def structured_report(
         sources: of each slice, from `brat.reports.dicom_source.origin`.
         readings: of each.
         windows: what was shown of each; None where it has no window.
+        verdicts: on each, of one person; None where there is none.
         maps: images of the map, to refer to.
         model: SHA-256 of the model.
         version: of the program.
@@ -94,11 +95,16 @@ def structured_report(
         version=f"{version}, model {model[:12]}",
         family=codes.DCM.ArtificialIntelligence,
     )
-    groups = [
-        _of_slice(source, reading, window, algorithm)
-        for source, reading, window in zip(sources, readings, windows, strict=True)
-        if reading.prediction is not None
-    ]
+    groups = []
+    # On what was read; a report is as good as its least verified slice.
+    given = []
+    for source, reading, window, verdict in zip(sources, readings, windows, verdicts, strict=True):
+        if reading.prediction is None:
+            continue
+        groups.append(_of_slice(source, reading, window, algorithm))
+        given.append(verdict)
+        for evaluation in _of_person(verdict) if verdict else ():
+            groups[-1][0].ContentSequence.extend(evaluation)
     if len(sources) > 1:
         groups.insert(0, _of_series(sources, readings, algorithm))
     first = groups[0][0].ContentSequence
@@ -111,16 +117,14 @@ def structured_report(
             relationship_type="CONTAINS",
         )
         first.append(item)
-    if verdict:
-        for evaluation in _of_person(verdict):
-            first.extend(evaluation)
+    person = next((verdict for verdict in given if verdict), None)
     report = sr.MeasurementReport(
-        observation_context=_observers(model, verdict),
+        observation_context=_observers(model, person),
         procedure_reported=code("113091000", "Magnetic resonance imaging", "SCT"),
         imaging_measurements=groups,
         title=codes.DCM.ImagingMeasurementReport,
     )
-    verified = verdict is not None and verdict.verifies
+    verified = all(verdict is not None and verdict.verifies for verdict in given)
     document = sr.ComprehensiveSR(
         evidence=[*sources, *maps],
         content=report,
@@ -133,8 +137,8 @@ def structured_report(
         software_versions=version,
         is_complete=True,
         is_verified=verified,
-        verifying_observer_name=_person_name(verdict.observer) if verified and verdict else None,
-        verifying_organization=verdict.organization[:64] if verified and verdict else None,
+        verifying_observer_name=_person_name(person.observer) if verified and person else None,
+        verifying_organization=person.organization[:64] if verified and person else None,
         previous_versions=list(predecessors) or None,
     )
     document.CodingSchemeIdentificationSequence = [private_scheme()]

@@ -1,9 +1,11 @@
 """The HTTP API as an ASGI application, with its OpenAPI page at /api/docs, which asks no other server."""
 
+import asyncio
 import hashlib
 import hmac
-import threading
-from collections.abc import AsyncIterator, Collection
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +13,6 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI, HTTPException, Query, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from fastapi_offline import FastAPIOffline
-from starlette.concurrency import run_in_threadpool
 from starlette.formparsers import MultiPartException
 from starlette.responses import JSONResponse
 
@@ -19,6 +20,7 @@ from brat import log
 from brat.classes import CLASSES
 from brat.environment import CORES, WEIGHTS
 from brat.io.scan import UnreadableScan
+from brat.io.workers import owner, pool
 from brat.model.files import ModelError
 from brat.model.pool import Readers
 from brat.reports.dicom import NoReference
@@ -28,7 +30,11 @@ MAX_BYTES = 200_000_000
 """Of one request's body; the app takes as much."""
 
 WAITING = 4 * CORES
-"""Requests that may be worked at or wait. Further ones are told to come back, before their body is read."""
+"""Requests that may be worked at or wait, half of them of one key. Further ones are told to come back, before
+their body is read."""
+
+ARRIVING = 300.0
+"""Seconds in which the body of a request must have come: it holds a place meanwhile."""
 
 NOT_A_DEVICE = "Not a medical device: for teaching and research, nobody's diagnosis may depend on it."
 
@@ -50,15 +56,19 @@ def make_app(
         waiting: requests that are taken at once.
     """
     readers = Readers(weights)
-    at_once = threading.BoundedSemaphore(CORES)
-    places = threading.BoundedSemaphore(waiting)
+    # A key works with half of the threads at most.
+    threads = ThreadPoolExecutor(2 * CORES, thread_name_prefix="api")
+    turns: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(CORES))
+    taken: Counter[str] = Counter()
     known = [hashlib.sha256(key.encode()).digest() for key in keys]
     bearer = HTTPBearer(auto_error=False, description="A key of the file that the server was started with.")
 
     @asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[None]:
         log.start("serve")
+        pool.warm()
         yield
+        threads.shutdown(wait=False, cancel_futures=True)
 
     app = FastAPIOffline(
         title="BraTum Scans",
@@ -73,26 +83,31 @@ def make_app(
 
     def authorised(
         credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
-    ) -> None:
+    ) -> str:
+        """Who asks: a digest of the key, or the same for all where none is asked for."""
         given = hashlib.sha256((credentials.credentials if credentials else "").encode()).digest()
         # Every key is compared, so that the time says nothing.
         if known and not sum(hmac.compare_digest(given, key) for key in known):
             raise HTTPException(
                 401, "Send a key as: Authorization: Bearer KEY.", headers={"WWW-Authenticate": "Bearer"}
             )
+        return given.hex() if known else ""
 
+    # Both on the one thread of the event loop.
     @contextmanager
-    def place() -> Any:
-        if not places.acquire(blocking=False):
+    def place(asking: str) -> Iterator[None]:
+        most = max(waiting // 2, 1) if len(known) > 1 else waiting
+        if taken.total() >= waiting or taken[asking] >= most:
             raise HTTPException(503, _BUSY, headers={"Retry-After": "5"})
+        taken[asking] += 1
         try:
             yield
         finally:
-            places.release()
+            taken[asking] -= 1
 
-    def work(name: str, data: bytes, overlays: bool, report: bool) -> Record:
-        with at_once:
-            return read_file(name, data, readers, overlays, report)
+    def work(asking: str, name: str, data: bytes, overlays: bool, report: bool) -> Record:
+        owner.set(asking)
+        return read_file(name, data, readers, overlays, report)
 
     @app.get("/api/health", tags=["operation"])
     def health() -> dict[str, str]:
@@ -133,7 +148,6 @@ def make_app(
     @app.post(
         "/api/v1/readings",
         tags=["readings"],
-        dependencies=[Depends(authorised)],
         responses={
             401: {"description": "No key, or a wrong one."},
             413: {"description": "The body is too large."},
@@ -149,6 +163,7 @@ def make_app(
     )
     async def readings(
         request: Request,
+        asking: Annotated[str, Depends(authorised)],
         overlay: Annotated[bool, Query(description="with the map of each slice as PNG, base64")] = False,
         report: Annotated[
             bool, Query(description="with structured report and maps for the archive, DICOM, base64")
@@ -158,10 +173,16 @@ def make_app(
 
         PNG, JPEG, BMP, TIFF, WebP, DICOM, NIfTI, or an archive of these. Nothing of it is kept.
         """
-        with place():
-            name, data = await _upload(request, max_bytes)
+        with place(asking):
             try:
-                return await run_in_threadpool(work, name, data, overlay, report)
+                async with asyncio.timeout(ARRIVING):
+                    name, data = await _upload(request, max_bytes)
+            except TimeoutError as error:
+                raise HTTPException(408, f"The body did not come within {ARRIVING:g} seconds.") from error
+            try:
+                async with turns[asking]:
+                    loop = asyncio.get_running_loop()
+                    return await loop.run_in_executor(threads, work, asking, name, data, overlay, report)
             except (UnreadableScan, NoReference) as error:
                 log.refusal(error)
                 raise HTTPException(422, str(error)) from error

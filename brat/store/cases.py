@@ -139,9 +139,9 @@ class Act(Base):
         case: `Case.id`.
         person: who did it, as they named themselves or were logged in; empty where no name was given.
         verified: whether the person was logged in.
-        model, window, label: what was seen, as in a case; empty where it was deleted.
-        probability: of `label`, 0 to 1; None where it was deleted.
-        seen: the class that the clinician sees; None where unsure, or deleted.
+        model, window, label: what was seen, as in a case; empty where it was deleted or exported.
+        probability: of `label`, 0 to 1; None where it was deleted or exported.
+        seen: the class that the clinician sees; None where unsure, deleted or exported.
         changed: names of the fields of the case that have another value than before.
     """
 
@@ -161,7 +161,7 @@ class Act(Base):
     changed: Mapped[list[str]] = mapped_column(JSON, default=list)
 
 
-ACTIONS = ("kept", "changed", "deleted")
+ACTIONS = ("kept", "changed", "deleted", "exported")
 """What may be done with a case."""
 
 
@@ -256,6 +256,13 @@ def trail(engine: Engine, case: int | None = None) -> list[Act]:
     query = select(Act).order_by(Act.id)
     with session_on(engine) as session:
         return list(session.scalars(query if case is None else query.filter_by(case=case)))
+
+
+def was_logged_in(engine: Engine, case: int) -> bool:
+    """Whether the observer of a case was logged in when they gave the verdict that is kept now."""
+    given = select(Act.verified).where(Act.case == case, Act.action.in_(("kept", "changed")))
+    with session_on(engine) as session:
+        return bool(session.scalar(given.order_by(Act.id.desc()).limit(1)))
 
 
 def window_text(window: Window | None) -> str:
@@ -495,3 +502,19 @@ def rows(cases: Iterable[Case]) -> list[dict[str, Any]]:
 def to_csv(cases: Iterable[Case]) -> bytes:
     """Cases as a CSV file that spreadsheets open rightly, in any script."""
     return as_csv(rows(cases))
+
+
+def record_export(engine: Engine, cases: Iterable[Case], *, person: str = "", verified: bool = False) -> None:
+    """Have the trail of each case say that it was exported.
+
+    Args:
+        person: who exports them, and `verified`, whether they are logged in.
+
+    Raises:
+        StoreError: the database does not answer.
+    """
+    now, name = datetime.now(UTC), clean_name(person.strip(), _OBSERVER)
+    with session_on(engine) as session:
+        session.add_all(
+            Act(time=now, action="exported", case=case.id, person=name, verified=verified) for case in cases
+        )

@@ -31,7 +31,7 @@ from brat.data.index import (
 from brat.model.files import KERAS, MODEL, ModelFolder, update_manifest, write_manifest
 from brat.model.preprocess import SIZE
 from brat.training.batches import DrawnSlices, Slices
-from brat.training.network import SMALL, MapLoss, accuracy, build
+from brat.training.network import SMALL, MapLoss, accuracy, build, hand_over
 from brat.training.recipe import Recipe
 
 
@@ -103,7 +103,7 @@ def fit(
         about: what tells this split from others, for the model card.
     """
     out = Path(out)
-    start = None if start_from is None else _weights_of(Path(start_from))
+    start = None if start_from is None else _start_of(Path(start_from))
     plan = {
         **about,
         "backbone": _describe_backbone(backbone) if start is None else {"name": start.name},
@@ -139,6 +139,7 @@ def fit(
     _run_epochs(training, SIZE, batches, validation, epochs, callbacks)
     if best.exists():
         training.load_weights(best)
+    hand_over(training, serving)
     card = {
         **plan,
         "classes": list(CLASSES),
@@ -175,15 +176,15 @@ class _Start(NamedTuple):
     Attributes:
         name: of its folder.
         described: for the card: the folder's name, the hash of `model.keras`, and what it was trained on.
-        weights: of the serving model.
+        model: the serving model.
     """
 
     name: str
     described: dict
-    weights: list
+    model: keras.Model
 
 
-def _weights_of(folder: Path) -> _Start:
+def _start_of(folder: Path) -> _Start:
     if not (folder / KERAS).is_file():
         raise FileNotFoundError(
             f"There is no {KERAS} in {folder}: training goes on from that file, which `brat train` writes "
@@ -195,7 +196,7 @@ def _weights_of(folder: Path) -> _Start:
         # The bytes that were checked.
         file.write(content)
         file.flush()
-        weights = keras.models.load_model(file.name, compile=False).get_weights()
+        model = keras.models.load_model(file.name, compile=False)
     before = _card_of(folder)
     kept = (
         "data_fingerprint",
@@ -210,7 +211,7 @@ def _weights_of(folder: Path) -> _Start:
         "sha256": checked.records[KERAS].sha256,
         **{name: before[name] for name in kept if name in before},
     }
-    return _Start(described["name"], described, weights)
+    return _Start(described["name"], described, model)
 
 
 def _card_of(folder: Path) -> dict:
@@ -250,15 +251,15 @@ def _refuse_seen(
 def _compiled(
     backbone: str | Path, recipe: Recipe, size: int = SIZE, start: _Start | None = None
 ) -> tuple[keras.Model, keras.Model]:
-    training, serving = build(backbone if start is None else None, size)
-    if start is not None:
-        try:
-            serving.set_weights(start.weights)
-        except ValueError as error:
-            raise ValueError(
-                f"The {KERAS} in {start.name} has another network than this version trains. Start from a "
-                "model that this version has trained."
-            ) from error
+    try:
+        training, serving = build(backbone, size, start.model if start else None)
+    except ValueError as error:
+        if start is None:
+            raise
+        raise ValueError(
+            f"The {KERAS} in {start.name} has another network than this version trains. Start from a model "
+            "that this version has trained."
+        ) from error
     training.compile(
         optimizer=_optimizer(recipe),
         loss=MapLoss(recipe.locate, recipe.confine),

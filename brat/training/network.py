@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from brat.classes import CLASSES
@@ -32,31 +33,36 @@ LABEL_SMOOTHING = 0.05
 DROPOUT = 0.2
 
 
-def build(backbone: str | Path | None, size: int = SIZE) -> tuple[keras.Model, keras.Model]:
-    """Two models over the same layers: one to train, one to serve.
+def build(
+    backbone: str | Path | None, size: int = SIZE, start: keras.Model | None = None
+) -> tuple[keras.Model, keras.Model]:
+    """The network twice, with the same weights: to train, and to serve.
 
     Args:
         backbone: "imagenet", which Keras downloads; a weights file of `MobileNetV2(include_top=False)`; or
             None for random weights.
         size: pixels a side of the input, a multiple of 32.
+        start: a serving model, of any size, whose weights both begin with; instead of a backbone.
 
     Returns:
         The training model, float32 (n, size, size, 1) in [-1, 1] -> maps (n, size / 16, size / 16, 4); and
         the serving model, the same input -> `probabilities` (n, 4), the maps, `features` (n, 1280) and
-        `appearance` (n, 192).
+        `appearance` (n, 192). The serving model learns by `hand_over`.
+
+    Raises:
+        ValueError: `start` is another network.
     """
-    base = _backbone(backbone, size)
-    for layer in base.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.trainable = False
+    base = _backbone(backbone if start is None else None, size)
     early = [base.get_layer(name).output for name in _EARLY_STAGES]
+    body = keras.Model(base.inputs, [base.output, *early], name=base.name)
+    if start is not None:
+        body.set_weights(_body_of(start).get_weights())
+    # Merged with the normalisation as it is now.
+    merged = _merged(base)
     image = keras.Input((size, size, 1), name="image")
-    final, *stages = keras.Model(base.inputs, [base.output, *early], name=base.name)(
-        keras.layers.Concatenate(name="gray_to_rgb")([image, image, image])
-    )
-    dropped = keras.layers.SpatialDropout2D(DROPOUT, name="dropout")(final)
-    # Without a bias the maps alone make the logits, and nothing speaks that has no place.
-    maps = keras.layers.Conv2D(len(CLASSES), 1, use_bias=False, name="maps")(dropped)
+    rgb = keras.layers.Concatenate(name="gray_to_rgb")([image, image, image])
+    final, *stages = body(rgb)
+    maps = _head(final)
     logits = keras.layers.GlobalAveragePooling2D(name="logits")(maps)
     serving = keras.Model(
         image,
@@ -70,7 +76,90 @@ def build(backbone: str | Path | None, size: int = SIZE) -> tuple[keras.Model, k
         },
         name="bratum",
     )
-    return keras.Model(image, maps), serving
+    if start is not None:
+        serving.get_layer("maps").set_weights(start.get_layer("maps").get_weights())
+    training = keras.Model(image, _head(merged(rgb)))
+    training.get_layer("maps").set_weights(serving.get_layer("maps").get_weights())
+    return training, serving
+
+
+def _body_of(serving: keras.Model) -> keras.Model:
+    body = next((layer for layer in serving.layers if isinstance(layer, keras.Model)), None)
+    if body is None:
+        raise ValueError("The model has no backbone.")
+    return body
+
+
+def hand_over(training: keras.Model, serving: keras.Model) -> None:
+    """Give the serving model what the training model has learned."""
+    for learned, served in zip(training.trainable_variables, serving.trainable_variables, strict=True):
+        served.assign(learned)
+
+
+def _head(features: Any) -> Any:
+    dropped = keras.layers.SpatialDropout2D(DROPOUT, name="dropout")(features)
+    # Without a bias the maps alone make the logits, and nothing speaks that has no place.
+    return keras.layers.Conv2D(len(CLASSES), 1, use_bias=False, name="maps")(dropped)
+
+
+class _Normalized:
+    """What a convolution computes together with the frozen batch normalisation after it.
+
+    Its kernel is scaled and its output shifted, so that the activations are gone through twice less. What the
+    kernel learns is the same.
+
+    Attributes:
+        scale, shift: of each channel of the output, float32 (channels,).
+    """
+
+    scale: Any = np.float32(1)
+    shift: Any = np.float32(0)
+
+
+class _NormalizedConv2D(_Normalized, keras.layers.Conv2D):
+    def call(self, inputs: Any) -> Any:
+        return self.convolution_op(inputs, self.kernel * self.scale) + self.shift
+
+
+class _NormalizedDepthwiseConv2D(_Normalized, keras.layers.DepthwiseConv2D):
+    def call(self, inputs: Any) -> Any:
+        kernel = self.kernel * self.scale[..., np.newaxis]
+        return (
+            ops.depthwise_conv(inputs, kernel, self.strides, self.padding, dilation_rate=self.dilation_rate)
+            + self.shift
+        )
+
+
+class _Same(keras.layers.Layer):
+    def call(self, inputs: Any, mask: Any = None) -> Any:
+        return inputs
+
+
+_NORMALIZED = {
+    keras.layers.Conv2D: _NormalizedConv2D,
+    keras.layers.DepthwiseConv2D: _NormalizedDepthwiseConv2D,
+}
+
+
+def _merged(base: keras.Model) -> keras.Model:
+    """The backbone, each convolution merged with the normalisation after it."""
+
+    def replace(layer: keras.layers.Layer) -> keras.layers.Layer:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            return _Same(name=layer.name)
+        return _NORMALIZED.get(type(layer), type(layer)).from_config(layer.get_config())
+
+    merged = keras.models.clone_model(base, clone_function=replace)
+    for layer in base.layers:
+        if type(layer) not in _NORMALIZED:
+            continue
+        (node,) = layer._outbound_nodes
+        gamma, beta, mean, variance = (ops.convert_to_numpy(w) for w in node.operation.weights)
+        twin = merged.get_layer(layer.name)
+        twin.set_weights(layer.get_weights())
+        twin.scale = gamma / np.sqrt(variance + node.operation.epsilon)
+        twin.shift = beta - mean * twin.scale
+    return merged
 
 
 def _backbone(backbone: str | Path | None, size: int) -> keras.Model:
@@ -89,6 +178,9 @@ def _backbone(backbone: str | Path | None, size: int) -> keras.Model:
             layer["config"]["dilation_rate"] = (2, 2)
     atrous = keras.Model.from_config(config)
     atrous.set_weights(base.get_weights())
+    for layer in atrous.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.trainable = False
     return atrous
 
 

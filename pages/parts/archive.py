@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -15,11 +15,17 @@ from brat.io.intake import Item
 from brat.io.scan import UnreadableScan
 from brat.model.worklist import Worklist
 from brat.model.worklist_rows import Row
-from brat.pacs.archive import LIMIT, Archive, PacsError, Query, SeriesEntry, Server, servers_of
+from brat.pacs.archive import LIMIT, Archive, PacsError, Query, SeriesEntry, Server, is_uid, servers_of
 from brat.pacs.choice import Choice
+from pages.parts.configuration import setting
 from pages.parts.failures import tell
+from pages.parts.store import is_on, store
+from pages.parts.worklist_intake import model_digest
 from pages.words import archive as words
 from pages.words.markdown import literal
+
+if TYPE_CHECKING:
+    from brat.reports.dicom import Verdict
 
 _ORIGINS = "archive_origins"
 """In `st.session_state`: of each item that came from an archive, where from."""
@@ -85,7 +91,7 @@ def open_linked_study(work: Worklist) -> None:
     if not study or st.session_state.get("archive_linked") == study:
         return
     st.session_state.archive_linked = study
-    if not re.fullmatch(r"[0-9.]{1,64}", study):
+    if not is_uid(study):
         st.error(words.NO_STUDY)
         return
     wanted = st.query_params.get("archive")
@@ -256,6 +262,7 @@ def _send(item: Item, origin: Origin) -> str:
     from brat.pacs.connect import connect
     from brat.pacs.reading import earlier_reports, item_results
     from brat.reports.dicom import NoReference
+    from brat.store.database import StoreError
     from pages.parts.series import readers
 
     server = servers().get(origin.server)
@@ -263,10 +270,35 @@ def _send(item: Item, origin: Origin) -> str:
         return words.failed(words.NOT_FOUND)
     try:
         archive = connect(server)
-        made = item_results(item, readers(WEIGHTS), earlier_reports(archive, origin.study))
+        made = item_results(item, readers(WEIGHTS), earlier_reports(archive, origin.study), _verdicts_on)
         # The report last: it refers to the maps.
         archive.store([content for _, content in sorted(made.files().items())])
-    except (PacsError, NoReference, UnreadableScan) as error:
+    except (PacsError, NoReference, UnreadableScan, StoreError) as error:
         log.failure("archive", error)
         return words.failed(str(error))
     return words.SENT
+
+
+def _verdicts_on(scans: Sequence[str]) -> dict[str, Verdict]:
+    """What was kept last of slices, by who kept something last: a report has one observer."""
+    if not is_on():
+        return {}
+    from brat.reports.dicom import Verdict
+    from brat.store.cases import latest, was_logged_in
+
+    kept = latest(store(), scans, model_digest())
+    if not kept:
+        return {}
+    observer = max(kept.values(), key=lambda case: case.time).observer
+    organization = setting("department", "name")
+    return {
+        scan: Verdict(
+            case.verdict,
+            case.seen,
+            observer,
+            organization if isinstance(organization, str) else "",
+            logged_in=was_logged_in(store(), case.id),
+        )
+        for scan, case in kept.items()
+        if case.observer == observer
+    }

@@ -53,6 +53,7 @@ def dropped(key: str) -> list[File]:
     On a busy server Streamlit calls the callback of one drop again, where the run that followed was cut
     short; what was taken already is not taken twice.
     """
+    owner.set(session_id())
     taken = st.session_state.setdefault("taken", set())
     uploads = [upload for upload in st.session_state[key] if upload.file_id not in taken]
     taken |= {upload.file_id for upload in uploads}
@@ -61,10 +62,10 @@ def dropped(key: str) -> list[File]:
     return [File(upload.name, upload.getvalue()) for upload in uploads]
 
 
-def _as_this_session() -> None:
-    """Let places for the reading of files be counted for this session."""
+def session_id() -> str | None:
+    """Whose places for the reading of files are counted; None outside of a visitor's session."""
     context = get_script_run_ctx()
-    owner.set(context.session_id if context else None)
+    return context.session_id if context else None
 
 
 def take_upload(key: str) -> None:
@@ -78,7 +79,6 @@ def take_upload(key: str) -> None:
         return
     st.session_state.uploads += 1
     st.session_state.problem = None
-    _as_this_session()
     items = group_into_series(files)
     if len(items) == 1:
         open_item(items[0])
@@ -97,7 +97,7 @@ def open_item(item: Item) -> None:
 
     A picture with several slices goes to the worklist, which lists them.
     """
-    _as_this_session()
+    owner.set(session_id())
     try:
         if item.is_series or item.problem:
             opened, data = load(item), None

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from brat import log
 from brat.io.scan import Scan
 from brat.model.reader import Reading
 from pages.parts.configuration import identified, setting
+from pages.parts.failures import on_demand
 from pages.parts.readings import chosen
 from pages.parts.weights_files import load
 from pages.words import reports as words
@@ -71,8 +71,7 @@ def show_downloads(
 
         if not made:
             purpose = Purpose.ARCHIVE if named else Purpose.TEACHING
-            said = _verdict(opinion)
-            made.append(results([slice_of(source, scan, reading)], model, purpose, verdict=said))
+            made.append(results([slice_of(source, scan, reading, _verdict(opinion))], model, purpose))
         return made[0]
 
     def overlay(source: bytes) -> bytes:
@@ -135,17 +134,15 @@ def show_downloads(
 
 
 def _button(label: str, explanation: str, make: Callable[[], bytes], file: str, mime: str, icon: str) -> None:
-    def made() -> bytes:
-        try:
-            return make()
-        # Streamlit says on the page that there is no file, and logs the error: its own words may hold values
-        # of the header.
-        except Exception as error:
-            error_id = log.failure("report", error)
-        raise RuntimeError(f"The file could not be made, error {error_id}.")
-
     st.download_button(
-        label, made, file, mime, key=f"download-{file}", help=explanation, icon=icon, on_click="ignore"
+        label,
+        on_demand(make, "report"),
+        file,
+        mime,
+        key=f"download-{file}",
+        help=explanation,
+        icon=icon,
+        on_click="ignore",
     )
 
 

@@ -14,15 +14,15 @@ from brat.io.intake import Item, skipped_items
 from brat.model.pool import Readers
 from brat.model.worklist import Worklist
 from pages.parts.configuration import setting
-from pages.parts.open_scan import dropped
+from pages.parts.open_scan import dropped, session_id
 from pages.parts.readings import reader
 from pages.words import worklist as words
 
 
 @st.cache_resource(show_spinner=False)
 def _shared_readers() -> tuple[Readers, ThreadPoolExecutor]:
-    """One pool for the lists of all visitors, as there are no more cores for more of them."""
-    return Readers(), ThreadPoolExecutor(CORES, thread_name_prefix="worklist")
+    """One pool for the lists of all visitors; each list has half of it at most."""
+    return Readers(), ThreadPoolExecutor(2 * CORES, thread_name_prefix="worklist")
 
 
 @st.cache_resource(show_spinner=False, scope="session", on_release=Worklist.leave)
@@ -39,7 +39,7 @@ def own_worklist() -> Worklist:
     """The visitor's list, with what was dropped in Review."""
     state = st.session_state
     if "worklist" not in state:
-        state.worklist = Worklist(*_shared_readers())
+        state.worklist = Worklist(*_shared_readers(), asking=session_id())
     work = _while_connected(state.worklist)
     if items := state.pop("handed_over", None):
         _add(work, lambda: items)

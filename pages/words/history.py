@@ -66,7 +66,8 @@ def act(
     by = literal(person) if person else "somebody without a name"
     known = "" if verified else " (not verified)"
     fields = f" Changed: {', '.join(changed)}." if changed else ""
-    return f"{when}: {action} by {by}{known}. Read: {read.lower()}. Seen: {seen.lower() or 'unsure'}.{fields}"
+    verdict = f" Read: {read.lower()}. Seen: {seen.lower() or 'unsure'}." if read else ""
+    return f"{when}: {action} by {by}{known}.{verdict}{fields}"
 
 
 def wiped(pictured: bool) -> str:

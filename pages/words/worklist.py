@@ -11,6 +11,7 @@ WELCOME = (
     "Reads many scans and lists them, the most suspicious first; open one in *Review* and go on from there "
     "to the next. Files of one series become one row. **Not a medical device.**"
 )
+NO_VERDICTS = "The files below hold no verdicts: only an admin exports these here."
 CAVEAT = (
     "The order is the model's guess: a scan far down is not a scan without a tumour. Not a medical device, "
     "not for diagnosis."

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import time
 
 import pydicom
@@ -40,7 +41,22 @@ def test_what_the_services_are_given_is_there():
         for volume in service.get("volumes", []):
             source = volume.partition(":")[0]
             assert source in COMPOSE["volumes"] or (DEPLOY / source).is_file(), source
-    assert set(COMPOSE["secrets"]) == {"settings", "api-keys", "postgres-password"}
+    used = {
+        name for service in COMPOSE["services"].values() for name in map(_name, service.get("secrets", []))
+    }
+    assert used == set(COMPOSE["secrets"])
+    proxy = (DEPLOY / "nginx.conf").read_text(encoding="utf-8")
+    for name in COMPOSE["services"]["proxy"]["secrets"]:
+        assert f"/run/secrets/{name};" in proxy
+    # Each service that the proxy asks is there, and asked where it listens.
+    for service, port in re.findall(r"proxy_pass http://(\w+):(\d+)", proxy):
+        assert service in COMPOSE["services"]
+        command = COMPOSE["services"][service].get("command")
+        assert not command or port in command
+
+
+def _name(secret: str | dict[str, str]) -> str:
+    return secret if isinstance(secret, str) else secret["source"]
 
 
 def test_the_example_of_the_settings_can_be_read():

@@ -17,7 +17,12 @@ from tests.factories.paths import ROOT
 
 @contextmanager
 def serving(
-    log: Path, script: str = "app.py", folder: Path = ROOT, flags: Sequence[str] = (), port: int = 0
+    log: Path,
+    script: str = "app.py",
+    folder: Path = ROOT,
+    flags: Sequence[str] = (),
+    port: int = 0,
+    path: str = "",
 ) -> Iterator[str]:
     """Runs a Streamlit script in `folder`; yields its address once it answers.
 
@@ -25,6 +30,7 @@ def serving(
         log: takes what the server prints.
         port: a free one by default.
         flags: options of Streamlit; those of the app are in its configuration file.
+        path: `server.baseUrlPath` with a slash before it, where the flags set one.
 
     Raises:
         RuntimeError: it ended, or did not answer within a minute; with what it printed.
@@ -44,8 +50,8 @@ def serving(
         )
     address = f"http://127.0.0.1:{port}"
     try:
-        _wait_until_healthy(address, server, log)
-        yield address
+        _wait_until_healthy(f"{address}{path}", server, log)
+        yield f"{address}{path}"
     finally:
         server.terminate()
         server.wait(10)

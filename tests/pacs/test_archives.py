@@ -12,6 +12,7 @@ from brat import cli
 from brat.pacs.archive import PacsError, Query, Server, load_server, servers_of
 from brat.pacs.choice import choices_of
 from brat.pacs.connect import connect
+from tests.factories.certificates import certificate
 from tests.factories.orthanc import free_port, orthanc, why_not
 
 
@@ -68,6 +69,39 @@ def test_basic_authentication_and_what_a_wrong_password_says(tmp_path):
         for wrong in ({"user": "reader", "password": "other"}, {"token": "no"}, {}):
             with pytest.raises(PacsError, match="refuses our user, password or token"):
                 connect(Server("web", url=running.dicomweb, **wrong)).echo()
+
+
+def test_dicom_through_tls(tmp_path, slices):
+    """The archive shows its certificate and asks for ours; each side checks the other's."""
+    if reason := why_not():
+        pytest.skip(reason)
+    theirs, their_key = certificate(tmp_path, "archive")
+    ours, our_key = certificate(tmp_path, "ours")
+    strange, strange_key = certificate(tmp_path, "strange")
+    tls = {
+        "DicomTlsEnabled": True,
+        "DicomTlsCertificate": str(theirs),
+        "DicomTlsPrivateKey": str(their_key),
+        "DicomTlsTrustedCertificates": str(ours),
+    }
+    with orthanc(tmp_path, **tls) as running:
+        place = {"host": "localhost", "port": running.port, "title": "ORTHANC"}
+        own = {"certificate": str(ours), "key": str(our_key)}
+        archive = connect(Server("safe", **place, tls=True, ca=str(theirs), **own))
+        archive.echo()
+        archive.store(slices[:2])
+        ((series, _),) = choices_of(archive, str(pydicom.dcmread(io.BytesIO(slices[0])).StudyInstanceUID))
+        assert len(list(archive.fetch(series))) == 2
+        for wrong in (
+            {"tls": False},
+            {"tls": True, "ca": str(ours), **own},
+            {"tls": True, "ca": str(theirs)},
+            {"tls": True, "ca": str(theirs), "certificate": str(strange), "key": str(strange_key)},
+        ):
+            with pytest.raises(PacsError):
+                connect(Server("safe", **place, **wrong)).echo()
+        with pytest.raises(PacsError, match="cannot be read as such a file"):
+            connect(Server("safe", **place, tls=True, ca=str(tmp_path / "none"))).echo()
 
 
 def test_an_address_that_is_no_dicomweb_is_a_sentence(archive):

@@ -4,7 +4,7 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import EnhancedMRImageStorage, MRImageStorage
 
-from brat.pacs.choice import best, choose
+from brat.pacs.choice import choose
 
 
 def header(**values) -> Dataset:
@@ -70,13 +70,3 @@ def test_what_it_cannot_read_is_left_out_with_the_reason(values, reason):
     choice = choose(header(**values))
     assert not choice.read
     assert reason in choice.reason
-
-
-def test_t1_after_contrast_comes_first():
-    series = [
-        ("a", choose(header())),
-        ("b", choose(header(SeriesDescription="t1 +c"))),
-        ("c", choose(Dataset())),
-    ]
-    assert best(series) == "b"
-    assert best([("c", choose(Dataset()))]) is None

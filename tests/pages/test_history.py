@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 
 from brat.environment import WEIGHTS
 from brat.model.files import ModelFolder
-from brat.store.cases import Case, find, keep
+from brat.store.cases import Case, find, keep, trail
 from brat.store.database import prepare
 from tests.factories.log import Recorder
 from tests.factories.paths import ROOT
@@ -278,7 +278,7 @@ def test_history_shows_the_agreement(some_cases, monkeypatch):
     assert by_model.value["Kappa"].tolist()[1] == "fewer than 4 cases"
 
 
-def test_history_exports_what_is_found(some_cases, monkeypatch):
+def test_history_exports_what_is_found_and_the_trail_says_so(some_cases, engine, monkeypatch):
     exported = {}
     button = st.download_button
 
@@ -289,8 +289,33 @@ def test_history_exports_what_is_found(some_cases, monkeypatch):
     monkeypatch.setattr(st, "download_button", caught)
     page = history()
     page.multiselect[0].select("unsure").run()
-    (row,) = csv.DictReader(io.StringIO(exported["cases.csv"].decode("utf-8-sig"), newline=""))
+    # What was not asked for is not made, and not said to be exported.
+    case = next(case for case in some_cases if case.note == "note 4")
+    assert [act.action for act in trail(engine, case.id)] == ["kept"]
+    (row,) = csv.DictReader(io.StringIO(exported["cases.csv"]().decode("utf-8-sig"), newline=""))
     assert (row["verdict"], row["note"]) == ("unsure", "note 4")
+    assert [act.action for act in trail(engine)].count("exported") == 1
+    assert trail(engine, case.id)[-1].action == "exported"
+    page.run()
+    select(page, 0)
+    (said,) = [block.value for block in page.markdown if "exported by" in block.value]
+    assert said.endswith("exported by somebody without a name (not verified).")
+
+
+def test_an_export_that_the_trail_cannot_hold_is_not_made(some_cases, engine, monkeypatch):
+    offered = {}
+    button = st.download_button
+
+    def caught(label, data, name, *others, **options):
+        offered[name] = data
+        return button(label, data, name, *others, **options)
+
+    monkeypatch.setattr(st, "download_button", caught)
+    history()
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE trail")
+    with pytest.raises(RuntimeError, match=r"could not be made, error \w+"):
+        offered["cases.csv"]()
 
 
 def test_history_shows_a_case_and_deletes_it_for_good(some_cases, engine):

@@ -15,9 +15,10 @@ from brat.io.read import read_scan
 from brat.io.samples import load_samples
 from brat.model.reader import Reader
 from brat.model.worklist_rows import suspicion
-from brat.store.cases import keep
+from brat.store.cases import keep, trail
 from brat.store.database import prepare
 from brat.wording import percent
+from pages.parts.login import Person
 from pages.words import worklist as words
 from tests.factories.files import slice_of
 from tests.factories.pages import png
@@ -306,6 +307,33 @@ def test_verdicts_are_shown_and_filtered_where_there_is_a_store(tmp_path, monkey
     assert names(page) == [name]
     page.multiselect(key="worklist-verdicts").set_value([""]).run()
     assert name not in names(page)
+    engine.dispose()
+
+
+@pytest.mark.parametrize("is_admin", [True, False])
+def test_verdicts_are_exported_by_an_admin_alone_and_the_trail_says_so(tmp_path, monkeypatch, is_admin):
+    url = f"sqlite:///{tmp_path / 'cases.db'}"
+    monkeypatch.setattr(secrets_singleton, "_secrets", {"connections": {"cases": {"url": url}}})
+    engine = create_engine(url)
+    prepare(engine)
+    name, data, _ = FILES[2]
+    scan, reader = read_scan(data, name), Reader()
+    case = keep(engine, scan, reader.read(scan.gray), reader.classifier.digest, seen=None, observer="AB")
+    who = Person("ab@example.org", verified=True, is_reader=True, is_admin=is_admin)
+    monkeypatch.setattr("pages.parts.login.person", lambda: who)
+    offered = {}
+    button = st.download_button
+
+    def caught(label, data, name, *others, **options):
+        offered[name] = data
+        return button(label, data, name, *others, **options)
+
+    monkeypatch.setattr(st, "download_button", caught)
+    page = drop(worklist(), FILES[2])
+    assert (words.NO_VERDICTS in [caption.value for caption in page.caption]) == (not is_admin)
+    assert ("unsure" in offered["worklist.csv"]().decode()) == is_admin
+    acts = [(act.action, act.person, act.verified) for act in trail(engine, case.id)]
+    assert acts[1:] == [("exported", who.name, True)] * is_admin
     engine.dispose()
 
 

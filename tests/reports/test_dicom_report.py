@@ -4,6 +4,7 @@ import io
 import shutil
 import subprocess
 import urllib.request
+from dataclasses import replace
 
 import numpy as np
 import pydicom
@@ -129,7 +130,7 @@ def series() -> list[ReadSlice]:
     unlike = SliceReading(spot.prediction, spot.sets, OodResult(1.7, False, "Unlike."), spot.geometry)
     none = SliceReading.of(clear)
     readings = [none, none, spot, spot, spot, spot, unlike, SliceReading(problem="damaged")]
-    return slices_of(stack, [(stack[0].window, reading) for reading in readings])
+    return slices_of(stack, [(stack[0].window, reading, None) for reading in readings])
 
 
 def parsed(content: bytes) -> pydicom.Dataset:
@@ -275,7 +276,7 @@ def test_out_of_distribution_the_reading_is_withheld(read_slice, tmp_path):
     ],
 )
 def test_only_a_reader_who_logged_in_and_agrees_verifies(read_slice, verdict, flag, tmp_path):
-    content = results([read_slice], DIGEST, Purpose.ARCHIVE, verdict=verdict).report
+    content = results([replace(read_slice, verdict=verdict)], DIGEST, Purpose.ARCHIVE).report
     report = parsed(content)
     assert report.VerificationFlag == flag
     assert ("VerifyingObserverSequence" in report) == (flag == "VERIFIED")
@@ -285,9 +286,23 @@ def test_only_a_reader_who_logged_in_and_agrees_verifies(read_slice, verdict, fl
     assert validated(content, tmp_path) == []
 
 
+def test_a_series_is_verified_where_each_slice_is(series, tmp_path):
+    verdict = Verdict("agree", "meningioma", "Doe^Jane", "St. Elsewhere", logged_in=True)
+    judged = [replace(part, verdict=verdict) for part in series]
+    content = results(judged, DIGEST, Purpose.ARCHIVE).report
+    assert parsed(content).VerificationFlag == "VERIFIED"
+    assert validated(content, tmp_path) == []
+    read = next(number for number, part in enumerate(series) if part.reading.prediction is not None)
+    judged[read] = replace(judged[read], verdict=None)
+    content = results(judged, DIGEST, Purpose.ARCHIVE).report
+    assert parsed(content).VerificationFlag == "UNVERIFIED"
+    assert "Doe^Jane" in str(parsed(content))
+    assert validated(content, tmp_path) == []
+
+
 def test_for_teaching_the_verdict_goes_out_without_its_observer(read_slice):
     verdict = Verdict("agree", "meningioma", "Doe^Jane", "St. Elsewhere", logged_in=True)
-    content = results([read_slice], DIGEST, Purpose.TEACHING, verdict=verdict).report
+    content = results([replace(read_slice, verdict=verdict)], DIGEST, Purpose.TEACHING).report
     assert parsed(content).VerificationFlag == "UNVERIFIED"
     assert b"AGREE" in content
     assert b"Jane" not in content

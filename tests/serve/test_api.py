@@ -16,9 +16,10 @@ pytest.importorskip("highdicom", reason="highdicom is not installed")
 import uvicorn
 
 from brat import cli
-from brat.environment import WEIGHTS
+from brat.environment import CORES, WEIGHTS
 from brat.io.read import read_scan
 from brat.io.samples import load_samples
+from brat.io.workers import owner
 from brat.model.reader import Reader
 from brat.serve.app import make_app
 from brat.serve.command import read_keys
@@ -209,6 +210,53 @@ def test_more_requests_than_there_are_places_are_told_to_come_back():
         assert status == 200
 
 
+def test_a_body_that_does_not_come_gives_its_place_back(monkeypatch):
+    import http.client
+
+    monkeypatch.setattr("brat.serve.app.ARRIVING", 0.3)
+    with Served(make_app(waiting=1)) as served:
+        slow = http.client.HTTPConnection("127.0.0.1", served.port, timeout=20)
+        slow.putrequest("POST", "/api/v1/readings")
+        slow.putheader("Content-Length", "10")
+        slow.endheaders()
+        assert slow.getresponse().status == 408
+        assert served.ask("/api/v1/readings", PICTURE.read_bytes())[0] == 200
+
+
+def test_one_key_takes_neither_all_places_nor_all_threads(monkeypatch):
+    """One program sends what never ends, wherever it may, and another program's scan is read meanwhile."""
+    go_on, begun = threading.Event(), threading.Semaphore(0)
+    asked: list[object] = []
+
+    def read(name, data, *_):
+        if data == b"endless":
+            asked.append(owner.get())
+            begun.release()
+            assert go_on.wait(30)
+        return {"readings": [], "model": ""}
+
+    monkeypatch.setattr("brat.serve.app.read_file", read)
+    other = f"another-{KEY}"
+    with Served(make_app([KEY, other], waiting=16 * CORES)) as served:
+        greedy = []
+        threads = [
+            threading.Thread(target=lambda: greedy.append(served.ask("/api/v1/readings", b"endless")[0]))
+            for _ in range(16 * CORES)
+        ]
+        for thread in threads:
+            thread.start()
+        for _ in range(CORES):
+            assert begun.acquire(timeout=30)
+        assert served.ask("/api/v1/readings", b"a scan", key=other)[0] == 200
+        go_on.set()
+        for thread in threads:
+            thread.join(30)
+    assert greedy.count(503) == greedy.count(200) == 8 * CORES
+    # Places of the reading processes are counted for the key.
+    assert len(set(asked)) == 1
+    assert asked[0]
+
+
 def test_keys_are_asked_for_where_others_could_ask(tmp_path, capsys):
     assert cli.main(["serve", "--address", "0.0.0.0"]) == 2
     assert "--keys" in capsys.readouterr().err
@@ -229,3 +277,25 @@ def test_the_client_of_the_documentation_works(api, tmp_path):
     (tmp_path / "notes").write_bytes(b"no scan")
     with pytest.raises(ValueError, match="not an image"):
         client.read(server, str(tmp_path / "notes"), KEY)
+
+
+def test_the_curl_of_the_documentation_works(api, tmp_path):
+    import json
+    import re
+    import subprocess
+
+    if not shutil.which("curl"):
+        pytest.skip("curl is not installed")
+    page = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^curl .*/api/v1/readings.*$", page, re.MULTILINE)
+    (tmp_path / "scan.dcm").write_bytes(DICOM.read_bytes())
+    command = line.replace("https://SITE", f"http://127.0.0.1:{api.port}").replace("KEY", KEY)
+    done = subprocess.run(
+        ["bash", "-c", f"{command} --silent --fail"], cwd=tmp_path, capture_output=True, timeout=60
+    )
+    answer = json.loads(done.stdout)
+    assert {"label", "overlay"} <= set(answer["readings"][0])
+    assert "sr" in answer["dicom"][0]
+    # That of the client's own page as well.
+    script = (ROOT / "deploy" / "client.py").read_text(encoding="utf-8")
+    assert re.search(r"^    curl .*/api/v1/readings\?report=true\"$", script, re.MULTILINE)

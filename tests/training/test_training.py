@@ -18,7 +18,7 @@ from brat.model.preprocess import SIZE
 keras = pytest.importorskip("keras", reason="needs the full installation")
 
 from brat.training import batches, fit  # noqa: E402
-from brat.training.network import MAP_SIZE, SMALL, STRIDE, MapLoss, accuracy, build  # noqa: E402
+from brat.training.network import MAP_SIZE, SMALL, STRIDE, MapLoss, accuracy, build, hand_over  # noqa: E402
 from brat.training.recipe import Recipe  # noqa: E402
 from tests.factories.indexes import index_of_blobs  # noqa: E402
 
@@ -293,6 +293,23 @@ def test_last_stage_keeps_what_it_saw_at_stride_32(backbone):
     assert serving.output["maps"].shape == (None, MAP_SIZE, MAP_SIZE, 4)
     assert serving.output["features"].shape == (None, 1280)
     assert serving.count_params() == base.count_params() + 1280 * 4
+
+
+def test_what_serves_reads_as_what_was_trained(backbone):
+    training, serving = build(backbone)
+    random = np.random.default_rng(0)
+    image = random.uniform(-1, 1, (2, SIZE, SIZE, 1)).astype(np.float32)
+    before = serving.predict(image, verbose=0)["maps"]
+    np.testing.assert_allclose(training.predict(image, verbose=0), before, atol=1e-4)
+
+    targets = np.zeros((2, len(CLASSES) + MAP_SIZE**2), np.float32)
+    targets[:, 0] = 1
+    training.compile("sgd", MapLoss(0, 0))
+    training.train_on_batch(image, targets)
+    hand_over(training, serving)
+    after = serving.predict(image, verbose=0)["maps"]
+    np.testing.assert_allclose(training.predict(image, verbose=0), after, atol=1e-4)
+    assert np.abs(after - before).max() > 1e-2
 
 
 def test_a_small_batch_is_the_same_slices_made_smaller(index):
