@@ -88,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
 
     train = commands.add_parser("train", help="train a model")
     train.set_defaults(run=_train)
-    _add_training_arguments(train)
+    _add_training_arguments(train, one_index=False)
     train.add_argument(
         "--test-fold",
         type=_fold,
@@ -105,6 +105,12 @@ def _parser() -> argparse.ArgumentParser:
         "(default: next, the fold after the test fold)",
     )
     train.add_argument("--resume", action="store_true", help="go on with the run in DIR")
+    train.add_argument(
+        "--start-from",
+        metavar="WEIGHTS",
+        help="go on from the model.keras of this folder, at a tenth of the learning rate",
+    )
+    train.add_argument("--tensorboard", metavar="DIR", help="write events there that TensorBoard shows")
     train.add_argument(
         "--hold-out",
         type=lambda text: text.split(","),
@@ -137,7 +143,7 @@ def _parser() -> argparse.ArgumentParser:
 
     crossval = commands.add_parser("crossval", help="train and measure a model for each fold")
     crossval.set_defaults(run=_crossval)
-    _add_training_arguments(crossval)
+    _add_training_arguments(crossval, one_index=True)
     crossval.add_argument(
         "--folds",
         type=_folds,
@@ -183,11 +189,29 @@ def _parser() -> argparse.ArgumentParser:
     )
     datasets.add_argument("folder", metavar="DIR")
     datasets.add_argument("--out", required=True, metavar="INDEX.csv")
+
+    cases = commands.add_parser("cases", help="what the store of kept cases holds")
+    of_cases = cases.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    cases_index = of_cases.add_parser(
+        "index", help="write the cases that were kept with their pictures as an index to train on"
+    )
+    cases_index.set_defaults(run=_cases_index)
+    cases_index.add_argument(
+        "store", metavar="URL", help="of the store, as in secrets.toml: sqlite:///cases.db"
+    )
+    cases_index.add_argument(
+        "--out", required=True, metavar="DIR", help="a new folder for the index and the pictures"
+    )
     return parser
 
 
-def _add_training_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", required=True, metavar="INDEX.csv|FOLDER")
+def _add_training_arguments(parser: argparse.ArgumentParser, *, one_index: bool) -> None:
+    parser.add_argument(
+        "--data",
+        required=True,
+        nargs=None if one_index else "+",
+        metavar="INDEX.csv|FOLDER",
+    )
     parser.add_argument(
         "--backbone",
         default="imagenet",
@@ -310,7 +334,11 @@ def _train(options: argparse.Namespace) -> int:
     from brat.data.held_out import HELD_OUT
     from brat.data.index import FOLDS
     from brat.training.fit import train
+    from brat.training.recipe import FINE_TUNING_RATE
 
+    recipe = _recipe(options)
+    if options.start_from:
+        recipe = replace(recipe, learning_rate=recipe.learning_rate * FINE_TUNING_RATE)
     validation = options.validation_fold
     if validation == "next":
         validation = 0 if options.test_fold is None else (options.test_fold + 1) % FOLDS
@@ -320,9 +348,11 @@ def _train(options: argparse.Namespace) -> int:
         options.out,
         test_fold=options.test_fold,
         validation_fold=validation,
-        recipe=_recipe(options),
+        recipe=recipe,
         resume=options.resume,
         held_out=HELD_OUT if options.hold_out == ["samples"] else options.hold_out,
+        start_from=options.start_from,
+        tensorboard=options.tensorboard,
     )
     print(f"Wrote {out / 'model.keras'}, {out / 'model.tflite'} and {out / 'model_card.json'}.")
     return 0
@@ -392,6 +422,13 @@ def _datasets(options: argparse.Namespace) -> int:
     slices = build(options.folder, options.out)
     groups = len({s.group for s in slices})
     print(f"Wrote {options.out}: {len(slices):,} slices in {groups:,} groups.")
+    return 0
+
+
+def _cases_index(options: argparse.Namespace) -> int:
+    from brat.data.kept_cases import index_cases
+
+    print(index_cases(options.store, options.out).in_words())
     return 0
 
 

@@ -15,6 +15,12 @@ ROOT = _BUNDLED if _BUNDLED.is_dir() else _PACKAGE.parent
 WEIGHTS = Path(os.environ.get("BRAT_WEIGHTS") or ROOT / "weights").expanduser()
 """The folder of the model: the environment variable `BRAT_WEIGHTS`, or the model that ships."""
 
+_FURTHER = os.environ.get("BRAT_MODELS", "").split(os.pathsep)
+
+MODELS = tuple(dict.fromkeys((WEIGHTS, *(Path(path).expanduser() for path in _FURTHER if path))))
+"""The folders of models that Review can switch between: `WEIGHTS`, and those that the environment variable
+`BRAT_MODELS` lists, as `PATH` lists folders."""
+
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 """That this process may use; in a container they may be fewer than the machine has."""
 
@@ -50,7 +56,16 @@ MODULES = {
         "xlsxwriter",
     ),
     "department": ("dicomweb_client", "fastapi", "fastapi_offline", "pynetdicom", "uvicorn"),
-    "full": ("albumentations", "h5py", "keras", "scipy", "sklearn", "tensorflow", "tf_keras_vis"),
+    "full": (
+        "albumentations",
+        "h5py",
+        "keras",
+        "scipy",
+        "sklearn",
+        "tensorboard",
+        "tensorflow",
+        "tf_keras_vis",
+    ),
 }
 """Which modules each optional part of the installation brings, see `pyproject.toml`."""
 

@@ -33,7 +33,7 @@ st.title("How to read a reading", anchor=False)
 st.warning(words.WARNING)
 text = st.container(width=820)
 with text:
-    check_model(WEIGHTS)
+    check_model(WEIGHTS, anew=True)
 for sentence in missing(WEIGHTS):
     text.info(sentence)
 text.markdown(

@@ -22,9 +22,11 @@ from brat.store.cases import (
 from brat.store.database import StoreError
 from brat.wording import percent
 from pages.parts.agreement import show_agreement
+from pages.parts.drift import show_drift
 from pages.parts.failures import on_demand, tell
 from pages.parts.login import Person, person
 from pages.parts.navigation import require_entry
+from pages.parts.readings import chosen
 from pages.parts.store import is_on, store
 from pages.parts.verdict import VERDICTS
 from pages.words import history as words
@@ -172,6 +174,7 @@ def show(engine: Engine, who: Person) -> None:
     if selected:
         show_case(engine, selected, who)
     show_agreement(cases, lambda case: case.model[:_SHORT])
+    show_drift(cases, chosen())
 
 
 require_entry()

@@ -118,7 +118,7 @@ st.html(_STYLE)
 metrics, card = (load(WEIGHTS, name) for name in ("metrics.json", "model_card.json"))
 
 st.title(words.TITLE, anchor=False)
-is_usable = check_model(WEIGHTS)
+is_usable = check_model(WEIGHTS, anew=True)
 for sentence in missing(WEIGHTS):
     st.info(sentence)
 if metrics:

@@ -11,7 +11,7 @@ from pages.parts.class_map import show_map
 from pages.parts.enhancement import chosen_to_read, show_preview
 from pages.parts.navigation import require_entry
 from pages.parts.next_scan import show_next
-from pages.parts.readings import PLAIN, check_model, read, reader, windowed
+from pages.parts.readings import PLAIN, check_model, choose_model, read, reader, windowed
 from pages.parts.reports import show_downloads
 from pages.parts.samples import show_samples
 from pages.parts.series import show_series
@@ -136,6 +136,7 @@ with st.container(horizontal=True, vertical_alignment="center", key="file"):
         window = scan.window and choose_window(scan.window, scan.presets, scan.digest)
     else:
         st.markdown(words.file(series.name, "", series.format), width="stretch")
+    choose_model()
     with st.container(width="content", key="another"):
         show_uploader()
     # Seven pictures that few visitors look at are not sent with every answer.

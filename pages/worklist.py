@@ -10,6 +10,7 @@ from typing import Any
 import streamlit as st
 
 from brat.classes import CLASS_NAMES, CLASSES
+from brat.environment import WEIGHTS
 from brat.model.worklist import Worklist
 from brat.model.worklist_rows import STATES, Row, suspicion
 from brat.reports.spreadsheet import as_csv, as_xlsx
@@ -305,7 +306,7 @@ if order := state.pop("worklist_sort", None):
     state["worklist-order"] = order
 
 st.title("Worklist", anchor=False)
-is_usable = check_model()
+is_usable = check_model(WEIGHTS)
 open_linked_study(work)
 now = work.progress()
 rows = work.rows()

@@ -27,7 +27,7 @@ ROOMS: dict[str, set[str]] = {
     "pacs": BASE | {"io", "model", "reports"},
     "serve": BASE | {"io", "model", "reports", "pacs"},
     "__init__": BASE | {"io", "api"},
-    "data": BASE | {"io", "model", "figures"},
+    "data": BASE | {"io", "model", "figures", "store"},
     "training": BASE | {"io", "model", "perturb", "data"},
     "evaluation": BASE | {"io", "model", "perturb", "data", "training"},
     "metrics": BASE,

@@ -119,6 +119,27 @@ def read_index(path: str | Path) -> list[IndexedSlice]:
     return _read_folder(path) if path.is_dir() else _read_csv(path)
 
 
+def read_indexes(paths: Sequence[str | Path]) -> list[IndexedSlice]:
+    """The slices of several indexes as those of one; raises as `read_index`.
+
+    What is nearly the same in two of them is taken out of training by `without_near_duplicates` alone.
+
+    Raises:
+        ValueError: a file or a group has the same name in two of them.
+    """
+    slices: list[IndexedSlice] = []
+    for path in paths:
+        read = read_index(path)
+        for attribute in ("file", "group"):
+            both = {getattr(s, attribute) for s in slices} & {getattr(s, attribute) for s in read}
+            if both:
+                raise ValueError(
+                    f"{path} has the {attribute} {min(both)!r}, as another index has. Rename one of them."
+                )
+        slices += read
+    return slices
+
+
 def read_rows(path: Path) -> list[dict[str, str]]:
     """Read and check the rows of an index file as they stand, one for each name; raises as `read_index`."""
     # Spreadsheet programs start the files that they save with a byte order mark.

@@ -190,6 +190,7 @@ class Dicom:
             presets=view.presets,
             inverted=inverted,
             sequence=said.sequence,
+            scanner=said.scanner,
             edges=lying.edges if lying else None,
             remarks=remarks,
         )

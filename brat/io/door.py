@@ -18,7 +18,7 @@ import numpy as np
 
 from brat.io import files as limits
 from brat.io import intake
-from brat.io.evidence import SEQUENCES
+from brat.io.evidence import SEQUENCES, is_scanner
 from brat.io.files import File
 from brat.io.intake import Entry, Item, Part, SeveralPanels
 from brat.io.names import clean_name
@@ -267,6 +267,7 @@ def _scan(fields: dict[str, Any], arrays: Sequence[np.ndarray]) -> Scan:
         presets=_windows(fields),
         inverted=fields.get("inverted") is True,
         sequence=_one_of(fields.get("sequence"), ("", *SEQUENCES)),
+        scanner=_scanner(fields.get("scanner")),
         edges=_edges(fields.get("edges")),
         remarks=_remarks(fields),
     )
@@ -410,6 +411,12 @@ def _text(fields: dict[str, Any], name: str, longest: int) -> str:
 
 def _one_of(value: Any, known: Collection[str]) -> str:
     if not isinstance(value, str) or value not in known:
+        raise Stopped(DIED)
+    return value
+
+
+def _scanner(value: Any) -> str:
+    if not isinstance(value, str) or not is_scanner(value):
         raise Stopped(DIED)
     return value
 

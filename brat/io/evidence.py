@@ -50,6 +50,30 @@ _OTHER_MODALITIES = {
 }
 """PS3.3 C.7.3.1.1.1."""
 
+_SCANNERS = {
+    "Siemens": (
+        *("Symphony", "Sonata", "Harmony", "Avanto", "Espree", "Essenza", "Aera", "Amira", "Sempra", "Altea"),
+        *("Sola", "Trio", "Allegra", "Verio", "Skyra", "Spectra", "Prisma", "Lumina", "Vida", "Cima"),
+        *("Free.Max", "Terra", "Biograph mMR"),
+    ),
+    "GE": ("Signa", "Optima", "Discovery", "Architect", "Premier", "Pioneer", "Voyager", "Artist", "Hero"),
+    "Philips": ("Intera", "Achieva", "Ingenia", "Ambition", "Elition", "Evolution", "Panorama", "MR 5300"),
+    "Canon": ("Vantage", "Excelart", "Titan", "Galan", "Orian"),
+    "Toshiba": ("Vantage", "Excelart", "Titan", "Galan"),
+    "Hitachi": ("Airis", "Aperto", "Echelon", "Oasis"),
+    "Fujifilm": ("Echelon", "Oasis", "Velocity"),
+    "United Imaging": ("uMR",),
+    "Esaote": (),
+    "Hyperfine": ("Swoop",),
+}
+"""Manufacturers, and words of their models' names, that are told apart. No person's name is among them."""
+
+_OTHER_NAMES = {"GENERAL ELECTRIC": "GE", "UIH": "United Imaging"}
+"""As headers write a manufacturer, besides its name."""
+
+_FIELDS = (0.064, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.55, 0.6, 0.7, 1, 1.2, 1.5, 3, 5, 7)
+"""Tesla, of scanners that are sold."""
+
 _HEAD = (
     *("HEAD", "BRAIN", "SKULL", "PITUITARY", "SELLA", "ORBIT", "IAC", "FACE", "NEURO", "CEREB", "TEMPORAL"),
     *("KOPF", "SCHAEDEL", "HIRN", "TETE", "CRANE", "CRAN", "ENCEF", "CABE", "TESTA", "HOOFD", "HERSEN"),
@@ -123,10 +147,12 @@ class Evidence(NamedTuple):
 
     Attributes:
         sequence: a key of `SEQUENCES`; empty where nothing says it.
+        scanner: manufacturer, model and field, see `guess_scanner`; empty where nothing says it.
         remarks: sentences to stand beside the answer.
     """
 
     sequence: str
+    scanner: str
     remarks: tuple[str, ...]
 
 
@@ -164,7 +190,7 @@ def evidence(header: Dataset, groups: Sequence[Dataset], modality: str) -> Evide
         remarks.append(f"By its header this is {SEQUENCES[sequence]}, which the model was not measured on.")
     if _text(header, "BurnedInAnnotation") == "YES":
         remarks.append("By its header text is burned into this picture; it may name the patient.")
-    return Evidence(sequence, tuple(remarks))
+    return Evidence(sequence, guess_scanner(header), tuple(remarks))
 
 
 def kinds_of(sources: Sequence[Dataset]) -> list[str]:
@@ -211,6 +237,40 @@ def guess_sequence(sources: Sequence[Dataset]) -> str:
     return found
 
 
+def guess_scanner(header: Dataset) -> str:
+    """Which kind of scanner made a file: "Siemens Skyra 3 T", of words that are known here only.
+
+    Neither a station, a serial number nor a site is told. What is not known is left out; of an unknown
+    manufacturer nothing is said.
+    """
+    says = _text(header, "Manufacturer")
+    names = {**{name.upper(): name for name in _SCANNERS}, **_OTHER_NAMES}
+    maker = next((name for said, name in names.items() if re.search(rf"\b{said}\b", says)), "")
+    if not maker:
+        return ""
+    called = _text(header, "ManufacturerModelName").replace("_", " ")
+    # Of several the last: "Signa Architect" is an Architect.
+    found = [(called.rfind(model.upper()), model) for model in _SCANNERS[maker] if model.upper() in called]
+    field = _number((header,), "MagneticFieldStrength") or 0
+    # Some write gauss.
+    tesla = field / 10_000 if field > 100 else field
+    nearest = min(_FIELDS, key=lambda known: abs(known - tesla))
+    is_known = abs(nearest - tesla) <= 0.1 * nearest
+    return " ".join(
+        filter(None, (maker, max(found)[1] if found else "", f"{nearest:g} T" if is_known else ""))
+    )
+
+
+def is_scanner(text: str) -> bool:
+    """Whether `guess_scanner` may have said it."""
+    maker = next((name for name in _SCANNERS if text.startswith(name)), None)
+    if maker is None:
+        return text == ""
+    models = "|".join(map(re.escape, _SCANNERS[maker])) or "(?!)"
+    fields = "|".join(re.escape(f"{field:g}") for field in _FIELDS)
+    return re.fullmatch(rf"{maker}( ({models}))?( ({fields}) T)?", text) is not None
+
+
 def _has_contrast(sources: Sequence[Dataset], described: str) -> bool:
     if _NO_CONTRAST.search(described):
         return False
@@ -220,9 +280,9 @@ def _has_contrast(sources: Sequence[Dataset], described: str) -> bool:
 
 def _by_times(sources: Sequence[Dataset]) -> str:
     techniques = {value for source in sources for value in _values(source, "ScanningSequence")}
-    repetition = _time(sources, "RepetitionTime")
-    echo = _time(sources, "EchoTime") or _time(sources, "EffectiveEchoTime")
-    inversion = _time(sources, "InversionTime") or _time(sources, "InversionTimes")
+    repetition = _number(sources, "RepetitionTime")
+    echo = _number(sources, "EchoTime") or _number(sources, "EffectiveEchoTime")
+    inversion = _number(sources, "InversionTime") or _number(sources, "InversionTimes")
     if repetition is None or echo is None:
         return ""
     if "EP" in techniques:
@@ -260,14 +320,14 @@ def _values(source: Dataset, keyword: str) -> list[str]:
     return [str(part).strip().upper() for part in values]
 
 
-def _time(sources: Sequence[Dataset], keyword: str) -> float | None:
-    """Milliseconds; None where no source says it, or not as a number above 0."""
+def _number(sources: Sequence[Dataset], keyword: str) -> float | None:
+    """A number, of times in milliseconds; None where no source says it, or not as a number above 0."""
     for source in sources:
         for value in _values(source, keyword):
             try:
-                time = float(value)
+                number = float(value)
             except ValueError:
                 continue
-            if time > 0:
-                return time
+            if number > 0:
+                return number
     return None

@@ -87,6 +87,8 @@ class Scan:
         inverted: whether the lowest value is shown white.
         sequence: by its header, of `brat.io.evidence.SEQUENCES` ("t1ce", "flair"); empty where that does not
             say it.
+        scanner: which kind of scanner made it, by its header: "Siemens Skyra 3 T"; empty where that does not
+            say it.
         edges: what of the patient lies at the left, top, right and bottom edge, see `brat.io.geometry.Edges`;
             None where the file does not say, so that left and right are not known.
         remarks: sentences to stand beside the answer: what was not read, what was shown in another way than
@@ -105,6 +107,7 @@ class Scan:
     inverted: bool = False
     base_digest: str = ""
     sequence: str = ""
+    scanner: str = ""
     edges: tuple[str, str, str, str] | None = None
     remarks: tuple[str, ...] = ()
 

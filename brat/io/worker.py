@@ -34,7 +34,7 @@ Reply = tuple[dict[str, Any], list[np.ndarray]]
 
 _SAID = (
     *("name", "format", "modality", "digest", "spacing", "inverted"),
-    *("sequence", "edges", "remarks"),
+    *("sequence", "scanner", "edges", "remarks"),
 )
 """Of a scan, what JSON holds as it is."""
 

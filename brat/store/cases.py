@@ -32,6 +32,7 @@ from sqlalchemy.types import TypeDecorator
 
 from brat import log
 from brat.classes import CLASSES
+from brat.io.evidence import SEQUENCES, is_scanner
 from brat.io.names import clean_name, clean_note
 from brat.reports.spreadsheet import as_csv
 from brat.store.database import StoreError, session_on
@@ -79,6 +80,9 @@ class Case(Base):
         observer: the name of the person who gave the verdict; empty where none was given.
         format: of the file, `Scan.format`.
         width, height: of the scan, pixels.
+        sequence: `Scan.sequence`; empty where the header does not say it, and in cases from before this was
+            kept.
+        scanner: `Scan.scanner`, likewise: a kind of scanner, which no station or site is named by.
         label: the class that the model read.
         glioma, meningioma, pituitary, no_tumor: calibrated probabilities, 0 to 1.
         sets: level ("0.95") -> the classes of the prediction set; empty where the model has none.
@@ -101,6 +105,8 @@ class Case(Base):
     format: Mapped[str] = mapped_column(String(100))
     width: Mapped[int]
     height: Mapped[int]
+    sequence: Mapped[str] = mapped_column(String(20))
+    scanner: Mapped[str] = mapped_column(String(100))
     label: Mapped[str] = mapped_column(String(20))
     glioma: Mapped[float] = mapped_column(Float)
     meningioma: Mapped[float] = mapped_column(Float)
@@ -196,6 +202,8 @@ def keep(
         "format": scan.format[:100],
         "width": scan.width,
         "height": scan.height,
+        "sequence": scan.sequence,
+        "scanner": scan.scanner,
         "label": reading.prediction.label,
         **reading.prediction.by_class(),
         "sets": {f"{level:g}": list(classes) for level, classes in reading.sets.items()},
@@ -309,6 +317,9 @@ def _is_sound(case: Case) -> bool:
         and re.fullmatch(r"|[-+.\w]+/[-+.\w]+", case.window, re.ASCII)
         and isinstance(case.width, int)
         and isinstance(case.height, int)
+        and case.sequence in ("", *SEQUENCES)
+        and isinstance(case.scanner, str)
+        and is_scanner(case.scanner)
         and case.label in CLASSES
         and (case.seen is None or case.seen in CLASSES)
         and all(isinstance(share, float) and 0 <= share <= 1 for share in probabilities)
@@ -470,6 +481,8 @@ def rows(cases: Iterable[Case]) -> list[dict[str, Any]]:
             "format": case.format,
             "width": case.width,
             "height": case.height,
+            "sequence": case.sequence,
+            "scanner": case.scanner,
             "model": case.model,
             "read": case.label,
             **{name: round(getattr(case, name), 6) for name in CLASSES},

@@ -6,21 +6,25 @@ import csv
 import hashlib
 import json
 import platform
+import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 
 import keras
 
 from brat.classes import CLASSES
 from brat.data.index import (
+    LeakError,
     Split,
     count_classes,
     fingerprint,
     read_index,
+    read_indexes,
     split,
     without_near_duplicates,
 )
@@ -32,7 +36,7 @@ from brat.training.recipe import Recipe
 
 
 def train(
-    data: str | Path,
+    data: str | Path | Sequence[str | Path],
     backbone: str | Path,
     out: str | Path,
     test_fold: int | None = 0,
@@ -40,12 +44,14 @@ def train(
     recipe: Recipe | None = None,
     resume: bool = False,
     held_out: Sequence[str] = (),
+    start_from: str | Path | None = None,
+    tensorboard: str | Path | None = None,
 ) -> Path:
     """Train one model and write it to `out`.
 
     Args:
-        data: an index file or a folder, see `brat.data.index.read_index`.
-        backbone: "imagenet" or a weights file.
+        data: an index file or a folder, or several of them, see `brat.data.index.read_indexes`.
+        backbone: "imagenet" or a weights file; not used where training starts from a model.
         out: a folder for `model.keras`, `model.tflite`, `model_card.json`, `history.csv` and, while
             training runs, a checkpoint.
         test_fold: never trained on, nor what lies near it. None holds out nothing, for the model that ships
@@ -54,25 +60,42 @@ def train(
             last epoch's, for a recipe that has already proved itself on a validation fold.
         resume: go on from the checkpoint in `out`.
         held_out: groups of the index, such as patients, that are not trained on, nor what is nearly the same.
+        start_from: the folder of a model to go on from, with its `model.keras`.
+        tensorboard: a folder for the events that TensorBoard shows.
 
     Raises:
-        LeakError: the same group stands on both sides of the split.
+        LeakError: the same group stands on both sides of the split, or the model that training starts from
+            has learned from a fold that is held out now.
         FileExistsError: `out` holds a run and `resume` is off.
-        ValueError: the run in `out` was made with other data, folds or recipe.
+        FileNotFoundError: there is no `model.keras` to start from.
+        ModelError: that file is damaged, or is not the one of its folder's manifest.
+        ValueError: the run in `out` was made with other data, folds or recipe; or the model to start from has
+            another network.
     """
-    slices = read_index(data)
+    indexes = [data] if isinstance(data, str | Path) else data
+    slices = read_indexes(indexes)
+    if start_from is not None:
+        _refuse_seen(Path(start_from), indexes, test_fold, validation_fold)
     parts = without_near_duplicates(split(slices, test_fold, validation_fold, held_out))
     about = {
         "data_fingerprint": fingerprint(slices),
+        **({"index_fingerprints": _prints(indexes)} if len(indexes) > 1 else {}),
         "test_fold": test_fold,
         "validation_fold": validation_fold,
         "held_out": sorted(held_out),
     }
-    return fit(parts, about, backbone, out, recipe or Recipe(), resume)
+    return fit(parts, about, backbone, out, recipe or Recipe(), resume, start_from, tensorboard)
 
 
 def fit(
-    parts: Split, about: dict, backbone: str | Path, out: str | Path, recipe: Recipe, resume: bool = False
+    parts: Split,
+    about: dict,
+    backbone: str | Path,
+    out: str | Path,
+    recipe: Recipe,
+    resume: bool = False,
+    start_from: str | Path | None = None,
+    tensorboard: str | Path | None = None,
 ) -> Path:
     """Train one model on a split that is already made; arguments and exceptions else as for `train`.
 
@@ -80,19 +103,26 @@ def fit(
         about: what tells this split from others, for the model card.
     """
     out = Path(out)
-    plan = {**about, "backbone": _describe_backbone(backbone), "recipe": asdict(recipe)}
+    start = None if start_from is None else _start_of(Path(start_from))
+    plan = {
+        **about,
+        "backbone": _describe_backbone(backbone) if start is None else {"name": start.name},
+        **({} if start is None else {"start_from": start.described}),
+        "recipe": asdict(recipe),
+    }
     done = _open_run(out, plan, resume)
     keras.utils.set_random_seed(recipe.seed)
-    training, serving = _compiled(backbone, recipe)
+    training, serving = _compiled(backbone, recipe, start=start)
     batches = DrawnSlices(parts.train, recipe, first_epoch=len(done))
     validation = Slices(parts.validation) if parts.validation else None
     # Without a full-size epoch behind it, training goes on from the small network's end, which is restored.
     if recipe.small_epochs and len(done) <= recipe.small_epochs:
-        small, _ = _compiled(backbone, recipe, SMALL)
+        small, _ = _compiled(backbone, recipe, SMALL, start)
         epochs = range(len(done), recipe.small_epochs)
-        _run_epochs(small, SMALL, batches, validation, epochs, _keepers(out, "small_checkpoint"))
+        keepers = _keepers(out, "small_checkpoint", tensorboard)
+        _run_epochs(small, SMALL, batches, validation, epochs, keepers)
         _carry_over(small, training)
-    callbacks = _keepers(out, "checkpoint")
+    callbacks = _keepers(out, "checkpoint", tensorboard)
     best = out / "best.weights.h5"
     if validation:
         full = done[recipe.small_epochs :]
@@ -129,16 +159,107 @@ def fit(
     return out
 
 
-def _keepers(out: Path, checkpoint: str) -> list[keras.callbacks.Callback]:
+def _keepers(out: Path, checkpoint: str, tensorboard: str | Path | None) -> list[keras.callbacks.Callback]:
     """What writes each epoch down and keeps what is needed to go on."""
-    return [
+    keepers = [
         keras.callbacks.CSVLogger(str(out / "history.csv"), append=True),
         keras.callbacks.BackupAndRestore(str(out / checkpoint), delete_checkpoint=False),
     ]
+    if tensorboard is not None:
+        keepers.append(keras.callbacks.TensorBoard(str(tensorboard), write_graph=False))
+    return keepers
 
 
-def _compiled(backbone: str | Path, recipe: Recipe, size: int = SIZE) -> tuple[keras.Model, keras.Model]:
-    training, serving = build(backbone, size)
+class _Start(NamedTuple):
+    """A model to go on from.
+
+    Attributes:
+        name: of its folder.
+        described: for the card: the folder's name, the hash of `model.keras`, and what it was trained on.
+        model: the serving model.
+    """
+
+    name: str
+    described: dict
+    model: keras.Model
+
+
+def _start_of(folder: Path) -> _Start:
+    if not (folder / KERAS).is_file():
+        raise FileNotFoundError(
+            f"There is no {KERAS} in {folder}: training goes on from that file, which `brat train` writes "
+            "beside model.tflite. Name a folder that has it."
+        )
+    checked = ModelFolder(folder)
+    content = checked.read(KERAS)
+    with tempfile.NamedTemporaryFile(suffix=f"-{KERAS}") as file:
+        # The bytes that were checked.
+        file.write(content)
+        file.flush()
+        model = keras.models.load_model(file.name, compile=False)
+    before = _card_of(folder)
+    kept = (
+        "data_fingerprint",
+        "index_fingerprints",
+        "test_fold",
+        "validation_fold",
+        "held_out",
+        "start_from",
+    )
+    described = {
+        "name": folder.resolve().name,
+        "sha256": checked.records[KERAS].sha256,
+        **{name: before[name] for name in kept if name in before},
+    }
+    return _Start(described["name"], described, model)
+
+
+def _card_of(folder: Path) -> dict:
+    card = folder / "model_card.json"
+    return json.loads(card.read_text(encoding="utf-8")) if card.exists() else {}
+
+
+def _prints(indexes: Sequence[str | Path]) -> list[str]:
+    return [fingerprint(read_index(index)) for index in indexes]
+
+
+def _refuse_seen(
+    folder: Path, indexes: Sequence[str | Path], test_fold: int | None, validation_fold: int | None
+) -> None:
+    """Raise `LeakError` where a fold is held out that the model in a folder has learned from.
+
+    It is known by the fingerprints of the indexes: of the model itself, and of what it went on from in turn.
+    """
+    prints = _prints(indexes)
+    ancestor = _card_of(folder)
+    while ancestor:
+        own = ancestor.get("test_fold")
+        # By its own validation fold an epoch may be chosen again.
+        also = {own, ancestor.get("validation_fold")}
+        folds = ((test_fold, {own}), (validation_fold, also))
+        seen = [fold for fold, unseen in folds if fold is not None and fold not in unseen]
+        learned = {ancestor.get("data_fingerprint"), *ancestor.get("index_fingerprints", ())}
+        if seen and learned.intersection(prints):
+            only = "none" if own is None else f"{own} or none"
+            raise LeakError(
+                f"The model in {folder} has learned from fold {seen[0]} of this data: a figure there "
+                f"would be memory. Hold out {only}, for the test and for validation."
+            )
+        ancestor = ancestor.get("start_from") or {}
+
+
+def _compiled(
+    backbone: str | Path, recipe: Recipe, size: int = SIZE, start: _Start | None = None
+) -> tuple[keras.Model, keras.Model]:
+    try:
+        training, serving = build(backbone, size, start.model if start else None)
+    except ValueError as error:
+        if start is None:
+            raise
+        raise ValueError(
+            f"The {KERAS} in {start.name} has another network than this version trains. Start from a model "
+            "that this version has trained."
+        ) from error
     training.compile(
         optimizer=_optimizer(recipe),
         loss=MapLoss(recipe.locate, recipe.confine),

@@ -33,25 +33,35 @@ LABEL_SMOOTHING = 0.05
 DROPOUT = 0.2
 
 
-def build(backbone: str | Path | None, size: int = SIZE) -> tuple[keras.Model, keras.Model]:
+def build(
+    backbone: str | Path | None, size: int = SIZE, start: keras.Model | None = None
+) -> tuple[keras.Model, keras.Model]:
     """The network twice, with the same weights: to train, and to serve.
 
     Args:
         backbone: "imagenet", which Keras downloads; a weights file of `MobileNetV2(include_top=False)`; or
             None for random weights.
         size: pixels a side of the input, a multiple of 32.
+        start: a serving model, of any size, whose weights both begin with; instead of a backbone.
 
     Returns:
         The training model, float32 (n, size, size, 1) in [-1, 1] -> maps (n, size / 16, size / 16, 4); and
         the serving model, the same input -> `probabilities` (n, 4), the maps, `features` (n, 1280) and
         `appearance` (n, 192). The serving model learns by `hand_over`.
+
+    Raises:
+        ValueError: `start` is another network.
     """
-    base = _backbone(backbone, size)
-    merged = _merged(base)
+    base = _backbone(backbone if start is None else None, size)
     early = [base.get_layer(name).output for name in _EARLY_STAGES]
+    body = keras.Model(base.inputs, [base.output, *early], name=base.name)
+    if start is not None:
+        body.set_weights(_body_of(start).get_weights())
+    # Merged with the normalisation as it is now.
+    merged = _merged(base)
     image = keras.Input((size, size, 1), name="image")
     rgb = keras.layers.Concatenate(name="gray_to_rgb")([image, image, image])
-    final, *stages = keras.Model(base.inputs, [base.output, *early], name=base.name)(rgb)
+    final, *stages = body(rgb)
     maps = _head(final)
     logits = keras.layers.GlobalAveragePooling2D(name="logits")(maps)
     serving = keras.Model(
@@ -66,9 +76,18 @@ def build(backbone: str | Path | None, size: int = SIZE) -> tuple[keras.Model, k
         },
         name="bratum",
     )
+    if start is not None:
+        serving.get_layer("maps").set_weights(start.get_layer("maps").get_weights())
     training = keras.Model(image, _head(merged(rgb)))
     training.get_layer("maps").set_weights(serving.get_layer("maps").get_weights())
     return training, serving
+
+
+def _body_of(serving: keras.Model) -> keras.Model:
+    body = next((layer for layer in serving.layers if isinstance(layer, keras.Model)), None)
+    if body is None:
+        raise ValueError("The model has no backbone.")
+    return body
 
 
 def hand_over(training: keras.Model, serving: keras.Model) -> None:

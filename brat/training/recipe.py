@@ -29,3 +29,8 @@ class Recipe:
     locate: float = 0.3
     confine: float = 0.2
     seed: int = 0
+
+
+FINE_TUNING_RATE = 0.1
+"""Of the recipe's learning rate, where training goes on from a model, lest it unlearn what it knows. A usual
+choice, which was not measured here."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from brat import log
+from brat.environment import WEIGHTS
 from brat.io.door import group_into_series
 from brat.io.intake import Item
 from brat.io.scan import UnreadableScan
@@ -269,7 +270,7 @@ def _send(item: Item, origin: Origin) -> str:
         return words.failed(words.NOT_FOUND)
     try:
         archive = connect(server)
-        made = item_results(item, readers(), earlier_reports(archive, origin.study), _verdicts_on)
+        made = item_results(item, readers(WEIGHTS), earlier_reports(archive, origin.study), _verdicts_on)
         # The report last: it refers to the maps.
         archive.store([content for _, content in sorted(made.files().items())])
     except (PacsError, NoReference, UnreadableScan, StoreError) as error:

@@ -8,12 +8,14 @@ from typing import NamedTuple
 import numpy as np
 import streamlit as st
 
+from brat.environment import MODELS, WEIGHTS
 from brat.io.scan import Scan, Window
 from brat.model.explain import reference_cam
 from brat.model.files import ModelError
 from brat.model.reader import Reader, Reading
 from brat.perturb.enhance import brightness, clahe
 from pages.parts.failures import tell
+from pages.parts.widget_memory import remember, restore
 
 
 class Enhancement(NamedTuple):
@@ -30,21 +32,62 @@ class Enhancement(NamedTuple):
 
 PLAIN = Enhancement()
 
+_CHOSEN = "chosen-model"
+
+
+def chosen() -> Path:
+    """The folder of the model that Review reads with: the visitor's choice, or the first of `MODELS`."""
+    # Of the widget, or from when it was last on a page.
+    return st.session_state.get(_CHOSEN, st.session_state.get(f"remembered-{_CHOSEN}", WEIGHTS))
+
+
+def choose_model() -> None:
+    """Let the visitor choose the model, where there are several."""
+    if len(MODELS) == 1:
+        return
+    restore(_CHOSEN, WEIGHTS)
+    st.selectbox(
+        "Model",
+        MODELS,
+        format_func=_named,
+        key=_CHOSEN,
+        on_change=remember,
+        args=(_CHOSEN,),
+        width=220,
+    )
+
+
+def _named(folder: Path) -> str:
+    """A folder's name and the beginning of its model's hash, by which History knows it."""
+    try:
+        return f"{folder.name} ({reader(folder).classifier.digest[:8]})"
+    except (ModelError, FileNotFoundError):
+        return folder.name
+
+
+def reader(weights: Path | None = None) -> Reader:
+    """A model with its calibration and out-of-distribution check.
+
+    Args:
+        weights: its folder; by default the chosen one.
+    """
+    return _loaded(weights or chosen())
+
 
 @st.cache_resource(show_spinner=False)
-def reader() -> Reader:
-    """The model with its calibration and out-of-distribution check."""
-    return Reader()
+def _loaded(weights: Path) -> Reader:
+    return Reader(weights)
 
 
-def check_model(weights: Path | None = None) -> bool:
+def check_model(weights: Path | None = None, *, anew: bool = False) -> bool:
     """Whether the model can be used; where it cannot, the page says why.
 
     Args:
-        weights: its folder; by default the model that is loaded, which is whole whatever became of its files.
+        weights: its folder; by default the chosen one.
+        anew: by its files as they are now. A model that is loaded is whole whatever became of them.
     """
     try:
-        Reader(weights) if weights else reader()
+        Reader(weights or chosen()) if anew else reader(weights)
     except (ModelError, FileNotFoundError) as error:
         tell("model", error)
         return False
@@ -65,7 +108,7 @@ def enhanced(scan: Scan, enhancement: Enhancement) -> np.ndarray:
 
 def read(scan: Scan, enhancement: Enhancement = PLAIN) -> Reading:
     """The reading of a scan."""
-    return _read(scan.digest, scan.gray, *enhancement)
+    return _read(chosen(), scan.digest, scan.gray, *enhancement)
 
 
 def slow_map(method: str, label: str, scan: Scan, enhancement: Enhancement) -> np.ndarray:
@@ -76,7 +119,7 @@ def slow_map(method: str, label: str, scan: Scan, enhancement: Enhancement) -> n
         ModelError, FileNotFoundError: there is no Keras model, or it is damaged.
     """
     model_input = read(scan, enhancement).model_input
-    return _slow_map(method, label, scan.digest, *enhancement, model_input)
+    return _slow_map(chosen(), method, label, scan.digest, *enhancement, model_input)
 
 
 # The digest stands for the pixels: Streamlit does not hash arguments with an underscore.
@@ -87,12 +130,20 @@ def _enhanced(digest: str, _gray: np.ndarray, clip_limit: float | None, change: 
 
 
 @st.cache_resource(max_entries=256, show_spinner=False)
-def _read(digest: str, _gray: np.ndarray, clip_limit: float | None, change: float | None) -> Reading:
-    return reader().read(_enhanced(digest, _gray, clip_limit, change))
+def _read(
+    weights: Path, digest: str, _gray: np.ndarray, clip_limit: float | None, change: float | None
+) -> Reading:
+    return reader(weights).read(_enhanced(digest, _gray, clip_limit, change))
 
 
 @st.cache_resource(max_entries=64, show_spinner="Making the map …")
 def _slow_map(
-    method: str, label: str, digest: str, clip_limit: float | None, change: float | None, _input: np.ndarray
+    weights: Path,
+    method: str,
+    label: str,
+    digest: str,
+    clip_limit: float | None,
+    change: float | None,
+    _input: np.ndarray,
 ) -> np.ndarray:
-    return reference_cam(method, _input, label)
+    return reference_cam(method, _input, label, weights)

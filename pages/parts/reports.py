@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from brat.environment import WEIGHTS
 from brat.io.scan import Scan
 from brat.model.reader import Reading
 from pages.parts.configuration import identified, setting
 from pages.parts.failures import on_demand
+from pages.parts.readings import chosen
 from pages.parts.weights_files import load
 from pages.words import reports as words
 
@@ -51,13 +51,16 @@ def show_downloads(
     can_refer = source is not None and _has_reference(source)
     can_report = source is not None and can_refer and _has_standard_class(source)
 
+    # A button's function runs later, and elsewhere.
+    weights = chosen()
+
     # The imports below take time, which only a visitor who asks for the file pays.
     def pdf() -> bytes:
         from brat.reports.dicom import patient
         from brat.reports.pdf import report
 
         name = patient(source) if named and source else ""
-        metrics = load(WEIGHTS, "metrics.json")
+        metrics = load(weights, "metrics.json")
         return report(scan, reading, model, metrics, name=name, verdict=verdict, note=note)
 
     # The report refers to the maps by their UIDs: all are made at once, and kept for the other buttons.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import streamlit as st
 
 from brat import log
 from brat.classes import CLASS_NAMES, CLASSES
-from brat.environment import WEIGHTS
 from brat.io.scan import Scan, UnreadableScan
 from brat.io.series import Series, Stack
 from brat.model.calibration import DEFAULT_LEVEL
@@ -20,6 +20,7 @@ from brat.model.preprocess import Geometry
 from brat.model.series_reading import SeriesReading, SliceReading, read_stack
 from pages.parts.class_map import first_map
 from pages.parts.failures import tell
+from pages.parts.readings import chosen
 from pages.parts.weights_files import load
 from pages.parts.widget_memory import remember, restore
 from pages.parts.windows import choose_window
@@ -33,13 +34,13 @@ STRETCHED = 1.5
 
 
 @st.cache_resource(show_spinner=False)
-def readers() -> Readers:
-    return Readers()
+def readers(weights: Path) -> Readers:
+    return Readers(weights)
 
 
 # Of a large series the pictures take 20 MB. What the place is for fills it, with its progress on the page.
 @st.cache_resource(max_entries=4, show_spinner=False)
-def place(digest: str, plane: str, volume: int, window: str) -> dict:
+def place(weights: Path, digest: str, plane: str, volume: int, window: str) -> dict:
     return {}
 
 
@@ -65,7 +66,7 @@ def show_series(series: Series, on_open: Callable[[Stack, int], None]) -> None:
         return
     if times >= STRETCHED:
         st.caption(words.stretched(apart, times))
-    held = place(series.digest, plane, volume, str(series.window))
+    held = place(chosen(), series.digest, plane, volume, str(series.window))
     if "reading" not in held:
         try:
             held |= read(stack)
@@ -128,7 +129,7 @@ def read(stack: Stack) -> dict:
     count = len(stack)
     bar = st.progress(0.0, words.reading(0, count))
     readings, slices, size = [], [], (256, 256)
-    for number, (scan, reading) in enumerate(read_stack(stack, readers()), 1):
+    for number, (scan, reading) in enumerate(read_stack(stack, readers(chosen())), 1):
         # A damaged slice is as large as its neighbour, so that nothing moves when it passes by.
         size = scan.gray.shape if scan else size
         readings.append(reading)
@@ -189,7 +190,7 @@ def show_reading(read: SeriesReading) -> None:
     st.header(words.heading(read), anchor=False)
     st.markdown(words.HOW)
     st.markdown("\n".join(f"- {sentence}" for sentence in words.findings(read)))
-    metrics = load(WEIGHTS, "metrics.json") or {}
+    metrics = load(chosen(), "metrics.json") or {}
     st.caption(words.how_often(metrics.get("protocols", {})))
 
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import streamlit as st
 
-from brat.environment import CORES
+from brat.environment import CORES, WEIGHTS
 from brat.io.door import group_into_series, listed
 from brat.io.folders import scans_among, scans_within
 from brat.io.intake import Item, skipped_items
@@ -48,7 +48,7 @@ def own_worklist() -> Worklist:
 
 def model_digest() -> str:
     """`Classifier.digest` of the model that reads the list."""
-    return reader().classifier.digest
+    return reader(WEIGHTS).classifier.digest
 
 
 def show_intake(work: Worklist) -> None:

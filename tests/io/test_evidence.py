@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydicom.dataset import Dataset
 
-from brat.io.evidence import guess_sequence
+from brat.io.evidence import guess_scanner, guess_sequence, is_scanner
 from brat.io.files import File
 from brat.io.intake import group_into_series, load
 from brat.io.read import read_scan
@@ -124,3 +124,41 @@ def test_sequence_is_kept_with_the_scan_and_in_its_format():
         group_into_series([File(str(n), slice_of(n, SeriesDescription="t1 gd")) for n in range(3)])[0]
     )
     assert series.format == "DICOM MR, 12-bit, T1 after contrast, 3 slices"
+
+
+@pytest.mark.parametrize(
+    ("elements", "scanner"),
+    [
+        (
+            {"Manufacturer": "SIEMENS", "ManufacturerModelName": "Skyra", "MagneticFieldStrength": 3},
+            "Siemens Skyra 3 T",
+        ),
+        ({"Manufacturer": "Siemens Healthineers", "ManufacturerModelName": "MAGNETOM Vida"}, "Siemens Vida"),
+        (
+            {"Manufacturer": "GE MEDICAL SYSTEMS", "ManufacturerModelName": "SIGNA Architect"},
+            "GE Architect",
+        ),
+        # Gauss, and what a magnet is measured to have.
+        ({"Manufacturer": "Philips Medical Systems", "MagneticFieldStrength": 15000}, "Philips 1.5 T"),
+        (
+            {"Manufacturer": "UIH", "ManufacturerModelName": "uMR 780", "MagneticFieldStrength": 2.89},
+            "United Imaging uMR 3 T",
+        ),
+        ({"Manufacturer": "SIEMENS", "MagneticFieldStrength": 2}, "Siemens"),
+        ({"Manufacturer": "SIEMENS", "ManufacturerModelName": "Jane^Doe", "StationName": "Doe"}, "Siemens"),
+        ({"Manufacturer": "Jane Doe", "ManufacturerModelName": "Skyra", "MagneticFieldStrength": 3}, ""),
+        ({"Manufacturer": "AGENT", "MagneticFieldStrength": 3}, ""),
+        ({}, ""),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_scanner_is_told_by_known_words_alone(elements, scanner):
+    assert guess_scanner(header(**elements)) == scanner
+    assert is_scanner(scanner)
+
+
+@pytest.mark.parametrize(
+    "words", ["Siemens Doe 3 T", "Siemens 2 T", "GE Skyra", "Esaote Doe", "Doe", "Siemens "]
+)
+def test_other_words_are_no_scanner(words):
+    assert not is_scanner(words)

@@ -492,6 +492,8 @@ def tagged(number: int, **changes) -> bytes:
     """A slice whose header says something for each field of a scan."""
     said = {
         "SeriesDescription": "T1 post Gd",
+        "Manufacturer": "SIEMENS",
+        "MagneticFieldStrength": 3,
         "ImageType": ["DERIVED", "SECONDARY"],
         "PhotometricInterpretation": "MONOCHROME1",
         "ImagePositionPatient": [0, 0, 3 * number],
@@ -531,7 +533,7 @@ GIVEN = {
     "volume": lambda: [File("a.nii", volume_without_place())],
     "page": lambda: [File("a.png", page())],
 }
-CARRIED = ("sequence", "edges", "remarks", "presets", "window", "spacing", "inverted", "left_out")
+CARRIED = ("sequence", "scanner", "edges", "remarks", "presets", "window", "spacing", "inverted", "left_out")
 
 
 def assert_same(one: Scan | Series, other: Scan | Series) -> set[str]:
@@ -588,6 +590,8 @@ def assert_same_items(one: Item, other: Item) -> None:
     "lie",
     [
         {"sequence": "PLANTED^NAME"},
+        {"scanner": "Siemens PLANTED^NAME 3 T"},
+        {"scanner": None},
         {"edges": ["R", "A", "L", "X"]},
         {"edges": ["R", "A"]},
         {"remarks": "a"},

@@ -3,15 +3,19 @@
 import csv
 import io
 import logging
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
 import streamlit as st
 from sqlalchemy import create_engine, text
+from sqlalchemy.orm import Session
 from streamlit.runtime.secrets import secrets_singleton
 from streamlit.testing.v1 import AppTest
 
-from brat.store.cases import find, keep, trail
+from brat.environment import WEIGHTS
+from brat.model.files import ModelFolder
+from brat.store.cases import Case, find, keep, trail
 from brat.store.database import prepare
 from tests.factories.log import Recorder
 from tests.factories.paths import ROOT
@@ -372,3 +376,56 @@ def test_unsaved_is_said_until_it_is_kept(engine):
     assert not marks(page)
     control(page, "note-").input("dural tail").run()
     assert marks(page)
+
+
+DIGEST = ModelFolder(WEIGHTS).records["model.tflite"].sha256
+"""Of the model that ships, whose figures the cases are compared with."""
+
+
+@pytest.fixture
+def two_months(engine):
+    """Twenty-five cases in September, all as expected, and in October as many, half of them refused."""
+    kept = []
+    reads = ("glioma", "no_tumor", "no_tumor", "meningioma", "pituitary", "no_tumor", "glioma", "no_tumor")
+    for number in range(50):
+        read = reads[number % len(reads)]
+        reading = reading_of(read, known=number < 25 or number % 2 == 0)
+        kept.append(keep(engine, scan_of(number), reading, DIGEST, seen=read).id)
+    with Session(engine) as session, session.begin():
+        for number, case in enumerate(kept):
+            session.get(Case, case).time = datetime(2026, 9 + number // 25, 3, tzinfo=UTC)
+    return kept
+
+
+def test_history_raises_an_alarm_where_a_month_crosses_a_limit(two_months):
+    page = history()
+    (alarm,) = (one.value for one in page.warning)
+    assert "2026-10 crosses a limit" in alarm
+    assert "Refused as unlike known scans: 52.0\u00a0% in 25 cases (limits 0.0\u00a0% to" in alarm
+    # What crosses a limit is shown first.
+    assert page.selectbox(key="drift-measure").value == "Refused as unlike known scans"
+    assert "Clinicians agree" not in alarm
+    # Until October is not among the cases that are found.
+    page.date_input[1].set_value(date(2026, 9, 30)).run()
+    assert not page.exception
+    assert not any("Refused" in one.value for one in page.warning)
+
+
+def test_history_compares_with_the_first_months_once_they_hold_enough(two_months, monkeypatch):
+    page = history()
+    page.get("button_group")[0].set_value("The first months").run()
+    assert not page.exception
+    assert not page.warning
+    assert any("once they hold 100 scans; so far there are 50" in one.value for one in page.caption)
+    monkeypatch.setattr("brat.store.drift.FIRST", 25)
+    page = history()
+    page.get("button_group")[0].set_value("The first months").run()
+    assert "2026-10 crosses a limit" in page.warning[0].value
+
+
+def test_what_another_model_read_is_no_drift_of_this_one(some_cases, two_months):
+    page = history()
+    assert any("50 cases of the model that is in use. 6 that another" in one.value for one in page.caption)
+    page.multiselect[2].select(MODEL).run()
+    assert not page.exception
+    assert "From month to month" not in [header.value for header in page.header]

@@ -496,7 +496,7 @@ def test_a_damaged_model_is_said_on_every_page_and_never_read(monkeypatch, tmp_p
     monkeypatch.setattr("brat.environment.WEIGHTS", folder)
     monkeypatch.setattr("pages.parts.readings.Reader", lambda *_: Reader(folder))
     monkeypatch.setattr("pages.parts.worklist_intake.Readers", lambda: Readers(folder))
-    monkeypatch.setattr("pages.parts.series.Readers", lambda: Readers(folder))
+    monkeypatch.setattr("pages.parts.series.Readers", lambda _: Readers(folder))
     logged = []
     monkeypatch.setattr("brat.log.failure", lambda *event, **_: logged.append(event[0]) or "0123abcd")
     says = re.escape(file) + " in .* is damaged.*0123abcd"
@@ -580,7 +580,7 @@ def test_review_says_what_the_model_lacks(monkeypatch, tmp_path, gone):
     shutil.copytree(WEIGHTS, folder, ignore=shutil.ignore_patterns("*.keras"))
     without(folder, gone)
     bare = Reader(folder)
-    monkeypatch.setattr("pages.parts.readings.reader", lambda: bare)
+    monkeypatch.setattr("pages.parts.readings.reader", lambda *_: bare)
     st.cache_resource.clear()
     page = entered("review.py").run()
     page.button(key=f"welcome-{KNOWN.name}").click().run()

@@ -1,5 +1,6 @@
 """Training on a few made slices: what it writes, that it continues, what it refuses."""
 
+import csv
 import json
 from contextlib import contextmanager
 from dataclasses import replace
@@ -8,8 +9,10 @@ import numpy as np
 import pytest
 
 from brat.classes import CLASSES
-from brat.data.index import LeakError, read_index
+from brat.cli import main
+from brat.data.index import LeakError, fingerprint, read_index
 from brat.model.classifier import Classifier
+from brat.model.files import write_manifest
 from brat.model.preprocess import SIZE
 
 keras = pytest.importorskip("keras", reason="needs the full installation")
@@ -325,3 +328,129 @@ def test_the_first_epochs_are_small(uninterrupted):
     _, out, epochs_at = uninterrupted
     assert epochs_at == [(SMALL, SMALL, [0]), (SIZE, SIZE, [1, 2])]
     assert len((out / "history.csv").read_text().splitlines()) == 4
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    """A model to go on from: nothing was learned, and the card says from which folds it was.
+
+    Returns:
+        The index of its data, and its folder.
+    """
+    index_path = index_of_blobs(tmp_path_factory.mktemp("data"))
+    out = tmp_path_factory.mktemp("start")
+    card = {
+        "data_fingerprint": fingerprint(read_index(index_path)),
+        "test_fold": 0,
+        "validation_fold": 1,
+        "held_out": [],
+    }
+    with without_litert():
+        fit.export(build(None)[1], out, card)
+    return index_path, out
+
+
+@pytest.fixture(scope="module")
+def fine_tuned(start, tmp_path_factory):
+    """A model fine-tuned for one epoch at a learning rate of 0, with its events for TensorBoard.
+
+    Returns:
+        Its folder, and that of the events.
+    """
+    index_path, before = start
+    folder = tmp_path_factory.mktemp("fine")
+    out, events = folder / "run", folder / "events"
+    still = replace(TINY, epochs=1, slices_per_epoch=4, learning_rate=0.0)
+    with without_litert():
+        fit.train(index_path, "imagenet", out, 0, None, still, start_from=before, tensorboard=events)
+    return out, events
+
+
+def test_fine_tuning_goes_on_from_the_models_weights_and_says_so(start, fine_tuned):
+    (_, before), (out, _) = start, fine_tuned
+    kept, tuned = (keras.models.load_model(run / "model.keras").get_weights() for run in (before, out))
+    for expected, weights in zip(kept, tuned, strict=True):
+        np.testing.assert_array_equal(weights, expected)
+    of_start, card = (json.loads((run / "model_card.json").read_text()) for run in (before, out))
+    assert card["start_from"] == {
+        "name": before.name,
+        "sha256": of_start["model.keras"]["sha256"],
+        **{name: of_start[name] for name in ("data_fingerprint", "test_fold", "validation_fold", "held_out")},
+    }
+    assert card["backbone"] == {"name": before.name}
+
+
+def test_tensorboard_shows_the_epochs(fine_tuned):
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    from tensorboard.util.tensor_util import make_ndarray
+
+    out, folder = fine_tuned
+    written = events.EventAccumulator(str(folder / "train"), {"tensors": 0}).Reload()
+    (row,) = csv.DictReader((out / "history.csv").open(newline=""))
+    (point,) = written.Tensors("epoch_loss")
+    assert point.step == 0
+    assert make_ndarray(point.tensor_proto) == pytest.approx(float(row["loss"]), rel=1e-4)
+
+
+def test_a_fold_that_the_start_learned_from_cannot_be_held_out(start, fine_tuned, tmp_path):
+    index_path, before = start
+    for folder in (before, fine_tuned[0]):
+        with pytest.raises(LeakError, match=r"learned from fold 2 of this data.*Hold out 0 or none"):
+            fit.train(index_path, "imagenet", tmp_path / "out", 2, None, TINY, start_from=folder)
+        with pytest.raises(LeakError, match="learned from fold 3"):
+            fit.train(index_path, "imagenet", tmp_path / "out", 0, 3, TINY, start_from=folder)
+    # The best epoch of the first was chosen by fold 1: that may be done again, but it is no test.
+    with pytest.raises(LeakError, match="learned from fold 1"):
+        fit.train(index_path, "imagenet", tmp_path / "out", 1, None, TINY, start_from=before)
+    assert not (tmp_path / "out").exists()
+
+
+def test_other_data_than_the_starts_may_be_held_out(start, tmp_path, monkeypatch):
+    """What the model has not met; and of both together, what it has met in neither."""
+    index_path, before = start
+    folder = tmp_path / "new"
+    folder.mkdir()
+    other = index_of_blobs(folder)
+    text = other.read_text()
+    for name in {row.split(",")[0] for row in text.splitlines()[1:]}:
+        (folder / name).rename(folder / f"new-{name}")
+        text = text.replace(f"{name},{name},made", f"new-{name},new-{name},made").replace(
+            f",{name},{name},", f",new-{name},new-{name},"
+        )
+    other.write_text(text)
+    given = []
+    monkeypatch.setattr(fit, "without_near_duplicates", lambda parts: parts)
+    monkeypatch.setattr(fit, "fit", lambda parts, about, *_: given.append((parts, about)))
+    fit.train(other, "imagenet", tmp_path / "out", 2, 3, TINY, start_from=before)
+    fit.train([other, index_path], "imagenet", tmp_path / "out", 0, None, TINY, start_from=before)
+    (alone, _), (both, about) = given
+    assert (len(alone.train), len(both.train), len(both.test)) == (10, 30, 10)
+    assert len(about["index_fingerprints"]) == 2
+    with pytest.raises(LeakError):
+        fit.train([other, index_path], "imagenet", tmp_path / "out", 2, None, TINY, start_from=before)
+
+
+def test_fine_tuning_says_which_file_it_needs(index, tmp_path):
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    (bare / "model.tflite").write_bytes(b"")
+    with pytest.raises(FileNotFoundError, match=r"There is no model\.keras in .*bare"):
+        fit.train(index, "imagenet", tmp_path / "out", 0, None, TINY, start_from=bare)
+    keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]).save(bare / "model.keras")
+    write_manifest(bare, ["model.tflite", "model.keras"])
+    with pytest.raises(ValueError, match="another network"):
+        fit.train(index, "imagenet", tmp_path / "out", 0, None, TINY, start_from=bare)
+
+
+def test_the_command_fine_tunes_at_a_tenth_of_the_rate(monkeypatch, tmp_path):
+    given = []
+    monkeypatch.setattr(fit, "train", lambda *data, **options: given.append((data, options)) or tmp_path)
+    command = ["train", "--data", "a.csv", "b.csv", "--out", "run"]
+    assert main(command) == 0
+    assert main([*command, "--start-from", "weights", "--tensorboard", "events"]) == 0
+    (_, plain), (data, tuned) = given
+    assert data == (["a.csv", "b.csv"], "imagenet", "run")
+    assert (plain["start_from"], plain["tensorboard"]) == (None, None)
+    assert (tuned["start_from"], tuned["tensorboard"]) == ("weights", "events")
+    assert plain["recipe"].learning_rate == Recipe().learning_rate
+    assert tuned["recipe"].learning_rate == pytest.approx(Recipe().learning_rate / 10)
