@@ -133,7 +133,7 @@ def test_enhancement_is_read_on_request(review):
     assert "enhanced" not in answer(review)
     assert sent_to_viewer(review)[0]["enhancement"] == {"clipLimit": None, "change": None, "isRead": False}
     plain = sent_to_viewer(review)[0]["slices"][0]["scan"]
-    review.session_state["enhancement"] = Enhancement(change=-0.1)
+    review.session_state["memory"] = {"enhancement": Enhancement(change=-0.1)}
     review.run()
     assert not review.exception
     assert "Reading of the enhanced scan" in answer(review)
@@ -144,7 +144,7 @@ def test_enhancement_is_read_on_request(review):
     assert sent["enhancement"] == {"clipLimit": None, "change": -10, "isRead": True}
     # The browser changes the pixels, from those that were uploaded.
     assert sent["slices"][0]["scan"] == plain
-    review.session_state["enhancement"] = PLAIN
+    review.session_state["memory"] = {"enhancement": PLAIN}
     review.run()
     assert "enhanced" not in answer(review)
 
@@ -164,7 +164,7 @@ def test_what_the_viewer_asks_for_is_kept_for_the_session(monkeypatch, wish, rea
     state: dict = {"viewer": {"enhancement": wish}}
     monkeypatch.setattr(enhancement.st, "session_state", State(state))
     enhancement.take("viewer")
-    assert tuple(state["enhancement"]) == read_with
+    assert tuple(state["memory"]["enhancement"]) == read_with
 
 
 def test_a_map_is_shown_only_where_it_says_something():
