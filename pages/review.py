@@ -96,17 +96,20 @@ st.html(_STYLE)
 
 visits.go_on()
 open_scan.start()
+scripts = st.container(key="whole-page")
+welcome = st.empty()
+if names := open_scan.arrived():
+    with welcome, st.spinner(words.opening(names), show_time=True):
+        open_scan.open_arrived()
 # Several scans that are dropped here go to the worklist.
 if st.session_state.get("handed_over"):
     st.switch_page("pages/worklist.py")
 scan, series = st.session_state.scan, st.session_state.series
 is_empty = scan is None and series is None
-with st.container(key="whole-page"):
+with scripts:
     whole_page(is_alone=bool(scan and series))
     visits.watch()
 
-# Emptied at once: the gallery would stand, dimmed, until a volume is read.
-welcome = st.empty()
 if is_empty:
     with welcome.container():
         of_model = st.container()

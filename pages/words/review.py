@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from brat.wording import percent
 from pages.words.markdown import literal
 
@@ -56,6 +58,10 @@ def making(method: str, share: float | None) -> str:
     if share == 1:
         return f"{method}: putting the map together"
     return f"{method}: {percent(share)}; Grad-CAM is shown meanwhile"
+
+
+def opening(names: Sequence[str]) -> str:
+    return f"Opening {literal(names[0])}" if len(names) == 1 else f"Opening {len(names)} files"
 
 
 def still_that_of(name: str) -> str:

@@ -669,6 +669,9 @@ def test_a_drop_that_is_told_of_twice_is_taken_once(review, monkeypatch):
     monkeypatch.setattr(open_scan.st, "session_state", State(state))
     open_scan.take_upload("old")
     open_scan.take_upload("old")
+    assert open_scan.arrived() == ["one.png"]
+    open_scan.open_arrived()
+    assert not open_scan.arrived()
     assert taken == ["one.png", "one.png"]
     assert state["uploads"] == 2
 
@@ -727,6 +730,9 @@ class State(dict):
         self.held[name] = value
 
     __setitem__ = __setattr__
+
+    def get(self, name, value=None):
+        return self.held.get(name, value)
 
     def setdefault(self, name, value):
         return self.held.setdefault(name, value)
