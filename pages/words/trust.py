@@ -176,11 +176,12 @@ def curve(quantity: str) -> str:
     return f"Training curve: {quantity}"
 
 
-def goes(quantity: str, first: str, last: str, epochs: int, held_out: bool) -> str:
+def goes(quantity: str, training: Sequence[str], held_out: Sequence[str], epochs: int) -> str:
+    """Args: training, held_out: first and last value; none where no held-out slices were followed."""
     return (
         f"Training {quantity} (augmented slices, drawn by sequence and class: not comparable with the "
-        f"figures above) goes from {first} to {last} in {epochs} epochs."
-        + ("" if held_out else " No held-out line was recorded.")
+        f"figures above) goes from {training[0]} to {training[1]} in {epochs} epochs; "
+        + (f"on held-out slices from {held_out[0]} to {held_out[1]}." if held_out else "no held-out line.")
     )
 
 
