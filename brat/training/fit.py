@@ -86,8 +86,8 @@ def fit(
     keras.utils.set_random_seed(recipe.seed)
     training, serving = _compiled(backbone, recipe)
     batches = DrawnSlices(parts.train, recipe, first_epoch=len(done))
-    # Followed for the report alone where nothing is chosen by it. A run that was begun without goes on without:
-    # its history has no column for it.
+    # The test side is followed for the report alone. A run that was begun without this goes on without: its
+    # history has no column for it.
     followed = parts.validation or parts.test
     is_followed = bool(followed) and (not done or "val_loss" in done[0])
     held_out = Slices(followed) if is_followed else None
