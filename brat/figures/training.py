@@ -12,7 +12,7 @@ from brat.figures.charts import MARGIN, layout
 
 
 def curves(history: Sequence[Mapping[str, float]], quantity: str) -> go.Figure:
-    """One quantity of a training run, epoch by epoch, in training and, if it was followed, on held-out slices.
+    """One quantity of a training run, epoch by epoch, in training and on held-out slices if it was followed.
 
     Args:
         history: one record an epoch, with `epoch`, the quantity and perhaps `val_` and the quantity.
