@@ -37,9 +37,9 @@ def test_a_reload_keeps_scan_verdict_note_and_switches(open_page, address):
         page.reload()
         playwright.expect(page.get_by_text("Reading of the enhanced scan")).to_be_visible()
         playwright.expect(page.get_by_text("known.png ·")).to_be_visible()
-        assert page.get_by_label("Note").input_value() == "dural tail"
+        playwright.expect(page.get_by_label("Note")).to_have_value("dural tail")
         verdict = page.locator("[class*='st-key-verdict-']").get_by_role("radio", name="Disagree")
-        assert verdict.get_attribute("aria-checked") == "true"
+        playwright.expect(verdict).to_have_attribute("aria-checked", "true")
         settle(page)
 
 
