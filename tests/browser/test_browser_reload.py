@@ -30,7 +30,7 @@ def test_a_reload_keeps_scan_verdict_note_and_switches(open_page, address):
     page.mouse.click(5, 400)
     page.keyboard.press("d")
     page.get_by_label("Note").fill("dural tail")
-    page.wait_for_timeout(1_000)
+    page.get_by_label("Note").press("Control+Enter")
     settle(page)
     # Twice: the visit goes on under another name.
     for _ in range(2):
