@@ -3,6 +3,8 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from brat.io.folders import NO_SCAN
+from brat.io.intake import skipped_items
 from brat.io.read import read_scan
 from pages.parts import visits
 from pages.parts.login import ANYBODY
@@ -44,6 +46,28 @@ def test_what_was_open_and_set_goes_on(left):
     assert page.session_state["visit"] != left
     assert [error.value for error in review(returned=left).error] == [words.FORGOTTEN]
     assert level(review(returned=page.session_state["visit"])) == 0.99
+
+
+def test_the_list_goes_on():
+    def worklist() -> AppTest:
+        page = AppTest.from_file(str(ROOT / "pages" / "worklist.py"), default_timeout=120)
+        page.session_state["entered"] = True
+        return page.run()
+
+    page = worklist()
+    work = page.session_state["worklist"]
+    work.add(lambda: skipped_items([("one.txt", NO_SCAN)]))
+    assert work.wait(60)
+    assert work.rows()
+    visit = page.run().session_state["visit"]
+    again = worklist()
+    # What the browser says comes when the page has a list already.
+    assert not again.session_state["worklist"].rows()
+    again.session_state["returned"] = visit
+    again.run()
+    assert not again.exception
+    assert again.session_state["worklist"] is work
+    assert any("one.txt" in text.value for text in again.text)
 
 
 def test_a_visit_that_nobody_knows_is_said_to_be_lost():
