@@ -56,6 +56,10 @@ benchmark:
 formats:
     python -m tools.formats --out docs/formats.md
 
+# Take the pictures of the README again; needs Chromium.
+pictures:
+    python -m tools.readme_pictures --out docs
+
 # Damage files at random for some minutes: just fuzz 10
 fuzz minutes:
     python -m tests.fuzz --minutes {{minutes}}

@@ -5,7 +5,7 @@ import streamlit as st
 from brat.io.scan import Scan
 from brat.model.reader import Reading
 from pages import arrivals
-from pages.parts import open_scan
+from pages.parts import open_scan, visits
 from pages.parts.answer import show_answer
 from pages.parts.class_map import show_map
 from pages.parts.enhancement import chosen_to_read, show_preview
@@ -94,18 +94,22 @@ def show_problem() -> None:
 require_entry()
 st.html(_STYLE)
 
+visits.go_on()
 open_scan.start()
+scripts = st.container(key="whole-page")
+welcome = st.empty()
+if names := open_scan.arrived():
+    with welcome, st.spinner(words.opening(names), show_time=True):
+        open_scan.open_arrived()
 # Several scans that are dropped here go to the worklist.
 if st.session_state.get("handed_over"):
     st.switch_page("pages/worklist.py")
 scan, series = st.session_state.scan, st.session_state.series
 is_empty = scan is None and series is None
-with st.container(key="whole-page"):
+with scripts:
     whole_page(is_alone=bool(scan and series))
-    arrivals.watch()
+    visits.watch()
 
-# Emptied at once: the gallery would stand, dimmed, until a volume is read.
-welcome = st.empty()
 if is_empty:
     with welcome.container():
         of_model = st.container()

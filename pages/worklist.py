@@ -16,6 +16,7 @@ from brat.model.worklist_rows import STATES, Row, suspicion
 from brat.reports.spreadsheet import as_csv, as_xlsx
 from brat.reports.worklist import records
 from pages import arrivals
+from pages.parts import visits
 from pages.parts.archive import open_linked_study, show_archive, show_return
 from pages.parts.failures import on_demand, tell
 from pages.parts.login import Person, person
@@ -301,6 +302,7 @@ def show_export(rows: Sequence[Row], digest: str, verdicts: Verdicts | None) -> 
 require_entry()
 
 state = st.session_state
+visits.go_on()
 work = own_worklist()
 if order := state.pop("worklist_sort", None):
     state["worklist-order"] = order
@@ -328,7 +330,7 @@ else:
     st.markdown(words.WELCOME)
     show_intake(work)
     show_archive(work)
-arrivals.watch()
+visits.watch()
 arrivals.show()
 for problem in work.problems():
     st.error(problem)

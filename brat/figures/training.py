@@ -12,7 +12,7 @@ from brat.figures.charts import MARGIN, layout
 
 
 def curves(history: Sequence[Mapping[str, float]], quantity: str) -> go.Figure:
-    """One quantity of a training run, epoch by epoch, in training and, where it was kept, in validation.
+    """One quantity of a training run, epoch by epoch, in training and on held-out slices if it was followed.
 
     Args:
         history: one record an epoch, with `epoch`, the quantity and perhaps `val_` and the quantity.
@@ -22,7 +22,7 @@ def curves(history: Sequence[Mapping[str, float]], quantity: str) -> go.Figure:
     epochs = [int(row["epoch"]) + 1 for row in history]
     for key, title, colour, dash in (
         (quantity, "training (augmented)", OTHER_COLOURS[0], "solid"),
-        (f"val_{quantity}", "validation", OTHER_COLOURS[1], "dash"),
+        (f"val_{quantity}", "held out", OTHER_COLOURS[1], "dash"),
     ):
         if all(key in row for row in history):
             figure.add_scatter(

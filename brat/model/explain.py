@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import importlib.util
 import tempfile
+from collections.abc import Callable
+from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,10 @@ COLOUR_MAPS = {
 """All but Jet are perceptually uniform. Jet shows edges that are not there; many people are used to it."""
 
 
+_progress: ContextVar[Callable[[float], None]] = ContextVar("_progress", default=lambda share: None)
+"""Told how far Score-CAM is, in this thread."""
+
+
 class MissingPackage(RuntimeError):
     """A method needs a package that this installation lacks; the message says which."""
 
@@ -55,7 +61,13 @@ def grad_cam(prediction: Prediction, label: str) -> np.ndarray:
     return _to_unit(prediction.maps[..., CLASSES.index(label)])
 
 
-def reference_cam(method: str, model_input: np.ndarray, label: str, weights: Path = WEIGHTS) -> np.ndarray:
+def reference_cam(
+    method: str,
+    model_input: np.ndarray,
+    label: str,
+    weights: Path = WEIGHTS,
+    on_progress: Callable[[float], None] = lambda share: None,
+) -> np.ndarray:
     """A class activation map by tf-keras-vis, on the Keras model.
 
     Grad-CAM++ is Chattopadhyay et al. 2018 (arXiv 1710.11063), Score-CAM Wang et al. 2020 (arXiv
@@ -66,6 +78,8 @@ def reference_cam(method: str, model_input: np.ndarray, label: str, weights: Pat
         model_input: float32 (224, 224, 1) in [-1, 1].
         label: one of `brat.CLASSES`.
         weights: the folder of `model.keras`.
+        on_progress: called with the share that is done, 0 to 1: with 0 before and after the packages and the
+            model are loaded, and by Score-CAM after each batch. What it raises ends the making of the map.
 
     Returns:
         float32 (14, 14) in [0, 1]. Score-CAM runs the model once for each of its 1280 feature maps, which
@@ -76,27 +90,38 @@ def reference_cam(method: str, model_input: np.ndarray, label: str, weights: Pat
         FileNotFoundError: there is no `model.keras` in the folder.
         ModelError: it is damaged, or is not the one of the folder's manifest.
     """
-    if not reference_available():
-        raise MissingPackage(
-            f"{method} needs the full installation, with TensorFlow and tf-keras-vis; this one has neither. "
-            "Grad-CAM works without them."
-        )
+    require_packages(method)
+    on_progress(0)
     from tf_keras_vis.gradcam import Gradcam
     from tf_keras_vis.gradcam_plus_plus import GradcamPlusPlus
     from tf_keras_vis.scorecam import Scorecam
     from tf_keras_vis.utils.scores import CategoricalScore
 
     model = _keras_logits(ModelFolder(weights).read(KERAS))
+    on_progress(0)
     explainer = {"Grad-CAM": Gradcam, "Grad-CAM++": GradcamPlusPlus, "Score-CAM": Scorecam}[method]
-    cams = explainer(model, clone=False)(
-        CategoricalScore(CLASSES.index(label)),
-        model_input[np.newaxis],
-        penultimate_layer=_FINAL_FEATURES,
-        seek_penultimate_conv_layer=False,
-        expand_cam=False,
-        normalize_cam=False,
-    )
+    told = _progress.set(on_progress)
+    try:
+        cams = explainer(model, clone=False)(
+            CategoricalScore(CLASSES.index(label)),
+            model_input[np.newaxis],
+            penultimate_layer=_FINAL_FEATURES,
+            seek_penultimate_conv_layer=False,
+            expand_cam=False,
+            normalize_cam=False,
+        )
+    finally:
+        _progress.reset(told)
     return _to_unit(np.asarray(cams)[0])
+
+
+def require_packages(method: str) -> None:
+    """Raises `MissingPackage` where the method, one of `METHODS`, cannot be had by `reference_cam`."""
+    if not reference_available():
+        raise MissingPackage(
+            f"{method} needs the full installation, with TensorFlow and tf-keras-vis; this one has neither. "
+            "Grad-CAM works without them."
+        )
 
 
 def reference_available() -> bool:
@@ -109,6 +134,16 @@ def _keras_logits(content: bytes) -> Any:
     """Args: content: of `model.keras`."""
     import keras
 
+    class Told(keras.callbacks.Callback):
+        def on_predict_batch_end(self, batch: int, logs: Any = None) -> None:
+            _progress.get()((batch + 1) / self.params["steps"])
+
+    class Watched(keras.Model):
+        """Says how far it is: Score-CAM asks for all its predictions at once."""
+
+        def predict(self, x: Any, **options: Any) -> Any:
+            return super().predict(x, **options, callbacks=[Told()])
+
     # Score-CAM predicts in batches and would draw a progress bar for each map.
     keras.utils.disable_interactive_logging()
     # Keras reads a model from a file only. In a folder of its own nobody exchanges it after the check.
@@ -116,7 +151,7 @@ def _keras_logits(content: bytes) -> Any:
         file = Path(folder) / KERAS
         file.write_bytes(content)
         serving = keras.models.load_model(file)
-    return keras.Model(serving.inputs, serving.get_layer("logits").output)
+    return Watched(serving.inputs, serving.get_layer("logits").output)
 
 
 def _to_unit(values: np.ndarray) -> np.ndarray:

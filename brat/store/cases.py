@@ -24,6 +24,7 @@ from sqlalchemy import (
     delete,
     select,
     text,
+    update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
@@ -176,6 +177,7 @@ def keep(
     observer: str = "",
     picture: bool = False,
     verified: bool = False,
+    takes_nameless: bool = False,
 ) -> Case:
     """Keep a verdict. It replaces what this observer has kept of the same scan and model before.
 
@@ -188,6 +190,8 @@ def keep(
         observer: the name of the clinician, if given.
         picture: keep the scan's pixels as well.
         verified: whether the observer is logged in under this name.
+        takes_nameless: what was kept of them without a name is this observer's. It gets the name, unless the
+            observer has a case already.
 
     Raises:
         ValueError: `seen` is not a class.
@@ -219,14 +223,21 @@ def keep(
     with session_on(engine) as session:
         # As a row, and not as the object that the session would go on with.
         columns = Case.__table__.c
-        before = session.execute(
-            select(*columns).where(*(columns[name] == value for name, value in key.items())).with_for_update()
-        ).one_or_none()
+
+        def kept_by(name: str) -> Any:
+            named = {**key, "observer": name}
+            is_it = [columns[column] == value for column, value in named.items()]
+            return session.execute(select(*columns).where(*is_it).with_for_update()).one_or_none()
+
+        before = kept_by(key["observer"])
+        if before is None and takes_nameless:
+            before = kept_by("")
+            session.execute(update(Case).filter_by(**key | {"observer": ""}).values(observer=key["observer"]))
         session.execute(statement.on_conflict_do_update(index_elements=list(key), set_=new))
         case = session.scalars(select(Case).filter_by(**key)).one()
         changed = [
             name
-            for name, value in values.items()
+            for name, value in {**key, **values}.items()
             if name != "time" and before and before._mapping[name] != value
         ]
         session.add(

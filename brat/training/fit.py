@@ -57,7 +57,8 @@ def train(
         test_fold: never trained on, nor what lies near it. None holds out nothing, for the model that ships
             once cross-validation has measured its recipe.
         validation_fold: the weights of its best epoch are kept. None trains on it too and keeps the
-            last epoch's, for a recipe that has already proved itself on a validation fold.
+            last epoch's, for a recipe that has already proved itself on a validation fold. The history then
+            follows the test fold instead, and nothing is chosen by it.
         resume: go on from the checkpoint in `out`.
         held_out: groups of the index, such as patients, that are not trained on, nor what is nearly the same.
         start_from: the folder of a model to go on from, with its `model.keras`.
@@ -114,17 +115,21 @@ def fit(
     keras.utils.set_random_seed(recipe.seed)
     training, serving = _compiled(backbone, recipe, start=start)
     batches = DrawnSlices(parts.train, recipe, first_epoch=len(done))
-    validation = Slices(parts.validation) if parts.validation else None
+    # The test side is followed for the report alone. A run that was begun without this goes on without: its
+    # history has no column for it.
+    followed = parts.validation or parts.test
+    is_followed = bool(followed) and (not done or "val_loss" in done[0])
+    held_out = Slices(followed) if is_followed else None
     # Without a full-size epoch behind it, training goes on from the small network's end, which is restored.
     if recipe.small_epochs and len(done) <= recipe.small_epochs:
         small, _ = _compiled(backbone, recipe, SMALL, start)
         epochs = range(len(done), recipe.small_epochs)
         keepers = _keepers(out, "small_checkpoint", tensorboard)
-        _run_epochs(small, SMALL, batches, validation, epochs, keepers)
+        _run_epochs(small, SMALL, batches, held_out, epochs, keepers)
         _carry_over(small, training)
     callbacks = _keepers(out, "checkpoint", tensorboard)
     best = out / "best.weights.h5"
-    if validation:
+    if parts.validation:
         full = done[recipe.small_epochs :]
         callbacks.append(
             keras.callbacks.ModelCheckpoint(
@@ -136,7 +141,7 @@ def fit(
             )
         )
     epochs = range(max(len(done), recipe.small_epochs), recipe.epochs)
-    _run_epochs(training, SIZE, batches, validation, epochs, callbacks)
+    _run_epochs(training, SIZE, batches, held_out, epochs, callbacks)
     if best.exists():
         training.load_weights(best)
     hand_over(training, serving)
@@ -282,7 +287,7 @@ def _run_epochs(
     model: keras.Model,
     size: int,
     batches: DrawnSlices,
-    validation: Slices | None,
+    held_out: Slices | None,
     epochs: range,
     callbacks: list[keras.callbacks.Callback],
 ) -> None:
@@ -292,8 +297,8 @@ def _run_epochs(
     a thread that held Python's lock, while the pipeline's own thread needed it to finish.
     """
     batches.size = size
-    if validation is not None:
-        validation.size = size
+    if held_out is not None:
+        held_out.size = size
     # The checkpoint can only be restored into optimizer and metrics that exist.
     model.optimizer.build(model.trainable_variables)
     model.test_on_batch(*batches[0])
@@ -311,10 +316,10 @@ def _run_epochs(
             run.on_train_batch_end(step, seen.values)
         batches.on_epoch_end()
         logs = seen.values
-        if validation is not None:
+        if held_out is not None:
             watched = _Means()
-            for step in range(len(validation)):
-                batch = validation[step]
+            for step in range(len(held_out)):
+                batch = held_out[step]
                 watched.add(model.test_on_batch(*batch, return_dict=True), len(batch[0]))
             logs |= {f"val_{name}": value for name, value in watched.values.items()}
         run.on_epoch_end(epoch, logs)

@@ -18,16 +18,28 @@ _mount = st.components.v2.component(
 
 _KEY = "arrivals"
 
+RETURNED = "returned"
+"""In `st.session_state` after a reload: the visit that this tab had before, if something was open in it."""
 
-def watch() -> None:
-    """Look out for what does not arrive. To be called once by each page that takes files."""
-    visit = st.session_state.setdefault("visit", secrets.token_hex(8))
+
+def visit() -> str:
+    """The name of this visit: nobody can guess it, and so nobody else can go on with it."""
+    return st.session_state.setdefault("visit", secrets.token_hex(16))
+
+
+def watch(is_open: bool) -> None:
+    """Look out for what does not arrive.
+
+    Args:
+        is_open: whether there is something that a reload would lose.
+    """
     # In a list, see `pages.viewer`.
     _mount(
         key=_KEY,
-        data=[visit, words.OFFLINE],
+        data=[visit(), is_open, words.OFFLINE],
         on_failed_change=_keep_failed,
         on_forgotten_change=_keep_forgotten,
+        on_returned_change=_keep_returned,
         # Enough that the page runs.
         on_back_change=lambda: None,
     )
@@ -66,3 +78,7 @@ def _keep_failed() -> None:
 
 def _keep_forgotten() -> None:
     st.session_state.forgotten = True
+
+
+def _keep_returned() -> None:
+    st.session_state[RETURNED] = str(st.session_state[_KEY]["returned"])

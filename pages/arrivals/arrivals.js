@@ -9,7 +9,10 @@ const PATIENCE = 2000; // milliseconds without a connection
 // Outlives the module, which a new session loads again.
 const page = (window.bratArrivals ??= { told: new WeakSet(), visit: null, wasConnected: false, wasOffline: false, timer: null });
 
-export default function ({ data: [visit, offline], setTriggerValue }) {
+// Outlives a reload, and ends with the tab.
+const VISIT = "brat-visit";
+
+export default function ({ data: [visit, isOpen, offline], setTriggerValue }) {
   page.observer?.disconnect();
   page.look = () => {
     tellFailed(setTriggerValue);
@@ -22,8 +25,11 @@ export default function ({ data: [visit, offline], setTriggerValue }) {
     attributeFilter: ["aria-invalid", "data-test-connection-state"],
   });
   const isForgotten = page.visit !== null && page.visit !== visit;
+  const before = page.visit === null ? JSON.parse(sessionStorage.getItem(VISIT)) : null;
   page.visit = visit;
+  sessionStorage.setItem(VISIT, JSON.stringify({ visit, isOpen }));
   if (isForgotten) setTriggerValue("forgotten", true);
+  if (before?.isOpen && before.visit !== visit) setTriggerValue("returned", before.visit);
   page.look();
 }
 

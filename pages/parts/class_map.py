@@ -13,12 +13,14 @@ from brat.model.files import ModelError
 from brat.model.reader import Reading
 from pages.parts.enhancement import for_viewer, take
 from pages.parts.failures import tell
-from pages.parts.readings import Enhancement, read, slow_map
+from pages.parts.readings import Enhancement, read
+from pages.parts.slow_maps import show_making, slow_map
 from pages.parts.widget_memory import remember, restore
 from pages.viewer import viewer, window_values
 from pages.words import review as words
 
 _KEY = "viewer"
+_CANCELLED = "slow-map-cancelled"
 
 
 def likeliest_tumour(prediction: Prediction) -> str:
@@ -74,8 +76,11 @@ def _take() -> None:
 
 
 def _maps(scan: Scan, enhancement: Enhancement, reading: Reading) -> tuple[str, dict[str, np.ndarray]]:
-    """By which method, and each map that it made."""
+    """By which method, and each map that it made; Grad-CAM until one of the slow methods is through."""
     prediction = reading.prediction
+    if st.session_state.pop(_CANCELLED, False):
+        st.session_state["method"] = METHODS[0]
+        remember("method")
     restore("method", METHODS[0])
     method = st.segmented_control(
         "How the map is made",
@@ -96,9 +101,17 @@ def _maps(scan: Scan, enhancement: Enhancement, reading: Reading) -> tuple[str, 
         "Map of", CLASSES, format_func=CLASS_NAMES.__getitem__, key=key, on_change=remember, args=(key,)
     )
     try:
-        return method, {label: slow_map(method, label, scan, enhancement)}
+        making = slow_map(method, label, scan, enhancement)
     except MissingPackage as error:
         st.info(str(error))
     except (ModelError, FileNotFoundError) as error:
         tell("model", error, st.warning)
+    else:
+        if making.cam is not None:
+            return method, {label: making.cam}
+        show_making(making, method, _cancel)
     return METHODS[0], at_no_cost
+
+
+def _cancel() -> None:
+    st.session_state[_CANCELLED] = True

@@ -10,6 +10,7 @@ import streamlit as st
 from brat.io.scan import Scan
 from brat.model.explain import as_png
 from pages.parts.readings import PLAIN, Enhancement, enhanced
+from pages.parts.widget_memory import memory
 from pages.viewer import asked
 from pages.words import review as words
 
@@ -22,7 +23,7 @@ _KEY = "enhancement"
 
 def chosen_to_read() -> Enhancement:
     """With which enhancement the scan is to be read."""
-    return st.session_state.get(_KEY, PLAIN)
+    return memory().get(_KEY, PLAIN)
 
 
 def take(key: str) -> None:
@@ -32,7 +33,7 @@ def take(key: str) -> None:
         key: of the viewer.
     """
     wish = asked(key)
-    st.session_state[_KEY] = from_viewer(wish) if wish["isRead"] else PLAIN
+    memory()[_KEY] = from_viewer(wish) if wish["isRead"] else PLAIN
 
 
 def from_viewer(wish: Mapping[str, Any]) -> Enhancement:

@@ -69,27 +69,46 @@ def session_id() -> str | None:
 
 
 def take_upload(key: str) -> None:
-    """Open what was dropped: a scan or a series here, several of either in the worklist.
+    """Take what was dropped, for `open_arrived`.
 
     Args:
         key: of the widget.
     """
-    files = dropped(key)
-    if not files:
-        return
-    st.session_state.uploads += 1
-    st.session_state.problem = None
-    items = group_into_series(files)
-    if len(items) == 1:
-        open_item(items[0])
-    else:
-        st.session_state.handed_over = items
+    if files := dropped(key):
+        st.session_state.uploads += 1
+        st.session_state.problem = None
+        _take(files)
 
 
 def take_sample(sample: Sample) -> None:
-    (item,) = group_into_series([File(sample.file.name, sample.file.read_bytes())])
-    open_item(item)
-    st.session_state.sample = sample
+    _take([File(sample.file.name, sample.file.read_bytes())], sample)
+
+
+def _take(files: Sequence[File], sample: Sample | None = None) -> None:
+    # A callback opens nothing: the page would stand as it was, dimmed, until a volume is read. What has
+    # arrived stays until it is open, because a run may be cut short.
+    before, _ = st.session_state.get("arrived") or ((), None)
+    st.session_state.arrived = ([*before, *files], None if before else sample)
+
+
+def arrived() -> list[str]:
+    """Names of the files that were taken and are not open yet."""
+    files, _ = st.session_state.get("arrived") or ((), None)
+    return [file.name for file in files]
+
+
+def open_arrived() -> None:
+    """Open what was taken: a scan or a series here, several of either in the worklist."""
+    files, sample = st.session_state.arrived
+    owner.set(session_id())
+    items = group_into_series(files)
+    if len(items) == 1:
+        open_item(items[0])
+        if sample:
+            st.session_state.sample = sample
+    else:
+        st.session_state.handed_over = items
+    st.session_state.arrived = None
 
 
 def open_item(item: Item) -> None:

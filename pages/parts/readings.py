@@ -10,7 +10,6 @@ import streamlit as st
 
 from brat.environment import MODELS, WEIGHTS
 from brat.io.scan import Scan, Window
-from brat.model.explain import reference_cam
 from brat.model.files import ModelError
 from brat.model.reader import Reader, Reading
 from brat.perturb.enhance import brightness, clahe
@@ -111,17 +110,6 @@ def read(scan: Scan, enhancement: Enhancement = PLAIN) -> Reading:
     return _read(chosen(), scan.digest, scan.gray, *enhancement)
 
 
-def slow_map(method: str, label: str, scan: Scan, enhancement: Enhancement) -> np.ndarray:
-    """The map of a class by one of the slow methods, float32 (n, n) in [0, 1].
-
-    Raises:
-        brat.model.explain.MissingPackage: the method needs packages that are not installed.
-        ModelError, FileNotFoundError: there is no Keras model, or it is damaged.
-    """
-    model_input = read(scan, enhancement).model_input
-    return _slow_map(chosen(), method, label, scan.digest, *enhancement, model_input)
-
-
 # The digest stands for the pixels: Streamlit does not hash arguments with an underscore.
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _enhanced(digest: str, _gray: np.ndarray, clip_limit: float | None, change: float | None) -> np.ndarray:
@@ -134,16 +122,3 @@ def _read(
     weights: Path, digest: str, _gray: np.ndarray, clip_limit: float | None, change: float | None
 ) -> Reading:
     return reader(weights).read(_enhanced(digest, _gray, clip_limit, change))
-
-
-@st.cache_resource(max_entries=64, show_spinner="Making the map …")
-def _slow_map(
-    weights: Path,
-    method: str,
-    label: str,
-    digest: str,
-    clip_limit: float | None,
-    change: float | None,
-    _input: np.ndarray,
-) -> np.ndarray:
-    return reference_cam(method, _input, label, weights)

@@ -15,12 +15,13 @@ from brat.model.reader import Reading
 from pages.parts.configuration import identified, setting
 from pages.parts.failures import on_demand
 from pages.parts.readings import chosen
+from pages.parts.verdict import NAME, Opinion
 from pages.parts.weights_files import load
+from pages.parts.widget_memory import memory
 from pages.words import reports as words
 
 if TYPE_CHECKING:
     from brat.reports.dicom import Results, Verdict
-    from pages.parts.verdict import Opinion
 
 
 def show_downloads(
@@ -159,7 +160,7 @@ def _verdict(opinion: Opinion | None) -> Verdict | None:
     if opinion is None or opinion.verdict is None:
         return None
     logged_in = bool(getattr(st.user, "is_logged_in", False))
-    name = str(st.user.get("name") or "") if logged_in else st.session_state.get("observer_name", "")
+    name = str(st.user.get("name") or "") if logged_in else memory().get(NAME, "")
     organization = setting("department", "name")
     return Verdict(
         opinion.verdict,

@@ -22,7 +22,7 @@ from pages.parts.class_map import first_map
 from pages.parts.failures import tell
 from pages.parts.readings import chosen
 from pages.parts.weights_files import load
-from pages.parts.widget_memory import remember, restore
+from pages.parts.widget_memory import memory, remember, restore
 from pages.parts.windows import choose_window
 from pages.viewer import ViewerSlice, stack_viewer
 from pages.words import series as words
@@ -82,11 +82,11 @@ def show_series(series: Series, on_open: Callable[[Stack, int], None]) -> None:
     of = f"{series.digest}-{plane}-{volume}-{series.window}"
 
     def open_alone(number: int) -> None:
-        st.session_state["series-left"] = (of, number)
+        memory()["series-left"] = (of, number)
         on_open(stack, number)
 
     # Who comes back from a slice comes back to it.
-    left = st.session_state.get("series-left", ("", 0))
+    left = memory().get("series-left", ("", 0))
     with picture:
         stack_viewer(
             held["slices"],

@@ -290,14 +290,18 @@ def training(history: Sequence[Mapping], columns: Sequence[DeltaGenerator]) -> N
     """
     rows = pd.DataFrame(history)
     for column, quantity in zip(columns, ("accuracy", "loss"), strict=True):
-        first, last = (f"{rows[quantity].iloc[place]:.2f}" for place in (0, -1))
+        ends = {
+            key: [f"{rows[key].iloc[place]:.2f}" for place in (0, -1)]
+            for key in (quantity, f"val_{quantity}")
+            if key in rows and rows[key].notna().all()
+        }
         with column:
             figure(
                 training_charts.curves(history, quantity),
                 f"training-{quantity}",
                 words.curve(quantity),
-                words.goes(quantity, first, last, len(rows), held_out=f"val_{quantity}" in rows),
-                rows[["epoch", *(key for key in (quantity, f"val_{quantity}") if key in rows)]],
+                words.goes(quantity, ends[quantity], ends.get(f"val_{quantity}", ()), len(rows)),
+                rows[["epoch", *ends]],
             )
 
 

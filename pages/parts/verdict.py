@@ -11,7 +11,7 @@ from brat.io.names import clean_name
 from pages.parts.failures import tell
 from pages.parts.login import person
 from pages.parts.store import is_on, store
-from pages.parts.widget_memory import remember, restore
+from pages.parts.widget_memory import memory, remember, restore
 from pages.words import login as login_words
 from pages.words import verdict as words
 from pages.words.markdown import literal
@@ -25,7 +25,7 @@ VERDICTS = {"agree": "Agree", "disagree": "Disagree", "unsure": "Unsure"}
 """The verdicts of `brat.store.cases`, as they are shown."""
 
 # Where the name outlives the form, for the next scan.
-_NAME = "observer_name"
+NAME = "observer_name"
 
 _FIELDS = {"verdict": None, "seen": None, "note": "", "name": "", "picture": False}
 """The controls of the form and how each begins; the form is remembered while another page is shown."""
@@ -97,6 +97,7 @@ def verdict_form(scan: Scan, reading: Reading, model: str) -> Opinion:
                 observer=request.observer,
                 picture=request.picture,
                 verified=bool(who := person()) and who.verified,
+                takes_nameless=_is_of_nobody(of),
             )
             st.toast(words.KEPT, icon=":material/check:")
             earlier = cases_of(store(), scan.slice_digest, model)
@@ -110,10 +111,15 @@ def verdict_form(scan: Scan, reading: Reading, model: str) -> Opinion:
 def _start_from(earlier: list[Case], reading: Reading, of: str) -> None:
     """Fill a new form with what this observer has kept before; another's is only shown beneath it."""
     who = person()
-    name = who.name if who and who.verified else st.session_state.get(_NAME, "")
+    name = who.name if who and who.verified else memory().get(NAME, "")
     own = next((case for case in earlier if case.observer == name), None)
     said = _said(own, reading) if own else {}
     st.session_state.setdefault(f"start-{of}", {**_FIELDS, "name": name, **said})
+
+
+def _is_of_nobody(of: str) -> bool:
+    """Whether the form began without a name, and so with what was kept without one."""
+    return not st.session_state[f"start-{of}"]["name"]
 
 
 def _field(field: str, of: str) -> dict[str, Any]:
@@ -199,11 +205,13 @@ def _ask_to_keep(opinion: Opinion, of: str, earlier: list[Case]) -> _Request | N
             help=login_words.NOT_VERIFIED,
             **_field("name", of),
         ).strip()
-    st.session_state[_NAME] = name
+    memory()[NAME] = name
     with st.container(horizontal=True, vertical_alignment="center"):
+        # Whose name comes later goes on with the case that had none.
+        names = {name, ""} if _is_of_nobody(of) else {name}
         picture = st.checkbox("Keep the picture too", help=words.PICTURE_HELP, **_field("picture", of))
         pressed = st.button(
-            "Replace" if any(case.observer == name for case in earlier) else "Keep",
+            "Replace" if any(case.observer in names for case in earlier) else "Keep",
             key=f"keep-{of}",
             disabled=opinion.verdict is None or (opinion.verdict == "disagree" and opinion.seen is None),
         )

@@ -10,6 +10,14 @@ from typing import Any
 
 import streamlit as st
 
+MEMORY = "memory"
+"""Where the memory is in `st.session_state`."""
+
+
+def memory() -> dict[str, Any]:
+    """What is remembered of this visit, by key; the same object as long as it lasts."""
+    return st.session_state.setdefault(MEMORY, {})
+
 
 def restore(key: str, initial: Any) -> None:
     """Set a widget to its remembered choice, or else to `initial`.
@@ -17,10 +25,10 @@ def restore(key: str, initial: Any) -> None:
     Call this just before the widget is made: what is set in a run without the widget outlives it, and would
     be taken for a choice.
     """
-    st.session_state.setdefault(key, st.session_state.get(f"remembered-{key}", initial))
+    st.session_state.setdefault(key, memory().get(key, initial))
 
 
 def remember(key: str) -> Any:
     """Remember the choice in a widget, and return it. Call this after the widget is made."""
-    st.session_state[f"remembered-{key}"] = st.session_state[key]
+    memory()[key] = st.session_state[key]
     return st.session_state[key]

@@ -26,8 +26,10 @@ def _shared_readers() -> tuple[Readers, ThreadPoolExecutor]:
 
 
 @st.cache_resource(show_spinner=False, scope="session", on_release=Worklist.leave)
-def _while_connected(_work: Worklist) -> Worklist:
+def _while_connected(number: int, _work: Worklist) -> Worklist:
     """Let the list go on until the visitor's connection ends. Streamlit calls it once in each connection.
+
+    After a reload the list of the visit before takes the place of another one: each has its number.
 
     The list is still there where the visitor soon comes back, as after a moment without a network.
     """
@@ -40,7 +42,7 @@ def own_worklist() -> Worklist:
     state = st.session_state
     if "worklist" not in state:
         state.worklist = Worklist(*_shared_readers(), asking=session_id())
-    work = _while_connected(state.worklist)
+    work = _while_connected(id(state.worklist), state.worklist)
     if items := state.pop("handed_over", None):
         _add(work, lambda: items)
     return work

@@ -11,9 +11,16 @@ export default function ({ data: [isAlone, back] }) {
   state.isAlone = isAlone;
   if (state.listening) return;
   state.listening = true;
-  const press = (selector) => document.querySelector(selector)?.click();
 
-  window.addEventListener("popstate", () => state.isAlone && press(`.st-key-${back} button`));
+  // Caught before Streamlit, which would run the page a second time: of two runs at once the first one's end
+  // lets the browser drop what the second one counts on, and the page would end in "Connection error".
+  const goBack = (event) => {
+    const button = document.querySelector(`.st-key-${back} button`);
+    if (!state.isAlone || !button) return;
+    event.stopImmediatePropagation();
+    button.click();
+  };
+  window.addEventListener("popstate", goBack, { capture: true });
 
   window.addEventListener("beforeunload", (event) => {
     if (document.querySelector(".brat-unsaved")) event.preventDefault();

@@ -6,10 +6,7 @@ from collections.abc import Mapping
 
 from pages.words.numbers import estimate
 
-CAPTION = (
-    "Whole stacks from neck to vertex, with 95 % intervals by patient. Wrong above 90 %: answers with a "
-    "probability of over 90 % that are wrong."
-)
+CAPTION = "Whole stacks from neck to vertex, with 95 % intervals by patient."
 
 
 def tumour_found(sequence: str) -> str:
@@ -26,7 +23,7 @@ def expect(
     """What to expect elsewhere, in one sentence."""
     sensitivity, specificity = (estimate(metrics[name]) for name in ("sensitivity", "specificity_brain"))
     return (
-        f"**Expect this of a hospital that the model has not met.** In {patients} patients of {source}, "
-        f"{sequence}, it found the tumour in {sensitivity} of the slices with one, and read "
-        f"{specificity} of the brain slices without one rightly."
+        f"**Expect this of a hospital that it has not met.** {source}, {patients} patients, {sequence}: "
+        f"tumour found in {sensitivity} of the slices with one; right in {specificity} of the brain slices "
+        "without."
     )

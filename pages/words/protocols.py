@@ -42,26 +42,22 @@ def interval(low: float, high: float) -> str:
 
 def measured(slices: int, of_one_source: int | None, folds: int) -> str:
     return (
-        f"**Measured on patients that the model had not seen.** Each of {slices:,} slices"
+        f"**Measured on patients that the model had not seen**, as far as the collections tell them apart: "
+        f"{slices:,} slices"
         + (f" ({of_one_source:,} of one source for tumour or none)" if of_one_source else "")
-        + " was read by a model that was trained on no slice of the same patient, as far as the collections "
-        + "tell patients apart"
-        + (f" ({folds}-fold cross-validation)." if folds > 1 else ".")
+        + (f", {folds}-fold cross-validation." if folds > 1 else ".")
     )
 
 
 def intervals(date: str, clusters: int) -> str:
     return (
-        f"Measured {date}. In brackets, here and below: 95 % intervals, bootstrapped over clusters of slices "
-        f"(about a patient in one plane each; {clusters:,} for the four classes)."
+        f"Measured {date}. In brackets: 95 % intervals by cluster, about a patient in one plane "
+        f"({clusters:,} for the four classes)."
     )
 
 
 def ships_one_of(fold: int) -> str:
-    return (
-        f"The model that ships is one of those measured: fold {fold} was kept from it, and it learned from "
-        "the others."
-    )
+    return f"The model that ships is one of those measured: the one that has not seen fold {fold}."
 
 
 def random_split(epochs: int, accuracy: Entry, macro: Entry, duplicates: float, leak_free: str) -> str:

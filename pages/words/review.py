@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from brat.wording import percent
 from pages.words.markdown import literal
 
 WELCOME = (
@@ -35,12 +38,30 @@ ALONE_AND_UNSURE = (
 )
 CAVEAT = "Probability of each class by the model. Not a medical device, not for diagnosis."
 
-METHOD_HELP = "Grad-CAM comes with every reading. The others ask the model again and take seconds."
+METHOD_HELP = (
+    "Grad-CAM comes with every reading. Grad-CAM++ takes seconds, Score-CAM a minute, more on a busy "
+    "computer; the first map also loads TensorFlow. Go on meanwhile: the map appears when it is there."
+)
 
 SAMPLES_ARE = (
     "Never seen in training: slices of patients that were held out of it, each with the class that the "
     "radiologists gave, and healthy heads."
 )
+
+
+def making(method: str, share: float | None) -> str:
+    """Args: share: how much is done, 0 to 1; None while another map is being made."""
+    if share is None:
+        return f"{method}: waiting for another map"
+    if share == 0:
+        return f"{method}: loading and preparing; Grad-CAM is shown meanwhile"
+    if share == 1:
+        return f"{method}: putting the map together"
+    return f"{method}: {percent(share)}; Grad-CAM is shown meanwhile"
+
+
+def opening(names: Sequence[str]) -> str:
+    return f"Opening {literal(names[0])}" if len(names) == 1 else f"Opening {len(names)} files"
 
 
 def still_that_of(name: str) -> str:

@@ -19,8 +19,8 @@ SETS = "Shares of slices, by how many classes their set names."
 BY_KIND = "Pictures that are no brain MRI slice, by kind."
 
 EXAMPLES_ARE = (
-    "The model that ships, on slices of patients that were held out of training: the scan, and the same with "
-    "the Grad-CAM map of the radiologists' class. This is how a map looks, not a measure of how good it is."
+    "Patients held out of training, with the Grad-CAM map of the radiologists' class: how maps look, not how "
+    "good they are."
 )
 
 REFUSED_BY_GROUP = "Slices of heads that are refused, by source and sequence, with 95 % intervals by patient."
@@ -39,9 +39,8 @@ NEAREST = "How like its nearest other image each image is"
 def calibration(after: Entry, temperature: float, before: Entry) -> str:
     return (
         f"Mean gap between probability and truth (expected calibration error): **{estimate(after)}**; "
-        f"without calibration (temperature {temperature:.2f}) {estimate(before)}. Prediction sets hold their "
-        "level in the source and sequence where that is hardest, and elsewhere more; a hospital that is "
-        "harder still is not covered. All is measured on folds that nothing was fitted to."
+        f"uncalibrated (temperature {temperature:.2f}) {estimate(before)}. Sets hold their level where that "
+        "is hardest; a harder hospital is not covered."
     )
 
 
@@ -75,10 +74,8 @@ def out_of_distribution(
     slices: int, refused: Entry, images: int, others: float, through: Sequence[str]
 ) -> str:
     return (
-        f"Refused before an answer: {estimate(refused)} of {slices:,} unseen slices, and of {images:,} "
-        f"other pictures **{share(others)}**. "
-        + (f"Let through: {', '.join(through)}. " if through else "None was let through. ")
-        + "No picture was judged by a check that had met it; a kind that is drawn was new to it as a whole."
+        f"Refused: {estimate(refused)} of {slices:,} unseen slices, **{share(others)}** of {images:,} other "
+        f"pictures, all new to the check. Let through: {', '.join(through) or 'none'}."
     )
 
 
@@ -99,9 +96,8 @@ def all_kinds(count: int) -> str:
 def maps(slices: int, pointing: Entry, energy: Entry, chance: Entry) -> str:
     return (
         f"In the tumour's box, on {slices:,} correctly read slices: the brightest place in "
-        f"**{estimate(pointing)}** (pointing game), **{estimate(energy)}** of the map's sum (energy); by "
-        f"chance {estimate(chance)}. **Trained with such boxes from these sources; elsewhere maps may point "
-        "less well.**"
+        f"**{estimate(pointing)}** (pointing game), **{estimate(energy)}** of the map's sum (energy; by "
+        f"chance {estimate(chance)}). **Trained with such boxes: elsewhere maps may point less well.**"
     )
 
 
@@ -111,15 +107,15 @@ def best_map(best: Sequence[str]) -> str:
 
 def example(title: str, truth: str, label: str, confidence: float, where: str) -> str:
     return (
-        f"{title}: read as **{NAMES[label].lower()}** ({percent(confidence)}). The map of "
-        f"{NAMES[truth].lower()} is {where}."
+        f"{title}: read as **{NAMES[label].lower()}** ({percent(confidence)}); map "
+        + ("" if truth == label else f"of {NAMES[truth].lower()} ")
+        + f"{where}."
     )
 
 
 def robustness(slices: int, unchanged: float) -> str:
     return (
-        f"Accuracy on {slices:,} held-out slices, changed on purpose; unchanged it is {share(unchanged)} "
-        "(dotted line)."
+        f"Accuracy on {slices:,} held-out slices, changed on purpose; unchanged {share(unchanged)} (dotted)."
     )
 
 
@@ -148,14 +144,14 @@ def audit(names: int, images: int, leaks: str | None) -> str:
     return (
         f"{names:,} names, {images:,} different images. "
         + (f"{leaks} " if leaks else "")
-        + "Near-duplicates never stand on both sides of a split by patient here."
+        + "Splits here keep them on one side."
     )
 
 
 def duplicates(count: int, of: int, threshold: float) -> str:
     return (
-        f"{count:,} of {of:,} images have another that correlates with them above {threshold} (dashed) and "
-        "counts as a near-duplicate; by framed thumbnails."
+        f"{count:,} of {of:,} images have a near-duplicate: a correlation above {threshold} (dashed) of "
+        "framed thumbnails."
     )
 
 
@@ -176,11 +172,12 @@ def curve(quantity: str) -> str:
     return f"Training curve: {quantity}"
 
 
-def goes(quantity: str, first: str, last: str, epochs: int, held_out: bool) -> str:
+def goes(quantity: str, training: Sequence[str], held_out: Sequence[str], epochs: int) -> str:
+    """Args: training, held_out: first and last value; none where no held-out slices were followed."""
     return (
-        f"Training {quantity} (augmented slices, drawn by sequence and class: not comparable with the "
-        f"figures above) goes from {first} to {last} in {epochs} epochs."
-        + ("" if held_out else " No held-out line was recorded.")
+        f"Training {quantity} (augmented: not comparable with the figures above) {training[0]} to "
+        f"{training[1]} in {epochs} epochs; "
+        + (f"held out {held_out[0]} to {held_out[1]}." if held_out else "no held-out line was recorded.")
     )
 
 
@@ -205,19 +202,16 @@ def card(
     names = {**NAMES, "tumor_of_unknown_class": "tumour of unknown class"}
     counts = ", ".join(f"{count:,} {names[name].lower()}" for name, count in slices.items())
     return f"""
-**What it is.** MobileNetV2 1.0 with its last stage at stride 16 and class maps as its head;
-{megabytes:.1f} MB; trained {trained} from the weights
-`{backbone}` for {epochs} epochs of {a_epoch:,} slices.
+**What it is.** MobileNetV2 1.0, last stage at stride 16, class maps as its head; {megabytes:.1f} MB; trained
+{trained} from `{backbone}`, {epochs} epochs of {a_epoch:,} slices.
 
-**What it learned from.** {sum(slices.values()):,} slices from the public collections
-{", ".join(f"`{source}`" for source in sources)}:
-{counts}.
-On {boxes:,} of them a box was drawn round the tumour, and the class maps were trained to lie in it.
+**What it learned from.** {sum(slices.values()):,} slices of {", ".join(f"`{source}`" for source in sources)}:
+{counts}. On {boxes:,} a box round the tumour taught the class maps.
 
-**What it is for.** Teaching, research, and a second look at single T1-weighted contrast-enhanced slices
-of adults like those it learned from, by people who can judge its answer.
+**What it is for.** Teaching, research, and a second look at single T1-weighted contrast-enhanced slices of
+adults like those it learned from, by people who can judge its answer.
 
-**What it is not for.** Diagnosis, triage or treatment; other sequences than it learned from, other
-body parts, children, tumours of other kinds (metastases, lymphoma), bleeding, stroke, inflammation: it
-knows four answers and will give one of them.
+**What it is not for.** Diagnosis, triage, treatment; other sequences than it learned from, other
+body parts, children, other tumours (metastases, lymphoma), bleeding, stroke,
+inflammation: it gives one of four answers all the same.
 """

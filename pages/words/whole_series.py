@@ -17,13 +17,13 @@ def number(entry: Mapping[str, float | None]) -> str:
 
 def caption(least: float) -> str:
     return (
-        f"Runs of slices in each of which any tumour has {percent(least)} or more, with 95 % intervals by "
-        "patient. A patient is found where a run overlaps the tumour; other runs are false."
+        f"Slices in a row in each of which any tumour has {percent(least)} or more, with 95 % intervals by "
+        "patient."
     )
 
 
 def contrast(slices: int, patients: int, before: str, after: str) -> str:
     return (
-        f"**Contrast alone.** {slices:,} slices without a tumour of {patients:,} patients were read before "
-        f"and after contrast: rightly in {before} before, in {after} after."
+        f"**Contrast alone.** {slices:,} slices without a tumour ({patients:,} patients): right in {before} "
+        f"before contrast, in {after} after."
     )

@@ -33,7 +33,10 @@ def refuse(page, status: int, name: str) -> None:
     page.route("**/_stcore/upload_file/**", answer)
 
 
-@pytest.mark.parametrize(("status", "said"), [(413, "larger than is taken here"), (502, "Drop it again")])
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [(413, "larger than is taken here"), (403, "Drop it again"), (502, "Drop it again")],
+)
 def test_upload_that_fails_is_told_and_the_answer_names_its_scan(open_page, address, status, said):
     page = open_page(address)
     drop(page, upload(FIRST))
@@ -48,6 +51,17 @@ def test_upload_that_fails_is_told_and_the_answer_names_its_scan(open_page, addr
         drop(page, upload(sample))
         playwright.expect(page.get_by_text(f"{sample.file.name} ·")).to_be_visible()
     playwright.expect(alert).to_have_count(0)
+
+
+def test_file_over_the_limit_is_told(open_page, tmp_path):
+    with serving(tmp_path / "log", flags=["--server.maxUploadSize=1"]) as address:
+        page = open_page(address)
+        drop(page, upload(FIRST))
+        playwright.expect(page.locator(".answer h2")).to_be_visible()
+        drop(page, {"name": "large.dcm", "mimeType": "", "buffer": bytes(1_500_000)})
+        alert = page.get_by_test_id("stAlert").filter(has_text="large.dcm did not arrive")
+        playwright.expect(alert).to_contain_text("larger than is taken here")
+        playwright.expect(alert).to_contain_text(f"still that of {FIRST.file.name}")
 
 
 def test_one_of_several_that_fails_is_named_in_the_worklist(open_page, address):

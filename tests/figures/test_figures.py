@@ -33,11 +33,11 @@ def test_confusion_without_slices_of_a_class():
     assert np.isfinite(np.array(shares.z)).all()
 
 
-def test_curves_show_validation_where_it_was_kept():
+def test_curves_show_held_out_slices_where_they_were_followed():
     history = [{"epoch": 0, "loss": 2.0, "val_loss": 1.5}, {"epoch": 1, "loss": 1.0, "val_loss": 1.2}]
-    training, validation = curves(history, "loss").data
+    training, held_out = curves(history, "loss").data
     assert list(training.x) == [1, 2]
-    assert list(validation.y) == [1.5, 1.2]
+    assert (held_out.name, list(held_out.y)) == ("held out", [1.5, 1.2])
     assert len(curves([{"epoch": 0, "loss": 2.0}], "loss").data) == 1
 
 

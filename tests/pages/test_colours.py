@@ -158,3 +158,10 @@ def test_every_picture_and_table_has_words():
                 if alt is None or (empty and kind == "plotly_chart"):
                     bare.append((page.name, node.lineno, kind))
     assert not bare
+
+
+def test_the_picture_has_a_dark_room_of_its_own_in_either_theme():
+    dark = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())["theme"]["dark"]
+    css = (ROOT / "pages" / "viewer" / "viewer.css").read_text()
+    for name in ("primary", "background", "text"):
+        assert f"--st-{name}-color: {dark[name + 'Color'].lower()};" in css

@@ -175,6 +175,35 @@ def test_who_gives_no_name_finds_the_verdict_that_has_none(engine):
     assert control(page, "keep-").label == "Replace"
 
 
+def test_a_name_that_comes_later_is_given_to_the_same_case(engine):
+    page = form()
+    control(page, "verdict-").set_value("agree").run()
+    control(page, "keep-").click().run()
+    (nameless,) = find(engine)
+    control(page, "name-").input("AB").run()
+    assert control(page, "keep-").label == "Replace"
+    control(page, "keep-").click().run()
+    (case,) = find(engine)
+    assert (case.id, case.observer, case.verdict) == (nameless.id, "AB", "agree")
+    # Another name is another reader.
+    control(page, "name-").input("CD").run()
+    assert control(page, "keep-").label == "Keep"
+    control(page, "keep-").click().run()
+    assert {case.observer for case in find(engine)} == {"AB", "CD"}
+
+
+def test_who_came_with_a_name_leaves_a_case_without_one_alone(engine):
+    keep(engine, scan_of(5), READING, MODEL, seen="meningioma")
+    page = AppTest.from_function(review, default_timeout=120)
+    page.session_state["memory"] = {"observer_name": "AB"}
+    page.run()
+    assert control(page, "verdict-").value is None
+    control(page, "verdict-").set_value("agree").run()
+    assert control(page, "keep-").label == "Keep"
+    control(page, "keep-").click().run()
+    assert {(case.observer, case.verdict) for case in find(engine)} == {("", "disagree"), ("AB", "agree")}
+
+
 def test_another_observer_keeps_another_case(engine):
     keep(engine, scan_of(5), READING, MODEL, seen="glioma", observer="AB")
     page = form()

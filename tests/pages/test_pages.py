@@ -133,7 +133,7 @@ def test_enhancement_is_read_on_request(review):
     assert "enhanced" not in answer(review)
     assert sent_to_viewer(review)[0]["enhancement"] == {"clipLimit": None, "change": None, "isRead": False}
     plain = sent_to_viewer(review)[0]["slices"][0]["scan"]
-    review.session_state["enhancement"] = Enhancement(change=-0.1)
+    review.session_state["memory"] = {"enhancement": Enhancement(change=-0.1)}
     review.run()
     assert not review.exception
     assert "Reading of the enhanced scan" in answer(review)
@@ -144,7 +144,7 @@ def test_enhancement_is_read_on_request(review):
     assert sent["enhancement"] == {"clipLimit": None, "change": -10, "isRead": True}
     # The browser changes the pixels, from those that were uploaded.
     assert sent["slices"][0]["scan"] == plain
-    review.session_state["enhancement"] = PLAIN
+    review.session_state["memory"] = {"enhancement": PLAIN}
     review.run()
     assert "enhanced" not in answer(review)
 
@@ -164,7 +164,7 @@ def test_what_the_viewer_asks_for_is_kept_for_the_session(monkeypatch, wish, rea
     state: dict = {"viewer": {"enhancement": wish}}
     monkeypatch.setattr(enhancement.st, "session_state", State(state))
     enhancement.take("viewer")
-    assert tuple(state["enhancement"]) == read_with
+    assert tuple(state["memory"]["enhancement"]) == read_with
 
 
 def test_a_map_is_shown_only_where_it_says_something():
@@ -669,6 +669,9 @@ def test_a_drop_that_is_told_of_twice_is_taken_once(review, monkeypatch):
     monkeypatch.setattr(open_scan.st, "session_state", State(state))
     open_scan.take_upload("old")
     open_scan.take_upload("old")
+    assert open_scan.arrived() == ["one.png"]
+    open_scan.open_arrived()
+    assert not open_scan.arrived()
     assert taken == ["one.png", "one.png"]
     assert state["uploads"] == 2
 
@@ -727,6 +730,9 @@ class State(dict):
         self.held[name] = value
 
     __setitem__ = __setattr__
+
+    def get(self, name, value=None):
+        return self.held.get(name, value)
 
     def setdefault(self, name, value):
         return self.held.setdefault(name, value)

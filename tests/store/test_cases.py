@@ -80,6 +80,34 @@ def test_a_verdict_is_changed_in_place_and_observers_do_not_overwrite_one_anothe
     assert len(find(engine)) == 3
 
 
+def test_a_case_without_a_name_that_gets_one_is_the_same_case(engine):
+    nameless = keep(engine, scan_of(), READING, MODEL, seen="glioma", note="dural tail")
+    other = keep(engine, scan_of(), READING, NEXT_MODEL, seen="glioma")
+    named = keep(
+        engine,
+        scan_of(),
+        READING,
+        MODEL,
+        seen="glioma",
+        note="dural tail",
+        observer="AB",
+        takes_nameless=True,
+    )
+    assert named.id == nameless.id
+    assert {(case.id, case.observer) for case in find(engine)} == {(named.id, "AB"), (other.id, "")}
+    kept, changed = trail(engine, named.id)
+    assert (kept.person, changed.action, changed.person) == ("", "changed", "AB")
+    assert changed.changed == ["observer"]
+    # Who has a case already keeps it; nobody's stays nobody's.
+    keep(engine, scan_of(), READING, MODEL, seen=None)
+    again = keep(engine, scan_of(), READING, MODEL, seen=None, observer="AB", takes_nameless=True)
+    assert again.id == named.id
+    assert [case.observer for case in cases_of(engine, scan_of().digest, MODEL)] == ["AB", ""]
+    # Another reader does not take it unasked.
+    keep(engine, scan_of(), READING, MODEL, seen=None, observer="CD")
+    assert len(cases_of(engine, scan_of().digest, MODEL)) == 3
+
+
 def test_a_reading_without_check_and_calibration_is_kept(engine):
     bare = Reading(READING.prediction, {}, None, READING.model_input, READING.geometry)
     case = keep(engine, scan_of(), bare, MODEL, seen=None)

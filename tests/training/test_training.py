@@ -101,6 +101,24 @@ def test_writes_everything(trained):
     assert "val_loss" in history[0]
 
 
+def test_the_test_fold_is_followed_where_there_is_no_validation_fold(index, backbone, tmp_path, monkeypatch):
+    followed = []
+
+    def run(model, size, batches, held_out, epochs, callbacks):
+        followed.append(None if held_out is None else len(held_out._framed))
+        # Nothing is chosen by it.
+        assert not any(isinstance(one, keras.callbacks.ModelCheckpoint) for one in callbacks)
+
+    monkeypatch.setattr(fit, "_run_epochs", run)
+    monkeypatch.setattr(fit, "export", lambda serving, out, card: None)
+    fit.train(index, backbone, tmp_path / "run", 0, None, TINY)
+    assert followed == [sum(s.fold == 0 for s in read_index(index))]
+    # A run that began without goes on without.
+    (tmp_path / "run" / "history.csv").write_text("epoch,accuracy,loss\n0,0.5,1.0\n")
+    fit.train(index, backbone, tmp_path / "run", 0, None, TINY, resume=True)
+    assert followed[1:] == [None]
+
+
 def test_litert_equals_keras(trained):
     _, out = trained
     model_input = np.random.default_rng(1).uniform(-1, 1, (SIZE, SIZE, 1)).astype(np.float32)

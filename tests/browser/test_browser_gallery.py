@@ -1,0 +1,51 @@
+"""The samples, and that they go when something is opened: a real server, a real browser."""
+
+import gzip
+
+import nibabel
+import numpy as np
+import pytest
+
+from brat.io.samples import load_sample_series, load_samples
+from tests.browser.settling import settle
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+
+def large_volume() -> bytes:
+    """A volume that takes a while to open, even on a fast computer."""
+    values = np.random.default_rng(0).integers(0, 4000, (240, 240, 64), np.int16)
+    return gzip.compress(nibabel.Nifti1Image(values, np.eye(4)).to_bytes(), 1)
+
+
+@pytest.mark.parametrize("width", [1440, 390], ids=["desk", "phone"])
+def test_the_gallery_shows_every_sample_and_opens_each(open_page, address, width):
+    page = open_page(address, width)
+    gallery = page.locator(".st-key-welcome")
+    samples = [*load_samples(), *load_sample_series()]
+    for sample in samples:
+        playwright.expect(gallery.get_by_role("button", name=sample.title, exact=True)).to_be_visible()
+    settle(page)
+    pictures = gallery.locator("img")
+    assert pictures.count() == len(samples)
+    assert pictures.evaluate_all("all => all.every(one => one.complete && one.naturalWidth > 0)")
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    # The series among them opens with its strip.
+    (series,) = load_sample_series()
+    gallery.get_by_role("button", name=series.title, exact=True).click()
+    playwright.expect(page.locator("[data-ui=strip]")).to_be_visible()
+    playwright.expect(page.locator("[data-ui=where]")).to_contain_text("of ")
+    playwright.expect(gallery).to_have_count(0)
+
+
+def test_the_gallery_does_not_stay_while_a_volume_is_opened_and_read(open_page, address):
+    page = open_page(address)
+    playwright.expect(page.locator(".st-key-welcome")).to_be_visible()
+    settle(page)
+    file = {"name": "large.nii.gz", "mimeType": "", "buffer": large_volume()}
+    page.locator("input[type=file]").first.set_input_files(file)
+    page.wait_for_function(
+        """() => document.body.innerText.includes("Opening large.nii.gz")
+            && !document.querySelector(".st-key-welcome")"""
+    )
+    playwright.expect(page.get_by_text("large.nii.gz ·")).to_be_visible(timeout=120_000)
