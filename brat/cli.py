@@ -424,7 +424,6 @@ def _validate(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from brat.data.labelled import labelled_path
-    from brat.evaluation.protocols import write_json
     from brat.evaluation.site import validate
     from brat.model.site import SITE
     from brat.reports import validation as report
@@ -440,7 +439,7 @@ def _validate(options: argparse.Namespace) -> int:
             files, weights, shipped, options.against, options.site, lambda number: bar.update(number - bar.n)
         )
     out.mkdir(parents=True, exist_ok=True)
-    write_json(measured.results, out / "validation.json")
+    (out / "validation.json").write_bytes(report.as_json(measured.results))
     (out / "validation.csv").write_bytes(as_csv(measured.rows))
     (out / "validation.pdf").write_bytes(report.pdf(measured.results))
     written = [out / f"validation.{kind}" for kind in ("json", "csv", "pdf")]

@@ -16,6 +16,7 @@ from brat.data.near_duplicates import hashes, is_known, thumbnail_of_framed
 from brat.data.trained_on import read_hashes
 from brat.io.folders import Skipped
 from brat.io.scan import UnreadableScan
+from brat.io.workers import pool
 from brat.model.calibration import Calibration
 from brat.model.files import ModelFolder
 from brat.model.pool import Readers, in_order
@@ -86,6 +87,8 @@ def read_site(
         FileNotFoundError, ModelError: as `brat.model.reader.Reader`.
         ValueError: no slice is left to measure; the message says why the first were left out.
     """
+    # Processes that read files start while the models are loaded.
+    pool.warm()
     readers = [Readers(model, as_shipped=True) for model in models]
     known = [read_hashes(ModelFolder(model)) for model in models]
 

@@ -32,6 +32,7 @@ class Reading:
         ood: result of the out-of-distribution check; None where the model has no detector.
         model_input: float32 (224, 224, 1) in [-1, 1].
         geometry: where the model input lies on the scan.
+        site: the site's recalibration that was used; None where there is none.
     """
 
     prediction: Prediction
@@ -39,6 +40,7 @@ class Reading:
     ood: OodResult | None
     model_input: np.ndarray
     geometry: Geometry
+    site: SiteCalibration | None = None
 
     @property
     def is_calibrated(self) -> bool:
@@ -113,4 +115,4 @@ class Reader:
             seconds=round(time.perf_counter() - begun, 4),
             outcome="refused" if ood and not ood.in_distribution else prediction.label,
         )
-        return Reading(prediction, sets, ood, model_input, geometry)
+        return Reading(prediction, sets, ood, model_input, geometry, self.site)

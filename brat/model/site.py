@@ -46,6 +46,10 @@ class SiteCalibration:
     calibration: Calibration | None
     limit: float | None
 
+    def __str__(self) -> str:
+        """For people: "recalibrated for St. Elsewhere on 412 slices, 2026-11-27"."""
+        return f"recalibrated for {self.site or 'this site'} on {self.slices:,} slices, {self.fitted[:10]}"
+
     def to_bytes(self) -> bytes:
         """The content of its file."""
         content = asdict(self)

@@ -287,6 +287,8 @@ def _answer(page: Page, reading: Reading) -> None:
         page.write("Whether the model knows scans like this one was not checked: this model cannot.")
     else:
         page.write(f"Unlikeness to the slices that the model knows: {reading.ood.score:.2f}, limit 1.")
+    if reading.site:
+        page.write(f"Probabilities, sets and limit: {reading.site}.")
     pdf.ln(2)
 
 

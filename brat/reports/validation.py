@@ -7,6 +7,7 @@ CLAIM: Mongan, Moy and Kahn 2020, doi 10.1148/ryai.2020200029. TRIPOD+AI: Collin
 from __future__ import annotations
 
 import importlib.metadata
+import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -238,7 +239,7 @@ def checklist(results: Results) -> list[ChecklistItem]:
         f"{units(results)}."
     )
     headline = "; ".join(f"{row.measure} {row.here}" for row in figures(results)[:4])
-    compared = _sentence(results.get("comparison", {}).get("test", "no figures ship with this model"))
+    compared = sentence(results.get("comparison", {}).get("test", "no figures ship with this model"))
     updated = " ".join(recalibration(results)) if "recalibration" in results else "None."
     disjoint = (
         "Near-duplicates of training slices are looked for by perceptual hash and left out."
@@ -331,13 +332,19 @@ def _measured(results: Results) -> str:
     )
 
 
-def _sentence(words: str) -> str:
+def sentence(words: str) -> str:
+    """Words as a sentence of their own."""
     return f"{words[0].upper()}{words[1:]}."
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+
+
+def as_json(results: Results) -> bytes:
+    """The content of `validation.json`."""
+    return (json.dumps(results, indent=1, allow_nan=False) + "\n").encode()
 
 
 def pdf(results: Results) -> bytes:
@@ -355,7 +362,9 @@ def pdf(results: Results) -> bytes:
     heading = ["", "Here", "As shipped", "Difference, points", "P"]
     _table(page, [heading, *figures(results)], (26, 24, 24, 22, 8))
     if comparison := results.get("comparison"):
-        page.write(f"As shipped: on public collections, cross-validated. {_sentence(comparison['test'])}", 8, shade=70)
+        page.write(
+            f"As shipped: on public collections, cross-validated. {sentence(comparison['test'])}", 8, shade=70
+        )
     if matrix := confusion(results):
         page.pdf.ln(3)
         page.write("Confusion matrix, slices", 11, bold=True)
