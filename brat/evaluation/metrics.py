@@ -1,9 +1,9 @@
 """Metrics of a set of readings, with 95 % intervals.
 
 Each metric is computed on a thousand resamples: here, because scikit-learn checks its input anew each time
-and takes sixty times as long; a test compares the two. Intervals come from resampling the index's clusters with
-replacement (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13), because slices of one
-patient are not independent of one another.
+and takes sixty times as long; a test compares the two. Intervals come from resampling the index's clusters
+with replacement (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13), because slices of
+one patient are not independent of one another.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from brat.environment import WEIGHTS
 from brat.evaluation import metrics, site, site_readings
 from brat.evaluation.site import compare, measure, side_by_side, validate
 from brat.evaluation.site_readings import ModelOutputs, read_site, verdicts
+from brat.io import workers
 from brat.io.files import File
 from brat.io.folders import Skipped
 from brat.io.read import read_scan
@@ -43,8 +44,10 @@ def reader():
 
 
 @pytest.fixture(autouse=True)
-def _few_resamples(monkeypatch):
+def _fast_and_patient(monkeypatch):
     monkeypatch.setattr(metrics, "RESAMPLES", 60)
+    # A machine that is busy with other tests needs long to start the processes that read files.
+    monkeypatch.setattr(workers, "SECONDS", 300)
     monkeypatch.setattr(site, "_FLIPS", 400)
 
 

@@ -9,6 +9,7 @@ from streamlit.runtime.secrets import secrets_singleton
 
 from brat.classes import CLASSES
 from brat.evaluation import metrics, site
+from brat.io import workers
 from brat.io.read import read_scan
 from brat.io.samples import load_samples
 from brat.model.calibration import Calibration
@@ -32,8 +33,10 @@ HEADS = {
 
 
 @pytest.fixture(autouse=True)
-def _few_resamples(monkeypatch):
+def _fast_and_patient(monkeypatch):
     monkeypatch.setattr(metrics, "RESAMPLES", 40)
+    # A machine that is busy with other tests needs long to start the processes that read files.
+    monkeypatch.setattr(workers, "SECONDS", 300)
     monkeypatch.setattr(site, "_FLIPS", 400)
 
 

@@ -16,6 +16,7 @@ from brat.data.trained_on import read_hashes
 from brat.environment import WEIGHTS
 from brat.evaluation import metrics, site
 from brat.evaluation.site import measure
+from brat.io import workers
 from brat.io.folders import NO_SCAN
 from brat.model.files import DETECTOR, MODEL, TRAINED_ON, ModelFolder
 from brat.model.reader import Reader
@@ -33,8 +34,10 @@ READ = ["glioma"] * 5 + ["no_tumor"] + ["meningioma"] * 2 + ["pituitary"] * 2 + 
 
 
 @pytest.fixture(autouse=True)
-def _few_resamples(monkeypatch):
+def _fast_and_patient(monkeypatch):
     monkeypatch.setattr(metrics, "RESAMPLES", 60)
+    # A machine that is busy with other tests needs long to start the processes that read files.
+    monkeypatch.setattr(workers, "SECONDS", 300)
     monkeypatch.setattr(site, "_FLIPS", 400)
 
 
