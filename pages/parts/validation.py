@@ -163,7 +163,7 @@ def _charts(results: Mapping[str, Any]) -> None:
                     before["bins"], after and after["bins"], ("as shipped", "recalibrated")
                 ),
                 "validation-reliability",
-                words.RELIABILITY,
+                "Reliability diagram",
                 words.reliability(estimate(before["ece"]), estimate(after["ece"]) if after else ""),
                 pd.DataFrame(before["bins"]),
             )

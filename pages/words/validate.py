@@ -25,7 +25,6 @@ VERDICTS_NOTE = (
 NOTHING_GIVEN = "Give an archive, a folder, or files with a table first."
 ONE_TABLE = "Give one CSV table, not several."
 AS_SHIPPED = "As shipped: on public collections, cross-validated."
-RELIABILITY = "Reliability diagram"
 COVERAGE = "How often the sets hold the truth"
 MATRIX = "Confusion matrix: rows are what a slice is, columns what was read"
 MATRIX_CAPTION = "Rows are what a slice is, columns what was read."
