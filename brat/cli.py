@@ -127,6 +127,15 @@ def _parser() -> argparse.ArgumentParser:
     manifest.set_defaults(run=_manifest)
     manifest.add_argument("weights", metavar="DIR", help="folder of the model")
 
+    hashed = commands.add_parser(
+        "hashes", help="write the hashes of a model's training slices, by which `brat validate` finds copies"
+    )
+    hashed.set_defaults(run=_hashes)
+    hashed.add_argument("--data", required=True, metavar="INDEX.csv", help="that the model was trained with")
+    hashed.add_argument("--weights", default=WEIGHTS, metavar="DIR", help="folder of the model")
+
+    _add_validate(commands)
+
     augment = commands.add_parser("augment", help="show what training makes of a slice")
     augment.set_defaults(run=_augment)
     augment.add_argument("image", metavar="IMAGE")
@@ -221,6 +230,30 @@ def _add_training_arguments(parser: argparse.ArgumentParser, *, one_index: bool)
     parser.add_argument("--out", required=True, metavar="DIR")
     parser.add_argument("--epochs", type=int, help="instead of the recipe's")
     parser.add_argument("--seed", type=int, default=0)
+
+
+def _add_validate(commands: argparse._SubParsersAction) -> None:
+    validate = commands.add_parser(
+        "validate",
+        help="measure a model on a site's own slices",
+        description="Measure a model on slices of your own, without touching its metrics.json: "
+        "docs/validate.md.",
+    )
+    validate.set_defaults(run=_validate)
+    validate.add_argument(
+        "data",
+        metavar="FOLDER|ZIP|INDEX.csv",
+        help="with a sub-folder a class, or a table with the columns name, label and, where known, patient",
+    )
+    validate.add_argument("--out", default="validation", metavar="DIR", help="default: validation")
+    validate.add_argument("--weights", default=WEIGHTS, metavar="DIR", help="folder of the model")
+    validate.add_argument("--against", metavar="DIR", help="folder of a second model, for the same slices")
+    validate.add_argument("--site", default="", metavar="NAME", help="what the report calls your site")
+    validate.add_argument(
+        "--apply",
+        action="store_true",
+        help="put the recalibration for your site beside the weights, so that all readings use it",
+    )
 
 
 def _add_pacs_arguments(parser: argparse.ArgumentParser) -> None:
@@ -384,6 +417,15 @@ def _manifest(options: argparse.Namespace) -> int:
     return 0
 
 
+def _hashes(options: argparse.Namespace) -> int:
+    from brat.data.trained_on import write_hashes
+    from brat.model.files import TRAINED_ON
+
+    count = write_hashes(options.data, options.weights)
+    print(f"Wrote {Path(options.weights) / TRAINED_ON}: hashes of {count:,} slices.")
+    return 0
+
+
 def _augment(options: argparse.Namespace) -> int:
     from PIL import Image
 
@@ -405,6 +447,41 @@ def _evaluate(options: argparse.Namespace) -> int:
         print(f"\nWrote {Path(options.weights) / 'metrics.json'}.")
         return 0
     _print_results(evaluate(options.data, options.weights, options.fold), options.weights)
+    return 0
+
+
+def _validate(options: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from brat.data.labelled import labelled_path
+    from brat.evaluation.site import validate
+    from brat.model.site import SITE
+    from brat.reports import validation as report
+    from brat.reports.spreadsheet import as_csv
+
+    log.start("validate")
+    weights, out = Path(options.weights), Path(options.out)
+    card = weights / "metrics.json"
+    shipped = json.loads(card.read_text()) if card.exists() else None
+    files = labelled_path(options.data)
+    with tqdm(desc="reading", unit="slice", disable=not sys.stderr.isatty()) as bar:
+        measured = validate(
+            files, weights, shipped, options.against, options.site, lambda number: bar.update(number - bar.n)
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "validation.json").write_bytes(report.as_json(measured.results))
+    (out / "validation.csv").write_bytes(as_csv(measured.rows))
+    (out / "validation.pdf").write_bytes(report.pdf(measured.results))
+    written = [out / f"validation.{kind}" for kind in ("json", "csv", "pdf")]
+    if measured.recalibration:
+        for folder in (out, weights) if options.apply else (out,):
+            (folder / SITE).write_bytes(measured.recalibration.to_bytes())
+            written.append(folder / SITE)
+    print(report.text(measured.results))
+    print(f"\nWrote {', '.join(map(str, written))}.")
+    if options.apply and not measured.recalibration:
+        print("brat: there is no recalibration to put beside the weights.", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -1,5 +1,9 @@
 """Numbers as people read them."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+
 
 def percent(share: float) -> str:
     """0.914 -> "91 %"; what would round to all or nothing is written as "> 99 %" or "< 1 %"."""
@@ -8,3 +12,11 @@ def percent(share: float) -> str:
     if 0 < share < 0.005:
         return "< 1 %"
     return f"{share:.0%}".replace("%", " %")
+
+
+def estimate(entry: Mapping[str, float | None]) -> str:
+    """A proportion and its 95 % interval: "91.4 % (88.0 to 94.0)"."""
+    value, low, high = (entry[key] for key in ("value", "low", "high"))
+    if value is None or low is None or high is None:
+        return "not measured"
+    return f"{100 * value:.1f} % ({100 * low:.1f} to {100 * high:.1f})"

@@ -31,17 +31,12 @@ COLUMNS = ("name", "file", "source", "label", "tumor", "group", "cluster", "fold
 SEQUENCES = ("t1ce", "t1", "t2", "flair")
 """What may stand in the column `sequence`, which an index need not have; "t1ce" is T1 after contrast."""
 
-_CLASS_FOLDERS = {
-    "glioma": "glioma",
-    "gliomatumor": "glioma",
-    "meningioma": "meningioma",
-    "meningiomatumor": "meningioma",
-    "pituitary": "pituitary",
-    "pituitarytumor": "pituitary",
-    "notumor": "no_tumor",
-    "no": "no_tumor",
-    "yes": "",
+_CLASS_WORDS = {
+    **{word + end: word for word in ("glioma", "meningioma", "pituitary") for end in ("", "tumor", "tumour")},
+    **dict.fromkeys(("notumor", "notumour", "no", "none", "normal", "healthy"), "no_tumor"),
+    **dict.fromkeys(("tumor", "tumour", "yes"), ""),
 }
+"""A folder's name, or a label, in small letters and without anything else -> its class; "" for any tumour."""
 
 
 class LeakError(ValueError):
@@ -244,11 +239,13 @@ def image_files(folder: Path) -> list[Path]:
 
 def folder_label(parts: Sequence[str]) -> str | None:
     """The class that the innermost class folder names, "" for any tumour; None without a class folder."""
-    for part in reversed(parts):
-        key = "".join(c for c in part.lower() if c.isalpha())
-        if key in _CLASS_FOLDERS:
-            return _CLASS_FOLDERS[key]
-    return None
+    labels = (class_named(part) for part in reversed(parts))
+    return next((label for label in labels if label is not None), None)
+
+
+def class_named(text: str) -> str | None:
+    """The class that a word stands for, "" for any tumour; None where it stands for none."""
+    return _CLASS_WORDS.get("".join(c for c in text.lower() if c.isalpha()))
 
 
 def _read_folder(folder: Path) -> list[IndexedSlice]:

@@ -10,7 +10,9 @@ or crop mix with slices of other patients. Turned, mirrored and inverted copies 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -24,6 +26,12 @@ from brat.model.preprocess import frame
 NEAR_DUPLICATE = 0.95
 """Correlation above which two thumbnails count as one picture; `brat audit --picture` draws pairs near it."""
 
+HASH_BITS = 512
+HASH_LIMIT = 56
+"""Bits of two hashes that may differ at most where their images count as one picture. Two thumbnails that
+correlate by 0.95 differ in 52 on average. Of 1,500 slices of the collections, with the others as the list, it
+finds 97 % of those that have a near-duplicate, and what it finds correlates with one above 0.91."""
+
 _SIDE = 32
 _BLOCK_VALUES = 2**23
 """Correlations held in memory at once: 32 MB, however many images there are."""
@@ -32,6 +40,11 @@ _BLOCK_VALUES = 2**23
 def thumbnail(gray: np.ndarray) -> np.ndarray:
     """uint8 (height, width) -> float32 (1024,), mean 0 and norm 1: a dot product of two is a correlation."""
     framed, _ = frame(gray)
+    return thumbnail_of_framed(framed)
+
+
+def thumbnail_of_framed(framed: np.ndarray) -> np.ndarray:
+    """As `thumbnail`, of a slice that `brat.model.preprocess.frame` has framed, uint8 (224, 224)."""
     small = cv2.resize(framed, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA).ravel().astype(np.float32)
     small -= small.mean()
     return small / max(float(np.linalg.norm(small)), 1e-6)
@@ -80,6 +93,41 @@ def has_near_duplicate(thumbs: np.ndarray, others: np.ndarray) -> np.ndarray:
     """bool (n,): which rows of `thumbs` (n, 1024) correlate above `NEAR_DUPLICATE` with a row of `others`."""
     blocks = _correlations(thumbs, others)
     return np.concatenate([np.zeros(0, bool), *((block > NEAR_DUPLICATE).any(axis=1) for _, block in blocks)])
+
+
+def hashes(thumbs: np.ndarray) -> np.ndarray:
+    """Hashes by which near-duplicates are found where the pictures must not be given on.
+
+    Each bit is the side of a random plane on which a thumbnail lies, so that the share of bits in which two
+    differ is the angle between them over pi (Charikar 2002, doi 10.1145/509907.509965).
+
+    Args:
+        thumbs: float32 (n, 1024), of `thumbnail`.
+
+    Returns:
+        uint8 (n, 64), eight bits a byte.
+    """
+    return np.packbits(thumbs @ _planes() > 0, axis=1)
+
+
+def is_known(hashed: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """bool (n,): which rows differ from a row of `known` in at most `HASH_LIMIT` bits.
+
+    Args:
+        hashed, known: uint8 (n, 64) and (m, 64), of `hashes`.
+    """
+    words = np.ascontiguousarray(known).view(np.uint64)
+    rows = np.ascontiguousarray(hashed).view(np.uint64)
+    apart = (np.bitwise_count(words ^ row).sum(axis=1, dtype=np.int64).min(initial=HASH_BITS) for row in rows)
+    return np.fromiter(apart, np.int64, len(rows)) <= HASH_LIMIT
+
+
+@cache
+def _planes() -> np.ndarray:
+    """The normals of the planes, float32 (1024, 512), of signs: drawn so that no library can change them."""
+    drawn = hashlib.shake_256(b"near-duplicates").digest(_SIDE * _SIDE * HASH_BITS // 8)
+    bits = np.unpackbits(np.frombuffer(drawn, np.uint8))
+    return bits.reshape(_SIDE * _SIDE, HASH_BITS).astype(np.float32) * 2 - 1
 
 
 def near_duplicate_share(test_paths: Sequence[Path], train_paths: Sequence[Path]) -> float:

@@ -1,8 +1,9 @@
 """Metrics of a set of readings, with 95 % intervals.
 
-scikit-learn computes every metric of the classes. Intervals come from resampling the index's clusters
-with replacement (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13), because
-slices of one patient are not independent of one another.
+Each metric is computed on a thousand resamples: here, because scikit-learn checks its input anew each time
+and takes sixty times as long; a test compares the two. Intervals come from resampling the index's clusters
+with replacement (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13), because slices of
+one patient are not independent of one another.
 """
 
 from __future__ import annotations
@@ -37,17 +38,15 @@ def classification(
         `accuracy`, `balanced_accuracy`, `macro_f1`; `precision/CLASS`, `recall/CLASS`, `f1/CLASS`,
         `auc/CLASS` (one against the rest), `confusion/TRUE/READ` (counts). NaN where a class is missing.
     """
-    from sklearn import metrics
-
-    read = probabilities.argmax(axis=1)
-    every = range(len(classes))
-    present = np.isin(every, labels[weights > 0])
-    matrix = metrics.confusion_matrix(labels, read, labels=every, sample_weight=weights)
-    precision, recall, f1, _ = metrics.precision_recall_fscore_support(
-        labels, read, labels=every, sample_weight=weights, zero_division=np.nan
-    )
+    read, count = probabilities.argmax(axis=1), len(classes)
+    matrix = np.bincount(labels * count + read, weights, count**2).reshape(count, count)
+    true, of_class, as_class = matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0)
+    present = of_class > 0
+    with np.errstate(invalid="ignore"):
+        precision, recall, f1 = true / as_class, true / of_class, 2 * true / (of_class + as_class)
+        accuracy = true.sum() / matrix.sum()
     result = {
-        "accuracy": metrics.accuracy_score(labels, read, sample_weight=weights),
+        "accuracy": float(accuracy),
         "balanced_accuracy": float(np.mean(recall[present])),
         "macro_f1": float(np.mean(np.nan_to_num(f1[present]))),
     }
@@ -56,9 +55,7 @@ def classification(
         result[f"precision/{name}"] = precision[k]
         result[f"recall/{name}"] = recall[k] if present[k] else np.nan
         result[f"f1/{name}"] = f1[k] if present[k] else np.nan
-        result[f"auc/{name}"] = (
-            metrics.roc_auc_score(labels == k, probabilities[:, k], sample_weight=weights) if both else np.nan
-        )
+        result[f"auc/{name}"] = area_under_roc(labels == k, probabilities[:, k], weights) if both else np.nan
         for other, column in zip(classes, matrix[k], strict=True):
             result[f"confusion/{name}/{other}"] = column
     return result
@@ -76,21 +73,32 @@ def detection(tumor: np.ndarray, probabilities: np.ndarray, weights: np.ndarray)
         `sensitivity`, `specificity`; `auc`, of one minus the probability of no tumour; and
         `confusion/TRUE/READ` (counts) of `tumor` and `no_tumor`.
     """
-    from sklearn import metrics
-
     both = weights[tumor].sum() > 0, weights[~tumor].sum() > 0
     read_as_tumor = probabilities.argmax(axis=1) != NO_TUMOR
     score = 1 - probabilities[:, NO_TUMOR]
     return {
         "sensitivity": mean(read_as_tumor[tumor], weights[tumor]),
         "specificity": mean(~read_as_tumor[~tumor], weights[~tumor]),
-        "auc": metrics.roc_auc_score(tumor, score, sample_weight=weights) if all(both) else float("nan"),
+        "auc": area_under_roc(tumor, score, weights) if all(both) else float("nan"),
         **{
             f"confusion/{true}/{read}": weights[rows & as_read].sum()
             for true, rows in (("tumor", tumor), ("no_tumor", ~tumor))
             for read, as_read in (("tumor", read_as_tumor), ("no_tumor", ~read_as_tumor))
         },
     }
+
+
+def area_under_roc(truth: np.ndarray, score: np.ndarray, weights: np.ndarray) -> float:
+    """The share of pairs, one true and one not, in which the true one has the higher score; ties count half.
+
+    Args:
+        truth: bool (n,), with weight on both sides.
+        score, weights: float (n,).
+    """
+    values, place = np.unique(score, return_inverse=True)
+    true, false = (np.bincount(place, weights * side, len(values)) for side in (truth, ~truth))
+    below = np.cumsum(false) - false / 2
+    return float((true * below).sum() / (true.sum() * false.sum()))
 
 
 def with_intervals(

@@ -28,7 +28,7 @@ def cross_fitted(logits: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> n
     Raises:
         ValueError: as `fit_temperature`; nothing is left to fit to where there is one fold.
     """
-    return _cross_fitted(logits, labels, folds)[0]
+    return cross_fitted_sets(logits, labels, folds)[0]
 
 
 def reliability(
@@ -90,7 +90,7 @@ def measure_calibration(
     Raises:
         ValueError: as `cross_fitted`.
     """
-    after, sets = _cross_fitted(logits, labels, folds, groups)
+    after, sets = cross_fitted_sets(logits, labels, folds, groups)
     rows_of: dict[str, list[int]] = {}
     for row, group in enumerate(groups or ()):
         rows_of.setdefault(group, []).append(row)
@@ -98,14 +98,14 @@ def measure_calibration(
         "slices": len(labels),
         "clusters": len(set(clusters)),
         "temperature": fit_temperature(logits, labels),
-        "before": _measure_probabilities(softmax(np.asarray(logits, float)), labels, clusters),
-        "after": _measure_probabilities(after, labels, clusters),
-        "sets": {str(level): _measure_sets(inside, labels, clusters) for level, inside in sets.items()},
+        "before": measure_probabilities(softmax(np.asarray(logits, float)), labels, clusters),
+        "after": measure_probabilities(after, labels, clusters),
+        "sets": {str(level): measure_sets(inside, labels, clusters) for level, inside in sets.items()},
         "sets_by_group": {
             str(level): {
                 group: {
                     "slices": len(rows),
-                    **_measure_sets(inside[rows], labels[rows], [clusters[row] for row in rows]),
+                    **measure_sets(inside[rows], labels[rows], [clusters[row] for row in rows]),
                 }
                 for group, rows in sorted(rows_of.items())
             }
@@ -114,11 +114,11 @@ def measure_calibration(
     }
 
 
-def _measure_probabilities(
+def measure_probabilities(
     probabilities: np.ndarray, labels: np.ndarray, clusters: Sequence[str]
 ) -> dict[str, Any]:
-    # A probability that rounds to 0 in float32 must not make the mean infinite.
-    surprise = -np.log(np.maximum(probabilities[np.arange(len(labels)), labels], 1e-12))
+    """`ece`, `nll` and `bins` as of `measure_calibration`, of float (n, 4) probabilities."""
+    surprise = surprises(probabilities, labels)
 
     def metric(weights: np.ndarray) -> dict[str, float]:
         error = expected_calibration_error(labels, probabilities, weights)
@@ -129,8 +129,18 @@ def _measure_probabilities(
     return {**with_intervals(metric, clusters), "bins": bins}
 
 
-def _measure_sets(inside: np.ndarray, labels: np.ndarray, clusters: Sequence[str]) -> dict[str, Any]:
-    """Args: inside: bool (n, 4), the classes that are in the set of each slice."""
+def surprises(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The negative log likelihood of each slice, float (n,)."""
+    # A probability that rounds to 0 in float32 must not make the mean infinite.
+    return -np.log(np.maximum(probabilities[np.arange(len(labels)), labels], 1e-12))
+
+
+def measure_sets(inside: np.ndarray, labels: np.ndarray, clusters: Sequence[str]) -> dict[str, Any]:
+    """Coverage and size of sets as of `measure_calibration`.
+
+    Args:
+        inside: bool (n, 4), the classes that are in the set of each slice.
+    """
     covered, sizes, every = inside[np.arange(len(labels)), labels], inside.sum(axis=1), np.ones(len(labels))
     counted = {"coverage": (covered, every), "size": (sizes, every)}
     counted |= {f"share/{size}": (sizes == size, every) for size in range(len(CLASSES) + 1)}
@@ -142,7 +152,7 @@ def _measure_sets(inside: np.ndarray, labels: np.ndarray, clusters: Sequence[str
     return with_intervals(metric, clusters)
 
 
-def _cross_fitted(
+def cross_fitted_sets(
     logits: np.ndarray, labels: np.ndarray, folds: np.ndarray, groups: Sequence[str] | None = None
 ) -> tuple[np.ndarray, dict[float, np.ndarray]]:
     """Each fold's probabilities, and for each level its sets, bool (n, 4), fitted to the other folds."""

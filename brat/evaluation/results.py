@@ -29,6 +29,7 @@ from brat.data.index import (
 )
 from brat.data.near_duplicates import near_duplicate_share
 from brat.data.sources import shows_ct, source_for
+from brat.data.trained_on import trained_on
 from brat.evaluation import robustness
 from brat.evaluation.crossval import deal_at_random, pooled, write_out_of_fold
 from brat.evaluation.fit_calibration import fit_calibration, fit_temperature
@@ -378,13 +379,6 @@ def _detector(
     rows = np.flatnonzero(is_fitted_to).tolist()
     kinds = [as_seen(others[row][1]) for row in rows for _ in outside[row]]
     return fit_detector(known, np.concatenate([outside[row] for row in rows]), kinds), outside
-
-
-def trained_on(weights: Path, slices: Sequence[IndexedSlice]) -> list[IndexedSlice]:
-    """The slices that a model was trained on, by its card."""
-    card = json.loads((weights / "model_card.json").read_text())
-    parts = split(slices, card["test_fold"], card["validation_fold"], card.get("held_out", ()))
-    return without_near_duplicates(parts).train
 
 
 def _robustness(runs: Path, slices: Sequence[IndexedSlice]) -> dict:

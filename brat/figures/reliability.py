@@ -15,21 +15,28 @@ from brat.wording import percent
 _FULL_BIN = 20
 
 
-def reliability(before: Mapping[str, Sequence], after: Mapping[str, Sequence]) -> go.Figure:
+def reliability(
+    before: Mapping[str, Sequence],
+    after: Mapping[str, Sequence] | None,
+    titles: tuple[str, str] = ("before calibration", "after"),
+) -> go.Figure:
     """Reliability diagram: how often readings of a given confidence are right.
 
     Args:
         before, after: `confidence`, `accuracy` and `count` a bin, see `brat.evaluation.reliability`;
-            None where a bin is empty.
+            None where a bin is empty. Without `after` only `before` is drawn.
+        titles: of both.
     """
     figure = go.Figure()
     figure.add_scatter(
         x=[0, 1], y=[0, 1], mode="lines", name="perfect", line={"color": QUIET_COLOUR, "dash": "dot"}
     )
     for title, bars, colour, symbol, dash in (
-        ("before calibration", before, OTHER_COLOURS[1], "x", "dash"),
-        ("after", after, OTHER_COLOURS[0], "circle", "solid"),
+        (titles[0], before, OTHER_COLOURS[1], "x", "dash"),
+        (titles[1], after, OTHER_COLOURS[0], "circle", "solid"),
     ):
+        if bars is None:
+            continue
         rows = [row for row, count in enumerate(bars["count"]) if count]
         full = [row for row in rows if bars["count"][row] >= _FULL_BIN]
         figure.add_scatter(

@@ -84,10 +84,11 @@ def group_into_series(files: Iterable[File]) -> list[Item]:
 
     What is unpacked has a budget for all of the files together, and one for the server.
     """
-    return intake.group(_examined(files))
+    return intake.group(examined(files))
 
 
-def _examined(files: Iterable[File]) -> Iterator[Entry]:
+def examined(files: Iterable[File]) -> Iterator[Entry]:
+    """What each file is, and of an archive each file in it; `brat.io.intake.group` makes items of them."""
     left = limits.MAX_UNPACKED
     for file in files:
         try:

@@ -20,7 +20,10 @@ MANIFEST = "manifest.json"
 MODEL, KERAS = "model.tflite", "model.keras"
 CALIBRATION, DETECTOR = "calibration.json", "out_of_distribution.npz"
 
-FILES = (MODEL, KERAS, CALIBRATION, DETECTOR)
+TRAINED_ON = "trained_on.npy"
+"""Hashes of the slices that the model was trained on, see `brat.data.near_duplicates.hashes`."""
+
+FILES = (MODEL, KERAS, CALIBRATION, DETECTOR, TRAINED_ON)
 """All that a manifest may hold. Of these a folder may lack what its model does not have yet."""
 
 

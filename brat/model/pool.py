@@ -28,9 +28,9 @@ class Readers:
         >>> readings = in_order(lambda scan: readers().read(scan.gray), scans)
     """
 
-    def __init__(self, weights: str | Path = WEIGHTS):
-        """Args: weights: the folder of the model."""
-        self._weights = weights
+    def __init__(self, weights: str | Path = WEIGHTS, as_shipped: bool = False):
+        """Args: weights, as_shipped: as for `Reader`."""
+        self._weights, self._as_shipped = weights, as_shipped
         self._own = threading.local()
 
     def __call__(self) -> Reader:
@@ -40,7 +40,7 @@ class Readers:
             FileNotFoundError: there is no model in the folder.
         """
         if not hasattr(self._own, "reader"):
-            self._own.reader = Reader(self._weights, threads=1)
+            self._own.reader = Reader(self._weights, threads=1, as_shipped=self._as_shipped)
         return self._own.reader
 
 

@@ -15,6 +15,7 @@ from brat.model.classifier import Classifier, Prediction
 from brat.model.files import CALIBRATION, DETECTOR, ModelFolder
 from brat.model.out_of_distribution import OodDetector, OodResult
 from brat.model.preprocess import Geometry, frame, to_input
+from brat.model.site import SiteCalibration
 
 REFER_FROM = 3
 """A prediction set of this many classes says too little; the reading is referred to a person."""
@@ -31,6 +32,7 @@ class Reading:
         ood: result of the out-of-distribution check; None where the model has no detector.
         model_input: float32 (224, 224, 1) in [-1, 1].
         geometry: where the model input lies on the scan.
+        site: the site's recalibration that was used; None where there is none.
     """
 
     prediction: Prediction
@@ -38,6 +40,7 @@ class Reading:
     ood: OodResult | None
     model_input: np.ndarray
     geometry: Geometry
+    site: SiteCalibration | None = None
 
     @property
     def is_calibrated(self) -> bool:
@@ -50,22 +53,27 @@ class Reader:
 
     Threads may share it.
 
+    Attributes:
+        site: the recalibration for a site that lies beside the model and is used; None where there is none.
+
     Example:
         >>> reading = Reader().read(read_scan("slice.png").gray)
         >>> reading.prediction.label, reading.sets[DEFAULT_LEVEL], reading.ood.in_distribution
         ('no_tumor', ('no_tumor',), True)
     """
 
-    def __init__(self, weights: str | Path = WEIGHTS, threads: int | None = None):
+    def __init__(self, weights: str | Path = WEIGHTS, threads: int | None = None, as_shipped: bool = False):
         """Load a model from a folder.
 
         Args:
             weights: the folder.
             threads: number of threads for one prediction, see `brat.model.classifier.Classifier`.
+            as_shipped: leave out a site's recalibration.
 
         Raises:
             FileNotFoundError: there is no model in the folder.
-            ModelError: a file is damaged, or is not the one of the folder's manifest.
+            ModelError: a file is damaged, or is not the one of the folder's manifest; or the recalibration
+                is damaged, or of another model.
         """
         folder = ModelFolder(weights)
         self.classifier = Classifier(folder, threads)
@@ -73,11 +81,17 @@ class Reader:
         calibration, detector = folder.read_optional(CALIBRATION), folder.read_optional(DETECTOR)
         self.calibration = None if calibration is None else Calibration.from_bytes(calibration)
         self.detector = None if detector is None else OodDetector.from_bytes(detector)
+        self.site = None if as_shipped else SiteCalibration.beside(folder)
+        if self.site and self.site.calibration:
+            self.calibration = self.site.calibration
+        if self.site and self.site.limit is not None and self.detector:
+            self.detector = replace(self.detector, limit=self.site.limit)
         log.event(
             "model",
             sha256=self.classifier.digest,
             calibrated=self.calibration is not None,
             checks_distribution=self.detector is not None,
+            recalibrated=self.site is not None,
         )
 
     def read(self, gray: np.ndarray) -> Reading:
@@ -101,4 +115,4 @@ class Reader:
             seconds=round(time.perf_counter() - begun, 4),
             outcome="refused" if ood and not ood.in_distribution else prediction.label,
         )
-        return Reading(prediction, sets, ood, model_input, geometry)
+        return Reading(prediction, sets, ood, model_input, geometry, self.site)

@@ -63,7 +63,8 @@ _OTHER_FONTS = (
 """For characters that the text's own font lacks."""
 
 # Millimetres on A4.
-_LEFT, _WIDTH, _PICTURE, _FOOT = 15, 180, 80, 262
+LEFT, WIDTH = 15, 180
+_PICTURE, _FOOT = 80, 262
 _LINE = 5  # of the note
 _LONGEST = 1000  # pixels of a picture, which is 80 mm wide
 _MOST = 6_000  # characters of a paragraph; no page holds more
@@ -98,28 +99,37 @@ def report(
     Raises:
         ModuleNotFoundError: fpdf2 is not installed.
     """
-    from fpdf import FPDF
-
-    pdf = FPDF(format="A4")
-    pdf.set_auto_page_break(False)
-    pdf.set_margins(_LEFT, 12)
-    pdf.c_margin = 0
-    pdf.set_lang("en-GB")
-    pdf.set_title("Reading of a brain MRI slice")
     time = time or datetime.now(UTC)
-    pdf.set_creation_date(time)
-    pdf.add_page()
-    page = _Page(pdf)
+    page = new_document("Reading of a brain MRI slice", time)
+    page.pdf.set_auto_page_break(False)
     _head(page, scan, name, time)
     _pictures(page, scan, reading)
     _answer(page, reading)
     _opinion(page, verdict, note)
     _foot(page, digest, metrics)
-    return bytes(pdf.output())
+    return bytes(page.pdf.output())
 
 
-class _Page:
-    """A page of FPDF that writes any script, in fonts that it looks for as they are needed."""
+def new_document(title: str, time: datetime) -> Page:
+    """An empty A4 page, on which it is written from the top.
+
+    Raises:
+        ModuleNotFoundError: fpdf2 is not installed.
+    """
+    from fpdf import FPDF
+
+    pdf = FPDF(format="A4")
+    pdf.set_margins(LEFT, 12)
+    pdf.c_margin = 0
+    pdf.set_lang("en-GB")
+    pdf.set_title(title)
+    pdf.set_creation_date(time)
+    pdf.add_page()
+    return Page(pdf)
+
+
+class Page:
+    """A document of FPDF that writes any script, in fonts that it looks for as they are needed."""
 
     def __init__(self, pdf: FPDF):
         self.pdf = pdf
@@ -166,10 +176,10 @@ class _Page:
     ) -> None:
         """A paragraph in the page's width, below what is there."""
         self.style(size, bold, shade)
-        self.pdf.set_x(_LEFT + indent)
+        self.pdf.set_x(LEFT + indent)
         text, _ = self.printable(text)
         height = 0.47 * size
-        self.pdf.multi_cell(_WIDTH - indent, height, text, align="L", new_x="LMARGIN", new_y="NEXT")
+        self.pdf.multi_cell(WIDTH - indent, height, text, align="L", new_x="LMARGIN", new_y="NEXT")
 
 
 @lru_cache(maxsize=1)
@@ -182,7 +192,7 @@ def _installed() -> dict[str, Path]:
     return fonts
 
 
-def _head(page: _Page, scan: Scan, name: str, time: datetime) -> None:
+def _head(page: Page, scan: Scan, name: str, time: datetime) -> None:
     pdf = page.pdf
     page.write("Reading of a brain MRI slice", 17, bold=True)
     facts = [name] if name else []
@@ -191,21 +201,26 @@ def _head(page: _Page, scan: Scan, name: str, time: datetime) -> None:
     if scan.remarks:
         page.write(" ".join(scan.remarks), 9, bold=True)
     pdf.ln(2)
-    top = pdf.get_y()
+    warn(page, "Not a medical device. No diagnosis or treatment may depend on this page.")
+
+
+def warn(page: Page, sentence: str) -> None:
+    """A sentence on a grey bar across the page."""
+    pdf, top = page.pdf, page.pdf.get_y()
     pdf.set_fill_color(235)
-    pdf.rect(_LEFT, top, _WIDTH, 8, style="F")
+    pdf.rect(LEFT, top, WIDTH, 8, style="F")
     pdf.set_y(top + 1.6)
-    page.write("Not a medical device. No diagnosis or treatment may depend on this page.", 10, True, indent=3)
+    page.write(sentence, 10, True, indent=3)
     pdf.set_y(top + 12)
 
 
-def _pictures(page: _Page, scan: Scan, reading: Reading) -> None:
+def _pictures(page: Page, scan: Scan, reading: Reading) -> None:
     pdf, label = page.pdf, reading.prediction.label
     cam = onto_scan(grad_cam(reading.prediction, label), reading.geometry)
     scale = _PICTURE / max(scan.width, scan.height)
     width, height, top = scan.width * scale, scan.height * scale, pdf.get_y()
-    second = _LEFT + _PICTURE + 6
-    pdf.image(_shrunk(scan.gray), _LEFT, top, width, height, alt_text="The scan")
+    second = LEFT + _PICTURE + 6
+    pdf.image(_shrunk(scan.gray), LEFT, top, width, height, alt_text="The scan")
     overlay = _shrunk(blend(scan.gray, cam, 0.5))
     named = CLASS_NAMES[label].lower()
     pdf.image(overlay, second, top, width, height, alt_text=f"The scan with its map of {named}")
@@ -216,12 +231,12 @@ def _pictures(page: _Page, scan: Scan, reading: Reading) -> None:
     for text, y in (("1", top), ("0", top + height - 3)):
         pdf.set_xy(bar + 4, y)
         pdf.cell(5, 3, text)
-    pdf.set_xy(_LEFT, top + height + 1.5)
+    pdf.set_xy(LEFT, top + height + 1.5)
     page.style(8, shade=70)
     pdf.cell(_PICTURE, 4, "The scan")
     pdf.set_xy(second, top + height + 1.5)
     caption = f"Grad-CAM: what speaks for {named}, from 0 (nothing) to 1 (the most in this scan)"
-    pdf.multi_cell(_LEFT + _WIDTH - second, 4, caption, align="L", new_x="LMARGIN", new_y="NEXT")
+    pdf.multi_cell(LEFT + WIDTH - second, 4, caption, align="L", new_x="LMARGIN", new_y="NEXT")
     pdf.ln(3)
 
 
@@ -232,7 +247,7 @@ def _shrunk(picture: np.ndarray) -> Image.Image:
     return Image.fromarray(picture)
 
 
-def _answer(page: _Page, reading: Reading) -> None:
+def _answer(page: Page, reading: Reading) -> None:
     pdf, prediction = page.pdf, reading.prediction
     if reading.ood is not None and not reading.ood.in_distribution:
         page.write(
@@ -244,7 +259,7 @@ def _answer(page: _Page, reading: Reading) -> None:
         pdf.ln(1)
     top = pdf.get_y()
     pdf.set_fill_color(CLASS_COLOURS[prediction.label])
-    pdf.rect(_LEFT, top, 2, 9, style="F")
+    pdf.rect(LEFT, top, 2, 9, style="F")
     pdf.set_y(top + 0.5)
     answer = f"{CLASS_NAMES[prediction.label]}, {percent(prediction.confidence)}"
     page.write(answer, 17, bold=True, indent=5)
@@ -254,8 +269,8 @@ def _answer(page: _Page, reading: Reading) -> None:
         page.style(10)
         pdf.cell(35, 6, CLASS_NAMES[label])
         pdf.set_fill_color(CLASS_COLOURS[label])
-        pdf.rect(_LEFT + 36, top + 1, max(120 * probability, 0.5), 4, style="F")
-        pdf.set_xy(_LEFT + 160, top)
+        pdf.rect(LEFT + 36, top + 1, max(120 * probability, 0.5), 4, style="F")
+        pdf.set_xy(LEFT + 160, top)
         pdf.cell(20, 6, percent(probability), align="R", new_x="LMARGIN", new_y="NEXT")
     pdf.ln(1)
     if DEFAULT_LEVEL in reading.sets:
@@ -272,10 +287,12 @@ def _answer(page: _Page, reading: Reading) -> None:
         page.write("Whether the model knows scans like this one was not checked: this model cannot.")
     else:
         page.write(f"Unlikeness to the slices that the model knows: {reading.ood.score:.2f}, limit 1.")
+    if reading.site:
+        page.write(f"Probabilities, sets and limit: {reading.site}.")
     pdf.ln(2)
 
 
-def _opinion(page: _Page, verdict: str, note: str) -> None:
+def _opinion(page: Page, verdict: str, note: str) -> None:
     pdf = page.pdf
     if verdict:
         page.write(f"Verdict of the clinician: {verdict}", 10, bold=True)
@@ -298,7 +315,7 @@ def _opinion(page: _Page, verdict: str, note: str) -> None:
             paragraph = paragraph[: max(more - 1, 0)]
         if fits or room > 0:
             align = "R" if leftward else "L"
-            pdf.multi_cell(_WIDTH, _LINE, paragraph, align=align, new_x="LMARGIN", new_y="NEXT")
+            pdf.multi_cell(WIDTH, _LINE, paragraph, align=align, new_x="LMARGIN", new_y="NEXT")
     pdf.set_text_shaping(False)
     remarks = []
     if not fits:
@@ -312,7 +329,7 @@ def _opinion(page: _Page, verdict: str, note: str) -> None:
 
 
 def _lines(pdf: FPDF, text: str) -> int:
-    lines = pdf.multi_cell(_WIDTH, _LINE, text, align="L", dry_run=True, output="LINES")
+    lines = pdf.multi_cell(WIDTH, _LINE, text, align="L", dry_run=True, output="LINES")
     assert isinstance(lines, list)
     return len(lines)
 
@@ -322,10 +339,10 @@ def _first_direction(text: str) -> str:
     return next((unicodedata.bidirectional(c) for c in text if c.isalpha()), "L")
 
 
-def _foot(page: _Page, digest: str, metrics: Mapping[str, Any] | None) -> None:
+def _foot(page: Page, digest: str, metrics: Mapping[str, Any] | None) -> None:
     pdf = page.pdf
     pdf.set_draw_color(160)
-    pdf.line(_LEFT, _FOOT, _LEFT + _WIDTH, _FOOT)
+    pdf.line(LEFT, _FOOT, LEFT + WIDTH, _FOOT)
     pdf.set_y(_FOOT + 2)
     version = importlib.metadata.version("bratum-scans")
     page.write(f"BraTum Scans {version}, MobileNetV2, model {digest[:12]}", 8, shade=70)

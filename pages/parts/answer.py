@@ -63,6 +63,8 @@ def _show_doubt(uploaded: Reading, enhanced: Reading | None) -> None:
         st.caption(words.NOT_CHECKED)
     elif shown.ood.in_distribution:
         st.caption(words.like(shown.ood.score))
+    if site := shown.site:
+        st.caption(words.recalibrated(site.site, site.slices, site.fitted[:10]))
     readings = {"as uploaded": uploaded.prediction.by_class()}
     if enhanced:
         before = uploaded.prediction

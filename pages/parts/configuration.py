@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import streamlit as st
@@ -9,9 +10,12 @@ import streamlit as st
 
 def setting(section: str, name: str) -> Any:
     """The value of an entry; None where there is none."""
-    if not st.secrets.load_if_toml_exists():
-        return None
-    return st.secrets.get(section, {}).get(name)
+    return settings(section).get(name)
+
+
+def settings(section: str) -> Mapping[str, Any]:
+    """The entries of a section; none where there is none."""
+    return st.secrets.get(section, {}) if st.secrets.load_if_toml_exists() else {}
 
 
 def identified() -> bool:

@@ -37,6 +37,7 @@ def _register() -> StreamlitPage:
             st.Page("pages/review.py", title="Review", icon=":material/image_search:", default=True),
             st.Page("pages/worklist.py", title="Worklist", icon=":material/list:"),
             st.Page("pages/history.py", title="History", icon=":material/history:"),
+            st.Page("pages/validate.py", title="Validate", icon=":material/fact_check:"),
             st.Page("pages/model.py", title="Model", icon=":material/monitoring:"),
             st.Page("pages/about.py", title="About", icon=":material/info:"),
         ],

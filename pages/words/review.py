@@ -97,3 +97,8 @@ def preview(name: str, clip_limit: float | None, change: float | None) -> str:
     steps = [f"after CLAHE with clip limit {clip_limit:g}"] if clip_limit is not None else []
     steps += [f"with {100 * change:+.0f} % brightness"] if change is not None else []
     return f"{name} {' '.join(steps) or 'as uploaded'}"
+
+
+def recalibrated(site: str, slices: int, day: str) -> str:
+    """Args: site: what it is called; may be empty."""
+    return f"Recalibrated for {literal(site) or 'this site'} on {slices:,} slices, {day}."

@@ -87,3 +87,29 @@ def test_what_cannot_be_computed_is_none():
 
 def test_order_of_classes():
     assert CLASSES == ("glioma", "meningioma", "pituitary", "no_tumor")
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_scikit_learn_computes_the_same(seed):
+    from sklearn import metrics as reference
+
+    draw = np.random.default_rng(seed)
+    labels, weights = draw.integers(0, 1 + seed % 4, 40), draw.integers(0, 3, 40).astype(float)
+    # Rounded, so that there are ties.
+    probabilities = draw.dirichlet([0.5] * 4, 40).round(1)
+    read, every = probabilities.argmax(axis=1), range(4)
+    ours = classification(labels, probabilities, weights)
+    matrix = reference.confusion_matrix(labels, read, labels=every, sample_weight=weights)
+    precision, recall, f1, _ = reference.precision_recall_fscore_support(
+        labels, read, labels=every, sample_weight=weights, zero_division=np.nan
+    )
+    assert ours["accuracy"] == pytest.approx(reference.accuracy_score(labels, read, sample_weight=weights))
+    for k, name in enumerate(CLASSES):
+        assert [ours[f"confusion/{name}/{other}"] for other in CLASSES] == pytest.approx(matrix[k].tolist())
+        assert ours[f"precision/{name}"] == pytest.approx(precision[k], nan_ok=True)
+        if k not in labels[weights > 0]:
+            continue
+        assert (ours[f"recall/{name}"], ours[f"f1/{name}"]) == pytest.approx((recall[k], f1[k]))
+        if len(set(labels[weights > 0])) > 1:
+            area = reference.roc_auc_score(labels == k, probabilities[:, k], sample_weight=weights)
+            assert ours[f"auc/{name}"] == pytest.approx(area)

@@ -19,6 +19,7 @@ from brat.model.files import (
     KERAS,
     MANIFEST,
     MODEL,
+    TRAINED_ON,
     ModelError,
     ModelFolder,
     adopt,
@@ -56,7 +57,7 @@ def other(tmp_path):
 
 def test_the_model_that_ships_is_whole():
     folder = ModelFolder(WEIGHTS)
-    assert set(folder.records) == {MODEL, KERAS, CALIBRATION, DETECTOR}
+    assert set(folder.records) == {MODEL, KERAS, CALIBRATION, DETECTOR, TRAINED_ON}
     for name in folder.records:
         assert folder.read(name) == (WEIGHTS / name).read_bytes()
 

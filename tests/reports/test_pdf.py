@@ -7,6 +7,7 @@ import pytest
 from brat.classes import CLASS_NAMES
 from brat.io.scan import Scan
 from brat.model.out_of_distribution import OodResult
+from brat.model.site import SiteCalibration
 from brat.reports import pdf
 from tests.factories.readings import reading_with_a_spot
 
@@ -137,6 +138,13 @@ def test_a_long_note_stays_on_the_page(scan, reading):
     says = printed(pdf.report(scan, reading, "0", METRICS, note="word " * 3000))
     assert "does not fit on this page" in says
     assert "5-fold" in says
+
+
+def test_a_sites_recalibration_is_named(scan, reading):
+    site = SiteCalibration("St. Elsewhere", 412, 120, "patient", "2026-11-27T02:00:00+00:00", {}, None, 0.0)
+    told = "recalibrated for St. Elsewhere on 412 slices, 2026-11-27"
+    assert told in printed(pdf.report(scan, replace(reading, site=site), "0" * 64, None))
+    assert "recalibrated" not in printed(pdf.report(scan, reading, "0" * 64, None))
 
 
 def test_a_model_without_calibration_and_check_says_so(scan, reading):

@@ -1,0 +1,460 @@
+"""How a model reads a site's own slices: figures, their difference from those that ship, a recalibration.
+
+Nothing here writes beside a model. Results are plain data, for JSON and for `brat.reports.validation`. No
+name of a file is among them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+
+from brat.classes import CLASSES
+from brat.data.index import count_classes
+from brat.data.labelled import LabelledFile
+from brat.evaluation.fit_calibration import fit_calibration
+from brat.evaluation.fit_out_of_distribution import REFUSED, choose_limit
+from brat.evaluation.metrics import NO_TUMOR, mean, means, with_intervals
+from brat.evaluation.protocols import four_classes, same_source
+from brat.evaluation.reliability import (
+    cross_fitted_sets,
+    measure_probabilities,
+    measure_sets,
+    surprises,
+)
+from brat.evaluation.site_readings import COPY, NEAR, TWO_LABELS, ModelOutputs, SiteReadings, read_site
+from brat.io.folders import Skipped
+from brat.model.calibration import DEFAULT_LEVEL, membership, softmax
+from brat.model.files import ModelFolder
+from brat.model.reader import Reader
+from brat.model.site import SiteCalibration, fitted_to
+
+ENOUGH = 100
+"""Patients (or files) with a tumour, and as many without, from which the figures say something of a site:
+a validation needs at least 100 events and 100 non-events (Vergouwe et al. 2005, doi
+10.1016/j.jclinepi.2004.06.017)."""
+
+ENOUGH_A_CLASS = 20
+"""Patients (or files) of each class from which a recalibration is fitted: of 19 or fewer, the set that is to
+hold the truth in 95 % would hold every class."""
+
+ENOUGH_TO_REFUSE = 50
+"""Patients (or files) from which a limit is fitted that refuses 2 %: one of 50."""
+
+_FLIPS = 10_000
+_NORMAL = NormalDist()
+
+
+@dataclass(frozen=True, eq=False)
+class Validation:
+    """What was measured at a site.
+
+    Attributes:
+        results: plain data, see `measure`.
+        rows: of each file, what the model read in it, or why it was left out; with its name.
+        recalibration: for this site; None where there are too few cases for any part of it.
+    """
+
+    results: dict[str, Any]
+    rows: list[dict[str, Any]]
+    recalibration: SiteCalibration | None
+
+
+def validate(
+    files: Iterable[LabelledFile | Skipped],
+    weights: str | Path,
+    shipped: Mapping | None,
+    against: str | Path | None = None,
+    site: str = "",
+    on_read: Callable[[int], None] = lambda _: None,
+) -> Validation:
+    """Read a site's slices and measure how they are read.
+
+    Args:
+        files: of `brat.data.labelled`.
+        weights: the folder of the model.
+        shipped: the content of its `metrics.json`; None where it has none.
+        against: the folder of a second model, measured on the same slices.
+        site: what the site is called.
+        on_read: called with the number of files that are done.
+
+    Raises:
+        FileNotFoundError, ModelError, ValueError: as `brat.evaluation.site_readings.read_site`.
+    """
+    models = [weights, *([against] if against else [])]
+    readings = read_site(files, models, on_read)
+    validation = measure(
+        readings, Reader(weights, as_shipped=True), shipped, site, fitted_to(ModelFolder(weights))
+    )
+    if against:
+        validation.results["against"] = side_by_side(
+            readings, Reader(weights, as_shipped=True), Reader(against, as_shipped=True)
+        )
+    return validation
+
+
+def measure(
+    readings: SiteReadings,
+    reader: Reader,
+    shipped: Mapping | None,
+    site: str = "",
+    fitted_to: Mapping[str, str] | None = None,
+) -> Validation:
+    """Measure the first model of a site's readings.
+
+    Args:
+        reader: of that model.
+        shipped, site: as for `validate`.
+        fitted_to: of `brat.model.site.fitted_to`, for a recalibration; None where none is to be fitted.
+
+    Returns:
+        Results with `written`, `site`, `model_sha256`, `by`, `slices`, `clusters`, `classes`, `left_out`,
+        `copies_sought`; `enough`; `protocols`, as in `metrics.json`: `four_classes` where classes of tumours
+        are known, `tumor_or_none` where there are both; `calibration` and `sets` where classes are known;
+        `out_of_distribution` where the model has that check; `comparison` where figures ship;
+        `recalibration`.
+    """
+    slices, outputs = readings.slices, readings.outputs[0]
+    probabilities = _probabilities(reader, outputs)
+    clusters = [s.cluster for s in slices]
+    protocols = _protocols(readings, probabilities)
+    results: dict[str, Any] = {
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "site": site,
+        "model_sha256": reader.classifier.digest,
+        "by": readings.by,
+        "slices": len(slices),
+        "clusters": len(set(clusters)),
+        "classes": count_classes(slices),
+        "left_out": _left_out(readings.left_out),
+        "copies_sought": readings.copies_sought,
+        "enough": _enough(readings),
+        "protocols": protocols,
+    }
+    named = _named(readings)
+    if len(named):
+        results |= _trust(readings, named, reader, probabilities)
+    if reader.detector:
+        results["out_of_distribution"] = _refusals(readings, probabilities)
+    if shipped:
+        results["comparison"] = compare(protocols, shipped["protocols"])
+    recalibration = None
+    if fitted_to is not None:
+        recalibration, results["recalibration"] = _recalibrate(readings, named, reader, site, fitted_to)
+    return Validation(results, _rows(readings, reader, probabilities), recalibration)
+
+
+def side_by_side(readings: SiteReadings, first: Reader, second: Reader) -> dict[str, Any]:
+    """Two models on the same slices.
+
+    Returns:
+        `model_sha256` of the second; `protocols`, its figures; `difference`, of each measure the second's
+        minus the first's, with an interval from resampling clusters for both models at once; `counts` of
+        slices that both, the first alone, the second alone and neither read rightly; `test`, and `p`, of the
+        hypothesis that neither is right more often.
+    """
+    ours, theirs = (
+        _probabilities(reader, outputs)
+        for reader, outputs in zip((first, second), readings.outputs, strict=True)
+    )
+    right, other = (_right(readings, probabilities) for probabilities in (ours, theirs))
+    clusters = [s.cluster for s in readings.slices]
+    tumor = np.array([s.tumor for s in readings.slices])
+    gain = other.astype(float) - right
+    read_as_tumor = (theirs.argmax(axis=1) != NO_TUMOR).astype(float) - (ours.argmax(axis=1) != NO_TUMOR)
+    weighed = {
+        "right": (gain, np.ones(len(gain))),
+        "sensitivity": (read_as_tumor, tumor),
+        "specificity": (-read_as_tumor, ~tumor),
+    }
+    for label in CLASSES[:NO_TUMOR]:
+        of_class = np.array([s.label == label for s in readings.slices])
+        weighed[f"recall/{label}"] = (gain, of_class)
+    return {
+        "model_sha256": second.classifier.digest,
+        "protocols": _protocols(readings, theirs),
+        "difference": with_intervals(
+            lambda weights: {name: mean(values, weights * rows) for name, (values, rows) in weighed.items()},
+            clusters,
+        ),
+        "counts": {
+            "both": int((right & other).sum()),
+            "first": int((right & ~other).sum()),
+            "second": int((~right & other).sum()),
+            "neither": int((~right & ~other).sum()),
+        },
+        "test": "two-sided randomisation test, the sign of each cluster's difference flipped at random",
+        "p": _flipped(gain, clusters),
+    }
+
+
+def _flipped(gain: np.ndarray, clusters: Sequence[str], seed: int = 0) -> float:
+    """P of a randomisation test: how often clusters' differences with random signs add up to as much."""
+    _, members = np.unique(clusters, return_inverse=True)
+    sums = np.bincount(members, gain)
+    sums = sums[sums != 0]
+    draw = np.random.default_rng(seed)
+    totals = np.array([(1 - 2 * draw.integers(0, 2, len(sums))) @ sums for _ in range(_FLIPS)])
+    extreme = np.abs(totals) >= abs(sums.sum()) - 1e-9
+    # With the one that was seen among them, as it must be for the level to hold.
+    return float((extreme.sum() + 1) / (_FLIPS + 1))
+
+
+def compare(protocols: Mapping[str, Mapping], shipped: Mapping[str, Mapping]) -> dict[str, Any]:
+    """A site's figures beside those that ship, each with a test of the difference.
+
+    The two are measured on other patients, so that their errors are independent: a z test of the difference,
+    the standard error of each side being the width of its 95 % interval over 2 times 1.96. P values are
+    adjusted for their number (Holm 1979, Scand J Stat 6:65).
+
+    Args:
+        protocols: of `measure`.
+        shipped: of `metrics.json`.
+
+    Returns:
+        `test`, and `measures`: name -> `here`, `shipped` (with `slices` and `clusters`), `difference` with
+        its interval, and `p`; None where one of the intervals has no width.
+    """
+    pairs: dict[str, tuple[Mapping, Mapping, Mapping]] = {}
+    four, cross = protocols.get("four_classes"), shipped.get("four_classes")
+    if four and cross:
+        recalls = [
+            f"recall/{name}" for name in CLASSES if four["metrics"][f"recall/{name}"]["value"] is not None
+        ]
+        # Over fewer classes, a mean is another measure.
+        overall = ["accuracy", "balanced_accuracy"] if len(recalls) == len(CLASSES) else []
+        pairs |= {
+            name: (four["metrics"][name], cross["metrics"][name], cross) for name in (*overall, *recalls)
+        }
+    two, same = protocols.get("tumor_or_none"), shipped.get("same_source")
+    if two and same:
+        names = ("sensitivity", "specificity")
+        pairs |= {name: (two["metrics"][name], same["metrics"][name], same) for name in names}
+    measures = {name: _difference(here, there, entry) for name, (here, there, entry) in pairs.items()}
+    tested = sorted((one for one in measures.values() if one["p"] is not None), key=lambda one: one["p"])
+    least = 0.0
+    for place, one in enumerate(tested):
+        least = one["p"] = min(1.0, max(least, one["p"] * (len(tested) - place)))
+    return {
+        "test": "two-sided z test of two independent estimates, standard errors from the 95 % intervals, "
+        "P adjusted by Holm's method",
+        "measures": measures,
+    }
+
+
+def _difference(here: Mapping, there: Mapping, entry: Mapping) -> dict[str, Any]:
+    widths = [(one["high"] - one["low"]) / (2 * 1.96) for one in (here, there)]
+    error = math.hypot(*widths)
+    difference = here["value"] - there["value"]
+    return {
+        "here": dict(here),
+        "shipped": {**there, "slices": entry["slices"], "clusters": entry["clusters"]},
+        "difference": {
+            "value": difference,
+            "low": difference - 1.96 * error,
+            "high": difference + 1.96 * error,
+        },
+        "p": 2 * (1 - _NORMAL.cdf(abs(difference) / error)) if all(widths) else None,
+    }
+
+
+def _probabilities(reader: Reader, outputs: ModelOutputs) -> np.ndarray:
+    """As the app shows them."""
+    return reader.calibration.apply(outputs.logits) if reader.calibration else softmax(outputs.logits)
+
+
+def _named(readings: SiteReadings) -> np.ndarray:
+    """Rows of the slices whose class is known; none where no tumour's class is."""
+    labels = {s.label for s in readings.slices}
+    if labels <= {"", "no_tumor"}:
+        return np.array([], int)
+    return np.array([row for row, s in enumerate(readings.slices) if s.label], int)
+
+
+def _protocols(readings: SiteReadings, probabilities: np.ndarray) -> dict[str, dict]:
+    protocols = {}
+    named = _named(readings)
+    if len(named):
+        chosen = [readings.slices[row] for row in named]
+        measured = four_classes(chosen, probabilities[named])
+        del measured["by_site"]
+        of = {f"recall/{name}": {s.cluster for s in chosen if s.label == name} for name in CLASSES} | {
+            "accuracy": {s.cluster for s in chosen}
+        }
+        protocols["four_classes"] = _with_ends(measured, of)
+    if len({s.tumor for s in readings.slices}) == 2:
+        of = {
+            name: {s.cluster for s in readings.slices if s.tumor is tumor}
+            for name, tumor in (("sensitivity", True), ("specificity", False))
+        }
+        protocols["tumor_or_none"] = _with_ends(same_source(readings.slices, probabilities), of)
+    return protocols
+
+
+def _with_ends(entry: dict, clusters: Mapping[str, set[str]]) -> dict:
+    """The entry, with an interval of some width where all slices, or none, are read rightly.
+
+    No resample differs then. The end is that of the exact binomial interval of the clusters (Clopper and
+    Pearson 1934, doi 10.1093/biomet/26.4.404).
+
+    Args:
+        clusters: name of a measure -> the clusters that it is measured on.
+    """
+    metrics = dict(entry["metrics"])
+    for name, members in clusters.items():
+        value = metrics[name]["value"]
+        if value in (0, 1) and members:
+            reach = 0.025 ** (1 / len(members))
+            low, high = (reach, 1.0) if value else (0.0, 1 - reach)
+            metrics[name] = {"value": value, "low": low, "high": high}
+    return {**entry, "metrics": metrics}
+
+
+def _left_out(left_out: Sequence[Skipped]) -> dict[str, int]:
+    of_kind = {COPY: "copies", TWO_LABELS: "two_labels", NEAR: "near_training"}
+    counts = Counter(of_kind.get(entry.reason, "not_read") for entry in left_out)
+    return {kind: counts[kind] for kind in ("not_read", "copies", "two_labels", "near_training")}
+
+
+def _enough(readings: SiteReadings) -> dict[str, Any]:
+    tumor, none = (
+        len({s.cluster for s in readings.slices if s.tumor is with_tumor}) for with_tumor in (True, False)
+    )
+    return {"least": ENOUGH, "tumor": tumor, "no_tumor": none, "is_enough": min(tumor, none) >= ENOUGH}
+
+
+def _trust(
+    readings: SiteReadings, named: np.ndarray, reader: Reader, probabilities: np.ndarray
+) -> dict[str, Any]:
+    """Calibration and prediction sets as they ship, on slices whose class is known."""
+    labels, clusters = _labels(readings, named)
+    results: dict[str, Any] = {"calibration": measure_probabilities(probabilities[named], labels, clusters)}
+    if reader.calibration:
+        results["sets"] = {
+            str(level): measure_sets(membership(probabilities[named], least), labels, clusters)
+            for level, least in reader.calibration.thresholds.items()
+        }
+    return results
+
+
+def _labels(readings: SiteReadings, named: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    chosen = [readings.slices[row] for row in named]
+    return np.array([CLASSES.index(s.label) for s in chosen], int), [s.cluster for s in chosen]
+
+
+def _right(readings: SiteReadings, probabilities: np.ndarray) -> np.ndarray:
+    """Whether each slice is read as a class that it may be, bool (n,)."""
+    read = probabilities.argmax(axis=1)
+    return np.array([s.allowed[k] > 0 for s, k in zip(readings.slices, read, strict=True)], bool)
+
+
+def _refusals(readings: SiteReadings, probabilities: np.ndarray) -> dict[str, Any]:
+    """What the out-of-distribution check refuses, and what that costs and saves.
+
+    `refused`, of all slices; `right_withheld` and `wrong_withheld`, of all slices; `right` and `right_kept`,
+    the share of right answers of all slices and of those that are not refused.
+    """
+    refused = readings.outputs[0].decisions > 0
+    right = _right(readings, probabilities)
+    every = np.ones(len(refused))
+    counted = {
+        "refused": (refused, every),
+        "right_withheld": (refused & right, every),
+        "wrong_withheld": (refused & ~right, every),
+        "right": (right, every),
+        "right_kept": (right, ~refused),
+    }
+    measured = with_intervals(
+        lambda weights: {name: mean(values, weights * rows) for name, (values, rows) in counted.items()},
+        [s.cluster for s in readings.slices],
+    )
+    return {
+        "slices": len(refused),
+        "counts": {
+            name: int(counted[name][0].sum()) for name in ("refused", "right_withheld", "wrong_withheld")
+        },
+        "metrics": measured,
+    }
+
+
+def _recalibrate(
+    readings: SiteReadings, named: np.ndarray, reader: Reader, site: str, fitted_to: Mapping[str, str]
+) -> tuple[SiteCalibration | None, dict[str, Any]]:
+    """A recalibration for a site, and what it does on slices that it was not fitted to.
+
+    `least` and `fewest`, the number of clusters of a class that it takes and that there are; where there are
+    enough, `temperature`, `calibration` and `sets` as in `measure`, each fold's by a recalibration that was
+    fitted to the other folds, and `gain`, by how much it lowers the negative log likelihood. `limit` where
+    more than `REFUSED` of the slices are refused now, as `OodDetector.limit`, and `refused`, with it.
+    """
+    outputs = readings.outputs[0]
+    labels, clusters = _labels(readings, named)
+    of_class = [
+        len({c for c, k in zip(clusters, labels, strict=True) if k == number})
+        for number in range(len(CLASSES))
+    ]
+    found: dict[str, Any] = {"least": ENOUGH_A_CLASS, "fewest": min(of_class)}
+    calibration = limit = None
+    if min(of_class) >= ENOUGH_A_CLASS:
+        folds = np.array([readings.slices[row].fold for row in named])
+        logits = outputs.logits[named]
+        calibration = fit_calibration(logits, labels, site or "this site")
+        refitted, sets = cross_fitted_sets(logits, labels, folds)
+        before, after = (surprises(p, labels) for p in (_probabilities(reader, outputs)[named], refitted))
+        found |= {
+            "temperature": calibration.temperature,
+            "calibration": measure_probabilities(refitted, labels, clusters),
+            "sets": {str(level): measure_sets(inside, labels, clusters) for level, inside in sets.items()},
+            "gain": with_intervals(means({"nll": before - after}), clusters)["nll"],
+        }
+    every = [s.cluster for s in readings.slices]
+    refused = float((outputs.decisions > 0).mean())
+    shipped = reader.detector.limit if reader.detector else 0.0
+    # Above 0 the machine itself takes a picture for none of a head: no limit goes beyond.
+    if reader.detector and shipped < 0 and refused > REFUSED and len(set(every)) >= ENOUGH_TO_REFUSE:
+        limit = min(shipped + choose_limit(outputs.decisions, [""] * len(every)), 0.0)
+        still = outputs.decisions > limit - shipped
+        found |= {"limit": limit, "refused": with_intervals(means({"share": still}), every)["share"]}
+    if calibration is None and limit is None:
+        return None, found
+    fitted = datetime.now(UTC).isoformat(timespec="seconds")
+    by = "patient" if readings.by == "patient" else "file"
+    count = len(named) if calibration else len(every)
+    return SiteCalibration(
+        site,
+        count,
+        len(set(clusters if calibration else every)),
+        by,
+        fitted,
+        dict(fitted_to),
+        calibration,
+        limit,
+    ), found
+
+
+def _rows(readings: SiteReadings, reader: Reader, probabilities: np.ndarray) -> list[dict[str, Any]]:
+    """A record of each file, for a table."""
+    measured = []
+    decisions = readings.outputs[0].decisions
+    for s, shares, decision in zip(readings.slices, probabilities, decisions, strict=True):
+        row: dict[str, Any] = {
+            "name": s.file,
+            "label": s.label or "tumor",
+            "cluster": s.cluster,
+            "read": CLASSES[int(shares.argmax())],
+            **{name: round(float(share), 6) for name, share in zip(CLASSES, shares, strict=True)},
+        }
+        if reader.calibration:
+            row["set"] = " ".join(reader.calibration.prediction_set(shares, DEFAULT_LEVEL))
+        if reader.detector:
+            row["refused"] = bool(decision > 0)
+        measured.append({**row, "left_out": ""})
+    return measured + [{"name": entry.path, "left_out": entry.reason} for entry in readings.left_out]

@@ -1,0 +1,75 @@
+"""Validate: how the model reads slices of the site's own, beside the figures that ship."""
+
+import streamlit as st
+
+from brat.environment import WEIGHTS, missing_package
+from brat.model.files import ModelError
+from brat.store.database import StoreError
+from pages.parts.failures import tell
+from pages.parts.login import person
+from pages.parts.navigation import require_entry
+from pages.parts.readings import check_model
+from pages.parts.store import is_on
+from pages.parts.validation import (
+    FILES,
+    VERDICTS,
+    choose_second,
+    given_files,
+    measure_files,
+    measure_verdicts,
+    show,
+)
+from pages.words import validate as words
+
+
+def ask() -> None:
+    """Ask for slices, and measure them where that is asked for."""
+    kinds = [FILES, VERDICTS] if is_on() and person() else [FILES]
+    kind = FILES
+    if len(kinds) > 1:
+        kind = st.segmented_control("Measure on", kinds, default=FILES, required=True, key="validate-kind")
+    given, problem = None, ""
+    against = None
+    if kind == FILES:
+        try:
+            given = given_files()
+        except ValueError as error:
+            problem = str(error)
+        against = choose_second()
+    else:
+        st.caption(words.VERDICTS_NOTE)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        site = st.text_input(words.SITE, key="validate-site")
+        wanted = st.button("Measure", type="primary", key="validate-measure")
+    if not wanted:
+        return
+    if problem:
+        st.error(problem)
+        return
+    st.session_state.pop("validation", None)
+    try:
+        with st.spinner("Measuring …"):
+            st.session_state.validation = (
+                measure_files(*given, site, against) if given else measure_verdicts(site)
+            )
+    except ValueError as error:
+        st.error(str(error))
+    except (ModelError, FileNotFoundError) as error:
+        tell("model", error)
+    except StoreError as error:
+        tell("store", error)
+
+
+require_entry()
+
+st.title("Validate", anchor=False)
+st.markdown(words.INTRODUCTION)
+if check_model(WEIGHTS):
+    try:
+        ask()
+        if "validation" in st.session_state:
+            show(st.session_state.validation)
+    except ModuleNotFoundError as error:
+        if not (advice := missing_package(error.name or "")):
+            raise
+        st.info(advice)

@@ -1,0 +1,417 @@
+"""What is measured at a site: figures, intervals, differences, a recalibration, two models side by side."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from brat.classes import CLASSES
+from brat.data.labelled import LabelledFile, labelled
+from brat.data.near_duplicates import HASH_BITS, hashes, is_known, thumbnail
+from brat.data.trained_on import read_hashes
+from brat.environment import WEIGHTS
+from brat.evaluation import metrics, site, site_readings
+from brat.evaluation.site import compare, measure, side_by_side, validate
+from brat.evaluation.site_readings import ModelOutputs, read_site, verdicts
+from brat.io import workers
+from brat.io.files import File
+from brat.io.folders import Skipped
+from brat.io.read import read_scan
+from brat.io.samples import load_samples
+from brat.model.calibration import Calibration
+from brat.model.files import CALIBRATION, TRAINED_ON, ModelError, ModelFolder, write_manifest
+from brat.model.reader import Reader
+from tests.factories.calibration import honest
+from tests.factories.files import slice_of
+from tests.factories.heads import synthetic_head
+from tests.factories.pages import png
+from tests.factories.site import SHIPPED, readings_of, sure
+from tests.factories.weights import READ_WITH, model_folder
+
+FITTED_TO = {"model.tflite": "0" * 64}
+
+HEADS = [synthetic_head(128, 128, seed=seed) for seed in range(6)]
+
+
+@pytest.fixture(scope="module")
+def reader():
+    return Reader(as_shipped=True)
+
+
+@pytest.fixture(autouse=True)
+def _fast_and_patient(monkeypatch):
+    monkeypatch.setattr(metrics, "RESAMPLES", 60)
+    # A machine that is busy with other tests needs long to start the processes that read files.
+    monkeypatch.setattr(workers, "SECONDS", 300)
+    monkeypatch.setattr(site, "_FLIPS", 400)
+
+
+def test_figures_are_those_of_the_confusion_matrix(reader):
+    truth = ["glioma"] * 4 + ["meningioma"] * 2 + ["pituitary"] * 2 + ["no_tumor"] * 4
+    read = (
+        ["glioma"] * 3 + ["no_tumor"] + ["meningioma"] * 2 + ["pituitary"] * 2 + ["no_tumor"] * 3 + ["glioma"]
+    )
+    results = measure(readings_of(sure(read), truth), reader, SHIPPED).results
+    four, two = (results["protocols"][name]["metrics"] for name in ("four_classes", "tumor_or_none"))
+    assert four["accuracy"]["value"] == pytest.approx(10 / 12)
+    assert four["balanced_accuracy"]["value"] == pytest.approx((0.75 + 1 + 1 + 0.75) / 4)
+    assert two["sensitivity"]["value"] == pytest.approx(7 / 8)
+    assert two["specificity"]["value"] == pytest.approx(3 / 4)
+    assert four["confusion/glioma/no_tumor"]["value"] == 1
+    assert results["clusters"] == 12
+    assert json.loads(json.dumps(results, allow_nan=False)) == results
+
+
+def test_tumour_or_none_needs_no_classes(reader):
+    results = measure(
+        readings_of(sure(["glioma", "pituitary", "no_tumor"]), ["", "", "no_tumor"]), reader, SHIPPED
+    )
+    assert set(results.results["protocols"]) == {"tumor_or_none"}
+    assert "calibration" not in results.results
+    assert set(results.results["comparison"]["measures"]) == {"sensitivity", "specificity"}
+    assert results.rows[0]["label"] == "tumor"
+
+
+def test_an_interval_has_some_width_where_all_are_right(reader):
+    truth = ["glioma"] * 10 + ["no_tumor"] * 10
+    entry = measure(readings_of(sure(truth), truth), reader, None).results["protocols"]["tumor_or_none"]
+    low = entry["metrics"]["sensitivity"]["low"]
+    # Ten of ten: the exact interval begins at 69.15 %.
+    assert low == pytest.approx(0.6915, abs=1e-4)
+    wrong = measure(readings_of(sure(["no_tumor"] * 10 + ["glioma"] * 10), truth), reader, None)
+    assert wrong.results["protocols"]["tumor_or_none"]["metrics"]["sensitivity"] == pytest.approx(
+        {"value": 0.0, "low": 0.0, "high": 1 - 0.6915}, abs=1e-4
+    )
+
+
+def test_slices_of_a_patient_are_resampled_together(reader):
+    truth = ["glioma"] * 20 + ["no_tumor"] * 20
+    read = ["glioma"] * 15 + ["no_tumor"] * 25
+    alone = measure(readings_of(sure(read), truth), reader, None).results
+    four = measure(
+        readings_of(sure(read), truth, clusters=[f"patient-{n // 5:05d}" for n in range(40)]), reader, None
+    ).results
+    width = [
+        r["protocols"]["tumor_or_none"]["metrics"]["sensitivity"]["high"]
+        - r["protocols"]["tumor_or_none"]["metrics"]["sensitivity"]["low"]
+        for r in (alone, four)
+    ]
+    assert four["clusters"] == 8
+    assert width[1] > 1.3 * width[0]
+
+
+def test_enough_is_counted_in_patients(reader):
+    truth = ["glioma"] * 200 + ["no_tumor"] * 200
+    of_slices = readings_of(sure(truth), truth)
+    assert measure(of_slices, reader, None).results["enough"]["is_enough"]
+    by_patient = readings_of(sure(truth), truth, clusters=[f"patient-{n // 4:05d}" for n in range(400)])
+    told = measure(by_patient, reader, None).results["enough"]
+    assert told == {"least": 100, "tumor": 50, "no_tumor": 50, "is_enough": False}
+
+
+def estimated(value, half):
+    return {"value": value, "low": value - half, "high": value + half}
+
+
+def test_the_difference_is_tested_and_adjusted():
+    entry = {"slices": 100, "clusters": 50}
+    here = {
+        "tumor_or_none": {
+            "metrics": {"sensitivity": estimated(0.8, 0.049), "specificity": estimated(0.9, 0.049)}
+        }
+    }
+    there = {
+        "same_source": {
+            **entry,
+            "metrics": {"sensitivity": estimated(0.9, 0.049), "specificity": estimated(0.9, 0.049)},
+        }
+    }
+    measures = compare(here, there)["measures"]
+    # Standard errors of 0.025 a side: z = -0.1 / 0.0354 = -2.83, P = 0.0047, twice by Holm.
+    assert measures["sensitivity"]["p"] == pytest.approx(2 * 0.00468, abs=2e-4)
+    assert measures["sensitivity"]["difference"] == pytest.approx(
+        {"value": -0.1, "low": -0.1 - 0.0693, "high": -0.1 + 0.0693}, abs=1e-3
+    )
+    assert measures["specificity"]["p"] == 1
+    here["tumor_or_none"]["metrics"]["sensitivity"] = estimated(0.8, 0)
+    assert compare(here, there)["measures"]["sensitivity"]["p"] is None
+
+
+def test_a_mean_over_fewer_classes_is_not_compared(reader):
+    truth = ["glioma", "no_tumor", "glioma", "no_tumor"]
+    compared = measure(readings_of(sure(truth), truth), reader, SHIPPED).results["comparison"]["measures"]
+    assert set(compared) == {"recall/glioma", "recall/no_tumor", "sensitivity", "specificity"}
+
+
+def test_what_the_check_costs(reader):
+    truth = ["glioma"] * 4 + ["no_tumor"] * 4
+    read = ["glioma"] * 3 + ["no_tumor"] * 5
+    refused = [1, -1, -1, 1, -1, -1, -1, 1]
+    check = measure(readings_of(sure(read), truth, refused), reader, None).results["out_of_distribution"]
+    assert check["counts"] == {"refused": 3, "right_withheld": 2, "wrong_withheld": 1}
+    assert check["metrics"]["right"]["value"] == pytest.approx(7 / 8)
+    assert check["metrics"]["right_kept"]["value"] == 1
+
+
+class TestRecalibration:
+    def measured(self, reader, logits, labels, decisions=None, **changes):
+        named = [CLASSES[k] for k in labels]
+        readings = readings_of(logits, named, decisions, **changes)
+        return measure(readings, reader, None, "St. Elsewhere", FITTED_TO)
+
+    def test_finds_the_temperature_and_helps_on_slices_it_was_not_fitted_to(self, reader):
+        logits, labels = honest(700)
+        measured = self.measured(reader, 3 * logits, labels)
+        found = measured.results["recalibration"]
+        assert measured.recalibration.calibration.temperature == pytest.approx(3, rel=0.2)
+        assert found["gain"]["low"] > 0
+        assert found["calibration"]["ece"]["value"] < measured.results["calibration"]["ece"]["value"]
+        assert found["sets"]["0.95"]["coverage"]["value"] == pytest.approx(0.95, abs=0.04)
+        assert measured.recalibration.site == "St. Elsewhere"
+        assert measured.recalibration.slices == 700
+        assert measured.recalibration.fitted_to == FITTED_TO
+        assert measured.recalibration.limit is None
+
+    def test_no_patient_is_judged_by_what_was_fitted_to_it(self, reader, monkeypatch):
+        seen = []
+        fit = site.cross_fitted_sets
+
+        def spy(logits, labels, folds):
+            seen.append(folds)
+            return fit(logits, labels, folds)
+
+        monkeypatch.setattr(site, "cross_fitted_sets", spy)
+        logits, labels = honest(400)
+        clusters = [f"patient-{n // 2:05d}" for n in range(400)]
+        self.measured(reader, logits, labels, clusters=clusters)
+        (folds,) = seen
+        assert len(set(folds)) == 5
+        assert (folds[::2] == folds[1::2]).all()
+
+    def test_takes_enough_of_each_class(self, reader):
+        logits, labels = honest(300)
+        keep = np.concatenate([np.flatnonzero(labels != 2), np.flatnonzero(labels == 2)[:19]])
+        measured = self.measured(reader, logits[keep], labels[keep])
+        assert measured.recalibration is None
+        assert measured.results["recalibration"] == {"least": 20, "fewest": 19}
+
+    def test_a_limit_where_too_many_are_refused(self, reader):
+        logits, labels = honest(300)
+        labels[labels == 2] = 0
+        decisions = np.linspace(-2, 0.3, 300)
+        measured = self.measured(reader, logits, labels, decisions)
+        shipped = reader.detector.limit
+        assert measured.recalibration.calibration is None
+        assert measured.recalibration.limit == pytest.approx(
+            shipped + np.quantile(decisions, 0.98, method="higher")
+        )
+        assert measured.results["recalibration"]["refused"]["value"] == pytest.approx(5 / 300, abs=2 / 300)
+
+    def test_no_limit_beyond_what_the_machine_calls_another_picture(self, reader):
+        logits, labels = honest(300)
+        measured = self.measured(reader, logits, labels, np.full(300, 4.0))
+        assert measured.recalibration.limit == 0
+        assert measured.results["recalibration"]["refused"]["value"] == 1
+
+    def test_no_limit_where_few_are_refused(self, reader):
+        logits, labels = honest(300)
+        assert self.measured(reader, logits, labels).recalibration.limit is None
+
+
+class TestTwoModels:
+    def test_the_same_model_twice_differs_nowhere(self, reader):
+        truth = ["glioma"] * 5 + ["no_tumor"] * 5
+        readings = readings_of(sure(truth), truth)
+        readings = replace(readings, outputs=readings.outputs * 2)
+        second = side_by_side(readings, reader, reader)
+        assert second["p"] == 1
+        assert second["counts"] == {"both": 10, "first": 0, "second": 0, "neither": 0}
+        assert second["difference"]["right"]["value"] == 0
+
+    def test_the_better_one_is_found(self, reader):
+        truth = ["glioma"] * 20 + ["no_tumor"] * 20
+        readings = readings_of(sure(["no_tumor"] * 40), truth)
+        other = ModelOutputs(sure(truth[:18] + ["no_tumor"] * 22), np.full(40, -1.0))
+        readings = replace(readings, outputs=[*readings.outputs, other])
+        second = side_by_side(readings, reader, reader)
+        assert second["counts"] == {"both": 20, "first": 0, "second": 18, "neither": 2}
+        assert second["difference"]["sensitivity"]["value"] == pytest.approx(0.9)
+        assert second["difference"]["right"]["low"] > 0
+        assert second["p"] == pytest.approx(1 / 401)
+
+    def test_one_patient_proves_nothing(self, reader):
+        truth = ["glioma"] * 20 + ["no_tumor"] * 20
+        readings = readings_of(sure(["no_tumor"] * 40), truth, clusters=["patient-00001"] * 40)
+        other = ModelOutputs(sure(truth), np.full(40, -1.0))
+        second = side_by_side(replace(readings, outputs=[*readings.outputs, other]), reader, reader)
+        assert second["p"] > 0.9
+
+
+class TestReading:
+    def files(self, names, heads=None) -> list[LabelledFile | Skipped]:
+        heads = heads or HEADS
+        return list(labelled([File(name, png(head)) for name, head in zip(names, heads, strict=False)]))
+
+    def test_reads_as_the_app_does(self, reader):
+        gray = read_scan(load_samples()[0].file).gray
+        folder = WEIGHTS
+        (given,) = labelled([File("glioma/a.png", png(gray))])
+        readings = read_site([given], [folder])
+        validation = measure(readings, reader, None)
+        expected = reader.read(gray)
+        row = validation.rows[0]
+        assert row["read"] == expected.prediction.label
+        assert [row[name] for name in CLASSES] == pytest.approx(
+            [expected.prediction.by_class()[name] for name in CLASSES], abs=1e-4
+        )
+        assert row["set"].split() == list(expected.sets[0.95])
+        assert row["refused"] is (not expected.ood.in_distribution)
+        assert readings.outputs[0].decisions[0] == pytest.approx(np.log(expected.ood.score), abs=1e-4)
+
+    def test_without_a_patient_the_file_is_the_unit(self):
+        readings = read_site(self.files(["glioma/a.png", "no/b.png", "no/c.png"]), [WEIGHTS])
+        assert readings.by == "file"
+        assert [s.cluster for s in readings.slices] == ["file-00001", "file-00002", "file-00003"]
+
+    def test_names_tell_the_patients(self):
+        names = ["glioma/sub-01_1.png", "glioma/sub-01_2.png", "no/sub-02_1.png"]
+        readings = read_site(self.files(names), [WEIGHTS])
+        assert readings.by == "patient"
+        assert len({s.cluster for s in readings.slices}) == 2
+        mixed = read_site(self.files([*names, "no/d.png"]), [WEIGHTS])
+        assert mixed.by == "patient where it is known, else file"
+
+    def test_one_patient_for_all_is_nobody(self):
+        names = ["glioma/sub-01_1.png", "glioma/sub-01_2.png"]
+        assert read_site(self.files(names), [WEIGHTS]).by == "file"
+
+    def test_no_header_gets_into_the_results(self, reader):
+        given = [
+            File(f"{label}/{n}.dcm", slice_of(n, PatientID=f"JANE{n}"))
+            for n, label in enumerate(("no", "glioma"))
+        ]
+        validation = measure(read_site(labelled(given), [WEIGHTS]), reader, SHIPPED)
+        assert validation.results["by"] == "patient"
+        assert "JANE" not in json.dumps([validation.results, validation.rows])
+
+    def test_copies_count_once_and_two_labels_not_at_all(self):
+        heads = [HEADS[0], HEADS[0], HEADS[1], HEADS[1], HEADS[2]]
+        names = ["glioma/a.png", "glioma/b.png", "glioma/c.png", "no/d.png", "no/e.png"]
+        readings = read_site(self.files(names, heads), [WEIGHTS])
+        assert [s.file for s in readings.slices] == ["glioma/a.png", "no/e.png"]
+        assert {entry.path: entry.reason for entry in readings.left_out} == {
+            "glioma/b.png": site_readings.COPY,
+            "glioma/c.png": site_readings.TWO_LABELS,
+            "no/d.png": site_readings.TWO_LABELS,
+        }
+
+    def test_what_was_trained_on_is_left_out(self, tmp_path):
+        folder = model_folder(tmp_path / "model", READ_WITH)
+        np.save(folder / TRAINED_ON, hashes(np.stack([thumbnail(HEADS[1])])))
+        write_manifest(folder, [*READ_WITH, TRAINED_ON])
+        # Brighter, and saved again: another file with nearly the same picture.
+        near = np.clip(HEADS[1] * 1.1, 0, 255).astype(np.uint8)
+        readings = read_site(self.files(["glioma/a.png", "no/b.png"], [HEADS[0], near]), [folder])
+        assert [s.file for s in readings.slices] == ["glioma/a.png"]
+        assert [(entry.path, entry.reason) for entry in readings.left_out] == [
+            ("no/b.png", site_readings.NEAR)
+        ]
+        assert readings.copies_sought
+
+    def test_without_the_list_it_says_so(self, tmp_path, reader):
+        folder = model_folder(tmp_path / "model", READ_WITH)
+        readings = read_site(self.files(["glioma/a.png", "no/b.png"]), [folder])
+        assert not readings.copies_sought
+        assert measure(readings, reader, None).results["copies_sought"] is False
+
+    def test_a_damaged_list_is_an_error(self, tmp_path):
+        folder = model_folder(tmp_path / "model", READ_WITH)
+        np.save(folder / TRAINED_ON, np.zeros((3, 8), np.uint8))
+        with pytest.raises(ModelError, match=r"not in its manifest\.json"):
+            read_hashes(ModelFolder(folder))
+        write_manifest(folder, [*READ_WITH, TRAINED_ON])
+        with pytest.raises(ModelError, match="is damaged"):
+            read_hashes(ModelFolder(folder))
+
+    def test_nothing_to_measure_says_why(self):
+        with pytest.raises(ValueError, match=r"no slice to measure the model on.*\n  x/a\.png: no folder"):
+            read_site(self.files(["x/a.png"]), [WEIGHTS])
+
+    def test_all_of_it(self, tmp_path):
+        other = model_folder(tmp_path / "other", READ_WITH)
+        fields = json.loads((other / CALIBRATION).read_text())
+        (other / CALIBRATION).write_text(json.dumps(fields | {"temperature": 2.0}))
+        write_manifest(other, READ_WITH)
+        done: list[int] = []
+        before = {path: path.read_bytes() for path in WEIGHTS.iterdir() if path.suffix != ".keras"}
+        names = ["glioma/a.png", "no/b.png", "meningioma/c.png", "pituitary/d.png", "tumour/e.png"]
+        validation = validate(self.files(names), WEIGHTS, SHIPPED, other, "St. Elsewhere", done.append)
+        assert done == [1, 2, 3, 4, 5]
+        assert validation.results["site"] == "St. Elsewhere"
+        # The same network under another temperature is right as often.
+        assert validation.results["against"]["p"] == 1
+        assert {path: path.read_bytes() for path in before} == before
+
+
+def test_verdicts_are_measured_as_they_were_read(reader):
+    calibration = Calibration.load(WEIGHTS / CALIBRATION)
+
+    def case(scan, label, seen, score=0.5):
+        shares = {name: 0.97 if name == label else 0.01 for name in CLASSES}
+        return SimpleNamespace(
+            scan=scan * 64, time=datetime.now(UTC), seen=seen, label=label, ood_score=score, **shares
+        )
+
+    cases = [
+        case("a", "glioma", "meningioma"),
+        # Older, of the same scan.
+        case("a", "glioma", "glioma"),
+        case("b", "no_tumor", "no_tumor", 1.5),
+        case("c", "glioma", None),
+    ]
+    readings = verdicts(cases, calibration)
+    validation = measure(readings, reader, SHIPPED)
+    assert [row["label"] for row in validation.rows] == ["meningioma", "no_tumor"]
+    assert [row["glioma"] for row in validation.rows] == pytest.approx([0.97, 0.01], abs=1e-5)
+    assert [row["refused"] for row in validation.rows] == [False, True]
+    assert validation.recalibration is None
+    assert "recalibration" not in validation.results
+    with pytest.raises(ValueError, match="no kept case"):
+        verdicts(cases[-1:], calibration)
+
+
+def test_hashes_are_as_far_apart_as_thumbnails():
+    draw = np.random.default_rng(0)
+    first = draw.normal(size=1024)
+    first = (first - first.mean()) / np.linalg.norm(first - first.mean())
+    noise = draw.normal(size=1024)
+    noise -= noise.mean() + (noise @ first) * first
+    noise /= np.linalg.norm(noise)
+
+    def correlating(by):
+        return (by * first + np.sqrt(1 - by**2) * noise).astype(np.float32)
+
+    hashed = hashes(np.stack([correlating(1.0), correlating(0.98), correlating(0.8), correlating(0.0)]))
+    assert hashed.shape == (4, HASH_BITS // 8)
+    assert is_known(hashed, hashed[:1]).tolist() == [True, True, False, False]
+    apart = np.unpackbits(hashed[3] ^ hashed[0]).sum()
+    assert apart == pytest.approx(HASH_BITS / 2, abs=50)
+    assert not is_known(hashed, hashed[:0]).any()
+
+
+def test_the_model_that_ships_has_a_list_of_what_it_was_trained_on():
+    folder = ModelFolder(WEIGHTS)
+    hashed = read_hashes(folder)
+    card = json.loads((WEIGHTS / "model_card.json").read_text())
+    # The card counts slices before near-duplicates of the test fold are taken away.
+    assert hashed is not None
+    assert 0 < len(hashed) <= sum(card["train_slices"].values())
+    held_out = np.stack(
+        [thumbnail(read_scan(sample.file).gray) for sample in load_samples() if "figshare" in sample.origin]
+    )
+    assert not is_known(hashes(held_out), hashed).any()
