@@ -125,6 +125,28 @@ def listed(index: File) -> list[tuple[str, ...]]:
     return places
 
 
+def describe(file: File) -> dict[str, list[str]]:
+    """As `brat.io.dicom_header.describe`."""
+    fields, _ = _one({"do": "describe"}, [file], Account())
+    return checked_description(fields["said"])
+
+
+def checked_description(said: Any) -> dict[str, list[str]]:
+    """What a process says that a header describes.
+
+    Raises:
+        Stopped: no honest process says so.
+    """
+    from brat.io.dicom_header import DESCRIBING, LONGEST
+
+    if not isinstance(said, dict) or not said.keys() <= set(DESCRIBING):
+        raise Stopped(DIED)
+    return {
+        keyword: [_text({"value": value}, "value", LONGEST) for value in values]
+        for keyword, values in said.items()
+    }
+
+
 def load_scan(path: str | Path) -> Scan:
     """Open the one scan in a file.
 
@@ -255,15 +277,8 @@ def _scan(fields: dict[str, Any], arrays: Sequence[np.ndarray]) -> Scan:
     )
 
 
-def _ask(
-    fields: dict[str, Any],
-    files: Sequence[File],
-    account: Account,
-    key: str = "",
-    held: bool = False,
-    item: Item | None = None,
-) -> Iterator[tuple[dict[str, Any], list[np.ndarray]]]:
-    """The replies of a process, with what it refuses raised."""
+def described_files(files: Sequence[File]) -> tuple[list[dict[str, Any]], list[bytes]]:
+    """Files as a request names them, for `brat.io.worker.file_of`, and the contents of those in memory."""
     blobs: list[bytes] = []
     described = []
     for file in files:
@@ -280,10 +295,23 @@ def _ask(
         if not is_path:
             assert isinstance(file.source, bytes)
             blobs.append(file.source)
+    return described, blobs
+
+
+def _ask(
+    fields: dict[str, Any],
+    files: Sequence[File],
+    account: Account,
+    key: str = "",
+    held: bool = False,
+    item: Item | None = None,
+) -> Iterator[tuple[dict[str, Any], list[np.ndarray]]]:
+    """The replies of a process, with what it refuses raised."""
+    described, blobs = described_files(files)
     try:
         for reply, arrays in pool.ask({**fields, "files": described}, blobs, account, key, held):
             if reply.get("end"):
-                _raise(reply, item)
+                raise_refusal(reply, item)
             else:
                 yield reply, arrays
     except (TypeError, AttributeError, OverflowError, KeyError, ValueError) as error:
@@ -307,7 +335,7 @@ def _one(
     return replies[0]
 
 
-def _raise(end: dict[str, Any], item: Item | None) -> None:
+def raise_refusal(end: dict[str, Any], item: Item | None = None) -> None:
     """Raise what the last reply says that the process raised."""
     if "problem" not in end:
         return

@@ -96,9 +96,10 @@ class Stopped(UnreadableScan):
 class Account:
     """What the reading of one file may still take, in seconds of wall time; threads may share it."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float = SECONDS) -> None:
+        """Args: seconds: at first, and at most."""
         self.owner = owner.get() or threading.get_ident()
-        self._left = SECONDS
+        self._left = self._most = seconds
         self._lock = threading.Lock()
 
     @property
@@ -115,20 +116,21 @@ class Account:
     def earn(self, pixels: int) -> None:
         """A slice was answered."""
         with self._lock:
-            self._left = min(SECONDS, self._left + PER_SLICE + PER_PIXEL * pixels)
+            self._left = min(self._most, self._left + PER_SLICE + PER_PIXEL * pixels)
 
 
 class Worker:
     """A process that answers one request after another, until it dies of one."""
 
-    def __init__(self) -> None:
+    def __init__(self, command: Sequence[str] | None = None) -> None:
+        """Args: command: starts another program that answers as `brat.io.worker.serve` does."""
         root = str(Path(__file__).resolve().parents[2])
         environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         # One thread each: there are several processes, and each thread takes memory.
         threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
         self._process = subprocess.Popen(
-            _COMMAND,
+            command or _COMMAND,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -143,9 +145,13 @@ class Worker:
         return self._process.poll() is None
 
     def ask(
-        self, fields: dict[str, Any], blobs: Sequence[bytes], seconds: float
+        self, fields: dict[str, Any], blobs: Sequence[bytes], seconds: float, processor: float | None = None
     ) -> Iterator[tuple[dict[str, Any], list[np.ndarray]]]:
         """The answers to one request; the last one has `"end": true`.
+
+        Args:
+            seconds: of wall time that it may take.
+            processor: seconds of processor time that it may take; as many by default.
 
         Raises:
             Stopped: it took longer, or the process died. It is dead afterwards.
@@ -163,7 +169,8 @@ class Worker:
         timer.start()
         is_over = False
         try:
-            wire.send(self._process.stdin, {**fields, "seconds": seconds, "holds": [*self.holds]}, blobs)
+            limits = {"seconds": processor or seconds, "holds": [*self.holds]}
+            wire.send(self._process.stdin, fields | limits, blobs)
             while not is_over:
                 reply = wire.receive_reply(self._process.stdout, MAX_UNPACKED)
                 is_over = reply[0].get("end") is True

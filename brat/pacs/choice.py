@@ -5,14 +5,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from pydicom.uid import MRImageStorage
+from pydicom.uid import EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage, MRImageStorage
 
 if TYPE_CHECKING:
-    from pydicom.dataset import Dataset
-
     from brat.pacs.archive import Archive, SeriesEntry
+
+MR = (MRImageStorage, EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage)
+"""SOP classes, of a file for each slice and of one for all."""
 
 MEASURED = ("t1ce", "t1", "flair")
 """Sequences on which the model was measured in a hospital that it had not met, the best first."""
@@ -51,17 +52,27 @@ class Choice(NamedTuple):
     reason: str
 
 
-def choose(header: Dataset) -> Choice:
-    """Judge a series by the header of one of its instances; nothing else is known of it."""
+class Header(Protocol):
+    """A `pydicom.dataset.Dataset`, or what `brat.io.door.describe` says of one."""
+
+    def get(self, keyword: str, /) -> Any: ...
+
+
+def choose(header: Header, returned: bool = True) -> Choice:
+    """Judge a series by the header of one of its instances; nothing else is known of it.
+
+    Args:
+        returned: whether its reading goes back to the archive, for which each slice must be a file.
+    """
     words = _words(header)
     kinds = {str(value).upper() for value in _values(header.get("ImageType"))}
-    if str(header.get("Modality") or "") != "MR":
-        return _no(f"not MR but {header.get('Modality') or 'of no modality'}")
-    if header.get("SOPClassUID") != MRImageStorage:
+    if (modality := _text(header, "Modality")) != "MR":
+        return _no(f"not MR but {modality or 'of no modality'}")
+    if _text(header, "SOPClassUID") not in ((MRImageStorage,) if returned else MR):
         return _no("all slices in one file, which cannot be returned to yet")
     if "LOCALIZER" in kinds or re.search(_LOCALISER, words):
         return _no("a localiser")
-    body = re.sub(r"[^A-Z]", "", str(header.get("BodyPartExamined") or "").upper())
+    body = re.sub(r"[^A-Z]", "", _text(header, "BodyPartExamined").upper())
     if body not in _HEAD:
         return _no(f"not of the head but of {body.lower()}")
     if not body and re.search(_ELSEWHERE, words):
@@ -87,7 +98,7 @@ def best(choices: Iterable[tuple[str, Choice]]) -> str | None:
     return min(readable, key=lambda pair: pair[0])[1] if readable else None
 
 
-def sequence_of(header: Dataset) -> str:
+def sequence_of(header: Header) -> str:
     """By the description where it says, else by the times of the acquisition, milliseconds."""
     words = _words(header)
     repetition, echo, inversion = (
@@ -107,10 +118,10 @@ def sequence_of(header: Dataset) -> str:
     return "t2" if is_t2 and not is_t1 else ""
 
 
-def _after_contrast(header: Dataset, words: str) -> bool:
+def _after_contrast(header: Header, words: str) -> bool:
     if re.search(_BEFORE_CONTRAST, words):
         return False
-    agent = str(header.get("ContrastBolusAgent") or "").strip().lower()
+    agent = _text(header, "ContrastBolusAgent").strip().lower()
     given = agent not in ("", "no", "none", "n", "0", "nein")
     return given or bool(re.search(_AFTER_CONTRAST, words))
 
@@ -119,11 +130,16 @@ def _no(reason: str) -> Choice:
     return Choice(False, "", reason)
 
 
-def _words(header: Dataset) -> str:
+def _words(header: Header) -> str:
     said = (
-        str(header.get(keyword) or "") for keyword in ("SeriesDescription", "ProtocolName", "SequenceName")
+        _text(header, keyword) for keyword in ("SeriesDescription", "ProtocolName", "SequenceName")
     )
     return " ".join(said).lower().replace("_", " ")
+
+
+def _text(header: Header, keyword: str) -> str:
+    value = header.get(keyword)
+    return " ".join(value) if isinstance(value, list) else str(value or "")
 
 
 def _values(value: Any) -> list:
@@ -131,15 +147,18 @@ def _values(value: Any) -> list:
     return [] if value is None else [value] if isinstance(value, str) else list(value)
 
 
-def _number(header: Dataset, keyword: str) -> float | None:
+def _number(header: Header, keyword: str) -> float | None:
     try:
-        return float(header.get(keyword))
+        return float(_text(header, keyword))
     except (TypeError, ValueError):
         return None
 
 
-def choices_of(archive: Archive, study: str) -> list[tuple[SeriesEntry, Choice]]:
+def choices_of(archive: Archive, study: str, returned: bool = True) -> list[tuple[SeriesEntry, Choice]]:
     """Every series of a study with whether it is read; headers are asked for only of MR.
+
+    Args:
+        returned: see `choose`.
 
     Raises:
         brat.pacs.archive.PacsError: the archive does not answer.
@@ -149,5 +168,5 @@ def choices_of(archive: Archive, study: str) -> list[tuple[SeriesEntry, Choice]]
         if entry.modality and entry.modality != "MR":
             judged.append((entry, _no(f"not MR but {entry.modality}")))
         else:
-            judged.append((entry, choose(archive.header(entry))))
+            judged.append((entry, choose(archive.header(entry), returned)))
     return judged
