@@ -32,8 +32,9 @@ ROOMS: dict[str, set[str]] = {
     "evaluation": BASE | {"io", "model", "perturb", "data", "training"},
     "metrics": BASE,
     "predict": BASE | {"io", "model"},
+    "batch": BASE | {"io", "model", "pacs", "predict"},
     "cli": BASE
-    | {"io", "model", "perturb", "reports", "store", "predict", "pacs", "serve"}
+    | {"io", "model", "perturb", "reports", "store", "predict", "pacs", "serve", "batch"}
     | {"data", "training", "evaluation"},
 }
 """Each room (a package, or a module beside the packages), and the rooms that it may import."""

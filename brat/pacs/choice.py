@@ -131,9 +131,7 @@ def _no(reason: str) -> Choice:
 
 
 def _words(header: Header) -> str:
-    said = (
-        _text(header, keyword) for keyword in ("SeriesDescription", "ProtocolName", "SequenceName")
-    )
+    said = (_text(header, keyword) for keyword in ("SeriesDescription", "ProtocolName", "SequenceName"))
     return " ".join(said).lower().replace("_", " ")
 
 
