@@ -61,9 +61,9 @@ SCHEMA = pa.schema(
 """A row for each file, or for each series of a DICOM archive.
 
 unit: what is read together, numbered from 0; place: of a file in it, from 0. shard: null where it is not
-read. path: absolute; empty in a DICOM archive. bytes: of the file. packed: by gzip. position: millimetres along the
-normal of the slice. archive: section of the settings. sequence: of `brat.pacs.choice`, by the header. every:
-whether what turns up in it is read whatever its header says. reason: why it is read, or is not.
+read. path: absolute; empty in a DICOM archive. bytes: of the file. packed: by gzip. position: millimetres
+along the normal of the slice. archive: section of the settings. sequence: of `brat.pacs.choice`, by the
+header. every: whether what turns up in it is read whatever its header says. reason: why it is read, or not.
 """
 
 
@@ -220,7 +220,7 @@ def _choice(item: Item, every: bool) -> Choice:
 def chosen(said: dict[str, list[str]], every: bool) -> Choice:
     """Whether an item is read, by what `brat.io.door.describe` says of a file of it."""
     if not said:
-        return Choice(True, "", "a picture, which has no header")
+        return Choice(True, "", "it has no header that says what it is")
     choice = choose({keyword: values for keyword, values in said.items() if values}, returned=False)
     return Choice(True, choice.sequence, "all are read") if every and not choice.read else choice
 

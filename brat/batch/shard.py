@@ -85,8 +85,8 @@ SCHEMA = pa.schema(
 
 unit: of the manifest; item: of several series in one archive, from 0. path: of the file; in a DICOM archive
 it is empty, and study, series and instance hold UIDs. slice, slices: number in the series, from 1, and how
-many it has; in the row of a series, the slice to look at first. panel: of several slices on one picture, from 1.
-One column for each class: its calibrated probability. prediction_set: at 95 %. known, refused, unread,
+many it has; in the row of a series, the slice to look at first. panel: of several slices on one picture, from
+1. One column for each class: its calibrated probability. prediction_set: at 95 %. known, refused, unread,
 with_tumour: slices of a series; runs, longest_run: those that `brat.model.series_reading` picks out.
 file_sha256: of the file, unpacked where it came from an archive. error: a sentence, empty where it was read.
 """
