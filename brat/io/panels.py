@@ -191,15 +191,13 @@ def _without_lines(gray: np.ndarray) -> np.ndarray:
 
 
 def _may_be_lines(gray: np.ndarray) -> np.ndarray:
-    """The numbers of the rows that may be bright and of one shade.
+    """The numbers of the rows that may be bright and of one shade: few, and the median of each takes long.
 
-    The median of every 16th pixel tells, and not that of all, which takes ten times as long: a line has more
-    than twice as many of these pixels as pixels that lack its shade, so that both medians are within `_FLAT`.
+    The pixels of such a row are no darker than its shade by more than `_FLAT`. Through a head most rows begin
+    and end in the dark.
     """
-    level = np.median(gray[:, ::16], axis=1)
-    rows = np.flatnonzero(level > _NOISE - _FLAT)
-    near = _near(gray[rows], level[rows].astype(np.uint8)[:, np.newaxis], 2 * _FLAT + 1)
-    return rows[near >= _OF_A_LINE * gray.shape[1]]
+    dark = _count(gray, _NOISE - _FLAT)
+    return np.flatnonzero(gray.shape[1] - dark >= _OF_A_LINE * gray.shape[1])
 
 
 def _near(image: np.ndarray, shade: np.ndarray | int, most: float) -> np.ndarray:
