@@ -22,6 +22,7 @@ from brat.io.door import describe
 from brat.io.files import File
 from brat.io.intake import Item
 from brat.io.names import clean_name
+from brat.io.scan import UnreadableScan
 from brat.pacs.archive import LIMIT, Archive, Query
 from brat.pacs.choice import Choice, choices_of, choose
 from brat.predict import find_files, sort_files
@@ -35,6 +36,10 @@ _BYTES_OF_SLICE = 300_000
 """By which the slices of one file are estimated."""
 
 _ROWS_OF_GROUP = 20_000
+
+PATIENCE = 60.0
+"""Seconds of wall time that a file may take until its first answer: storage may be slow, and the computer busy.
+Of processor time it may take as much as anywhere, see `brat.io.workers.SECONDS`."""
 
 KINDS = ("slice", "volume", "stack", "pair", "archive", "remote")
 """A file of one slice; a file of several; files of one DICOM series; header and picture of a NIfTI volume; a
@@ -190,11 +195,9 @@ def planned_files(paths: Iterable[str], every: bool = False) -> Iterator[Planned
         ValueError: there are no scans in one of the folders.
     """
     files, skipped = find_files(paths)
-    for entry in sort_files(files):
+    for entry in sort_files(files, PATIENCE):
         if isinstance(entry, File):
             yield _of_files("archive", [entry], Choice(True, "", "what is in it is chosen when it is read"))
-        elif entry.problem:
-            yield _of_files("slice", entry.files, Choice(False, "", entry.problem))
         else:
             yield _of_files(_kind(entry), entry.files, _choice(entry, every), entry.positions)
             copies = [(name, None, False, None) for name in entry.copies]
@@ -213,7 +216,13 @@ def _kind(item: Item) -> str:
 
 
 def _choice(item: Item, every: bool) -> Choice:
-    said = describe(item.files[len(item.files) // 2])
+    if item.problem:
+        # Reading it says so in the results, and may find that the computer was only too busy.
+        return Choice(True, "", item.problem)
+    try:
+        said = describe(item.files[len(item.files) // 2], PATIENCE)
+    except UnreadableScan as error:
+        return Choice(True, "", str(error))
     return chosen(said, every)
 
 

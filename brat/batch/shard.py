@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from brat.batch.manifest import chosen
+from brat.batch.manifest import PATIENCE, chosen
 from brat.classes import CLASSES
 from brat.environment import WEIGHTS
 from brat.io.door import checked_description, described_files, raise_refusal
@@ -35,10 +35,6 @@ from brat.model.files import MODEL, ModelFolder
 from brat.model.out_of_distribution import OodResult
 from brat.model.series_reading import SeriesReading, SliceReading
 from brat.pacs.archive import Archive, PacsError, SeriesEntry, load_server
-
-PATIENCE = 60.0
-"""Seconds of wall time that an item may take until its first answer, and between two: storage may be slow. Of
-processor time it may take as much as anywhere, see `brat.io.workers.SECONDS`."""
 
 _START = 600.0
 """Seconds in which a process must have started and loaded the model, on a machine however busy."""

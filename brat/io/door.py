@@ -62,21 +62,24 @@ class _Refused(Exception):
     """What a process says of a file, before it is known which error of ours it is."""
 
 
-def group_into_series(files: Iterable[File]) -> list[Item]:
+def group_into_series(files: Iterable[File], seconds: float | None = None) -> list[Item]:
     """As `brat.io.intake.group_into_series`.
 
     What is unpacked has a budget for all of the files together, and one for the server.
+
+    Args:
+        seconds: of wall time for each file, where nobody waits for it.
     """
-    return intake.group(_examined(files))
+    return intake.group(_examined(files, seconds))
 
 
-def _examined(files: Iterable[File]) -> Iterator[Entry]:
+def _examined(files: Iterable[File], seconds: float | None) -> Iterator[Entry]:
     left = limits.MAX_UNPACKED
     for file in files:
         try:
             on_server = MAX_ON_SERVER - _Unpacked.total
             fields = {"do": "examine", "left": max(min(left, on_server), 0)}
-            for reply, arrays in _ask(fields, [file], Account()):
+            for reply, arrays in _ask(fields, [file], Account(seconds)):
                 if "header" not in reply:
                     continue
                 entry = _entry(reply, arrays, file)
@@ -125,9 +128,9 @@ def listed(index: File) -> list[tuple[str, ...]]:
     return places
 
 
-def describe(file: File) -> dict[str, list[str]]:
-    """As `brat.io.dicom_header.describe`."""
-    fields, _ = _one({"do": "describe"}, [file], Account())
+def describe(file: File, seconds: float | None = None) -> dict[str, list[str]]:
+    """As `brat.io.dicom_header.describe`. Args: seconds: of wall time."""
+    fields, _ = _one({"do": "describe"}, [file], Account(seconds))
     return checked_description(fields["said"])
 
 

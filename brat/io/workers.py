@@ -96,10 +96,10 @@ class Stopped(UnreadableScan):
 class Account:
     """What the reading of one file may still take, in seconds of wall time; threads may share it."""
 
-    def __init__(self, seconds: float = SECONDS) -> None:
-        """Args: seconds: at first, and at most."""
+    def __init__(self, seconds: float | None = None) -> None:
+        """Args: seconds: at first, and at most; `SECONDS` by default."""
         self.owner = owner.get() or threading.get_ident()
-        self._left = self._most = seconds
+        self._left = self._most = SECONDS if seconds is None else seconds
         self._lock = threading.Lock()
 
     @property
@@ -151,7 +151,7 @@ class Worker:
 
         Args:
             seconds: of wall time that it may take.
-            processor: seconds of processor time that it may take; as many by default.
+            processor: seconds of processor time that it may take; as many by default, but `SECONDS` at most.
 
         Raises:
             Stopped: it took longer, or the process died. It is dead afterwards.
@@ -169,7 +169,7 @@ class Worker:
         timer.start()
         is_over = False
         try:
-            limits = {"seconds": processor or seconds, "holds": [*self.holds]}
+            limits = {"seconds": processor or min(seconds, SECONDS), "holds": [*self.holds]}
             wire.send(self._process.stdin, fields | limits, blobs)
             while not is_over:
                 reply = wire.receive_reply(self._process.stdout, MAX_UNPACKED)

@@ -27,6 +27,7 @@ from brat.batch.shard import ReadingProcess, read_shard
 from brat.classes import CLASSES
 from brat.cli import main
 from brat.environment import WEIGHTS
+from brat.io import workers
 from brat.io.read import read_scan
 from brat.model.series_reading import NOTHING
 from brat.pacs.archive import LIMIT, PacsError
@@ -123,7 +124,9 @@ def test_all_reads_what_the_model_was_not_measured_on(folder, tmp_path):
     assert {"t1", "t2", "swi"} <= read
 
 
-def test_the_readings_are_those_of_brat_predict(folder, tmp_path, process):
+def test_the_readings_are_those_of_brat_predict(folder, tmp_path, process, monkeypatch):
+    # However busy the computer is.
+    monkeypatch.setattr(workers, "SECONDS", 100.0)
     table = whole(planned(folder, tmp_path / "batch"), process)
     slices = [row for row in table.to_pylist() if row["level"] == "slice" and not row["error"]]
     files, _ = find_files(
@@ -155,6 +158,7 @@ def test_a_series_has_a_row_that_counts(folder, tmp_path, process):
     series = {Path(row["path"]).parent.name: row for row in rows if row["level"] == "series"}
     t1 = series["t1"]
     slices = [row for row in rows if row["level"] == "slice" and Path(row["path"]).parent.name == "t1"]
+    slices = [row for row in slices if "damaged" not in row["path"]]
     assert t1["slices"] == len(slices) == 4
     assert t1["label"] == slices[0]["label"]
     assert (t1["known"], t1["refused"], t1["unread"]) == (4, 0, 0)
