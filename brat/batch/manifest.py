@@ -38,7 +38,7 @@ _BYTES_OF_SLICE = 300_000
 _ROWS_OF_GROUP = 20_000
 
 PATIENCE = 60.0
-"""Seconds of wall time that a file may take until its first answer: storage may be slow, and the computer busy.
+"""Seconds of wall time that a file may take until its first answer: storage may be slow, the computer busy.
 Of processor time it may take as much as anywhere, see `brat.io.workers.SECONDS`."""
 
 KINDS = ("slice", "volume", "stack", "pair", "archive", "remote")

@@ -29,6 +29,7 @@ from brat.cli import main
 from brat.environment import WEIGHTS
 from brat.io import workers
 from brat.io.read import read_scan
+from brat.model.files import MODEL, write_manifest
 from brat.model.series_reading import NOTHING
 from brat.pacs.archive import LIMIT, PacsError
 from brat.predict import find_files, read_entries, sort_files
@@ -39,7 +40,13 @@ from tests.factories.samples import KNOWN
 from tests.factories.weights import model_folder
 
 GRAY = read_scan(KNOWN.file).gray
-T1 = {"SeriesDescription": "t1_tse_post_KM", "ImageType": ["ORIGINAL", "PRIMARY", "M", "SE"]}
+T1 = {
+    "SeriesDescription": "t1_tse_post_KM",
+    "ImageType": ["ORIGINAL", "PRIMARY", "M", "SE"],
+    "WindowCenter": 1020,
+    "WindowWidth": 2040,
+    "WindowCenterWidthExplanation": "JANE DOE",
+}
 
 
 def head(number: int, **changes) -> bytes:
@@ -148,7 +155,7 @@ def test_the_readings_are_those_of_brat_predict(folder, tmp_path, process, monke
         assert round(row["ood_score"], 3) == record["ood_score"]
         assert row["model"] == process.model
     (damaged,) = (row for row in table.to_pylist() if "damaged" in row["path"])
-    assert "damaged or breaks off" in damaged["error"]
+    assert "no picture in it" in damaged["error"]
     (zipped_one,) = (row for row in slices if ".zip" in row["path"])
     assert zipped_one["path"].endswith("head.dcm")
 
@@ -266,9 +273,10 @@ def test_parts_share_the_shards(tmp_path, process):
 def test_another_model_does_not_go_on(tmp_path, process, capsys):
     batch = planned(pictures(tmp_path / "in", 4), tmp_path / "batch", shard_size=2)
     do_shard(batch, 0, process)
-    weights = model_folder(
-        tmp_path / "weights", {"model.tflite": (WEIGHTS / "model.tflite").read_bytes() + b"\0"}
-    )
+    weights = model_folder(tmp_path / "weights")
+    with (weights / MODEL).open("ab") as file:
+        file.write(b"\0")
+    write_manifest(weights, [MODEL])
     assert main(["batch", "run", str(batch), "--weights", str(weights)]) == 2
     assert "Another model" in capsys.readouterr().err
     assert not result_file(batch, 1).exists()
