@@ -21,6 +21,7 @@ NAMES = (
     "formats",
     "app",
     "folder",
+    "batch",
     "series",
     "worklist",
     "sessions",

@@ -76,6 +76,9 @@ def _parser() -> argparse.ArgumentParser:
     pacs = commands.add_parser("pacs", help="ask an archive, fetch from it, send to it, listen for it")
     _add_pacs_arguments(pacs)
 
+    batch = commands.add_parser("batch", help="read an archive in shards, on one computer or many")
+    _add_batch_arguments(batch)
+
     serve = commands.add_parser("serve", help="start the HTTP API, without the app")
     serve.set_defaults(run=_serve)
     serve.add_argument("--address", default="127.0.0.1", help="default: 127.0.0.1")
@@ -258,6 +261,12 @@ def _add_validate(commands: argparse._SubParsersAction) -> None:
 
 def _add_pacs_arguments(parser: argparse.ArgumentParser) -> None:
     from brat.pacs.command import add_arguments
+
+    add_arguments(parser)
+
+
+def _add_batch_arguments(parser: argparse.ArgumentParser) -> None:
+    from brat.batch.command import add_arguments
 
     add_arguments(parser)
 

@@ -55,6 +55,8 @@ MODULES = {
         "uharfbuzz",
         "xlsxwriter",
     ),
+    "batch": ("pyarrow",),
+    "ray": ("ray",),
     "department": ("dicomweb_client", "fastapi", "fastapi_offline", "pynetdicom", "uvicorn"),
     "full": (
         "albumentations",

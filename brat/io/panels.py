@@ -11,6 +11,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from brat.io.display import percentiles
 from brat.io.insets import has_inset
 from brat.io.scan import UnreadableScan
 
@@ -110,7 +111,7 @@ def find_panels(gray: np.ndarray) -> Page:
     shrink = max(1.0, max(height, width) / _SIDE)
     size = max(1, round(width / shrink)), max(1, round(height / shrink))
     small = cv2.resize(gray, size, interpolation=cv2.INTER_AREA) if shrink > 1 else gray
-    dark, bright = (float(level) for level in np.percentile(small, (1, 99)))
+    dark, bright = percentiles(small, (1, 99))
     # Of a dim picture, whose head would be background otherwise.
     faint = _BRIGHT * (bright - dark)
     parts = _split(small, Panel(0, 0, *size), min(_FLAT, faint), dark + min(_NOISE, faint))
@@ -173,10 +174,11 @@ def _without_lines(gray: np.ndarray) -> np.ndarray:
     sides are alike.
     """
     height, width = gray.shape
-    level = np.median(gray, axis=1).astype(np.uint8)
-    shade = np.ascontiguousarray(np.broadcast_to(level[:, np.newaxis], gray.shape))
-    has_shade = np.count_nonzero(cv2.absdiff(np.ascontiguousarray(gray), shade) <= _FLAT, axis=1)
-    is_line = (has_shade >= _OF_A_LINE * width) & (level > _NOISE)
+    gray = np.ascontiguousarray(gray)
+    is_line = np.zeros(height, bool)
+    for row in _may_be_lines(gray):
+        level = int(np.median(gray[row]))
+        is_line[row] = level > _NOISE and _near(gray[row : row + 1], level, _FLAT)[0] >= _OF_A_LINE * width
     cleaned = gray
     for first, last in _runs(is_line):
         if last - first > max(3, height * _THIN) or first == 0 or last == height:
@@ -186,6 +188,28 @@ def _without_lines(gray: np.ndarray) -> np.ndarray:
             cleaned = cleaned.copy() if cleaned is gray else cleaned
             cleaned[first:last] = np.round((before + after) / 2)
     return cleaned
+
+
+def _may_be_lines(gray: np.ndarray) -> np.ndarray:
+    """The numbers of the rows that may be bright and of one shade: few, and the median of each takes long.
+
+    The pixels of such a row are no darker than its shade by more than `_FLAT`. Through a head most rows begin
+    and end in the dark.
+    """
+    dark = _count(gray, _NOISE - _FLAT)
+    return np.flatnonzero(gray.shape[1] - dark >= _OF_A_LINE * gray.shape[1])
+
+
+def _near(image: np.ndarray, shade: np.ndarray | int, most: float) -> np.ndarray:
+    """How many pixels of each row differ from a shade by `most` grey levels at most: int (height,)."""
+    shade = np.ascontiguousarray(np.broadcast_to(np.asarray(shade, np.uint8), image.shape))
+    return _count(cv2.absdiff(image, shade), most) if len(image) else np.empty(0, int)
+
+
+def _count(image: np.ndarray, most: float) -> np.ndarray:
+    """How many pixels of each row are `most` at most: int (height,)."""
+    mask = cv2.threshold(image, most, 1, cv2.THRESH_BINARY_INV)[1]
+    return cv2.reduce(mask, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S)[:, 0]
 
 
 def _alike(before: np.ndarray, after: np.ndarray) -> bool:
@@ -238,9 +262,7 @@ def _split(image: np.ndarray, region: Panel, flat: float, background: float) -> 
 def _separates(image: np.ndarray, flat: float, background: float) -> np.ndarray:
     """Which rows are of one shade, or no brighter than the background: bool (height,)."""
     image = np.ascontiguousarray(image)
-    shade = np.ascontiguousarray(np.broadcast_to(image[:, :1], image.shape))
-    has_shade = np.count_nonzero(cv2.absdiff(image, shade) <= flat, axis=1)
-    is_dark = np.count_nonzero(image <= background, axis=1)
+    has_shade, is_dark = _near(image, image[:, :1], flat), _count(image, background)
     return np.maximum(has_shade, is_dark) >= _OF_A_LINE * image.shape[1]
 
 
@@ -267,7 +289,7 @@ def _pieces(image: np.ndarray, dark: float) -> list[tuple[int, Panel]] | None:
     shrink = max(1.0, max(height, width) / 160)
     size = max(1, round(width / shrink)), max(1, round(height / shrink))
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    bright = float(np.percentile(small, 99))
+    (bright,) = percentiles(small, (99,))
     if bright - dark < _FLAT:
         return []
     mask = cv2.threshold(small, dark + _BRIGHT * (bright - dark), 1, cv2.THRESH_BINARY)[1]

@@ -8,10 +8,10 @@ import io
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -21,6 +21,7 @@ from PIL import Image
 
 from brat.io import codecs, wire
 from brat.io.dicom import pixel_digest
+from brat.io.dicom_header import describe
 from brat.io.dicom_series import decode_slice
 from brat.io.dicomdir import listed
 from brat.io.files import File
@@ -42,6 +43,12 @@ _SPOKEN = 2000
 """Characters of a sentence, at most."""
 
 
+class Answering(Protocol):
+    """What answers a request: its fields, and the contents of files -> replies."""
+
+    def answer(self, fields: dict[str, Any], blobs: list[bytes]) -> Iterator[Reply]: ...
+
+
 class _Reading:
     """What the process keeps: the series that were opened in it."""
 
@@ -51,7 +58,7 @@ class _Reading:
     def answer(self, fields: dict[str, Any], blobs: list[bytes]) -> Iterator[Reply]:
         for key in set(self._held) - set(fields["holds"]):
             del self._held[key]
-        files = [_file(file, blobs) for file in fields.get("files", ())]
+        files = [file_of(file, blobs) for file in fields.get("files", ())]
         match fields["do"]:
             case "examine":
                 for entry in examine(files[0], fields["left"]):
@@ -69,6 +76,8 @@ class _Reading:
                     )
             case "decode":
                 yield _of_scan(decode_slice(files[0]))
+            case "describe":
+                yield {"said": describe(files[0])}, []
             case "digest":
                 data = files[0].read()
                 digest = pixel_digest(data) if fields["pixels"] else hashlib.sha256(data).hexdigest()
@@ -105,7 +114,8 @@ class _Reading:
         return {"is_series": True, **described, **windows, "size": max(size, _grown())}, []
 
 
-def _file(fields: dict[str, Any], blobs: list[bytes]) -> File:
+def file_of(fields: dict[str, Any], blobs: list[bytes]) -> File:
+    """A file as a request describes it, see `brat.io.door.described_files`."""
     source = Path(fields["path"]) if fields["path"] else blobs[fields["blob"]]
     identity = tuple(fields["identity"]) if fields["identity"] else None
     return File(fields["name"], source, fields["packed"], identity)
@@ -147,7 +157,12 @@ def _refusal(error: BaseException) -> dict[str, Any]:
     }
 
 
-def _serve() -> None:
+def serve(make: Callable[[], Answering]) -> None:
+    """Answer what is asked on standard input, until it ends.
+
+    Args:
+        make: called at first; what it loads does not count as memory that a file may take.
+    """
     replies = os.fdopen(os.dup(1), "wb")
     # What a decoder prints must not get between the replies.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -158,8 +173,8 @@ def _serve() -> None:
     with contextlib.suppress(Exception):
         pydicom.dcmread(io.BytesIO(bytes(128) + b"DICM"))
     codecs.become_decoder()
+    reading = make()
     _limit_memory()
-    reading = _Reading()
     wire.send_reply(replies, {"ready": True})
     while (request := wire.receive(sys.stdin.buffer)) is not None:
         fields, blobs = request
@@ -212,4 +227,4 @@ def _limit_memory() -> None:
 
 
 if __name__ == "__main__":
-    _serve()
+    serve(_Reading)

@@ -107,9 +107,10 @@ class Stopped(UnreadableScan):
 class Account:
     """What the reading of one file may still take, in seconds of wall time; threads may share it."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float | None = None) -> None:
+        """Args: seconds: at first, and at most; `SECONDS` by default."""
         self.owner = owner.get() or threading.get_ident()
-        self._left = SECONDS
+        self._left = self._most = SECONDS if seconds is None else seconds
         self._lock = threading.Lock()
 
     @property
@@ -126,20 +127,21 @@ class Account:
     def earn(self, pixels: int) -> None:
         """A slice was answered."""
         with self._lock:
-            self._left = min(SECONDS, self._left + PER_SLICE + PER_PIXEL * pixels)
+            self._left = min(self._most, self._left + PER_SLICE + PER_PIXEL * pixels)
 
 
 class Worker:
     """A process that answers one request after another, until it dies of one."""
 
-    def __init__(self) -> None:
+    def __init__(self, command: Sequence[str] | None = None) -> None:
+        """Args: command: starts another program that answers as `brat.io.worker.serve` does."""
         root = str(Path(__file__).resolve().parents[2])
         environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         # One thread each: there are several processes, and each thread takes memory.
         threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
         self._process = subprocess.Popen(
-            _COMMAND,
+            command or _COMMAND,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -169,9 +171,13 @@ class Worker:
             self.has_started = True
 
     def ask(
-        self, fields: dict[str, Any], blobs: Sequence[bytes], seconds: float
+        self, fields: dict[str, Any], blobs: Sequence[bytes], seconds: float, processor: float | None = None
     ) -> Iterator[tuple[dict[str, Any], list[np.ndarray]]]:
         """The answers to one request; the last one has `"end": true`.
+
+        Args:
+            seconds: of wall time that it may take.
+            processor: seconds of processor time that it may take; as many by default, but `SECONDS` at most.
 
         Raises:
             Stopped: it took longer, or the process died. It is dead afterwards.
@@ -179,7 +185,8 @@ class Worker:
         self.start()
         with self._within(seconds, TOO_LONG) as stream:
             assert self._process.stdin
-            wire.send(self._process.stdin, {**fields, "seconds": seconds, "holds": [*self.holds]}, blobs)
+            limits = {"seconds": processor or min(seconds, SECONDS), "holds": [*self.holds]}
+            wire.send(self._process.stdin, fields | limits, blobs)
             is_over = False
             while not is_over:
                 reply = wire.receive_reply(stream, MAX_UNPACKED)

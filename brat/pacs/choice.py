@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from pydicom.uid import MRImageStorage
+from pydicom.uid import EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage, MRImageStorage
 
 from brat.io.evidence import SEQUENCES, guess_sequence, is_derived, kinds_of, other_part
 
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
     from brat.pacs.archive import Archive, SeriesEntry
+
+MR = (MRImageStorage, EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage)
+"""SOP classes, of a file for each slice and of one for all."""
 
 MEASURED = ("t1ce", "t1", "flair")
 """Sequences on which the model was measured in a hospital that it had not met."""
@@ -37,11 +40,15 @@ class Choice(NamedTuple):
     reason: str
 
 
-def choose(header: Dataset) -> Choice:
-    """Judge a series by the header of one of its instances; nothing else is known of it."""
+def choose(header: Dataset, returned: bool = True) -> Choice:
+    """Judge a series by the header of one of its instances; nothing else is known of it.
+
+    Args:
+        returned: whether its reading goes back to the archive, for which each slice must be a file.
+    """
     if str(header.get("Modality") or "") != "MR":
         return _no(f"not MR but {header.get('Modality') or 'of no modality'}")
-    if header.get("SOPClassUID") != MRImageStorage:
+    if header.get("SOPClassUID") not in ((MRImageStorage,) if returned else MR):
         return _no("all slices in one file, which cannot be returned to yet")
     if part := other_part(header):
         return _no(f"not of the head but of {part}")

@@ -1,0 +1,508 @@
+"""A batch: what is planned, what is read, and that nothing is lost or read twice whatever is killed."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import date
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from pydicom.uid import EnhancedMRImageStorage, generate_uid
+
+from brat.batch import manifest, shard
+from brat.batch.manifest import MANIFEST, plan, planned_files, planned_series, rows_of, studies_between
+from brat.batch.results import do_shard, merge, pending, result_file, status
+from brat.batch.shard import ReadingProcess, read_shard
+from brat.classes import CLASSES
+from brat.cli import main
+from brat.environment import WEIGHTS
+from brat.io import workers
+from brat.io.read import read_scan
+from brat.model.files import MODEL, write_manifest
+from brat.model.series_reading import NOTHING
+from brat.pacs.archive import LIMIT, PacsError
+from brat.predict import find_files, read_entries, sort_files
+from tests.factories.files import slice_of, volume, zipped
+from tests.factories.pages import page_of, png
+from tests.factories.paths import ROOT
+from tests.factories.samples import KNOWN
+from tests.factories.weights import model_folder
+
+GRAY = read_scan(KNOWN.file).gray
+T1 = {
+    "SeriesDescription": "t1_tse_post_KM",
+    "ImageType": ["ORIGINAL", "PRIMARY", "M", "SE"],
+    "WindowCenter": 1020,
+    "WindowWidth": 2040,
+    "WindowCenterWidthExplanation": "JANE DOE",
+}
+
+
+def head(number: int, **changes) -> bytes:
+    """A slice of a head, a little brighter with its number."""
+    rows, columns = GRAY.shape
+    pixels = (GRAY.astype(np.uint16) * 8 + number).tobytes()
+    return slice_of(number, Rows=rows, Columns=columns, PixelData=pixels, **{**T1, **changes})
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """One of each kind, and some that are not read."""
+    top = tmp_path_factory.mktemp("archive")
+    named = {"PatientName": "Planted^Name", "PatientID": "PLANTED7"}
+    for part, changes in {
+        "t1": {},
+        "t2": {"SeriesDescription": "t2_tse"},
+        "ct": {"Modality": "CT"},
+        "swi": {"SeriesDescription": "SWI"},
+    }.items():
+        (top / part).mkdir()
+        series = generate_uid()
+        for number in range(4):
+            data = head(number, series=series, **named, **changes)
+            (top / part / f"{number}.dcm").write_bytes(data)
+    # The same image, which counts once.
+    (top / "t1" / "copy.dcm").write_bytes((top / "t1" / "0.dcm").read_bytes())
+    (top / "t1" / "damaged.dcm").write_bytes((top / "t1" / "1.dcm").read_bytes()[:700])
+    (top / "page.png").write_bytes(png(page_of([GRAY] * 2, columns=2)))
+    (top / "volume.nii.gz").write_bytes(gzip.compress(volume(), mtime=0))
+    (top / "inner.zip").write_bytes(
+        zipped({"a/head.dcm": head(1, **named), "a/ct.dcm": head(2, Modality="CT", series=generate_uid())})
+    )
+    (top / "notes.txt").write_text("no scan")
+    (top / "slice.dcm.gz").write_bytes(gzip.compress(head(7, series=generate_uid(), **named), mtime=0))
+    return top
+
+
+@pytest.fixture(scope="module")
+def process():
+    with ReadingProcess() as running:
+        yield running
+
+
+def planned(folder: Path, batch: Path, **options) -> Path:
+    plan(batch, planned_files([str(folder)], options.get("every", False)), **options)
+    return batch
+
+
+def whole(batch: Path, process: ReadingProcess) -> pa.Table:
+    """All shards of a batch, read by one process, one after the other."""
+    shards = manifest.shards_of(batch)
+    return pa.concat_tables([read_shard(rows_of(batch, number), process) for number in range(shards)])
+
+
+def test_the_plan_says_of_every_file_whether_it_is_read_and_why(folder, tmp_path):
+    batch = planned(folder, tmp_path / "batch", shard_size=5)
+    rows = pq.read_table(batch / MANIFEST).to_pylist()
+    assert {Path(row["path"]).name for row in rows} >= {"notes.txt", "copy.dcm", "page.png", "inner.zip"}
+    said = {Path(row["path"]).relative_to(folder).as_posix(): row for row in rows}
+    read = {name for name, row in said.items() if row["shard"] is not None}
+    assert read == {
+        *(f"t1/{number}.dcm" for number in range(4)),
+        *("page.png", "volume.nii.gz", "inner.zip", "slice.dcm.gz", "t1/damaged.dcm"),
+    }
+    assert said["t1/0.dcm"]["sequence"] == "t1ce"
+    assert (said["page.png"]["kind"], said["volume.nii.gz"]["kind"]) == ("slice", "volume")
+    assert "T2" in said["t2/0.dcm"]["reason"]
+    assert "not MR" in said["ct/0.dcm"]["reason"]
+    assert "copy" in said["t1/copy.dcm"]["reason"]
+    assert said["slice.dcm.gz"]["packed"]
+    # A series is never cut, and its files stay in order.
+    assert len({said[f"t1/{number}.dcm"]["shard"] for number in range(4)}) == 1
+    assert [said[f"t1/{number}.dcm"]["place"] for number in range(4)] == [0, 1, 2, 3]
+    assert manifest.shards_of(batch) > 1
+
+
+def test_all_reads_what_the_model_was_not_measured_on(folder, tmp_path):
+    batch = planned(folder, tmp_path / "batch", every=True)
+    rows = pq.read_table(batch / MANIFEST).to_pylist()
+    read = {Path(row["path"]).parent.name for row in rows if row["shard"] is not None}
+    assert {"t1", "t2", "swi"} <= read
+
+
+def test_the_readings_are_those_of_brat_predict(folder, tmp_path, process, monkeypatch):
+    # However busy the computer is.
+    monkeypatch.setattr(workers, "SECONDS", 100.0)
+    table = whole(planned(folder, tmp_path / "batch"), process)
+    slices = [row for row in table.to_pylist() if row["level"] == "slice" and not row["error"]]
+    files, _ = find_files(
+        [str(folder / name) for name in ("t1", "page.png", "volume.nii.gz", "slice.dcm.gz")]
+    )
+    records = [record for _, record in read_entries(sort_files(files), WEIGHTS) if "error" not in record]
+    theirs = {(record["path"], record.get("slice"), record.get("panel")): record for record in records}
+    ours = {(row["path"], row["slice"], row["panel"]): row for row in slices if ".zip" not in row["path"]}
+    assert ours.keys() == theirs.keys()
+    assert len(ours) == 4 + 2 + 4 + 1
+    for place, row in ours.items():
+        record = theirs[place]
+        assert row["label"] == record["label"]
+        np.testing.assert_array_equal(
+            [row[name] for name in CLASSES], np.float32([record["probabilities"][name] for name in CLASSES])
+        )
+        assert row["prediction_set"] == record["prediction_set"]
+        assert row["in_distribution"] == record["in_distribution"]
+        assert round(row["ood_score"], 3) == record["ood_score"]
+        assert row["model"] == process.model
+    (damaged,) = (row for row in table.to_pylist() if "damaged" in row["path"])
+    assert "no picture in it" in damaged["error"]
+    (zipped_one,) = (row for row in slices if ".zip" in row["path"])
+    assert zipped_one["path"].endswith("head.dcm")
+
+
+def test_a_series_has_a_row_that_counts(folder, tmp_path, process):
+    rows = whole(planned(folder, tmp_path / "batch"), process).to_pylist()
+    series = {Path(row["path"]).parent.name: row for row in rows if row["level"] == "series"}
+    t1 = series["t1"]
+    slices = [row for row in rows if row["level"] == "slice" and Path(row["path"]).parent.name == "t1"]
+    slices = [row for row in slices if "damaged" not in row["path"]]
+    assert t1["slices"] == len(slices) == 4
+    assert t1["label"] == slices[0]["label"]
+    assert (t1["known"], t1["refused"], t1["unread"]) == (4, 0, 0)
+    assert (t1["with_tumour"], t1["runs"], t1["longest_run"]) == (4, 1, 4)
+    assert t1["glioma"] is None
+    (of_volume,) = (row for row in rows if row["level"] == "series" and "volume" in row["path"])
+    # Its first and last slice are empty, and one is noise.
+    assert (of_volume["slices"], of_volume["unread"]) == (6, 2)
+    assert [row["error"] for row in rows if "volume" in row["path"]].count(NOTHING) == 2
+
+
+def test_hashes_are_those_of_the_files(folder, tmp_path, process):
+    import hashlib
+
+    for row in whole(planned(folder, tmp_path / "batch"), process).to_pylist():
+        path = Path(row["path"])
+        if row["level"] == "slice" and path.is_file() and not row["error"]:
+            data = path.read_bytes()
+            data = gzip.decompress(data) if path.name == "slice.dcm.gz" else data
+            assert row["file_sha256"] == hashlib.sha256(data).hexdigest(), path
+
+
+def test_no_words_of_a_header_come_out(folder, tmp_path, process):
+    batch = planned(folder, tmp_path / "batch", every=True)
+    for table in (whole(batch, process), pq.read_table(batch / MANIFEST)):
+        said = json.dumps(table.drop_columns(["path"]).to_pylist())
+        assert not any(word in said for word in ("Planted", "PLANTED7", "JANE DOE", "t1_tse"))
+
+
+def pictures(folder: Path, count: int) -> Path:
+    folder.mkdir()
+    for number in range(count):
+        noise = np.random.default_rng(number).integers(0, 4, GRAY.shape, np.uint8)
+        Image.fromarray(np.minimum(GRAY, 250) + noise).save(folder / f"{number:03}.png")
+    return folder
+
+
+def children(pid: int) -> list[int]:
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for task in tasks for child in task.read_text().split()]
+
+
+def wait_for(count: int, batch: Path, driver: subprocess.Popen) -> None:
+    until = time.monotonic() + 600
+    while len(list((batch / "shards").glob("[0-9]*.parquet"))) < count:
+        assert time.monotonic() < until
+        assert driver.poll() is None, driver.communicate()
+        time.sleep(0.02)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds processes as Linux lists them")
+def test_killed_workers_and_drivers_lose_nothing_and_nothing_is_read_twice(tmp_path, process, capsys):
+    batch = planned(pictures(tmp_path / "in", 60), tmp_path / "batch", shard_size=3)
+    expected = whole(batch, process)
+    command = [sys.executable, "-m", "brat.cli", "batch", "run", str(batch), "--processes", "2"]
+    command = [sys.executable, "-c", f"import sys; from brat.cli import main; sys.exit(main({command[3:]}))"]
+
+    driver = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    wait_for(2, batch, driver)
+    readers = [pid for pid in children(driver.pid) if b"brat.batch.process" in command_of(pid)]
+    assert len(readers) == 2
+    os.kill(readers[0], signal.SIGKILL)
+    wait_for(6, batch, driver)
+    driver.kill()
+    driver.communicate()
+    done = {file: file.stat().st_mtime_ns for file in (batch / "shards").glob("[0-9]*.parquet")}
+    assert 6 <= len(done) < 20
+    # What the driver left behind ends by itself.
+    until = time.monotonic() + 300
+    while any(b"brat.batch.process" in command_of(pid) for pid in readers):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+    assert main(["batch", "merge", str(batch), "--out", str(tmp_path / "early.parquet")]) == 2
+    assert "shards are not done" in capsys.readouterr().err
+    assert main(["batch", "run", str(batch), "--processes", "2"]) == 0
+    assert f"Read {20 - len(done)} shards" in capsys.readouterr().out
+    assert all(file.stat().st_mtime_ns == at for file, at in done.items())
+    merge(batch, tmp_path / "all.parquet")
+    assert pq.read_table(tmp_path / "all.parquet").equals(expected)
+    assert expected.num_rows == 60
+    assert not [row for row in expected.to_pylist() if row["error"]]
+    assert not list((batch / "shards").glob(".*"))
+
+
+def command_of(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def test_parts_share_the_shards(tmp_path, process):
+    batch = planned(pictures(tmp_path / "in", 10), tmp_path / "batch", shard_size=2)
+    parts = [pending(batch, process.model, (number, 3)) for number in (1, 2, 3)]
+    assert sorted(number for part in parts for number in part) == [0, 1, 2, 3, 4]
+    assert all(parts)
+    assert main(["batch", "run", str(batch), "--part", "2/3", "--processes", "1"]) == 0
+    assert [number for number in range(5) if result_file(batch, number).exists()] == parts[1]
+    assert do_shard(batch, parts[1][0], process) == 0
+    said = status(batch)
+    assert (said.shards, said.done, said.rows, said.units) == (5, 2, 4, 10)
+
+
+def test_another_model_does_not_go_on(tmp_path, process, capsys):
+    batch = planned(pictures(tmp_path / "in", 4), tmp_path / "batch", shard_size=2)
+    do_shard(batch, 0, process)
+    weights = model_folder(tmp_path / "weights")
+    with (weights / MODEL).open("ab") as file:
+        file.write(b"\0")
+    write_manifest(weights, [MODEL])
+    assert main(["batch", "run", str(batch), "--weights", str(weights)]) == 2
+    assert "Another model" in capsys.readouterr().err
+    assert not result_file(batch, 1).exists()
+
+
+FAKE = """
+import os, sys
+from brat.batch.process import _Process
+from brat.io.worker import serve
+
+class Mortal(_Process):
+    def answer(self, fields, blobs):
+        names = [file["name"] for file in fields.get("files", ())]
+        number = fields.get("slice", -1)
+        if any("deadly" in name for name in names):
+            os.kill(os.getpid(), 9)
+        if any("lying" in name for name in names):
+            yield {"slices": "many", "panels": 0, "places": [], "remarks": []}, []
+            return
+        self.is_third = getattr(self, "is_third", False) or any("third" in name for name in names)
+        if self.is_third and number == 2:
+            os._exit(1)
+        yield from super().answer(fields, blobs)
+
+serve(lambda: Mortal(sys.argv[1]))
+"""
+
+
+@pytest.fixture
+def mortal(tmp_path):
+    script = tmp_path / "mortal.py"
+    script.write_text(FAKE)
+    process = ReadingProcess()
+    process._command = (sys.executable, str(script), str(WEIGHTS))
+    yield process
+    process.close()
+
+
+def test_a_file_that_kills_its_process_is_refused_and_the_others_are_read(tmp_path, mortal, process):
+    top = pictures(tmp_path / "in", 4)
+    (top / "001.png").rename(top / "001-deadly.png")
+    (top / "002.png").rename(top / "002-lying.png")
+    batch = planned(top, tmp_path / "batch")
+    rows = read_shard(rows_of(batch, 0), mortal).to_pylist()
+    assert ["stopped" in row["error"] for row in rows] == [False, True, True, False]
+    sound = whole(batch, process).to_pylist()
+    assert [rows[0], rows[3]] == [sound[0], sound[3]]
+
+
+def test_a_slice_that_kills_its_process_costs_that_slice(tmp_path, mortal, process):
+    top = tmp_path / "in"
+    top.mkdir()
+    for number in range(5):
+        (top / f"third{number}.dcm").write_bytes(head(number))
+    batch = planned(top, tmp_path / "batch")
+    rows = read_shard(rows_of(batch, 0), mortal).to_pylist()
+    assert ["stopped" in row["error"] for row in rows] == [False, False, True, False, False, False]
+    assert (rows[-1]["level"], rows[-1]["known"], rows[-1]["unread"]) == ("series", 4, 1)
+    sound = whole(batch, process).to_pylist()
+    assert [rows[n] for n in (0, 1, 3, 4)] == [sound[n] for n in (0, 1, 3, 4)]
+
+
+def test_a_file_that_never_ends_is_stopped(tmp_path, monkeypatch):
+    from tests.io.test_workers import endless_jpeg
+
+    monkeypatch.setattr(shard, "SECONDS", 1.0)
+    top = pictures(tmp_path / "in", 2)
+    (top / "001.jpg").write_bytes(endless_jpeg())
+    batch = planned(top, tmp_path / "batch")
+    with ReadingProcess() as own:
+        rows = read_shard(rows_of(batch, 0), own).to_pylist()
+    errors = {Path(row["path"]).name: row["error"] for row in rows}
+    assert "far more work" in errors["001.jpg"]
+    assert not errors["000.png"]
+
+
+def test_a_file_that_is_gone_is_said(tmp_path, process):
+    top = pictures(tmp_path / "in", 2)
+    batch = planned(top, tmp_path / "batch")
+    (top / "000.png").unlink()
+    rows = read_shard(rows_of(batch, 0), process).to_pylist()
+    assert "no file at this path" in rows[0]["error"]
+    assert not rows[1]["error"]
+
+
+class Archive:
+    """A DICOM archive that can be put out of order."""
+
+    name = "main"
+
+    def __init__(self, files: list[bytes]):
+        self.files, self.is_up = files, True
+
+    def echo(self) -> None:
+        if not self.is_up:
+            raise PacsError("The archive main cannot be reached.")
+
+    def fetch(self, entry):
+        self.echo()
+        if not self.files:
+            raise PacsError("The archive main does not have this.")
+        return iter(self.files)
+
+    def series(self, study):
+        entries = [("1.2.3", "MR"), ("1.2.4", "CT")]
+        return [
+            SimpleNamespace(study=study, series=series, modality=modality, count=4)
+            for series, modality in entries
+        ]
+
+    def header(self, entry):
+        import io
+
+        import pydicom
+
+        return pydicom.dcmread(io.BytesIO(head(0)))
+
+
+def test_a_dicom_archive_is_planned_by_series_and_read_under_uids(tmp_path, process, monkeypatch):
+    series = generate_uid()
+    archive = Archive([head(number, series=series, PatientName="Planted^Name") for number in range(4)])
+    plan(tmp_path / "batch", planned_series(archive, ["1.2", "1.2"]))
+    rows = pq.read_table(tmp_path / "batch" / MANIFEST).to_pylist()
+    assert [(row["series"], row["shard"]) for row in rows] == [("1.2.3", 0), ("1.2.4", None)]
+    table = read_shard(rows_of(tmp_path / "batch", 0), process, lambda name: archive)
+    assert table["level"].to_pylist() == ["slice"] * 4 + ["series"]
+    assert table["series"].to_pylist() == ["1.2.3"] * 5
+    assert len(set(table["instance"].to_pylist())) == 4
+    assert set(table["path"].to_pylist()) == {""}
+    assert "Planted" not in json.dumps(table.to_pylist())
+    # The order in which it sends them does not matter.
+    archive.files.reverse()
+    assert read_shard(rows_of(tmp_path / "batch", 0), process, lambda name: archive).equals(table)
+
+    monkeypatch.setattr(shard, "_PAUSES", (0, 0))
+    archive.is_up = False
+    with pytest.raises(PacsError, match="cannot be reached"):
+        do_shard(tmp_path / "batch", 0, process, lambda name: archive)
+    assert pending(tmp_path / "batch", process.model) == [0]
+    archive.is_up, archive.files = True, []
+    (row,) = read_shard(rows_of(tmp_path / "batch", 0), process, lambda name: archive).to_pylist()
+    assert row["error"] == "The archive does not give this series."
+
+
+def test_days_with_too_many_studies_are_halved():
+    asked = []
+
+    def search(query):
+        asked.append(query.date)
+        count = LIMIT if "-" in query.date else 3
+        return [SimpleNamespace(study=f"{query.date}.{number}") for number in range(count)]
+
+    found = list(studies_between(date(2026, 1, 1), date(2026, 1, 4), search))
+    assert len(found) == 4 * 3
+    assert asked[0] == "20260101-20260104"
+    with pytest.raises(ValueError, match="2026-01-01"):
+        list(studies_between(date(2026, 1, 1), date(2026, 1, 1), lambda query: [None] * LIMIT))
+
+
+def test_slices_in_one_file_are_planned_where_nothing_goes_back(tmp_path):
+    from brat.batch.manifest import chosen
+
+    said = {"Modality": ["MR"], "SOPClassUID": [EnhancedMRImageStorage], "SeriesDescription": ["t1 mprage"]}
+    assert chosen(said, False).read
+
+
+def test_misuse_is_said(tmp_path, capsys):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    (empty / "a.dcm").write_bytes(head(0, Modality="CT"))
+    for arguments, said in {
+        ("plan", str(tmp_path / "b")): "Name either paths, or an archive",
+        ("plan", str(tmp_path / "b"), str(empty)): "nothing to read",
+        ("plan", str(tmp_path / "b"), str(empty), "--date", "20260101"): "--archive",
+        ("run", str(tmp_path / "b")): "`brat batch plan` makes one",
+        ("status", str(tmp_path / "b")): "`brat batch plan` makes one",
+    }.items():
+        assert main(["batch", *arguments]) == 2
+        assert said in capsys.readouterr().err
+    for arguments in (
+        ["run", "b", "--part", "4/3"],
+        ["plan", "b", "--date", "2026"],
+        ["run", "b", "--processes", "0"],
+    ):
+        with pytest.raises(SystemExit):
+            main(["batch", *arguments])
+        assert "must be" in capsys.readouterr().err
+    batch = planned(pictures(tmp_path / "in", 1), tmp_path / "batch")
+    assert main(["batch", "plan", str(batch), str(tmp_path / "in")]) == 2
+    assert "has a plan already" in capsys.readouterr().err
+    assert main(["batch", "status", str(batch), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["shards"] == 1
+    assert main(["batch", "status", str(batch)]) == 0
+    assert "0 of 1 shards are done" in capsys.readouterr().out
+
+
+def test_the_example_for_slurm_is_whole():
+    script = ROOT / "deploy" / "batch.slurm"
+    assert subprocess.run(["bash", "-n", script], check=False).returncode == 0
+    assert 'brat batch run "$BATCH" --processes "$SLURM_CPUS_PER_TASK"' in script.read_text(encoding="utf-8")
+
+
+def test_a_cluster_of_two_nodes_reads_as_one_process_does(tmp_path, process):
+    pytest.importorskip("ray", reason="Ray is not installed")
+    batch = planned(pictures(tmp_path / "in", 24), tmp_path / "batch", shard_size=3)
+    do_shard(batch, 3, process)
+    at = result_file(batch, 3).stat().st_mtime_ns
+    # In a process of its own, as Ray changes much of the one that it runs in.
+    code = f"""
+from pathlib import Path
+import ray
+from ray.cluster_utils import Cluster
+from brat.batch.on_ray import run
+cluster = Cluster(initialize_head=True, head_node_args=dict(num_cpus=1, object_store_memory=100_000_000))
+cluster.add_node(num_cpus=1, object_store_memory=100_000_000)
+cluster.wait_for_nodes()
+done = list(run(Path({str(batch)!r}), address=cluster.address))
+assert len([node for node in ray.nodes() if node["Alive"]]) == 2
+print(len(done), done[0][0])
+"""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "RAY_TMPDIR": str(tmp_path)[:40]}
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=400
+    )
+    assert answer.returncode == 0, answer.stderr[-3000:]
+    assert answer.stdout.split()[-2:] == ["7", "7"]
+    assert result_file(batch, 3).stat().st_mtime_ns == at
+    merge(batch, tmp_path / "all.parquet")
+    assert pq.read_table(tmp_path / "all.parquet").equals(whole(batch, process))
