@@ -50,7 +50,6 @@ MODULES = {
         "xlsxwriter",
     ),
     "batch": ("pyarrow",),
-    "ray": ("ray",),
     "department": ("dicomweb_client", "fastapi", "fastapi_offline", "pynetdicom", "uvicorn"),
     "full": ("albumentations", "h5py", "keras", "scipy", "sklearn", "tensorflow", "tf_keras_vis"),
 }
