@@ -56,7 +56,6 @@ MODULES = {
         "xlsxwriter",
     ),
     "batch": ("pyarrow",),
-    "ray": ("ray",),
     "department": ("dicomweb_client", "fastapi", "fastapi_offline", "pynetdicom", "uvicorn"),
     "full": (
         "albumentations",

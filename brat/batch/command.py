@@ -45,17 +45,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
     run = command("run", _run, "read the shards that are not done")
-    run.add_argument("--engine", choices=("local", "ray"), default="local", help="default: local")
-    run.add_argument(
-        "--processes",
-        type=_at_least_1,
-        metavar="N",
-        help="default: one for each core of the computer or cluster",
-    )
+    run.add_argument("--processes", type=_at_least_1, metavar="N", help="default: one for each core")
     run.add_argument(
         "--part", type=_part, default=(1, 1), metavar="K/N", help="every N-th shard, beginning with the K-th"
     )
-    run.add_argument("--ray-address", metavar="ADDRESS", help="of the cluster's head; default: found by Ray")
     run.add_argument("--weights", default=WEIGHTS, metavar="DIR", help="folder of the model")
 
     for each in (plan, run):
@@ -137,20 +130,11 @@ def _of_archive(options: argparse.Namespace) -> Iterator[Planned]:
 def _run(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
+    from brat.batch import local
+
     log.start("batch run")
-    if options.engine == "ray":
-        from brat.batch import on_ray
-
-        if options.part != (1, 1):
-            raise ValueError(
-                "--part is for several runs that know nothing of each other; Ray deals shards itself."
-            )
-        done = on_ray.run(options.folder, options.weights, options.processes, options.ray_address)
-    else:
-        from brat.batch import local
-
-        archive = partial(_connect, options.settings)
-        done = local.run(options.folder, options.weights, options.processes or CORES, options.part, archive)
+    archive = partial(_connect, options.settings)
+    done = local.run(options.folder, options.weights, options.processes or CORES, options.part, archive)
     shards = rows = 0
     with tqdm(unit="shard", disable=not sys.stderr.isatty()) as bar:
         for total, read in done:

@@ -477,32 +477,3 @@ def test_the_example_for_slurm_is_whole():
     script = ROOT / "deploy" / "batch.slurm"
     assert subprocess.run(["bash", "-n", script], check=False).returncode == 0
     assert 'brat batch run "$BATCH" --processes "$SLURM_CPUS_PER_TASK"' in script.read_text(encoding="utf-8")
-
-
-def test_a_cluster_of_two_nodes_reads_as_one_process_does(tmp_path, process):
-    pytest.importorskip("ray", reason="Ray is not installed")
-    batch = planned(pictures(tmp_path / "in", 24), tmp_path / "batch", shard_size=3)
-    do_shard(batch, 3, process)
-    at = result_file(batch, 3).stat().st_mtime_ns
-    # In a process of its own, as Ray changes much of the one that it runs in.
-    code = f"""
-from pathlib import Path
-import ray
-from ray.cluster_utils import Cluster
-from brat.batch.on_ray import run
-cluster = Cluster(initialize_head=True, head_node_args=dict(num_cpus=1, object_store_memory=100_000_000))
-cluster.add_node(num_cpus=1, object_store_memory=100_000_000)
-cluster.wait_for_nodes()
-done = list(run(Path({str(batch)!r}), address=cluster.address))
-assert len([node for node in ray.nodes() if node["Alive"]]) == 2
-print(len(done), done[0][0])
-"""
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "RAY_TMPDIR": str(tmp_path)[:40]}
-    answer = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=400
-    )
-    assert answer.returncode == 0, answer.stderr[-3000:]
-    assert answer.stdout.split()[-2:] == ["7", "7"]
-    assert result_file(batch, 3).stat().st_mtime_ns == at
-    merge(batch, tmp_path / "all.parquet")
-    assert pq.read_table(tmp_path / "all.parquet").equals(whole(batch, process))
