@@ -135,7 +135,7 @@ class _Same(keras.layers.Layer):
         return inputs
 
 
-_NORMALIZED = {
+_NORMALIZED: dict[Any, Any] = {
     keras.layers.Conv2D: _NormalizedConv2D,
     keras.layers.DepthwiseConv2D: _NormalizedDepthwiseConv2D,
 }
