@@ -204,12 +204,14 @@ class Worker:
             Stopped: it was killed, or died.
         """
         over, is_late = threading.Event(), threading.Event()
-
+        spent = 0.0
         end, used = time.monotonic() + seconds, self._processor_time()
 
         def watch() -> None:
+            nonlocal spent
             while not over.wait(min(SLOW, max(end - time.monotonic(), 0))):
                 if time.monotonic() >= end:
+                    spent = self._processor_time() - used
                     is_late.set()
                     self._process.kill()
                     return
@@ -224,8 +226,11 @@ class Worker:
             is_read = True
         except (OSError, EOFError) as error:
             self.close()
-            of_time = is_late.is_set() or self._process.returncode in _OF_TIME
-            raise Stopped(late if of_time else DIED) from error
+            if is_late.is_set():
+                # A file is not to blame for what it waited for.
+                is_busy = used + spent > 0 and spent < seconds / 2
+                raise Stopped(TOO_BUSY if is_busy else late) from error
+            raise Stopped(late if self._process.returncode in _OF_TIME else DIED) from error
         except wire.BadReplyError as error:
             raise Stopped(DIED) from error
         finally:

@@ -8,7 +8,7 @@ limits:
   a normal distribution does not hold for few cases and rare events. If nothing has changed, at most 27 of
   10,000 months cross them.
 - Means, such as that of confidence: an X-bar chart, with the spread of single cases in the reference. As
-  confidences are skewed, up to 1 in 100 months of 20 cases cross its limits.
+  confidences are skewed, up to 1.4 in 100 months cross its limits (simulated).
 
 Both allow for how few cases a reference has. Cases are taken to be independent: where a month holds several
 slices of one patient, more months than these cross a limit.

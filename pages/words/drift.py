@@ -26,7 +26,7 @@ def of_cases(cases: int, others: int) -> str:
 def how(least: int) -> str:
     return (
         "If nothing has changed, a month lies between the dashed limits (p-chart and X-bar chart, three "
-        "sigma; Shewhart 1931): at most 1 in 100 crosses one by chance, more where several slices are of one "
+        "sigma; Shewhart 1931): some 1 in 100 crosses one by chance, more where several slices are of one "
         f"patient. Open circles are not judged: fewer than {least} cases, or a part of the first months."
     )
 
