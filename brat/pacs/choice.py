@@ -72,8 +72,11 @@ def _no(reason: str) -> Choice:
     return Choice(False, "", reason)
 
 
-def choices_of(archive: Archive, study: str) -> list[tuple[SeriesEntry, Choice]]:
+def choices_of(archive: Archive, study: str, returned: bool = True) -> list[tuple[SeriesEntry, Choice]]:
     """Every series of a study with whether it is read; headers are asked for only of MR.
+
+    Args:
+        returned: see `choose`.
 
     Raises:
         brat.pacs.archive.PacsError: the archive does not answer.
@@ -83,5 +86,5 @@ def choices_of(archive: Archive, study: str) -> list[tuple[SeriesEntry, Choice]]
         if entry.modality and entry.modality != "MR":
             judged.append((entry, _no(f"not MR but {entry.modality}")))
         else:
-            judged.append((entry, choose(archive.header(entry))))
+            judged.append((entry, choose(archive.header(entry), returned)))
     return judged

@@ -107,7 +107,7 @@ def _slow_map(
     change: float | None,
     _input: np.ndarray,
 ) -> SlowMap:
-    return SlowMap(lambda on_progress: reference_cam(method, _input, label, weights, on_progress))
+    return SlowMap(lambda on_progress: reference_cam(method, _input, label, weights, on_progress=on_progress))
 
 
 def show_making(making: SlowMap, method: str, on_cancel: Callable[[], None]) -> None:

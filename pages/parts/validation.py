@@ -134,6 +134,7 @@ def show(validation: Validation) -> None:
                     {"File": [r["name"] for r in left_out], "Why": [r["left_out"] for r in left_out]}
                 ),
                 hide_index=True,
+                alt="Files that were left out",
             )
 
 

@@ -19,8 +19,12 @@ _KEPT = (*open_scan.STATE, "worklist", "walk", "worklist_opened", MEMORY)
 """In `st.session_state`."""
 
 
+_HOUR = 3600.0
+"""Seconds that a visit is kept; said in words, Streamlit would load pandas for them."""
+
+
 # Few, because a scan takes up to 125 MB.
-@st.cache_resource(max_entries=8, ttl="1h", show_spinner=False)
+@st.cache_resource(max_entries=8, ttl=_HOUR, show_spinner=False)
 def _left(visit: str) -> dict[str, Any]:
     return {}
 

@@ -247,7 +247,7 @@ def test_a_start_that_takes_long_is_not_the_fault_of_the_file(pool, tmp_path, mo
     slow.write_text("import time; time.sleep(1)\nfrom brat.io import worker; worker.serve(worker._Reading)\n")
     monkeypatch.setattr(workers, "_COMMAND", (sys.executable, str(slow)))
     account = Account()
-    monkeypatch.setattr(door, "Account", lambda: account)
+    monkeypatch.setattr(door, "Account", lambda *seconds: account)
     (item,) = group_into_series([File(SAMPLE.name, SAMPLE.read_bytes())])
     assert not item.problem
     assert account.left > workers.SECONDS - 0.9

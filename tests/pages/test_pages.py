@@ -336,7 +336,7 @@ def test_model_page_begins_with_another_hospital():
         assert metric.label.startswith("Another hospital, T1 after contrast")
         assert metric.value == f"{100 * measured['metrics'][name]['value']:.1f} %"
     (expect,) = (m.value for m in page.markdown if "Expect this of a hospital" in m.value)
-    assert f"{measured['clusters']} patients of lgg, T1 after contrast" in expect
+    assert f"lgg, {measured['clusters']} patients, T1 after contrast" in expect
     # The first tab holds matrix and curves, the others none of them.
     assert len(page.tabs[0].get("plotly_chart")) == 3
     assert [warning.value for warning in page.warning] == [
@@ -365,7 +365,7 @@ def test_which_model_ships():
     from pages.parts.protocols import which_model_ships
 
     assert "its expected accuracy is the cross-validated one" in which_model_ships({"test_fold": None}, 5)
-    assert "fold 3 was kept from it" in which_model_ships({"test_fold": 3}, 5)
+    assert "has not seen fold 3" in which_model_ships({"test_fold": 3}, 5)
 
 
 def test_model_page_offers_every_number(model_page):

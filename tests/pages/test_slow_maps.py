@@ -31,7 +31,7 @@ class Maker:
         self.go = threading.Semaphore(0)
         self.shares: list[float] = []
 
-    def __call__(self, method, model_input, label, *, on_progress):
+    def __call__(self, method, model_input, label, weights, *, on_progress):
         for share in (0.0, 0.5, 1.0):
             on_progress(share)
             self.shares.append(share)
