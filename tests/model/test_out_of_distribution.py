@@ -73,6 +73,12 @@ def test_the_limit_holds_in_every_group():
     assert 0 < (decisions[1000:] > limit).mean() <= 0.02
 
 
+def test_a_few_slices_of_one_patient_do_not_set_the_limit():
+    decisions = np.concatenate([np.linspace(-3, 0, 1000), np.linspace(1, 2, 20)])
+    assert choose_limit(decisions, ["here"] * 1000 + ["elsewhere"] * 20) < 0
+    assert choose_limit(decisions[1000:], ["elsewhere"] * 20) > 1
+
+
 def test_no_source_outweighs_the_others():
     slices = [
         IndexedSlice(None, f"{n}.png", "large" if n < 600 else "small", "glioma", True, str(n), str(n), 0)

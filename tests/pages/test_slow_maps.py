@@ -117,7 +117,7 @@ def test_a_map_that_no_page_asks_for_any_more_is_given_up(review, maker, monkeyp
 
 
 def test_one_map_at_a_time_and_what_fails_is_raised_and_tried_again(maker, monkeypatch):
-    first = slow_maps.SlowMap(lambda on_progress: maker("", None, "", on_progress=on_progress))
+    first = slow_maps.SlowMap(lambda on_progress: maker("", None, "", None, on_progress=on_progress))
     until(lambda: maker.shares)
 
     def fails(on_progress):

@@ -313,12 +313,21 @@ def test_last_stage_keeps_what_it_saw_at_stride_32(backbone):
     assert serving.count_params() == base.count_params() + 1280 * 4
 
 
-def test_what_serves_reads_as_what_was_trained(backbone):
-    training, serving = build(backbone)
+def test_what_serves_reads_as_what_was_trained(tmp_path):
     random = np.random.default_rng(0)
+    network = keras.applications.MobileNetV2(include_top=False, weights=None, input_shape=(SIZE, SIZE, 3))
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            # Scale, shift, mean and variance, as data would leave them.
+            ranges = ((0.5, 1.5), (0, 1), (-0.1, 0.1), (0.3, 1))
+            layer.set_weights(
+                [random.uniform(*limits, w.shape) for limits, w in zip(ranges, layer.weights, strict=True)]
+            )
+    network.save_weights(tmp_path / "backbone.weights.h5")
+    training, serving = build(tmp_path / "backbone.weights.h5")
     image = random.uniform(-1, 1, (2, SIZE, SIZE, 1)).astype(np.float32)
     before = serving.predict(image, verbose=0)["maps"]
-    np.testing.assert_allclose(training.predict(image, verbose=0), before, atol=1e-4)
+    np.testing.assert_allclose(training.predict(image, verbose=0), before, atol=1e-3)
 
     targets = np.zeros((2, len(CLASSES) + MAP_SIZE**2), np.float32)
     targets[:, 0] = 1
@@ -326,7 +335,7 @@ def test_what_serves_reads_as_what_was_trained(backbone):
     training.train_on_batch(image, targets)
     hand_over(training, serving)
     after = serving.predict(image, verbose=0)["maps"]
-    np.testing.assert_allclose(training.predict(image, verbose=0), after, atol=1e-4)
+    np.testing.assert_allclose(training.predict(image, verbose=0), after, atol=1e-3)
     assert np.abs(after - before).max() > 1e-2
 
 
