@@ -8,7 +8,7 @@ import streamlit as st
 from brat.environment import WEIGHTS
 from pages.parts import protocols, trust
 from pages.parts.another_hospital import another_hospital, by_sequence, figures
-from pages.parts.navigation import require_entry
+from pages.parts.navigation import compact_title, require_entry
 from pages.parts.readings import check_model
 from pages.parts.weights_files import load, missing
 from pages.parts.whole_series import contrast, whole_series
@@ -106,14 +106,8 @@ def show_measured(metrics: Mapping[str, Any], card: Mapping[str, Any] | None, is
             show()
 
 
-# The first screen holds the figures: what is above them takes little of it.
-_STYLE = """<style>
-[data-testid=stMainBlockContainer] {padding-top: 3.75rem}
-h1 {padding: 0 !important; font-size: 1.75rem !important}
-</style>"""
-
 require_entry()
-st.html(_STYLE)
+compact_title()
 
 metrics, card = (load(WEIGHTS, name) for name in ("metrics.json", "model_card.json"))
 

@@ -7,7 +7,7 @@ from brat.model.files import ModelError
 from brat.store.database import StoreError
 from pages.parts.failures import tell
 from pages.parts.login import person
-from pages.parts.navigation import require_entry
+from pages.parts.navigation import compact_title, require_entry
 from pages.parts.readings import check_model
 from pages.parts.store import is_on
 from pages.parts.validation import (
@@ -40,7 +40,7 @@ def ask() -> None:
         st.caption(words.VERDICTS_NOTE)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         site = st.text_input(words.SITE, key="validate-site")
-        wanted = st.button("Measure", type="primary", key="validate-measure")
+        wanted = st.button("Measure", key="validate-measure")
     if not wanted:
         return
     if problem:
@@ -61,6 +61,7 @@ def ask() -> None:
 
 
 require_entry()
+compact_title()
 
 st.title("Validate", anchor=False)
 st.markdown(words.INTRODUCTION)

@@ -43,3 +43,11 @@ def _register() -> StreamlitPage:
         ],
         position="top",
     )
+
+
+def compact_title() -> None:
+    """Let the title take little of the first screen, which is for what follows it."""
+    st.html(
+        "<style>[data-testid=stMainBlockContainer] {padding-top: 3.75rem}"
+        " h1 {padding: 0 !important; font-size: 1.75rem !important}</style>"
+    )

@@ -83,6 +83,7 @@ PAGES = {
     "worklist": worklist,
     "history": at("history", "History"),
     "model": at("model", "How good is the model?"),
+    "validate": at("validate", "Validate"),
     "about": at("about", "How to read"),
 }
 
