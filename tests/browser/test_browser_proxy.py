@@ -156,6 +156,8 @@ def test_a_token_with_a_forged_signature_logs_nobody_in(site, visit):
     site.oidc.published = honest
     try:
         page, _ = visit("chief@example.org")
+        # The provider's answer leads back to the app, which must not be cut short.
+        page.wait_for_load_state("networkidle")
         page.goto(f"{site.address}/brat/")
         playwright.expect(page.get_by_text(words.LOG_IN)).to_be_visible()
     finally:
