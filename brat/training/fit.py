@@ -34,6 +34,9 @@ from brat.training.batches import DrawnSlices, Slices
 from brat.training.network import SMALL, MapLoss, accuracy, build, hand_over
 from brat.training.recipe import Recipe
 
+FOLLOWED = 400
+"""Slices of the test side, at most, that are read after each epoch; thousands took a third of its time."""
+
 
 def train(
     data: str | Path | Sequence[str | Path],
@@ -117,7 +120,7 @@ def fit(
     batches = DrawnSlices(parts.train, recipe, first_epoch=len(done))
     # The test side is followed for the report alone. A run that was begun without this goes on without: its
     # history has no column for it.
-    followed = parts.validation or parts.test
+    followed = parts.validation or parts.test[:: -(-len(parts.test) // FOLLOWED) or 1]
     is_followed = bool(followed) and (not done or "val_loss" in done[0])
     held_out = Slices(followed) if is_followed else None
     # Without a full-size epoch behind it, training goes on from the small network's end, which is restored.

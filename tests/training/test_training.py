@@ -117,6 +117,10 @@ def test_the_test_fold_is_followed_where_there_is_no_validation_fold(index, back
     (tmp_path / "run" / "history.csv").write_text("epoch,accuracy,loss\n0,0.5,1.0\n")
     fit.train(index, backbone, tmp_path / "run", 0, None, TINY, resume=True)
     assert followed[1:] == [None]
+    # A part of it does, spread over the whole.
+    monkeypatch.setattr(fit, "FOLLOWED", 2)
+    fit.train(index, backbone, tmp_path / "capped", 0, None, TINY)
+    assert 1 <= followed[2] <= 2
 
 
 def test_litert_equals_keras(trained):
