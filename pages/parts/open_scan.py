@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
@@ -13,7 +14,7 @@ from brat.io.files import File
 from brat.io.intake import Item, Part, SeveralPanels, with_copies
 from brat.io.samples import Sample
 from brat.io.scan import Scan, UnreadableScan
-from brat.io.series import Series, Stack
+from brat.io.series import Series, Stack, left_out_in_words
 from brat.io.workers import owner
 from pages import arrivals
 from pages.words import open_scan as words
@@ -147,6 +148,9 @@ def open_slice(stack: Stack, number: int) -> None:
         st.session_state.problem = words.not_read(words.slice_number(number + 1), str(error))
         return
     state = st.session_state
+    # A report of the slice says it, too.
+    said = left_out_in_words(len(state.series.left_out))
+    scan = replace(scan, remarks=(*said, *scan.remarks))
     _open(scan=scan, data=data, series=state.series, item=state.item)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import nibabel
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 from brat.io.read import read_scan
 from brat.model.classifier import Classifier
 from brat.model.series_reading import SeriesReading
+from pages.parts import open_scan
 from pages.words import series as words
 from tests.factories.files import slice_of, volume, zipped
 from tests.factories.pages import sent_to_viewer
@@ -135,6 +138,23 @@ def test_a_series_of_dicom_in_an_archive():
     assert not page.exception
     assert page.radio[0].value == 1
     assert any("no longer as it was exported" in caption.value for caption in page.caption)
+
+
+def test_a_slice_by_itself_keeps_what_is_said_of_its_series(monkeypatch):
+    files = {f"a/{n}": slice_of(n) for n in range(4)}
+    page = review("study.zip", zipped(files | {"a/copy": files["a/1"]}))
+    told = [warning.value for warning in page.warning]
+    assert any("1 file is a copy of a slice" in value for value in told)
+    state = {name: page.session_state[name] for name in open_scan.STATE}
+    with monkeypatch.context() as patch:
+        patch.setattr(open_scan.st, "session_state", SimpleNamespace(**state))
+        patch.setattr(open_scan, "_open", lambda **opened: state.update(opened))
+        open_scan.open_slice(state["series"].stack(), 2)
+    page.session_state.scan = state["scan"]
+    page.run()
+    assert not page.exception
+    told = [warning.value for warning in page.warning]
+    assert any("1 file is a copy of a slice" in value for value in told)
 
 
 def test_a_series_that_cannot_be_read_leaves_the_scan():
