@@ -122,7 +122,9 @@ def structured_report(
         observation_context=_observers(model, person),
         procedure_reported=code("113091000", "Magnetic resonance imaging", "SCT"),
         imaging_measurements=groups,
-        title=codes.DCM.ImagingMeasurementReport,
+        # Of the titles of CID 7021 the one that OHIF shows as text. Reports with the general one it takes for
+        # measurements that were drawn, and fails on numbers without a graphic.
+        title=codes.DCM.OncologyMeasurementReport,
     )
     verified = all(verdict is not None and verdict.verifies for verdict in given)
     document = sr.ComprehensiveSR(
@@ -143,7 +145,16 @@ def structured_report(
     )
     document.CodingSchemeIdentificationSequence = [private_scheme()]
     document.SeriesDescription = DESCRIPTION
+    _separate(document)
     return document
+
+
+def _separate(item: Dataset) -> None:
+    """Mark the content as a list of names and values, lest viewers join the values to a sentence."""
+    if item.ValueType == "CONTAINER":
+        item.ContinuityOfContent = "SEPARATE"
+        for child in item.get("ContentSequence", ()):
+            _separate(child)
 
 
 def predecessor(study: str, series: str, instance: str, sop_class: str) -> Dataset:

@@ -3,6 +3,7 @@
 import io
 
 import numpy as np
+import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
@@ -43,3 +44,22 @@ def known_dicom() -> bytes:
     written = io.BytesIO()
     dataset.save_as(written, enforce_file_format=True)
     return written.getvalue()
+
+
+def known_series() -> list[bytes]:
+    """Four slices, all of them `KNOWN`, of one series after contrast of one patient, new at each call."""
+    source = pydicom.dcmread(io.BytesIO(known_dicom()))
+    study, series = generate_uid(), generate_uid()
+    made = []
+    for number in range(4):
+        source.StudyInstanceUID, source.SeriesInstanceUID = study, series
+        source.SOPInstanceUID = source.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+        source.ImageType = ["ORIGINAL", "PRIMARY", "M", "SE"]
+        source.PatientName, source.PatientID, source.StudyDate = "Planted^Name", "P7", "20260102"
+        source.StudyDescription, source.SeriesDescription = "MR BRAIN", "t1_tse_post_KM"
+        source.ImagePositionPatient = [-112.275, -95.775, 3.0 * number]
+        source.InstanceNumber = number + 1
+        written = io.BytesIO()
+        source.save_as(written)
+        made.append(written.getvalue())
+    return made

@@ -50,14 +50,19 @@ def serving(
         )
     address = f"http://127.0.0.1:{port}"
     try:
-        _wait_until_healthy(f"{address}{path}", server, log)
+        wait_until_healthy(f"{address}{path}", server, log)
         yield f"{address}{path}"
     finally:
         server.terminate()
         server.wait(60)
 
 
-def _wait_until_healthy(address: str, server: subprocess.Popen, log: Path) -> None:
+def wait_until_healthy(address: str, server: subprocess.Popen, log: Path) -> None:
+    """Until a server of Streamlit answers below an address.
+
+    Raises:
+        RuntimeError: it ended, or did not answer within two minutes; with what it printed.
+    """
     for _ in range(1200):
         if server.poll() is not None:
             break

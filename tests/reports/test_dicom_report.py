@@ -242,6 +242,15 @@ def test_the_report_says_what_was_read_with_public_codes(objects, read_slice):
     assert report.VerificationFlag == "UNVERIFIED"
 
 
+def test_viewers_show_the_report_as_a_list_of_names_and_values(objects):
+    """OHIF fails on numbers without a graphic under the title "Imaging Measurement Report"."""
+    report = parsed(objects[Purpose.ARCHIVE]["sr"])
+    assert report.ConceptNameCodeSequence[0].CodeValue == "126001"
+    containers = [item for item in report.iterall() if item.keyword == "ContinuityOfContent"]
+    assert len(containers) >= 3
+    assert {item.value for item in containers} == {"SEPARATE"}
+
+
 def test_a_private_code_is_used_only_where_its_scheme_is_identified(objects):
     report = parsed(objects[Purpose.ARCHIVE]["sr"])
     schemes = {element.value for element in report.iterall() if element.keyword == "CodingSchemeDesignator"}
