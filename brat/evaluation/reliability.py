@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from brat.classes import CLASSES
-from brat.evaluation.fit_calibration import fit_calibration, fit_temperature
+from brat.evaluation.fit_calibration import fit_calibration, fit_cautious_temperature
 from brat.evaluation.metrics import mean, with_intervals
 from brat.model.calibration import LEVELS, membership, softmax
 
@@ -79,7 +79,7 @@ def measure_calibration(
     Args:
         logits, labels, folds: as for `cross_fitted`.
         clusters: n names; slices that share one are resampled together.
-        groups: as for `brat.evaluation.fit_calibration.fit_conformal`.
+        groups: as for `brat.evaluation.fit_calibration.fit_calibration`.
 
     Returns:
         `slices`, `clusters`, `temperature` (of all); `before` and `after`, each with `ece`, `nll` (negative
@@ -97,7 +97,7 @@ def measure_calibration(
     return {
         "slices": len(labels),
         "clusters": len(set(clusters)),
-        "temperature": fit_temperature(logits, labels),
+        "temperature": fit_cautious_temperature(logits, labels, groups),
         "before": measure_probabilities(softmax(np.asarray(logits, float)), labels, clusters),
         "after": measure_probabilities(after, labels, clusters),
         "sets": {str(level): measure_sets(inside, labels, clusters) for level, inside in sets.items()},

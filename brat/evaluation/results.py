@@ -32,7 +32,7 @@ from brat.data.sources import shows_ct, source_for
 from brat.data.trained_on import trained_on
 from brat.evaluation import robustness
 from brat.evaluation.crossval import deal_at_random, pooled, write_out_of_fold
-from brat.evaluation.fit_calibration import fit_calibration, fit_temperature
+from brat.evaluation.fit_calibration import fit_calibration, fit_cautious_temperature
 from brat.evaluation.fit_out_of_distribution import (
     appearances_of,
     appearances_of_slices,
@@ -112,7 +112,7 @@ def write_results(
     # Where a slice was made and how: the levels of the prediction sets are to hold in each.
     groups = [f"{s.source}/{s.sequence or 'unknown'}" for s in named.slices]
     fit_calibration(logits[known], labels, prints, groups).save(weights / "calibration.json")
-    probabilities = _calibrated(logits, folds, known, labels)
+    probabilities = _calibrated(logits, folds, known, labels, np.array(groups))
 
     by_protocol = protocols(readings, probabilities)
     others = [*other_images(), *(outside_images(Path(outside)) if outside else ())]
@@ -172,12 +172,19 @@ def _another_hospital(
     return measured
 
 
-def _calibrated(logits: np.ndarray, folds: np.ndarray, known: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Probabilities, float (n, 4), each fold's by a temperature fitted to the other folds."""
+def _calibrated(
+    logits: np.ndarray, folds: np.ndarray, known: np.ndarray, labels: np.ndarray, groups: np.ndarray
+) -> np.ndarray:
+    """Probabilities, float (n, 4), each fold's by a temperature fitted to the other folds.
+
+    Args:
+        known: bool (n,), whether the class is known.
+        labels, groups: of those of known class.
+    """
     probabilities = np.empty_like(logits)
     for fold in np.unique(folds):
         others = folds[known] != fold
-        temperature = fit_temperature(logits[known][others], labels[others])
+        temperature = fit_cautious_temperature(logits[known][others], labels[others], groups[others])
         probabilities[folds == fold] = softmax(logits[folds == fold], temperature)
     return probabilities
 

@@ -1,7 +1,12 @@
 import numpy as np
 import pytest
 
-from brat.evaluation.fit_calibration import fit_calibration, fit_conformal, fit_temperature
+from brat.evaluation.fit_calibration import (
+    fit_calibration,
+    fit_cautious_temperature,
+    fit_conformal,
+    fit_temperature,
+)
 from brat.model.calibration import LEVELS, membership, softmax
 from tests.factories.calibration import honest
 
@@ -40,6 +45,22 @@ def test_temperature_has_bounds():
 def test_temperature_refuses_what_it_cannot_be_fitted_to(logits, labels):
     with pytest.raises(ValueError, match="known class with finite logits"):
         fit_temperature(logits, labels)
+
+
+def test_no_group_is_too_sure_of_itself():
+    logits, labels = honest(8000)
+    groups = np.array(["here"] * 7000 + ["elsewhere"] * 950 + ["few"] * 50)
+    sharp = logits.copy()
+    sharp[groups == "elsewhere"] *= 2
+    # Nothing can be said of a group of fifty.
+    sharp[groups == "few"] *= 10
+    cautious = fit_cautious_temperature(sharp, labels, groups)
+    assert cautious == pytest.approx(fit_temperature(sharp[7000:7950], labels[7000:7950]))
+    assert cautious == pytest.approx(2, rel=0.1)
+    assert fit_calibration(sharp, labels, "", groups).temperature == cautious
+    # Groups that are surer of themselves than they need to be do not make the whole less cautious.
+    sharp[groups == "elsewhere"] /= 4
+    assert fit_cautious_temperature(sharp, labels, groups) == pytest.approx(1, rel=0.05)
 
 
 def test_thresholds_by_hand():
