@@ -31,7 +31,7 @@ def test_the_gallery_shows_every_sample_and_opens_each(open_page, address, width
     assert pictures.evaluate_all("all => all.every(one => one.complete && one.naturalWidth > 0)")
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     # The series among them opens with its strip.
-    (series,) = load_sample_series()
+    series = load_sample_series()[0]
     gallery.get_by_role("button", name=series.title, exact=True).click()
     playwright.expect(page.locator("[data-ui=strip]")).to_be_visible()
     playwright.expect(page.locator("[data-ui=where]")).to_contain_text("of ")
