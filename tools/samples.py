@@ -128,7 +128,6 @@ def write_series(file: Path, slices: Sequence[IndexedSlice]) -> dict[str, object
     dataset.StudyInstanceUID = generate_uid(entropy_srcs=["brat", file.stem, "study"])
     dataset.SeriesInstanceUID = generate_uid(entropy_srcs=["brat", file.stem, "series"])
     dataset.SpecificCharacterSet = "ISO_IR 192"
-    dataset.ImageType = ["DERIVED", "SECONDARY"]
     dataset.Modality, dataset.ConversionType = "MR", "WSD"
     dataset.PatientName = "figshare 1512427^Held out"
     dataset.PatientID = first.group

@@ -37,6 +37,20 @@ def test_dark_is_met_first_and_again(browser, address, path):
     page.context.close()
 
 
+def test_digits_are_of_one_width(open_page, address):
+    page = open_page(f"{address}/model")
+    value = page.get_by_test_id("stMetricValue").first
+    playwright.expect(value).to_be_visible()
+    widths = value.evaluate(
+        """node => [..."0123456789"].map(digit => {
+          const one = node.appendChild(document.createElement("span"));
+          one.textContent = digit.repeat(20);
+          return one.getBoundingClientRect().width;
+        })"""
+    )
+    assert max(widths) - min(widths) < 0.1
+
+
 def test_a_choice_stands_on_every_page(browser, address):
     page = browser.new_context(color_scheme="light").new_page()
     page.goto(address)
