@@ -1,16 +1,10 @@
-"""The look of all pages: the theme that a visitor meets first is dark, as a reading room is."""
+"""The theme that a visitor meets first: dark, as a reading room is."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import streamlit as st
-
-# The component takes no room. Digits are of one width, so that numbers below each other can be compared.
-_STYLE = """<style>
-.st-key-dark-room {position: absolute; width: 0; overflow: hidden}
-.stApp {font-variant-numeric: tabular-nums}
-</style>"""
 
 _mount = st.components.v2.component(
     "brat_dark_room", js=(Path(__file__).parent / "dark_room.js").read_text(encoding="utf-8")
@@ -19,6 +13,7 @@ _mount = st.components.v2.component(
 
 def darken() -> None:
     """Show the dark theme until the visitor chooses another one. Once in each run of the app."""
-    st.html(_STYLE)
+    # It takes no room.
+    st.html("<style>.st-key-dark-room {position: absolute; width: 0; overflow: hidden}</style>")
     with st.container(key="dark-room"):
         _mount(key="dark-room-script")

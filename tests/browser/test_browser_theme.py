@@ -41,6 +41,8 @@ def test_digits_are_of_one_width(open_page, address):
     page = open_page(f"{address}/model")
     value = page.get_by_test_id("stMetricValue").first
     playwright.expect(value).to_be_visible()
+    settle(page)
+    page.evaluate("document.fonts.ready.then(() => true)")
     widths = value.evaluate(
         """node => [..."0123456789"].map(digit => {
           const one = node.appendChild(document.createElement("span"));
