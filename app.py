@@ -5,6 +5,7 @@ from pathlib import Path
 import streamlit as st
 
 from brat.io.workers import pool
+from pages.parts.dark_room import darken
 from pages.parts.monitoring import start_monitoring
 from pages.parts.navigation import enter
 
@@ -15,4 +16,6 @@ st.set_page_config(page_title="BraTum Scans", page_icon=ICON, layout="wide")
 start_monitoring()
 # The first file need not wait for a process that reads it.
 pool.warm()
-enter().run()
+page = enter()
+darken()
+page.run()

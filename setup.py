@@ -13,7 +13,7 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).resolve().parent
-BUNDLED = ("app.py", "pages", "weights", ".streamlit/config.toml")
+BUNDLED = ("app.py", "pages", "weights", ".streamlit/config.toml", "docs/figures.md", "docs/model-card.md")
 
 
 class BuildWithApp(build_py):

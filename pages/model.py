@@ -6,24 +6,21 @@ from typing import Any
 import streamlit as st
 
 from brat.environment import WEIGHTS
-from pages.parts import protocols, trust
-from pages.parts.another_hospital import another_hospital, by_sequence, figures
-from pages.parts.navigation import compact_title, require_entry
+from pages.parts import another_hospital, protocols, trust
+from pages.parts.navigation import compact_title, link_to_explanations, require_entry
 from pages.parts.readings import check_model
 from pages.parts.weights_files import load, missing
-from pages.parts.whole_series import contrast, whole_series
+from pages.words import another_hospital as hospital_words
 from pages.words import model as words
 
-FILES = {
-    "metrics.json": "every figure of this page",
-    "out_of_fold.csv": "every held-out reading",
-}
+FILES = {"metrics.json": "all figures", "out_of_fold.csv": "all held-out readings"}
 """What can be downloaded."""
 
 
 def overview(metrics: Mapping[str, Any], card: Mapping[str, Any] | None) -> None:
     """What to judge the model by: the headline figures, the confusion matrix and the training curves."""
-    protocols.headline(metrics, figures(metrics.get("another_hospital", {})))
+    elsewhere = another_hospital.first(metrics)
+    protocols.headline(metrics, another_hospital.figures(elsewhere[2]) if elsewhere else [])
     if caveat := metrics.get("caveat"):
         st.warning(caveat)
     matrix, *curves = st.columns(3, gap="medium") if "history" in metrics else [st.container()]
@@ -31,7 +28,7 @@ def overview(metrics: Mapping[str, Any], card: Mapping[str, Any] | None) -> None
         protocols.show_matrix("four_classes", metrics["protocols"]["four_classes"], protocols.CLASSES)
     if curves:
         trust.training(metrics["history"], curves)
-    protocols.measured_on(metrics, card)
+    protocols.measured_on(metrics, card, hospital_words.headline(*elsewhere[:2]) if elsewhere else "")
 
 
 def reliability(metrics: Mapping[str, Any]) -> None:
@@ -66,16 +63,12 @@ def by_protocol(metrics: Mapping[str, Any]) -> None:
         protocols.why_random_is_higher(measured)
     st.header("Class by class", anchor="confusions")
     protocols.by_protocol(metrics)
-    for source, entries in metrics.get("another_hospital", {}).items():
-        st.header(f"Another hospital: {source}", anchor=f"another-hospital-{source}")
-        another_hospital(source, entries["without"])
-        whole_series(source, entries["without"])
-        contrast(entries["without"])
-    if any(name.startswith("stacks_") for name in measured):
-        st.header(words.KNOWN_HOSPITALS, anchor="stacks")
-        by_sequence("known", measured)
-        whole_series("known", measured)
-        contrast(measured)
+    of = another_hospital.hospitals(metrics)
+    if "another_hospital" in metrics or any(name.startswith("stacks_") for name in measured):
+        st.header("New and known hospitals", anchor="another-hospital")
+        another_hospital.whole_stacks(of)
+        another_hospital.whole_series(of)
+        another_hospital.contrast(of)
     st.header("Source by source", anchor="sources")
     protocols.by_source(measured["four_classes"])
 
@@ -122,8 +115,8 @@ else:
         trust.examples(WEIGHTS)
     trust.show_card(card)
 
-st.caption(words.HOW_MADE)
-with st.container(horizontal=True):
+with st.container(horizontal=True, vertical_alignment="center"):
+    link_to_explanations("What these figures mean")
     for name, content in FILES.items():
         if (WEIGHTS / name).exists():
             st.download_button(

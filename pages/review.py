@@ -13,7 +13,7 @@ from pages.parts.navigation import require_entry
 from pages.parts.next_scan import show_next
 from pages.parts.readings import PLAIN, check_model, choose_model, read, reader, windowed
 from pages.parts.reports import show_downloads
-from pages.parts.samples import show_samples
+from pages.parts.samples import POPOVER, show_samples
 from pages.parts.series import show_series
 from pages.parts.stability import show_stability
 from pages.parts.verdict import verdict_form
@@ -144,7 +144,7 @@ with st.container(horizontal=True, vertical_alignment="center", key="file"):
     with st.container(width="content", key="another"):
         show_uploader()
     # Seven pictures that few visitors look at are not sent with every answer.
-    samples = st.popover("Samples", key="samples-open", on_change="rerun")
+    samples = st.popover("Samples", key=POPOVER, on_change="rerun")
     if samples.open:
         with samples:
             show_samples("samples")

@@ -24,7 +24,18 @@ from brat.io.samples import load_samples
 from tests.factories.paths import ROOT
 from tests.factories.weights import model_folder
 
-BUILT_FROM = ("pyproject.toml", "setup.py", "README.md", "LICENSE", "app.py", "brat", "pages", "weights")
+EXPLAINING = ("docs/figures.md", "docs/model-card.md")
+BUILT_FROM = (
+    "pyproject.toml",
+    "setup.py",
+    "README.md",
+    "LICENSE",
+    "app.py",
+    "brat",
+    "pages",
+    "weights",
+    "docs",
+)
 SAMPLE = next(sample.file for sample in load_samples() if sample.name == "head-axial")
 
 
@@ -97,6 +108,7 @@ def test_holds_the_library_the_app_and_the_model_and_nothing_else(wheel):
 
     bundled = below("pages", "brat/_bundled/") | below("weights", "brat/_bundled/")
     bundled |= {"brat/_bundled/app.py", "brat/_bundled/.streamlit/config.toml"}
+    bundled |= {f"brat/_bundled/{file}" for file in EXPLAINING}
     held = {name for name in names if ".dist-info/" not in name}
     assert held == below("brat") | bundled
     assert {"brat/py.typed", "brat/io/sample_scans/samples.json", "brat/store/migrations/env.py"} <= held
@@ -220,4 +232,4 @@ def test_config_of_the_app_holds_wherever_it_is_started(installed, tmp_path):
         "config._main_script_path = str(ROOT / 'app.py'); config.get_config_options(force_reparse=True);"
         "print(config.get_option('client.toolbarMode'), config.get_option('browser.gatherUsageStats'))"
     )
-    assert run(installed / "python", "-c", program, cwd=tmp_path).stdout.split() == ["minimal", "False"]
+    assert run(installed / "python", "-c", program, cwd=tmp_path).stdout.split() == ["viewer", "False"]

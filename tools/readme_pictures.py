@@ -96,7 +96,8 @@ def scenes(page: Any, sample: Sample, series: Sample) -> Iterator[Frame]:
     page.locator("[data-ui=where]").wait_for()
     _rest(page)
     yield _taken(page), 600
-    yield from _press(page, stage, "ArrowUp", 16, 80)
+    for key in ("ArrowDown", "ArrowUp", "ArrowDown"):
+        yield from _press(page, stage, key, 6, 130)
 
 
 def to_length(frames: Sequence[Frame], seconds: float) -> list[int]:

@@ -1,9 +1,9 @@
-"""The command that writes the samples: slices of held-out patients, and healthy heads.
+"""The command that writes the samples: slices of held-out patients, a series of one, and healthy heads.
 
     python -m tools.samples --data INDEX.csv [--weights DIR] [--ch2 PATH] [--out DIR]
 
 Run it again for each model that ships: one sample, and what the titles say, follow from what it reads wrong.
-The patients' slices are copied as the index has them.
+The patients' slices are copied as the index has them, those of the series into one file.
 """
 
 from __future__ import annotations
@@ -14,6 +14,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.encaps import encapsulate
+from pydicom.tag import Tag
+from pydicom.uid import JPEGBaseline8Bit, MultiFrameGrayscaleByteSecondaryCaptureImageStorage, generate_uid
 
 from brat.classes import CLASS_NAMES
 from brat.data.held_out import HELD_OUT
@@ -59,6 +63,10 @@ PLANES = {
 }
 """First and last number of the held-out patients' slices by plane, as seen; the collection does not say."""
 
+SERIES = ("figshare-gln-06", "sagittal", range(873, 880))
+"""Patient, plane, and the numbers of slices that lie side by side in this order, as seen. The collection says
+neither an order nor a distance."""
+
 ORIGIN = "J. Cheng, brain tumor dataset, figshare, doi:10.6084/m9.figshare.1512427; T1 after contrast"
 LICENCE = "CC BY 4.0; see LICENCES.md"
 
@@ -92,6 +100,79 @@ def largest(slices: Sequence[IndexedSlice], group: str, plane: str) -> IndexedSl
     """The patient's slice in a plane whose boxes cover most of the picture."""
     of_patient = [s for s in slices if s.group == group and plane_of(s) == plane]
     return max(of_patient, key=lambda s: sum(width * height for *_, width, height in s.boxes))
+
+
+def in_series(slices: Sequence[IndexedSlice]) -> list[IndexedSlice]:
+    """The slices of `SERIES`, in order."""
+    patient, plane, numbers = SERIES
+    of_patient = {int(Path(s.file).stem): s for s in slices if s.group == patient and plane_of(s) == plane}
+    return [of_patient[number] for number in numbers]
+
+
+def write_series(file: Path, slices: Sequence[IndexedSlice]) -> dict[str, object]:
+    """Write slices as one DICOM file, a frame for each, which holds the JPEG files of the index as they are.
+
+    It says no positions, for the collection has none.
+
+    Returns:
+        Its entry of `samples.json`.
+    """
+    first, plane = slices[0], plane_of(slices[0])
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = MultiFrameGrayscaleByteSecondaryCaptureImageStorage
+    meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=["brat", file.stem, "image"])
+    meta.TransferSyntaxUID = JPEGBaseline8Bit
+    dataset = FileDataset(str(file), Dataset(), file_meta=meta, preamble=bytes(128))
+    dataset.SOPClassUID = meta.MediaStorageSOPClassUID
+    dataset.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
+    dataset.StudyInstanceUID = generate_uid(entropy_srcs=["brat", file.stem, "study"])
+    dataset.SeriesInstanceUID = generate_uid(entropy_srcs=["brat", file.stem, "series"])
+    dataset.SpecificCharacterSet = "ISO_IR 192"
+    dataset.Modality, dataset.ConversionType = "MR", "WSD"
+    dataset.PatientName = "figshare 1512427^Held out"
+    dataset.PatientID = first.group
+    dataset.PatientIdentityRemoved = "YES"
+    dataset.DeidentificationMethod = "Published without names and dates"
+    dataset.BurnedInAnnotation = "NO"
+    dataset.SeriesDescription = f"T1 after contrast, {plane}"
+    dataset.DerivationDescription = f"Slices of {ORIGIN}"
+    # The standard wants these present; there is nothing to say in them.
+    for keyword in (
+        *("PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID", "AccessionNumber"),
+        *("ReferringPhysicianName", "Manufacturer", "Laterality", "PatientOrientation"),
+    ):
+        setattr(dataset, keyword, None)
+    dataset.SeriesNumber = dataset.InstanceNumber = 1
+    shape = read_scan(first.path).gray.shape
+    dataset.Rows, dataset.Columns = shape
+    dataset.NumberOfFrames = len(slices)
+    dataset.FrameIncrementPointer = Tag("PageNumberVector")
+    dataset.PageNumberVector = list(range(1, len(slices) + 1))
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 8, 8, 7, 0
+    frames = [one.path.read_bytes() for one in slices]
+    dataset.LossyImageCompression, dataset.LossyImageCompressionMethod = "01", "ISO_10918_1"
+    raw = shape[0] * shape[1] * len(frames)
+    dataset.LossyImageCompressionRatio = round(raw / sum(map(len, frames)), 1)
+    dataset.PresentationLUTShape = "IDENTITY"
+    dataset.RescaleSlope, dataset.RescaleIntercept, dataset.RescaleType = 1, 0, "US"
+    # PS3.3 C.11.2.1.2: this centre and width show every value as it is.
+    dataset.WindowCenter, dataset.WindowWidth = 128, 256
+    dataset.PixelData = encapsulate(frames)
+    dataset.save_as(file, enforce_file_format=True)
+    return {
+        "name": file.stem,
+        "title": f"{CLASS_NAMES[first.label]}, series of {plane} slices",
+        "file": file.name,
+        "label": first.label,
+        "patient": first.group,
+        "plane": plane,
+        "source": ", ".join(one.file for one in slices),
+        "origin": ORIGIN,
+        "licence": LICENCE,
+        "is_read_wrong": False,
+        "is_series": True,
+    }
 
 
 def is_read_wrong(label: str, reading: Reading) -> bool:
@@ -153,7 +234,8 @@ def write(index: Path, weights: Path, folder: Path, ch2: Path) -> list[tuple[dic
         (folder / sample["file"]).unlink(missing_ok=True)
     for one, sample in zip(shown.values(), of_patients, strict=True):
         (folder / str(sample["file"])).write_bytes(one.path.read_bytes())
-    entries = of_patients + phantoms.make(folder, ch2)
+    series = write_series(folder / "glioma-series.dcm", in_series(slices))
+    entries = [*of_patients, series, *phantoms.make(folder, ch2)]
     listing.write_text(json.dumps(entries, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     write_thumbnails(folder, entries)
     return list(zip(of_patients, readings, strict=True))

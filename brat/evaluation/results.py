@@ -129,7 +129,7 @@ def write_results(
         "robustness": _cached(runs / "robustness.json", lambda: _robustness(runs, slices)),
         "maps": _cached(runs / "maps.json", lambda: _maps(runs, slices)),
         "audit": {k: v for k, v in audit(data).findings.items() if k not in _NOT_FOR_THE_PAGE},
-        "history": read_history(weights),
+        "history": _with_held_out(read_history(weights), runs),
     }
     update_manifest(folder, (CALIBRATION, DETECTOR))
     if (runs / "random" / "readings.npz").exists():
@@ -321,6 +321,24 @@ def _folds(runs: Path) -> list[int]:
     if not folds:
         raise FileNotFoundError(f"No fold in {runs} has been read: run `brat crossval` first.")
     return folds
+
+
+def _with_held_out(history: list[dict[str, float]], runs: Path) -> list[dict[str, float]]:
+    """The curves of the model that ships, with those of held-out slices.
+
+    A model that learned from all folds has none of its own: it gets the mean of the folds that recorded them,
+    in as many epochs.
+    """
+    if any("val_loss" in row for row in history):
+        return history
+    folds = [read_history(runs / f"fold-{fold}") for fold in _folds(runs)]
+    recorded = [f for f in folds if len(f) == len(history) and all("val_loss" in row for row in f)]
+    if not recorded:
+        return history
+    return [
+        row | {key: float(np.mean([f[epoch][key] for f in recorded])) for key in ("val_accuracy", "val_loss")}
+        for epoch, row in enumerate(history)
+    ]
 
 
 def _share(values: np.ndarray, slices: Sequence[IndexedSlice]) -> dict:

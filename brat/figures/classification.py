@@ -128,16 +128,13 @@ def sites(by_site: Mapping[str, Mapping[str, Mapping]]) -> go.Figure:
         estimates = [cell["metrics"]["sensitivity"] for cell in cells.values()]
         figure.add_scatter(
             x=[entry["value"] for entry in estimates],
-            y=[
-                f"<b>{CLASS_NAMES[name]}</b>, {cell['slices']:,} slices<br>{site}"
-                for site, cell in cells.items()
-            ],
+            y=[f"<b>{CLASS_NAMES[name]}</b>, {cell['slices']:,}<br>{site}" for site, cell in cells.items()],
             error_x=error_bars(estimates, CLASS_COLOURS[name]),
             mode="markers",
             marker={"color": CLASS_COLOURS[name], "symbol": symbol, "size": 10},
             hovertemplate="%{x:.1%}<extra></extra>",
         )
-    figure = layout(figure, "sensitivity", "", None, None)
+    figure = layout(figure, "sensitivity; beside each class its slices", "", None, None)
     figure.update_layout(height=60 + 44 * rows, showlegend=False)
     figure.update_yaxes(autorange="reversed", tickfont={"size": 12})
     figure.update_xaxes(tickformat=".0%")

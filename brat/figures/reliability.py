@@ -129,7 +129,7 @@ def robustness(change: Mapping, name: str, unchanged: float) -> go.Figure:
         hovertemplate="%{x}: %{y:.1%}<extra></extra>",
     )
     floor = min(0.5, *(entry["low"] for entry in change["accuracy"]))
-    figure = layout(figure, f"{name}: {change['unit']}", "accuracy", None, (floor, 1))
+    figure = layout(figure, f"{name}: {change['unit']}", "", None, (floor, 1))
     figure.update_layout(height=220, showlegend=False)
     # Levels stand evenly, as names: what matters is how many steps a scan can take.
     figure.update_xaxes(type="category", title={"font": {"size": 13}})

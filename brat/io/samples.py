@@ -24,7 +24,7 @@ class Sample:
         label: the radiologists' class, one of `brat.CLASSES`; "no_tumor" for a healthy head.
         patient: group in the index of the training data; empty for a healthy head, which is not in it.
         plane: "axial", "coronal" or "sagittal".
-        source: the file that it was taken from.
+        source: the file that it was taken from, or those, with commas between.
         origin: where that was published, as its authors wish to be named.
         licence: under which it may be passed on.
         is_read_wrong: whether the model that ships, not refusing it, gives another answer than `label`.

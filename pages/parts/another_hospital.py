@@ -1,4 +1,4 @@
-"""Part of the Model page: what a hospital should expect whose scans the model was not trained on."""
+"""Part of the Model page: whole stacks and series, of hospitals new to the model and known to it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from brat.model.series_reading import RULE_LEAST, RULE_LENGTH
 from pages.parts.captioned_figures import table
 from pages.words import another_hospital as words
 from pages.words.numbers import decimal, estimate
@@ -22,69 +23,147 @@ COLUMNS = {
 }
 """The measures of a stack of slices, and their headings."""
 
+RULE = f"{RULE_LENGTH}/{RULE_LEAST}"
+"""The rule that Review uses, which is shown; the others are in the CSV file."""
 
-def figures(measured: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, Mapping[str, Any]]]:
-    """The headline figures of the first hospital that the model has not met: title, and estimate.
+Protocols = Mapping[str, Mapping[str, Any]]
+"""Entries of `metrics.json`; those of whole stacks, whole series and contrast are named so."""
+
+
+def hospitals(metrics: Mapping[str, Any]) -> dict[str, Protocols]:
+    """Hospital, as the tables name it -> its protocols; those that are new to the model come first."""
+    new = metrics.get("another_hospital", {})
+    return {
+        **{f"{source}, new": entries["without"] for source, entries in new.items()},
+        "known": metrics["protocols"],
+    }
+
+
+def first(metrics: Mapping[str, Any]) -> tuple[str, str, Mapping[str, Any]] | None:
+    """Source, sequence and entry of what is measured of the first new hospital; None without one."""
+    for source, entries in metrics.get("another_hospital", {}).items():
+        for sequence, entry in _named(entries["without"], "stacks_"):
+            return source, sequence, entry
+    return None
+
+
+def figures(measured: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """The headline figures of a hospital: title, and estimate.
 
     Args:
-        measured: `another_hospital` of `metrics.json`: source -> "without" -> protocols; may be empty.
+        measured: the entry of its stacks.
     """
-    for protocols in measured.values():
-        for title, entry in _stacks(protocols["without"]):
-            return [
-                (words.tumour_found(title), entry["metrics"]["sensitivity"]),
-                (words.brain_right(title), entry["metrics"]["specificity_brain"]),
-            ]
-    return []
+    return [
+        ("Another hospital: sensitivity", measured["metrics"]["sensitivity"]),
+        ("Another hospital: specificity, brain", measured["metrics"]["specificity_brain"]),
+    ]
 
 
-def another_hospital(source: str, protocols: Mapping[str, Mapping[str, Any]]) -> None:
-    """A sentence, and the figures by sequence.
+def whole_stacks(of: Mapping[str, Protocols]) -> None:
+    """How slices are read, by hospital and sequence.
 
     Args:
-        protocols: of the source, of `metrics.json`.
+        of: what `hospitals` returns, as for the other parts here.
     """
-    stacks = dict(_stacks(protocols))
+    stacks = [
+        (hospital, sequence, entry)
+        for hospital, protocols in of.items()
+        for sequence, entry in _named(protocols, "stacks_")
+    ]
     if not stacks:
         return
-    title, entry = next(iter(stacks.items()))
-    st.markdown(words.expect(source, title, entry["clusters"], entry["metrics"]))
-    by_sequence(source, protocols)
+    st.subheader("Slice by slice", anchor=False)
+    shown = [
+        {
+            "Hospital": hospital,
+            "Sequence": sequence,
+            "Slices": f"{entry['slices']:,}",
+            **{
+                heading: (decimal if name == "auc" else estimate)(entry["metrics"][name])
+                for name, heading in COLUMNS.items()
+            },
+        }
+        for hospital, sequence, entry in stacks
+    ]
+    rows = [
+        {"hospital": hospital, "sequence": sequence, "measure": name, **entry["metrics"][name]}
+        for hospital, sequence, entry in stacks
+        for name in COLUMNS
+    ]
+    table(pd.DataFrame(shown).set_index("Hospital"), "stacks", words.STACKS, pd.DataFrame(rows))
 
 
-def by_sequence(key: str, protocols: Mapping[str, Mapping[str, Any]]) -> None:
-    """The figures of whole stacks by sequence.
-
-    Args:
-        key: tells this table from others on the page.
-        protocols: of `metrics.json`; those of `stacks_` and a sequence are shown.
-    """
-    stacks = dict(_stacks(protocols))
-    st.subheader("Stacks by sequence", anchor=False)
-    shown = pd.DataFrame(
-        [
-            {
-                "Sequence": title,
-                "Slices": f"{entry['slices']:,}",
-                **{
-                    heading: (decimal if name == "auc" else estimate)(entry["metrics"][name])
-                    for name, heading in COLUMNS.items()
-                },
-            }
-            for title, entry in stacks.items()
-        ]
-    ).set_index("Sequence")
-    rows = pd.DataFrame(
-        [
-            {"sequence": title, "measure": name, **entry["metrics"][name]}
-            for title, entry in stacks.items()
-            for name in COLUMNS
-        ]
+def whole_series(of: Mapping[str, Protocols]) -> None:
+    """Patients found and false runs, by hospital and sequence."""
+    series = [
+        (hospital, sequence, entry)
+        for hospital, protocols in of.items()
+        for sequence, entry in _named(protocols, "series_")
+    ]
+    if not series:
+        return
+    st.subheader("Series by series", anchor=False)
+    shown = [
+        {
+            "Hospital": hospital,
+            "Sequence": sequence,
+            "Patients": f"{entry['clusters']:,}",
+            "Patients found": estimate(entry["metrics"][f"found/{RULE}"]),
+            "False runs a patient": words.number(entry["metrics"][f"false_runs/{RULE}"]),
+        }
+        for hospital, sequence, entry in series
+    ]
+    rows = [
+        {
+            "hospital": hospital,
+            "sequence": sequence,
+            "measure": measure,
+            "slices_in_a_row": length,
+            "least": least,
+            **values,
+        }
+        for hospital, sequence, entry in series
+        for name, values in entry["metrics"].items()
+        for measure, length, least in [name.split("/")]
+    ]
+    table(
+        pd.DataFrame(shown).set_index("Hospital"),
+        "whole-series",
+        words.runs(RULE_LENGTH, RULE_LEAST),
+        pd.DataFrame(rows),
     )
-    table(shown, f"stacks-{key}", words.CAPTION, rows)
 
 
-def _stacks(protocols: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def contrast(of: Mapping[str, Protocols]) -> None:
+    """What contrast alone does to slices without a tumour."""
+    pairs = {
+        hospital: protocols["contrast_pairs"]
+        for hospital, protocols in of.items()
+        if "contrast_pairs" in protocols
+    }
+    if not pairs:
+        return
+    st.subheader("Contrast alone", anchor=False)
+    shown = [
+        {
+            "Hospital": hospital,
+            "Slices": f"{entry['slices']:,}",
+            "Patients": f"{entry['clusters']:,}",
+            "Before": estimate(entry["metrics"]["specificity_before"]),
+            "After": estimate(entry["metrics"]["specificity_after"]),
+        }
+        for hospital, entry in pairs.items()
+    ]
+    rows = [
+        {"hospital": hospital, "measure": name, **entry["metrics"][name]}
+        for hospital, entry in pairs.items()
+        for name in ("specificity_before", "specificity_after")
+    ]
+    table(pd.DataFrame(shown).set_index("Hospital"), "contrast", words.CONTRAST, pd.DataFrame(rows))
+
+
+def _named(protocols: Protocols, prefix: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Sequence and entry of the protocols whose name begins so."""
     for name, entry in protocols.items():
-        if name.startswith("stacks_"):
-            yield entry["title"].removesuffix(", whole stacks"), entry
+        if name.startswith(prefix):
+            yield entry["title"].partition(", ")[0], entry

@@ -10,6 +10,9 @@ from pages.parts.login import require_login
 
 _ENTERED = "entered"
 
+EXPLAINING = ("docs/figures.md", "docs/model-card.md")
+"""Of these `setup.py` puts copies into a wheel."""
+
 
 def enter() -> StreamlitPage:
     """Register the pages with Streamlit; return the one that the visitor asked for. Only for `app.py`."""
@@ -40,9 +43,16 @@ def _register() -> StreamlitPage:
             st.Page("pages/validate.py", title="Validate", icon=":material/fact_check:"),
             st.Page("pages/model.py", title="Model", icon=":material/monitoring:"),
             st.Page("pages/about.py", title="About", icon=":material/info:"),
+            # Led to by the Model page.
+            st.Page("pages/explained.py", title="Explained", icon=":material/help:", visibility="hidden"),
         ],
         position="top",
     )
+
+
+def link_to_explanations(label: str) -> None:
+    """A link to what `docs/` says of the figures and of the model, in a tab beside this one."""
+    st.link_button(label, "explained", icon=":material/help:")
 
 
 def compact_title() -> None:

@@ -1,12 +1,11 @@
 """Parts of the Model page: how often the answer is right, by protocol, class and source.
 
-Each part is made from its entry of `metrics.json`; only other people's numbers are typed in here.
+Each part is made from its entry of `metrics.json`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 
 import pandas as pd
 import streamlit as st
@@ -15,9 +14,9 @@ from brat.classes import CLASSES
 from brat.figures import classification
 from brat.figures.charts import NAMES
 from pages.parts import metrics_tables
-from pages.parts.captioned_figures import figure, numbers, table
+from pages.parts.captioned_figures import figure, table
 from pages.words import protocols as words
-from pages.words.numbers import decimal, estimate, share
+from pages.words.numbers import decimal, estimate
 
 PROTOCOLS = {
     "four_classes": CLASSES,
@@ -55,27 +54,7 @@ CLASS_MEASURES = {
 DECIMALS = ("macro_f1", "auc", "f1")
 """The measures that are no shares."""
 
-# A table on a desk; on a phone, or in large text, each protocol is a card, or five columns would be a word
-# wide each. The room is measured in letters, so that it does not matter why there is little of it.
 _STYLE = """<style>
-.room {container-type: inline-size}
-.protocols {width: 100%; border-collapse: collapse; font-size: .95rem; line-height: 1.45}
-.protocols caption {position: absolute; clip-path: inset(50%)}
-.protocols th, .protocols td {text-align: left; vertical-align: top; padding: .55rem .8rem .55rem 0;
-    border-bottom: 1px solid rgba(128, 128, 128, .35)}
-.protocols thead th {font-weight: 400; opacity: .75}
-.protocols tbody th {font-weight: 600; width: 30%}
-.protocols tbody th span {display: block; font-weight: 400; opacity: .75}
-.protocols td div {white-space: nowrap}
-.protocols tbody tr:first-child td div:first-child {font-weight: 600}
-@container (max-width: 44rem) {
-    .protocols thead {display: block; position: absolute; width: 1px; height: 1px; overflow: hidden}
-    .protocols tr, .protocols tbody th, .protocols td {display: block; width: auto; border: 0; padding: 0}
-    .protocols tr {border-bottom: 1px solid rgba(128, 128, 128, .35); padding: .6rem 0}
-    .protocols td:empty {display: none}
-    .protocols td div {white-space: normal}
-    .protocols td[data-label]::before {content: attr(data-label) ": "; opacity: .75}
-}
 .st-key-headline .stColumn {min-width: min(100%, 11rem)}
 .st-key-headline [data-testid=stMetricValue] {font-size: 1.6rem}
 .st-key-headline .stMetric :is(label, div, p) {white-space: normal; overflow: visible; text-overflow: clip}
@@ -96,14 +75,14 @@ def headline(metrics: Mapping, elsewhere: Sequence[tuple[str, Mapping]]) -> None
     four = metrics["protocols"]["four_classes"]
     shown = [
         *elsewhere,
-        ("Balanced accuracy, four classes", four["metrics"]["balanced_accuracy"]),
-        ("Accuracy, four classes", four["metrics"]["accuracy"]),
+        ("Four classes: balanced accuracy", four["metrics"]["balanced_accuracy"]),
+        ("Four classes: accuracy", four["metrics"]["accuracy"]),
     ]
     same = metrics["protocols"].get("same_source")
     if same:
         shown += [
-            ("Sensitivity, tumour or none", same["metrics"]["sensitivity"]),
-            ("Specificity, tumour or none", same["metrics"]["specificity"]),
+            ("Tumour or none: sensitivity", same["metrics"]["sensitivity"]),
+            ("Tumour or none: specificity", same["metrics"]["specificity"]),
         ]
     st.html(_STYLE)
     columns = st.container(key="headline").columns(len(shown))
@@ -115,17 +94,23 @@ def headline(metrics: Mapping, elsewhere: Sequence[tuple[str, Mapping]]) -> None
             delta_color="off",
             delta_arrow="off",
             border=True,
+            height="stretch",
         )
 
 
-def measured_on(metrics: Mapping, card: Mapping | None) -> None:
-    """On what the headline was measured, and which model ships."""
+def measured_on(metrics: Mapping, card: Mapping | None, elsewhere: str) -> None:
+    """On what the headline was measured, and which model ships.
+
+    Args:
+        elsewhere: the same of another hospital, as a sentence; empty without one.
+    """
     four, same = (metrics["protocols"].get(name) for name in ("four_classes", "same_source"))
     assert four is not None
     folds = len(metrics["folds"])
-    measured = words.measured(four["slices"], same and same["slices"], folds)
-    st.markdown(f"{measured} {which_model_ships(card, folds) if card else ''}".rstrip())
-    st.caption(words.intervals(metrics["written"][:10], four["clusters"]))
+    measured = words.measured(
+        metrics["written"][:10], four["slices"], same and same["slices"], four["clusters"], folds
+    )
+    st.markdown(f"{elsewhere} {measured} {which_model_ships(card, folds) if card else ''}".strip())
 
 
 def which_model_ships(card: Mapping, folds: int) -> str:
@@ -138,34 +123,33 @@ def which_model_ships(card: Mapping, folds: int) -> str:
 
 
 def side_by_side(protocols: Mapping) -> None:
-    """The protocols in one table, beside what others report."""
+    """The protocols in one table."""
     measured = {name: protocols[name] for name in PROTOCOLS if name in protocols}
-    rows = ""
-    for name, entry in measured.items():
-        measures = "".join(
-            f"<div>{title} {write(key, entry['metrics'][key])}</div>"
-            for key, title in MEASURES.items()
-            if key in entry["metrics"]
-        )
-        duplicates = share(entry["near_duplicates"]) if "near_duplicates" in entry else "kept out"
-        rows += (
-            f'<tr><th scope="row">{TITLES[name]}<span>{escape(entry["what"])}</span></th>'
-            f'<td data-label="Slices">{entry["slices"]:,}</td>'
-            f'<td data-label="Near-duplicate in training">{duplicates}</td>'
-            f"<td>{measures}</td>"
-            + (
-                f'<td data-label="Elsewhere">{words.REPORTED[name]}</td></tr>'
-                if name in words.REPORTED
-                else "<td></td></tr>"
-            )
-        )
-    titles = ("Protocol", "Slices", "Near-duplicate in training", "Measured here", "Elsewhere")
-    heads = "".join(f'<th scope="col">{title}</th>' for title in titles)
-    st.html(
-        f'<div class="room"><table class="protocols"><caption>{words.TABLE}</caption>'
-        f"<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
+    shown = pd.DataFrame(
+        [
+            {
+                "Slices": f"{entry['slices']:,}",
+                **{
+                    title: write(key, entry["metrics"][key]) if key in entry["metrics"] else ""
+                    for key, title in MEASURES.items()
+                },
+            }
+            for entry in measured.values()
+        ],
+        index=[TITLES[name] for name in measured],
     )
-    numbers("protocols", words.NEAR_DUPLICATE_IS, metrics_tables.protocols(measured))
+    table(
+        shown, "protocols", words.duplicates(_near_duplicates(measured)), metrics_tables.protocols(measured)
+    )
+
+
+def _near_duplicates(measured: Mapping[str, Mapping]) -> dict[str, float]:
+    """Title of a protocol that left near-duplicates in training -> share of the test slices with one."""
+    return {
+        TITLES[name]: entry["near_duplicates"]
+        for name, entry in measured.items()
+        if "near_duplicates" in entry
+    }
 
 
 def why_random_is_higher(protocols: Mapping) -> None:
@@ -225,14 +209,19 @@ def by_protocol(metrics: Mapping) -> None:
 
 def show_matrix(name: str, entry: Mapping, classes: Sequence[str]) -> None:
     style = st.segmented_control(
-        "Show", ["Counts", "Share of each row"], default="Counts", required=True, key=f"matrix-{name}"
+        "Confusion matrix",
+        ["Counts", "Shares"],
+        default="Counts",
+        required=True,
+        key=f"matrix-{name}",
+        label_visibility="collapsed",
     )
     matrix = [[entry["metrics"][f"confusion/{t}/{r}"]["value"] for r in classes] for t in classes]
     figure(
         classification.confusion(matrix, style != "Counts", classes),
         f"confusion-{name}",
         words.matrix(TITLES[name]),
-        f"{words.ROWS_AND_COLUMNS} {worst_confusion(entry)}",
+        worst_confusion(entry),
         metrics_tables.confusion(entry["metrics"]),
     )
 
@@ -240,7 +229,7 @@ def show_matrix(name: str, entry: Mapping, classes: Sequence[str]) -> None:
 def show_measures(name: str, entry: Mapping, classes: Sequence[str]) -> None:
     """Class by class where there are several; else the three measures of finding a tumour."""
     measures = entry["metrics"]
-    caption = words.of_slices(entry["what"], entry["slices"])
+    caption = words.of_slices(entry["slices"])
     if "sensitivity" in measures:
         shown = pd.DataFrame(
             {title: [write(key, measures[key])] for key, title in MEASURES.items() if key in measures}
@@ -273,7 +262,6 @@ def show_curves(name: str, by_class: Mapping, operating: Mapping | None, measure
         on_roc = 1 - operating["specificity"], operating["sensitivity"]
         on_precision = operating["sensitivity"], hits / (hits + false)
         in_app = words.operating(operating["sensitivity"], operating["specificity"], on_precision[1])
-    auc = {c: measures["auc" if c == "tumor" else f"auc/{c}"]["value"] for c in by_class}
     precision = {
         c: curve["average_precision"] for c, curve in by_class.items() if "average_precision" in curve
     }
@@ -283,7 +271,7 @@ def show_curves(name: str, by_class: Mapping, operating: Mapping | None, measure
             classification.roc(by_class, on_roc),
             f"roc-{name}",
             "ROC curves",
-            words.area(auc, in_app[0]),
+            in_app[0],
             metrics_tables.curves(by_class, "roc", "false_positive_rate", "sensitivity"),
         )
     with right:
@@ -298,7 +286,6 @@ def show_curves(name: str, by_class: Mapping, operating: Mapping | None, measure
 
 def by_source(entry: Mapping) -> None:
     """Sensitivity in each source."""
-    st.markdown(words.BY_SOURCE)
     with st.container(width=900):
         figure(
             classification.sites(entry["by_site"]),

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import streamlit as st
 
-from brat.io.samples import load_sample_series, load_samples
+from brat.io.samples import Sample, load_sample_series, load_samples
 from pages.parts.open_scan import take_sample
 from pages.words import review as words
+
+POPOVER = "samples-open"
+"""Key of the popover that holds them once a scan is open."""
+
+
+def _take(sample: Sample) -> None:
+    # Open, it would cover what was chosen.
+    if POPOVER in st.session_state:
+        st.session_state[POPOVER] = False
+    take_sample(sample)
 
 
 def show_samples(key: str) -> None:
@@ -23,7 +33,7 @@ def show_samples(key: str) -> None:
                 st.button(
                     sample.title,
                     key=f"{key}-{sample.name}",
-                    on_click=take_sample,
+                    on_click=_take,
                     args=(sample,),
                     width="stretch",
                 )

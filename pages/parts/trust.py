@@ -102,18 +102,10 @@ def out_of_distribution(measured: Mapping) -> None:
     st.markdown(
         words.out_of_distribution(measured["slices"], measured["refused"], images, refused / images, through)
     )
-    shown = pd.DataFrame(
-        {
-            "Pictures": [f"{entry['images']:,}" for entry in measured["others"].values()],
-            "Refused": [f"{entry['refused']:,}" for entry in measured["others"].values()],
-        },
-        index=[kind[0].upper() + kind[1:] for kind in measured["others"]],
-    )
     if by_group := measured.get("refused_by_group"):
         refused_of = [estimate(entry) for entry in by_group.values()]
         _by_group({"Refused": refused_of}, by_group, "refused-by-group", words.REFUSED_BY_GROUP)
-    with st.expander(words.all_kinds(len(measured["others"]))):
-        table(shown, "out-of-distribution", words.BY_KIND, metrics_tables.out_of_distribution(measured))
+    numbers("out-of-distribution", words.BY_KIND, metrics_tables.out_of_distribution(measured))
 
 
 def _measures(entry: Mapping) -> Iterator[tuple[str, Mapping]]:
@@ -172,7 +164,7 @@ def map_quality(localisation: Mapping, maps: Mapping | None) -> None:
 
 @st.cache_data(show_spinner="Reading the samples …")
 def read_examples(weights: Path, modified: float) -> list[tuple]:
-    """The samples with a tumour: name, scan, scan with the map of its class, and what they show."""
+    """The samples with a tumour: name, scan, scan with the map of its class, and words for each."""
     reader = Reader(weights)
     examples = []
     for sample in load_samples():
@@ -183,8 +175,10 @@ def read_examples(weights: Path, modified: float) -> list[tuple]:
         answer = reading.prediction
         cam = onto_scan(grad_cam(answer, sample.label), reading.geometry)
         where = place_in_words(cam)
-        caption = words.example(sample.title, sample.label, answer.label, answer.confidence, where)
-        examples.append((sample.name, gray, blend(gray, cam, 0.6), caption))
+        caption = words.example(sample.title, answer.label, answer.confidence)
+        examples.append(
+            (sample.name, gray, blend(gray, cam, 0.6), caption, words.example_map(sample.label, where))
+        )
     return examples
 
 
@@ -195,11 +189,11 @@ def examples(weights: Path) -> None:
     samples = read_examples(weights, max(file.stat().st_mtime for file in weights.iterdir()))
     for start in range(0, len(samples), 3):
         for column, shown in zip(st.columns(3), samples[start : start + 3], strict=False):
-            name, scan, mapped, caption = shown
+            name, scan, mapped, caption, alt = shown
             with column, st.container(key=f"example-{name}"):
                 with st.container(horizontal=True, gap="xsmall", wrap=False):
                     st.image(scan, width="stretch", alt="The scan")
-                    st.image(mapped, width="stretch", alt="The scan with its map")
+                    st.image(mapped, width="stretch", alt=alt)
                 st.caption(caption)
 
 
@@ -212,10 +206,7 @@ def robustness(measured: Mapping) -> None:
     }
     names = sorted(lost, key=lost.__getitem__, reverse=True)
     heavy, light = [n for n in names if lost[n] >= MATTERS], [n for n in names if lost[n] < MATTERS]
-    st.markdown(
-        f"{words.robustness(measured['slices'], unchanged)} {worst_change(measured)}"
-        + (words.light(len(light), len(names), MATTERS) if light else "")
-    )
+    st.markdown(words.robustness(measured["slices"], unchanged))
 
     def draw(names: Sequence[str]) -> None:
         for start in range(0, len(names), 3):
@@ -226,7 +217,7 @@ def robustness(measured: Mapping) -> None:
 
     draw(heavy)
     if light:
-        with st.expander(words.cost_little(light)):
+        with st.expander(words.cost_little(len(light), MATTERS)):
             draw(light)
     costs = {name: lost[name] for name in names}
     numbers("robustness", words.lost(costs), metrics_tables.robustness(measured))
@@ -236,13 +227,6 @@ def unchanged_accuracy(measured: Mapping) -> float:
     """Of the slices as they are: a step of 0 changes nothing, whatever is changed."""
     rows = metrics_tables.robustness(measured)
     return rows.loc[rows["level"] == 0, "value"].iloc[0]
-
-
-def worst_change(measured: Mapping) -> str:
-    """The change that costs most accuracy."""
-    rows = metrics_tables.robustness(measured)
-    worst = rows.sort_values("value").iloc[0]
-    return words.worst_change(worst["change"], worst["level"], unchanged_accuracy(measured) - worst["value"])
 
 
 def audit(measured: Mapping) -> None:
@@ -300,7 +284,7 @@ def training(history: Sequence[Mapping], columns: Sequence[DeltaGenerator]) -> N
                 training_charts.curves(history, quantity),
                 f"training-{quantity}",
                 words.curve(quantity),
-                words.goes(quantity, ends[quantity], ends.get(f"val_{quantity}", ()), len(rows)),
+                words.goes(ends[quantity], ends.get(f"val_{quantity}", ()), len(rows)),
                 rows[["epoch", *ends]],
             )
 

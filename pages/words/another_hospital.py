@@ -1,29 +1,26 @@
-"""Words of the Model page's part about hospitals that the model has not met."""
+"""Words of the Model page's part about hospitals, new to the model and known to it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pages.words.numbers import estimate
+from brat.wording import percent
 
-CAPTION = "Whole stacks from neck to vertex, with 95 % intervals by patient."
-
-
-def tumour_found(sequence: str) -> str:
-    return f"Another hospital, {sequence}: tumour found"
+STACKS = "Whole stacks from neck to vertex."
+CONTRAST = "Right before and after contrast, on the same slices without a tumour."
 
 
-def brain_right(sequence: str) -> str:
-    return f"Another hospital, {sequence}: no tumour, brain"
+def headline(source: str, sequence: str) -> str:
+    return f"Another hospital: {source}, {sequence}."
 
 
-def expect(
-    source: str, sequence: str, patients: int, metrics: Mapping[str, Mapping[str, float | None]]
-) -> str:
-    """What to expect elsewhere, in one sentence."""
-    sensitivity, specificity = (estimate(metrics[name]) for name in ("sensitivity", "specificity_brain"))
-    return (
-        f"**Expect this of a hospital that it has not met.** {source}, {patients} patients, {sequence}: "
-        f"tumour found in {sensitivity} of the slices with one; right in {specificity} of the brain slices "
-        "without."
-    )
+def runs(length: int, least: float) -> str:
+    return f"{length} slices in a row with any tumour at {percent(least)} or more."
+
+
+def number(entry: Mapping[str, float | None]) -> str:
+    """A number a patient and its interval: "0.83 (0.62 to 1.02)"."""
+    value, low, high = (entry[key] for key in ("value", "low", "high"))
+    if value is None or low is None or high is None:
+        return "not measured"
+    return f"{value:.2f} ({low:.2f} to {high:.2f})"

@@ -45,7 +45,7 @@ METHOD_HELP = (
 
 SAMPLES_ARE = (
     "Never seen in training: slices of patients that were held out of it, each with the class that the "
-    "radiologists gave, and healthy heads."
+    "radiologists gave, a series of one of them, and healthy heads."
 )
 
 

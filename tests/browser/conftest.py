@@ -6,6 +6,12 @@ import pytest
 
 from tests.factories.streamlit_server import serving
 
+# As after the menu's choice.
+_CHOOSE = """
+localStorage.setItem(`stActiveTheme-${location.pathname}-v2`, '"SCHEME"');
+localStorage.setItem(`brat-theme-met-${location.pathname}`, "met");
+"""
+
 
 @pytest.fixture(scope="package")
 def browser():
@@ -36,13 +42,18 @@ def address(tmp_path_factory):
 
 @pytest.fixture
 def open_page(browser):
-    """Opens a page of its own at an address; it is closed after the test."""
+    """Opens a page of its own at an address; it is closed after the test.
+
+    With `color_scheme`, it is a visitor's who has chosen that theme; without, a new visitor's.
+    """
     pages = []
 
     def opened(address: str, width: int = 1440, height: int = 900, **options):
         page = browser.new_page(viewport={"width": width, "height": height}, **options)
         pages.append(page)
         page.set_default_timeout(30_000)
+        if scheme := options.get("color_scheme"):
+            page.add_init_script(_CHOOSE.replace("SCHEME", scheme.capitalize()))
         page.goto(address)
         return page
 

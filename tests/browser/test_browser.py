@@ -91,4 +91,4 @@ def test_the_first_visitor_of_a_fresh_server_gets_the_page_of_the_address(open_p
 def test_only_the_pages_can_be_opened_by_address():
     """Until an app registers its pages, Streamlit makes a page of every file in `pages/`."""
     files = {file.stem for file in (ROOT / "pages").glob("*.py")}
-    assert files == {"review", "worklist", "history", "validate", "model", "about"}
+    assert files == {"review", "worklist", "history", "validate", "model", "about", "explained"}

@@ -85,6 +85,7 @@ PAGES = {
     "model": at("model", "How good is the model?"),
     "validate": at("validate", "Validate"),
     "about": at("about", "How to read"),
+    "explained": at("explained", "How the figures"),
 }
 
 

@@ -31,11 +31,24 @@ def test_the_gallery_shows_every_sample_and_opens_each(open_page, address, width
     assert pictures.evaluate_all("all => all.every(one => one.complete && one.naturalWidth > 0)")
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     # The series among them opens with its strip.
-    (series,) = load_sample_series()
+    series = load_sample_series()[0]
     gallery.get_by_role("button", name=series.title, exact=True).click()
     playwright.expect(page.locator("[data-ui=strip]")).to_be_visible()
     playwright.expect(page.locator("[data-ui=where]")).to_contain_text("of ")
     playwright.expect(gallery).to_have_count(0)
+
+
+def test_a_sample_that_is_chosen_beside_a_scan_is_not_covered_by_the_others(open_page, address):
+    page = open_page(address)
+    first, *_ = load_samples()
+    series = load_sample_series()[0]
+    page.locator(".st-key-welcome").get_by_role("button", name=first.title, exact=True).click()
+    playwright.expect(page.locator(".answer h2")).to_be_visible()
+    settle(page)
+    page.get_by_test_id("stPopover").filter(has_text="Samples").get_by_role("button").click()
+    page.locator(".st-key-samples").get_by_role("button", name=series.title, exact=True).click()
+    playwright.expect(page.locator("[data-ui=where]")).to_be_visible()
+    playwright.expect(page.locator(".st-key-samples")).to_have_count(0)
 
 
 def test_the_gallery_does_not_stay_while_a_volume_is_opened_and_read(open_page, address):

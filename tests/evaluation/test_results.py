@@ -21,7 +21,7 @@ pytest.importorskip("keras", reason="needs the full installation")
 from brat.data.index import FOLDS, fingerprint, read_index
 from brat.evaluation import results as results_module
 from brat.evaluation.crossval import another_hospital, crossval, random_split
-from brat.evaluation.protocols import evaluate_elsewhere
+from brat.evaluation.protocols import evaluate_elsewhere, read_history
 from tests.factories.indexes import HEADER
 from tests.factories.weights import model_folder
 
@@ -47,6 +47,18 @@ def collection(tmp_path_factory, make_head):
     return folder / "index.csv"
 
 
+HELD_OUT_LINE = {"fold-1": 0.5, "fold-3": 0.7}
+"""Folds that were followed, and what they began with."""
+
+
+def with_held_out_line(history: str, first: float) -> str:
+    """A history whose accuracy and loss of held-out slices rise by 0.01 an epoch."""
+    header, *rows = history.splitlines()
+    epochs = [row.split(",")[:3] for row in rows]
+    lines = [[*row, str(first + epoch / 100), str(first + epoch / 100)] for epoch, row in enumerate(epochs)]
+    return "\n".join([header, *map(",".join, lines)]) + "\n"
+
+
 @pytest.fixture(scope="module")
 def written(collection, tmp_path_factory):
     runs, weights = tmp_path_factory.mktemp("runs"), tmp_path_factory.mktemp("weights")
@@ -61,6 +73,10 @@ def written(collection, tmp_path_factory):
     for folder in (weights, *(runs / name for name in names)):
         model_folder(folder)
         shutil.copy(WEIGHTS / "history.csv", folder)
+        if folder.name in HELD_OUT_LINE:
+            held_out = HELD_OUT_LINE[folder.name]
+            history = (WEIGHTS / "history.csv").read_text()
+            (folder / "history.csv").write_text(with_held_out_line(history, held_out))
         (folder / "model_card.json").write_text(json.dumps(card))
     crossval(collection, "not needed", runs)
     random_split(collection, "not needed", runs)
@@ -76,6 +92,16 @@ def written(collection, tmp_path_factory):
         patched.setattr(results_module, "shows_ct", {"0-0.png"}.__contains__)
         result = results_module.write_results(collection, runs, weights)
     return result, runs, weights
+
+
+def test_the_held_out_line_is_the_mean_of_the_folds_that_have_one(written):
+    result, _, weights = written
+    shipped = read_history(weights)
+    assert not any("val_loss" in row for row in shipped)
+    assert [row["accuracy"] for row in result["history"]] == [row["accuracy"] for row in shipped]
+    for epoch, row in enumerate(result["history"]):
+        assert row["val_accuracy"] == pytest.approx((0.5 + 0.7) / 2 + epoch / 100)
+        assert row["val_loss"] == pytest.approx((0.5 + 0.7) / 2 + epoch / 100)
 
 
 def test_writes_what_it_returns_and_names_its_files(written):

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pydicom
 import pytest
+from pydicom.encaps import generate_frames
 
 from brat.classes import CLASS_NAMES, CLASSES
 from brat.data.held_out import HELD_OUT
@@ -19,7 +20,7 @@ from brat.io.series import Series
 from brat.model.preprocess import find_head
 from brat.model.reader import Reader
 from tools.phantoms import APART, COUNT, ICBM, SPACING
-from tools.samples import ORIGIN, is_read_wrong, plane_of
+from tools.samples import ORIGIN, in_series, is_read_wrong, plane_of
 
 SAMPLES = {sample.name: sample for sample in load_samples()}
 ALL = {sample.name: sample for sample in (*load_samples(), *load_sample_series())}
@@ -55,22 +56,52 @@ def test_thumbnail_is_small_and_of_the_sample(sample):
         assert np.abs(again.astype(int) - small).mean() < 3
 
 
-def test_two_a_class_a_healthy_head_as_picture_and_as_dicom_and_a_series():
+def opened_series(sample):
+    (item,) = group_into_series([File(sample.file.name, sample.file)])
+    opened = load(item)
+    assert isinstance(opened, Series)
+    return opened
+
+
+def test_two_a_class_a_healthy_head_as_picture_and_as_dicom_and_as_series():
     shown = [sample for sample in OF_PATIENTS.values() if sample.name != "read-wrong"]
     assert sorted(s.label for s in shown) == sorted(2 * [c for c in CLASSES if c != "no_tumor"])
     assert len({sample.patient for sample in shown}) == len(shown)
     healthy = [sample for sample in SAMPLES.values() if sample.label == "no_tumor"]
     assert sorted(sample.file.suffix for sample in healthy) == [".dcm", ".png"]
     assert not any(sample.patient for sample in healthy)
-    (series,) = load_sample_series()
-    (item,) = group_into_series([File(series.file.name, series.file)])
-    opened = load(item)
-    assert isinstance(opened, Series)
-    stack = opened.stack()
+    stack = opened_series(ALL["head-series"]).stack()
     assert len(stack) == COUNT
     assert np.diff(stack.positions) == pytest.approx([APART] * (COUNT - 1))
     # The face is up and the neck first, as in any axial series; each slice holds the head.
     assert all((one.gray > 40).mean() > 0.15 for one in stack)
+
+
+def test_a_series_of_a_held_out_patient_is_the_index_s_own_slices_in_order(stored):
+    tumour, healthy = load_sample_series()
+    assert (tumour.label, healthy.label) == ("glioma", "no_tumor")
+    assert tumour.patient in HELD_OUT
+    assert (tumour.origin, tumour.licence) == (ORIGIN, "CC BY 4.0; see LICENCES.md")
+    slices = [stored[name] for name in tumour.source.split(", ")]
+    assert slices == in_series(held_out_slices_of(stored))
+    assert {(one.source, one.group, one.label) for one in slices} == {("figshare", tumour.patient, "glioma")}
+    assert len(slices) == len({one.file for one in slices}) == 7
+    dataset = pydicom.dcmread(tumour.file)
+    frames = list(generate_frames(dataset.PixelData, number_of_frames=dataset.NumberOfFrames))
+    # A frame is padded to an even length.
+    assert [frame.rstrip(b"\0") for frame in frames] == [one.path.read_bytes() for one in slices]
+    assert dataset.PatientIdentityRemoved == "YES"
+    assert not dataset.PatientBirthDate
+    stack = opened_series(tumour).stack()
+    assert len(stack) == 7
+    # The collection says of no slice where it lies.
+    assert stack.positions is None
+    for scan, one in zip(stack, slices, strict=True):
+        assert np.abs(scan.gray.astype(int) - read_scan(one.path).gray).max() <= 1
+
+
+def held_out_slices_of(stored):
+    return [one for one in stored.values() if one.source == "figshare" and one.group in HELD_OUT]
 
 
 def test_nothing_else_lies_in_the_folder():
@@ -121,14 +152,14 @@ def test_licences_name_every_source():
     assert "https://doi.org/10.6084/m9.figshare.1512427" in text
     assert "https://creativecommons.org/licenses/by/4.0/" in text
     assert all("LICENCES.md" in sample.licence for sample in ALL.values())
-    assert all(f"`{sample.file.name}`" in text for sample in ALL.values() if not sample.patient)
+    assert all(f"`{sample.file.name}`" in text for sample in ALL.values() if sample.file.suffix != ".jpg")
     for sample in OF_PATIENTS.values():
         assert sample.file.suffix == ".jpg"
         assert (sample.origin, sample.licence) == (ORIGIN, "CC BY 4.0; see LICENCES.md")
 
 
 def test_the_dicom_file_is_anonymous_and_windowed():
-    (file,) = FOLDER.glob("*.dcm")
+    file = ALL["mni-axial"].file
     dataset = pydicom.dcmread(file)
     assert (dataset.Modality, dataset.BitsStored, dataset.get("NumberOfFrames", 1)) == ("MR", 12, 1)
     assert dataset.PatientIdentityRemoved == "YES"

@@ -23,6 +23,7 @@ from brat.model.pool import Readers
 from brat.model.preprocess import prepare
 from brat.model.reader import Reader
 from brat.wording import percent
+from pages.parts.protocols import MEASURES, TITLES
 from tests.factories.files import slice_of, volume
 from tests.factories.heads import synthetic_head
 from tests.factories.pages import page_of, png, sent_to_viewer
@@ -81,14 +82,14 @@ def test_a_sample_says_that_it_was_never_seen_and_whose_it_is(review):
     assert "10.6084/m9.figshare.1512427" in said
 
 
-def test_the_sample_series_opens_as_a_series(review):
-    (sample,) = load_sample_series()
+@pytest.mark.parametrize(("sample", "slices"), [*zip(load_sample_series(), (7, 22), strict=True)])
+def test_each_sample_series_opens_as_a_series(review, sample, slices):
     review.button(key=f"welcome-{sample.name}").click().run()
     assert not review.exception
     assert review.session_state.scan is None
     series = review.session_state.series
     (sent,) = sent_to_viewer(review)
-    assert len(sent["slices"]) == len(series.stack()) > 10
+    assert len(sent["slices"]) == len(series.stack()) == slices
 
 
 def test_every_class_has_its_share_and_a_bar(review):
@@ -306,23 +307,22 @@ def test_model_page_shows_what_was_measured():
     balanced = protocols["four_classes"]["metrics"]["balanced_accuracy"]["value"]
     assert f"{100 * balanced:.1f} %" in [m.value for m in page.metric]
     assert not any(word in said(page) for word in ("None", "nan", "not measured"))
-    (overview,) = (block.proto.body for block in page.get("html") if "<table" in block.proto.body)
+    (overview,) = (t.value for t in page.table if "Macro F1" in t.value.columns)
     named = (("four_classes", "accuracy"), ("same_source", "auc"), ("random_split", "macro_f1"))
     for name, key in (pair for pair in named if pair[0] in protocols):
         value = protocols[name]["metrics"][key]["value"]
-        assert f"{protocols[name]['slices']:,}" in overview
-        assert (f"{100 * value:.1f}\u00a0%" if key == "accuracy" else f"{value:.3f}") in overview
-    if "random_split" in protocols:
-        assert f"{100 * protocols['random_split']['near_duplicates']:.1f}\u00a0%" in overview
-        # Beside what others report.
-        assert "macro F1 0.89" in overview
-    assert "89.4 % ± 4.6" in overview
+        row = overview.loc[TITLES[name]]
+        assert row["Slices"] == f"{protocols[name]['slices']:,}"
+        written = f"{100 * value:.1f}\u00a0%" if key == "accuracy" else f"{value:.3f}"
+        assert row[MEASURES[key]].startswith(written)
+    assert overview.loc["Four classes", "AUC"] == ""
+    assert "Near-duplicate in training: kept out." in said(page)
     # Maps are shown on the project's own samples.
     tumours = [sample for sample in SAMPLES if sample.label != "no_tumor"]
     assert len(page.get("image")) == 2 * len(tumours) > 0
     for sample in tumours:
         (caption,) = (c.value for c in page.caption if c.value.startswith(f"{sample.title}:"))
-        assert f"read as **{expected(sample).lower()}**" in caption
+        assert f": **{expected(sample).lower()}** " in caption
 
 
 def test_model_page_begins_with_another_hospital():
@@ -333,10 +333,9 @@ def test_model_page_begins_with_another_hospital():
     ]
     measured = metrics["another_hospital"]["lgg"]["without"]["stacks_t1ce"]
     for name, metric in zip(("sensitivity", "specificity_brain"), page.metric, strict=False):
-        assert metric.label.startswith("Another hospital, T1 after contrast")
+        assert metric.label.startswith("Another hospital: ")
         assert metric.value == f"{100 * measured['metrics'][name]['value']:.1f} %"
-    (expect,) = (m.value for m in page.markdown if "Expect this of a hospital" in m.value)
-    assert f"lgg, {measured['clusters']} patients, T1 after contrast" in expect
+    assert "Another hospital: lgg, T1 after contrast. Unseen patients" in said(page)
     # The first tab holds matrix and curves, the others none of them.
     assert len(page.tabs[0].get("plotly_chart")) == 3
     assert [warning.value for warning in page.warning] == [
@@ -364,20 +363,21 @@ def test_model_page_of_one_fold(model_page):
 def test_which_model_ships():
     from pages.parts.protocols import which_model_ships
 
-    assert "its expected accuracy is the cross-validated one" in which_model_ships({"test_fold": None}, 5)
+    assert "learned from all of them" in which_model_ships({"test_fold": None}, 5)
     assert "has not seen fold 3" in which_model_ships({"test_fold": 3}, 5)
 
 
 def test_model_page_offers_every_number(model_page):
     """Every protocol can be chosen, and each CSV file is its part of metrics.json, unrounded."""
     page, metrics, offered = model_page(with_later_entries, test_fold=None)
-    assert "its expected accuracy is the cross-validated one" in said(page)
-    assert "254 of the very same slices score 77.7" in said(page)
+    assert "learned from all of them" in said(page)
+    assert "254 of the same slices score 77.7" in said(page)
+    assert "Near-duplicate in training: random split 40.0" in said(page)
     for protocol in ("random_split", "three_tumors", "same_source"):
         group(page, "protocol").set_value(protocol).run()
         assert not page.exception
     assert "35 of 1,244" in said(page)
-    assert f"sensitivity {100 * 303 / 309:.1f}\u00a0% and precision {100 * 303 / 338:.1f}" in said(page)
+    assert f"sensitivity {100 * 303 / 309:.1f}\u00a0%, precision {100 * 303 / 338:.1f}" in said(page)
 
     rows = {name: read_csv(data) for name, data in offered.items() if name.endswith(".csv")}
     rows.pop("out_of_fold.csv")
@@ -427,32 +427,28 @@ def test_model_page_offers_every_number(model_page):
     assert rows.pop("out-of-distribution.csv") == [
         {"kind": kind, **o} for kind, o in metrics["out_of_distribution"]["others"].items()
     ]
-    stacks = {
-        entry["title"].removesuffix(", whole stacks"): entry["metrics"]
-        for name, entry in metrics["another_hospital"]["lgg"]["without"].items()
-        if name.startswith("stacks_")
+    of = {"lgg, new": metrics["another_hospital"]["lgg"]["without"], "known": metrics["protocols"]}
+
+    def measured(hospital, ending):
+        """Title of a protocol without its ending -> its measures."""
+        entries = of[hospital].values()
+        return {e["title"].removesuffix(ending): e["metrics"] for e in entries if e["title"].endswith(ending)}
+
+    stacks = rows.pop("stacks.csv")
+    assert {(r["hospital"], r["sequence"]) for r in stacks} == {
+        (hospital, sequence) for hospital in of for sequence in measured(hospital, ", whole stacks")
     }
-    elsewhere = rows.pop("stacks-lgg.csv")
-    assert {r["sequence"] for r in elsewhere} == set(stacks)
-    for r in elsewhere:
-        assert as_estimate(r) == stacks[r["sequence"]][r["measure"]]
-    series = {
-        entry["title"].removesuffix(", runs of slices"): entry["metrics"]
-        for name, entry in metrics["another_hospital"]["lgg"]["without"].items()
-        if name.startswith("series_")
-    }
-    runs = rows.pop("whole-series-lgg.csv")
-    assert len(runs) == sum(map(len, series.values()))
+    for r in stacks:
+        assert as_estimate(r) == measured(r["hospital"], ", whole stacks")[r["sequence"]][r["measure"]]
+    runs = rows.pop("whole-series.csv")
+    assert len(runs) == sum(
+        len(m) for hospital in of for m in measured(hospital, ", runs of slices").values()
+    )
     for r in runs:
         rule = f"{r['measure']}/{r['slices_in_a_row']:g}/{r['least']:g}"
-        assert as_estimate(r) == series[r["sequence"]][rule]
-    known = metrics["protocols"]
-    titles = {entry["title"]: entry["metrics"] for entry in known.values()}
-    for r in rows.pop("stacks-known.csv"):
-        assert as_estimate(r) == titles[f"{r['sequence']}, whole stacks"][r["measure"]]
-    for r in rows.pop("whole-series-known.csv"):
-        rule = f"{r['measure']}/{r['slices_in_a_row']:g}/{r['least']:g}"
-        assert as_estimate(r) == titles[f"{r['sequence']}, runs of slices"][rule]
+        assert as_estimate(r) == measured(r["hospital"], ", runs of slices")[r["sequence"]][rule]
+    for r in rows.pop("contrast.csv"):
+        assert as_estimate(r) == of[r["hospital"]]["contrast_pairs"]["metrics"][r["measure"]]
     for r in rows.pop("sets-by-group.csv"):
         assert as_estimate(r) == metrics["calibration"]["sets_by_group"]["0.95"][r["group"]][r["measure"]]
     for r in rows.pop("refused-by-group.csv"):
@@ -742,19 +738,23 @@ def test_model_page_shows_series_and_contrast_of_another_hospital(model_page):
     def add(metrics):
         for protocols in metrics["another_hospital"].values():
             entry = protocols["without"]["series_t1ce"]
-            entry["metrics"]["found/3/0.7"] = {"value": 0.875, "low": 0.8, "high": 0.9}
-            entry["metrics"]["false_runs/3/0.7"] = {"value": 0.125, "low": 0.1, "high": 0.2}
+            entry["metrics"]["found/2/0.7"] = {"value": 0.875, "low": 0.8, "high": 0.9}
+            entry["metrics"]["false_runs/2/0.7"] = {"value": 0.125, "low": 0.1, "high": 0.2}
             rate = {"value": 0.345, "low": 0.3, "high": 0.4}
             protocols["without"]["contrast_pairs"]["metrics"]["specificity_after"] = rate
 
     page, _, _ = model_page(add, test_fold=None)
-    series, _ = (t.value for t in page.table if "False runs a patient" in t.value.columns)
-    row = series[(series.index == "T1 after contrast") & (series["Slices in a row"] == "3")].iloc[0]
+    (series,) = (t.value for t in page.table if "False runs a patient" in t.value.columns)
+    row = series[(series.index == "lgg, new") & (series["Sequence"] == "T1 after contrast")].iloc[0]
     assert row["Patients found"] == "87.5\u00a0% (80.0\u00a0to\u00a090.0)"
     assert row["False runs a patient"] == "0.12 (0.10 to 0.20)"
-    assert any("Contrast alone" in m.value and "34.5\u00a0%" in m.value for m in page.markdown)
+    (contrast,) = (t.value for t in page.table if "Before" in t.value.columns)
+    assert contrast.loc["lgg, new", "After"].startswith("34.5\u00a0%")
+    # The rule that is shown is the one that Review uses.
+    assert "2 slices in a row with any tumour at 70 % or more." in said(page)
 
 
 def test_model_page_without_another_hospital_begins_at_home(model_page):
     page, _, _ = model_page(lambda metrics: metrics.pop("another_hospital"), test_fold=None)
-    assert page.metric[0].label == "Balanced accuracy, four classes"
+    assert page.metric[0].label == "Four classes: balanced accuracy"
+    assert "Another hospital" not in said(page)
