@@ -69,6 +69,7 @@ def by_protocol(metrics: Mapping[str, Any]) -> None:
         another_hospital.whole_stacks(of)
         another_hospital.whole_series(of)
         another_hospital.contrast(of)
+        another_hospital.single_slices(metrics)
     st.header("Source by source", anchor="sources")
     protocols.by_source(measured["four_classes"])
 

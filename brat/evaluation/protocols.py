@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -129,11 +129,9 @@ def summary(results: dict) -> str:
         "| on patients that the model has not seen | with 95 % intervals | slices |",
         "|---|---|---|",
         *(
-            f"| Another hospital ({source}): {entry['title']} | {', '.join(_elsewhere(entry))} "
-            f"| {entry['slices']:,} |"
+            f"| Another hospital ({source}): {entry['title']} | {figures} | {entry['slices']:,} |"
             for source, measured in results.get("another_hospital", {}).items()
-            for key, entry in measured["without"].items()
-            if key.startswith("stacks_")
+            for entry, figures in _elsewhere(measured["without"])
         ),
     ]
     for title, key, names in rows:
@@ -143,9 +141,17 @@ def summary(results: dict) -> str:
     return "\n".join(lines)
 
 
-def _elsewhere(entry: dict) -> list[str]:
+def _elsewhere(measured: dict) -> Iterator[tuple[dict, str]]:
+    """Entries of a hospital that was not trained on, and their figures: whole stacks, or what there is."""
     words = {"sensitivity": "sensitivity", "specificity_brain": "specificity in the brain"}
-    return [f"{word} {_estimate(entry, name)}" for name, word in words.items()]
+    shown = [(found, words) for key, found in measured.items() if key.startswith("stacks_")]
+    if not shown and "same_source" in measured:
+        words = {"sensitivity": "sensitivity", "specificity": "specificity"}
+        shown = [(measured["same_source"], words)]
+    elif not shown and "four_classes" in measured:
+        shown = [(measured["four_classes"], {"accuracy": "accuracy"})]
+    for found, words in shown:
+        yield found, ", ".join(f"{word} {_estimate(found, name)}" for name, word in words.items())
 
 
 def _estimate(entry: dict, name: str) -> str:

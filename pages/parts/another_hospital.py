@@ -134,6 +134,46 @@ def whole_series(of: Mapping[str, Protocols]) -> None:
     )
 
 
+def single_slices(metrics: Mapping[str, Any]) -> None:
+    """How hospitals are read of which there are no stacks: new to the model, and known to it.
+
+    Args:
+        metrics: content of `metrics.json`.
+    """
+    collections = [
+        (f"{source}, {word}", entries[key])
+        for source, entries in metrics.get("another_hospital", {}).items()
+        for key, word in (("without", "new"), ("with", "known"))
+        if not any(_named(entries[key], "stacks_")) and "four_classes" in entries[key]
+    ]
+    if not collections:
+        return
+    st.subheader("Single slices", anchor=False)
+    of = {
+        "Tumour found": ("same_source", "sensitivity"),
+        "No tumour": ("four_classes", "recall/no_tumor"),
+        "Right class": ("four_classes", "accuracy"),
+    }
+    shown = [
+        {
+            "Hospital": hospital,
+            "Slices": f"{entries['four_classes']['slices']:,}",
+            **{
+                heading: estimate(entries[protocol]["metrics"][name]) if protocol in entries else "–"
+                for heading, (protocol, name) in of.items()
+            },
+        }
+        for hospital, entries in collections
+    ]
+    rows = [
+        {"hospital": hospital, "protocol": protocol, "measure": name, **entries[protocol]["metrics"][name]}
+        for hospital, entries in collections
+        for protocol, name in of.values()
+        if protocol in entries
+    ]
+    table(pd.DataFrame(shown).set_index("Hospital"), "single-slices", words.SINGLE, pd.DataFrame(rows))
+
+
 def contrast(of: Mapping[str, Protocols]) -> None:
     """What contrast alone does to slices without a tumour."""
     pairs = {

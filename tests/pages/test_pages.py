@@ -449,6 +449,10 @@ def test_model_page_offers_every_number(model_page):
         assert as_estimate(r) == measured(r["hospital"], ", runs of slices")[r["sequence"]][rule]
     for r in rows.pop("contrast.csv"):
         assert as_estimate(r) == of[r["hospital"]]["contrast_pairs"]["metrics"][r["measure"]]
+    for r in rows.pop("single-slices.csv"):
+        source, word = r["hospital"].split(", ")
+        entries = metrics["another_hospital"][source]["without" if word == "new" else "with"]
+        assert as_estimate(r) == entries[r["protocol"]]["metrics"][r["measure"]]
     for r in rows.pop("sets-by-group.csv"):
         assert as_estimate(r) == metrics["calibration"]["sets_by_group"]["0.95"][r["group"]][r["measure"]]
     for r in rows.pop("refused-by-group.csv"):
@@ -736,12 +740,12 @@ class State(dict):
 
 def test_model_page_shows_series_and_contrast_of_another_hospital(model_page):
     def add(metrics):
-        for protocols in metrics["another_hospital"].values():
-            entry = protocols["without"]["series_t1ce"]
-            entry["metrics"]["found/2/0.7"] = {"value": 0.875, "low": 0.8, "high": 0.9}
-            entry["metrics"]["false_runs/2/0.7"] = {"value": 0.125, "low": 0.1, "high": 0.2}
-            rate = {"value": 0.345, "low": 0.3, "high": 0.4}
-            protocols["without"]["contrast_pairs"]["metrics"]["specificity_after"] = rate
+        measured = metrics["another_hospital"]["lgg"]["without"]
+        entry = measured["series_t1ce"]
+        entry["metrics"]["found/2/0.7"] = {"value": 0.875, "low": 0.8, "high": 0.9}
+        entry["metrics"]["false_runs/2/0.7"] = {"value": 0.125, "low": 0.1, "high": 0.2}
+        rate = {"value": 0.345, "low": 0.3, "high": 0.4}
+        measured["contrast_pairs"]["metrics"]["specificity_after"] = rate
 
     page, _, _ = model_page(add, test_fold=None)
     (series,) = (t.value for t in page.table if "False runs a patient" in t.value.columns)
@@ -752,6 +756,22 @@ def test_model_page_shows_series_and_contrast_of_another_hospital(model_page):
     assert contrast.loc["lgg, new", "After"].startswith("34.5\u00a0%")
     # The rule that is shown is the one that Review uses.
     assert "2 slices in a row with any tumour at 70 % or more." in said(page)
+
+
+def test_model_page_shows_collections_without_stacks_new_and_known(model_page):
+    def add(metrics):
+        new, known = (metrics["another_hospital"]["br35h"][key] for key in ("without", "with"))
+        new["same_source"]["metrics"]["sensitivity"] = {"value": 0.875, "low": 0.8, "high": 0.9}
+        known["four_classes"]["metrics"]["recall/no_tumor"] = {"value": 0.95, "low": 0.9, "high": 0.98}
+        del known["same_source"]
+
+    page, _, _ = model_page(add, test_fold=None)
+    (shown,) = (t.value for t in page.table if "Tumour found" in t.value.columns and "No tumour" in t.value)
+    assert shown.loc["br35h, new", "Tumour found"] == "87.5\u00a0% (80.0\u00a0to\u00a090.0)"
+    assert shown.loc["br35h, known", "No tumour"] == "95.0\u00a0% (90.0\u00a0to\u00a098.0)"
+    assert shown.loc["br35h, known", "Tumour found"] == "–"
+    # Of those with stacks there are tables of their own.
+    assert not any(name.startswith("lgg") for name in shown.index)
 
 
 def test_model_page_without_another_hospital_begins_at_home(model_page):
