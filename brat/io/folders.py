@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from brat.io import sniff
 from brat.io.archives import MAX_FILES, is_hidden
-from brat.io.files import File
+from brat.io.files import MAX_UNPACKED, File
 from brat.io.names import clean_name
 from brat.io.scan import UnreadableScan
 
@@ -48,7 +48,8 @@ def files_at(path: str) -> Iterator[File | Skipped]:
         yield from _listed(place)
     elif place.exists() and not place.is_file():
         # A pipe gives its bytes only once.
-        yield File(path, place.read_bytes())
+        with place.open("rb") as stream:
+            yield File(path, stream.read(MAX_UNPACKED + 1))
     else:
         yield File(path, place)
 

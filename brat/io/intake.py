@@ -11,7 +11,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -29,6 +29,7 @@ from brat.io.series import Series, left_out_in_words
 
 if TYPE_CHECKING:
     from brat.io.dicom_header import Header
+    from brat.io.workers import Account
 
 _TOO_MANY_PLANES = (
     "The slices of this series lie in more directions than any scanner makes. Give the slices of one view by "
@@ -50,6 +51,7 @@ class Item:
             None where it does not say.
         part: which of the slices on a picture it is; None where it is all of its files.
         copies: names of files that are left out, because they are the same images (SOP Instance UID).
+        drop: what the files that were given together may still take; None where nobody counts.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Item:
     positions: tuple[float | None, ...] = ()
     part: Part | None = None
     copies: tuple[str, ...] = ()
+    drop: Account | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
