@@ -41,6 +41,7 @@ from brat.io.workers import (
 
 if TYPE_CHECKING:
     from brat.io.dicom_header import Header
+    from brat.io.dicom_parts import Parts
     from brat.io.geometry import Edges
 
 MAX_ON_SERVER = 1_000_000_000
@@ -161,6 +162,22 @@ def describe(file: File, seconds: float | None = None) -> dict[str, list[str]]:
     """As `brat.io.dicom_header.describe`. Args: seconds: of wall time."""
     fields, _ = _one({"do": "describe"}, [file], Account(seconds))
     return checked_description(fields["said"])
+
+
+def parts(file: File, keywords: Collection[str] = (), picture: bool = False) -> Parts:
+    """As `brat.io.dicom_parts.parts`.
+
+    Raises:
+        UnreadableScan: as there; or it asks for more work than a file may.
+    """
+    from brat.io.dicom_parts import MAX_HEADER, Parts
+
+    request = {"do": "parts", "keywords": [*keywords], "picture": picture}
+    fields, (header, stored) = _one(request, [file], Account())
+    if header.ndim != 1 or stored.ndim != 1 or len(header) > MAX_HEADER:
+        raise Stopped(DIED)
+    syntax, vr = _text(fields, "syntax", 64), _one_of(fields.get("vr"), ("", "OB", "OW"))
+    return Parts(wire.content_of(header), syntax, wire.content_of(stored), vr)
 
 
 def checked_description(said: Any) -> dict[str, list[str]]:

@@ -22,6 +22,7 @@ from PIL import Image
 from brat.io import codecs, wire
 from brat.io.dicom import pixel_digest
 from brat.io.dicom_header import describe
+from brat.io.dicom_parts import parts
 from brat.io.dicom_series import decode_slice
 from brat.io.dicomdir import listed
 from brat.io.files import File
@@ -85,6 +86,12 @@ class _Reading:
             case "list":
                 for place in listed(files[0]):
                     yield {"place": place}, []
+            case "parts":
+                found = parts(files[0].read(), fields["keywords"], fields["picture"])
+                yield (
+                    {"syntax": found.syntax, "vr": found.vr},
+                    [np.frombuffer(part, np.uint8) for part in (found.header, found.picture)],
+                )
             case "frame":
                 yield {}, [codecs.decode_here(blobs[0])]
             case "open":
