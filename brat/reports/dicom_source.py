@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from brat.io import door
 from brat.io.files import File
+from brat.io.scan import decoding
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -147,12 +148,13 @@ def header_of(source: bytes | File) -> Dataset:
     if content is None:
         file = source if isinstance(source, File) else File("slice", source)
         content = door.parts(file).header
-        if key:
-            _headers[key] = content
-            for oldest in [*_headers][:-_KEPT]:
-                _headers.pop(oldest, None)
-    header = pydicom.dcmread(io.BytesIO(content))
-    header.decode()
+    with decoding("DICOM"):
+        header = pydicom.dcmread(io.BytesIO(content))
+        header.decode()
+    if key:
+        _headers[key] = content
+        for oldest in [*_headers][:-_KEPT]:
+            _headers.pop(oldest, None)
     return header
 
 
