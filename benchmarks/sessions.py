@@ -44,17 +44,19 @@ def rows(short: bool, sessions: int = 16) -> Iterator[Row]:
                 page.evaluate(begin, [scan_file(number), start])
             times = [page.evaluate("window.uploading") for page in pages]
             slowest.append(float(np.percentile(times, 95)))
-            wrong += sum(not is_right(page.evaluate(SHOWN), number, reader) for number, page in scans.items())
+            wrong += sum(
+                not is_right(page.evaluate(SHOWN), make_slice(number), reader)
+                for number, page in scans.items()
+            )
     ours, theirs = Measured(tuple(slowest), "ms"), Measured(tuple(alone), "ms")
     yield Row(title, ours, "one session alone", theirs, {"times": 1.5 * sessions})
     title = "The same: errors, and readings or pictures of another session"
     yield Row(title, Measured((wrong,), "sessions"), aims={"value": 0})
 
 
-def is_right(shown: tuple[str, str, int], number: int, reader: Reader) -> bool:
-    """Whether a page shows the scan `number`, its answer, and no error."""
+def is_right(shown: tuple[str, str, int], gray: np.ndarray, reader: Reader) -> bool:
+    """Whether a page shows a scan, uint8 (height, width), its answer, and no error."""
     answer, picture, errors = shown
-    gray = make_slice(number)
     prediction = reader.read(gray).prediction
     pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(picture.partition(",")[2]))).convert("L"))
     expected = CLASS_NAMES[prediction.label] + percent(prediction.confidence)

@@ -1,24 +1,35 @@
 """Many sessions for some minutes on one server: `python -m benchmarks.soak`.
 
-Each upload must be answered on its own page with its own scan. The memory of the server, with the processes
-that read files for it, is printed every minute; once all sessions are gone, what is left is printed too.
-Fails where a page shows an error or another session's scan, or where memory still grows by a fifth after the
-first third.
+Every session is a page of its own in Chromium. Some of them upload at the same moment, PNG, JPEG and DICOM in
+turn, and each must be answered with its own scan. Now and then one uploads a second file 100 ms after the
+first: the second must be what is shown. The memory of the server, with the processes that read files for it,
+is printed every minute; once all sessions are gone, what is left is printed too. Fails where a page shows an
+error or another scan than its own, where a second file is lost, or where memory still grows by a fifth after
+the first third.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
 import itertools
 import os
 import random
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.browser import MISSING, chromium, open_page, scan_file, serve, shown_slices, upload
+import numpy as np
+
+from benchmarks.browser import MISSING, chromium, open_page, serve
 from benchmarks.sessions import SHOWN, is_right
+from benchmarks.slices import KINDS, as_file
+from brat.io.read import read_scan
 from brat.model.reader import Reader
+
+AT_ONCE = 4
+"""Sessions that upload at the same moment."""
 
 FREED = 120
 """Seconds after which an ended session must have given its memory back."""
@@ -51,6 +62,17 @@ def megabytes(processes: set[int]) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
+def drawn_files(reader: Reader) -> Iterator[tuple[tuple[str, str], np.ndarray]]:
+    """Files whose reading the page shows, of each kind in turn, none twice: content, name, and the scan."""
+    for number in itertools.count():
+        kind = [*KINDS][number % len(KINDS)]
+        data, name = as_file(number, kind), f"scan-{number}{KINDS[kind]}"
+        gray = read_scan(data, name).gray
+        ood = reader.read(gray).ood
+        if ood is None or ood.in_distribution:
+            yield (base64.b64encode(data).decode(), name), gray
+
+
 def server_of(before: set[int]) -> int:
     """The Streamlit server that was started since."""
     for process in sorted(descendants(os.getpid()) - before):
@@ -67,43 +89,56 @@ def main(arguments: list[str] | None = None) -> int:
     if MISSING:
         print(MISSING, file=sys.stderr)
         return 2
+    from playwright.sync_api import Error as PlaywrightError
+
     reader, rng = Reader(), random.Random(50)
-    numbers = shown_slices(reader)
+    files = drawn_files(reader)
     before = descendants(os.getpid())
-    memory, wrong, uploads = [], 0, 0
+    memory, times, wrong, uploads, lost, drops = [], [], 0, 0, 0, 0
     with serve("app.py") as address:
         server = server_of(before)
         with chromium() as browser:
             pages = [open_page(browser, address) for _ in range(options.sessions)]
-            begun, minute = time.monotonic(), itertools.count(1)
+            begun, minute, turns = time.monotonic(), itertools.count(1), itertools.count(1)
+            print(f"{len(pages)} sessions, {megabytes(descendants(server)):.0f} MB", flush=True)
             due = next(minute)
             while (seconds := time.monotonic() - begun) < 60 * options.minutes:
-                page, number = rng.choice(pages), next(numbers)
-                upload(page, number)
-                uploads += 1
-                wrong += not is_right(page.evaluate(SHOWN), number, reader)
-                # Two drops, one 100 ms after the other: the second must be what is shown.
-                if uploads % 10 == 0:
-                    first, last = next(numbers), next(numbers)
-                    start = 1000 * time.time()
-                    page.evaluate("([scan, start]) => { upload(scan, start); }", [scan_file(first), start])
+                turn = {page: next(files) for page in rng.sample(pages, min(AT_ONCE, len(pages)))}
+                for page, (file, _) in turn.items():
+                    page.evaluate("file => { window.uploading = upload(file); }", file)
+                times += [page.evaluate("window.uploading") for page in turn]
+                uploads += len(turn)
+                wrong += sum(
+                    not is_right(page.evaluate(SHOWN), gray, reader) for page, (_, gray) in turn.items()
+                )
+                if next(turns) % 5 == 0:
+                    page, (first, _), (last, gray) = rng.choice(pages), next(files), next(files)
+                    page.evaluate("file => { upload(file).catch(() => {}); }", first)
                     page.wait_for_timeout(100)
-                    upload(page, last)
-                    wrong += not is_right(page.evaluate(SHOWN), last, reader)
+                    drops += 1
+                    try:
+                        page.evaluate("file => upload(file)", last)
+                    # It was not painted in a minute.
+                    except PlaywrightError:
+                        lost += 1
+                    else:
+                        lost += not is_right(page.evaluate(SHOWN), gray, reader)
                 if seconds > 60 * due:
                     memory.append(megabytes(descendants(server)))
                     print(f"minute {due}: {uploads} uploads, {memory[-1]:.0f} MB", flush=True)
                     due = next(minute)
             memory.append(megabytes(descendants(server)))
         time.sleep(FREED)
-        left = megabytes(descendants(server))
+        left, processes = megabytes(descendants(server)), len(descendants(server)) - 1
     settled = memory[len(memory) // 3]
     print(
-        f"{options.sessions} sessions, {uploads} uploads: {wrong} errors or scans of another session; "
-        f"{settled:.0f} MB after the first third, {memory[-1]:.0f} MB at the end, {left:.0f} MB "
-        f"{FREED} s after all sessions ended."
+        f"{options.sessions} sessions, {uploads} uploads, median {np.median(times):.0f} ms, 95th percentile "
+        f"{np.percentile(times, 95):.0f} ms: {wrong} errors or scans of another session; of {drops} files "
+        f"dropped 100 ms after another {lost} lost; {settled:.0f} MB after the first third, "
+        f"{memory[-1]:.0f} MB at the end, {left:.0f} MB and {processes} reading processes {FREED} s after "
+        "all sessions ended."
     )
-    return int(wrong > 0 or memory[-1] > 1.2 * settled)
+    return int(wrong > 0 or lost > 0 or memory[-1] > 1.2 * settled)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from brat.io.intake import Item, SeveralPanels
 from brat.io.names import clean_name
 from brat.io.scan import Scan, UnreadableScan
 from brat.io.series import Series
-from brat.io.workers import pool
+from brat.io.workers import Account, pool
 from brat.model.calibration import DEFAULT_LEVEL
 from brat.model.explain import blend, grad_cam, onto_scan
 from brat.model.pool import Readers, in_order
@@ -141,8 +141,10 @@ def _files(entry: Item | File) -> tuple[File, ...]:
 
 
 def _slices(entries: Iterable[Item | File]) -> Iterator[_Slice]:
+    # Archives are opened one after another, and what they take is counted together.
+    drop = Account()
     for number, entry in enumerate(entries, 1):
-        for item in group_into_series([entry]) if isinstance(entry, File) else [entry]:
+        for item in group_into_series([entry], drop=drop) if isinstance(entry, File) else [entry]:
             yield from _slices_of(item, number)
 
 

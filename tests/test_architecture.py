@@ -232,3 +232,50 @@ def test_serving_modules_load_no_research_and_nothing_slow():
 
 def test_the_command_loads_no_research_before_it_is_asked():
     assert_lean(loaded("import brat.cli"))
+
+
+PARSERS = {
+    *("dcmread", "read_partial", "read_dataset", "from_json", "encoded_dataset"),
+    *("imdecode", "ZipFile", "TarFile", "decompressobj", "read_scan"),
+}
+"""What takes bytes of others apart, by the last name of the call."""
+
+IN_OUR_PROCESS = {
+    "brat.pacs.dimse": "dcmread: results of this program, on their way to an archive",
+    "brat.pacs.dicomweb": "dcmread: the same; from_json: answers of an archive that the settings name",
+    "brat.pacs.router": "encoded_dataset: bytes as they came; only UIDs are looked for, within bounds",
+    "brat.reports.dicom_source": "dcmread: a header of 256 kB at most, written by a reading process",
+    "brat.perturb.changes": "imdecode: a picture that this program has just packed",
+    "brat.batch.process": "a reading process itself",
+}
+"""The modules outside of `brat.io` that take bytes apart in the process that serves everybody, and why it is
+bounded there."""
+
+
+def parsing(path: Path) -> set[str]:
+    """The calls of `PARSERS` in a module, but for ZIP files that are written."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call):
+            name = getattr(node.func, "attr", None) or getattr(node.func, "id", "")
+            is_written = any(isinstance(one, ast.Constant) and one.value == "w" for one in node.args)
+            if name in PARSERS and not is_written:
+                found.add(name)
+    return found
+
+
+def test_files_of_others_are_taken_apart_in_processes_that_can_be_killed():
+    pages = {
+        str(path.relative_to(ROOT)): path
+        for path in (ROOT / "pages").rglob("*.py")
+        if path.name != "trust.py"
+    }
+    served = {name: path for name, path in MODULES.items() if room(name) not in RESEARCH | {"io", "figures"}}
+    found = {name for name, path in (served | pages).items() if parsing(path)}
+    # The samples are ours.
+    assert parsing(ROOT / "pages" / "parts" / "trust.py") == {"read_scan"}
+    assert found - {"brat.io"} <= set(IN_OUR_PROCESS)
+    asking = {"brat.io.intake", "brat.io.read", "brat.io.dicomdir", "brat.io.dicom_parts", "brat.io.dicom"}
+    for name, path in (served | pages).items():
+        taken = {module for module, typing_only in imports(path) if not typing_only} & asking
+        assert taken <= {"brat.io.intake"} or name == "brat.batch.process", name

@@ -29,7 +29,7 @@ from brat.io.files import MAX_UNPACKED, File
 from brat.io.names import clean_name
 from brat.io.scan import UnreadableScan
 from brat.io.series import GIVE_UP
-from brat.io.workers import DIED, PER_SLICE, SECONDS, Account, Stopped, Worker
+from brat.io.workers import DIED, SECONDS, Account, Stopped, Worker
 from brat.model.classifier import Prediction
 from brat.model.files import MODEL, ModelFolder
 from brat.model.out_of_distribution import OodResult
@@ -187,7 +187,7 @@ class ReadingProcess:
     def _exchange(self, fields: Row, files: Sequence[File], account: Account) -> list[Row]:
         assert self._worker
         described, blobs = described_files(files)
-        processor = SECONDS + PER_SLICE * len(files)
+        processor = SECONDS + _PER_SLICE * len(files)
         begun = time.monotonic()
         try:
             request = {**fields, "files": described}
@@ -245,6 +245,10 @@ _EMPTY: Row = {
     "error": "",
     "remarks": [],
 }
+
+
+_PER_SLICE, _PER_PIXEL = 0.25, 5e-7
+"""Seconds that a slice pays for, of which the model takes a part: by itself, and for each of its pixels."""
 
 
 def _unit(rows: list[Row], process: ReadingProcess, archive: Callable[[str], Archive]) -> Iterator[Row]:
@@ -373,7 +377,7 @@ def _item(
                 with _disbelieving():
                     (answer,) = process.ask({"do": "read", "slice": number}, account)
                     read = _checked(answer)
-                    account.earn(_whole(answer["pixels"]))
+                    account.earn(_PER_SLICE + _PER_PIXEL * _whole(answer["pixels"]))
             except UnreadableScan as error:
                 problem = str(error)
                 read = {"error": problem}

@@ -170,6 +170,10 @@ def open_slice(item: Item) -> Scan:
     return opened
 
 
+MAX_TABLE = 10_000_000
+"""Bytes of a table: a hundred thousand rows have as many."""
+
+
 def read_table(content: bytes, name: str) -> dict[str, Row]:
     """Read a CSV file with the columns name and label and, where it is known, patient.
 
@@ -184,6 +188,10 @@ def read_table(content: bytes, name: str) -> dict[str, Row]:
     Raises:
         ValueError: it is no such table; the message says what to change.
     """
+    if len(content) > MAX_TABLE:
+        raise ValueError(
+            f"{name} has over {MAX_TABLE // 1_000_000} MB. A row needs a name, a label and a patient."
+        )
     try:
         # Spreadsheet programs start the files that they save with a byte order mark.
         text = content.decode("utf-8-sig")

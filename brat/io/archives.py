@@ -18,6 +18,9 @@ from brat.io.scan import UnreadableScan
 MAX_FILES = 10_000
 """Files in one archive, or in one folder."""
 
+MAX_ENTRY = 200_000_000
+"""Bytes of one file in an archive: it lies in memory, and again in the process that opens it."""
+
 _CHUNK = 1 << 20
 _PIECE = 1 << 18
 
@@ -52,15 +55,17 @@ def members(archive: File, left: int | None = None) -> Iterator[File]:
             for entry in entries:
                 if entry.flag_bits & 1:
                     raise UnreadableScan("The archive is locked by a password. Pack it again without one.")
-                content = bytearray()
+                content = io.BytesIO()
                 with opened.open(entry) as packed:
                     # Counted as it comes out: the size that the archive gives may be a lie.
                     while chunk := packed.read(_CHUNK):
-                        content += chunk
+                        content.write(chunk)
                         left -= len(chunk)
                         if left < 0:
                             raise too_much_unpacked()
-                yield File(f"{archive.name}/{clean_entry(entry.filename)}", bytes(content))
+                        if content.tell() > MAX_ENTRY:
+                            raise _too_large_entry()
+                yield File(f"{archive.name}/{clean_entry(entry.filename)}", content.getvalue())
     except UnreadableScan:
         raise
     except _DAMAGED as error:
@@ -79,12 +84,19 @@ def out_of_gzip(file: File, most: int) -> File:
         UnreadableScan: the packing is damaged, or more comes out.
     """
     try:
-        content = gunzipped(file.read(), max(most, 1))
+        content = gunzipped(file.read(), max(min(most, MAX_ENTRY), 1))
     except (zlib.error, EOFError) as error:
         raise damaged_gzip() from error
     if content is None:
-        raise too_much_unpacked()
+        raise _too_large_entry() if most > MAX_ENTRY else too_much_unpacked()
     return File(file.name, content)
+
+
+def _too_large_entry() -> UnreadableScan:
+    return UnreadableScan(
+        f"A file in this archive has over {MAX_ENTRY // 1_000_000:,} MB. Unpack it, and give that file by "
+        "itself."
+    )
 
 
 def gunzipped(data: bytes, most: int) -> bytes | None:

@@ -112,6 +112,21 @@ def describe(file: File) -> dict[str, list[str]]:
     return said
 
 
+def uids(content: bytes) -> tuple[str, str, str]:
+    """Study, series and instance of a DICOM file, of which no more is read than a header may have.
+
+    Empty where it does not say so.
+
+    Raises:
+        UnreadableScan: the header is damaged, or longer.
+    """
+    keywords = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
+    with decoding("DICOM"):
+        dataset = _read(File("instance", content), [Tag(keyword) for keyword in keywords])
+        study, series, instance = (str(dataset.get(keyword) or "") for keyword in keywords)
+    return study, series, instance
+
+
 def read_header(file: File) -> Header | None:
     """Read the elements up to Columns, a few kilobytes, however large the file is.
 

@@ -17,18 +17,31 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from brat.io import files as limits
-from brat.io import intake
+from brat.io import intake, wire
 from brat.io.evidence import SEQUENCES, is_scanner
-from brat.io.files import File
+from brat.io.files import File, Unpacked
 from brat.io.intake import Entry, Item, Part, SeveralPanels
 from brat.io.names import clean_name
 from brat.io.panels import Panel
 from brat.io.scan import Scan, SeveralScans, UnreadableScan, Window
 from brat.io.series import Series, Stack
-from brat.io.workers import DIED, TOO_LONG, Account, Stopped, pool
+from brat.io.workers import (
+    DIED,
+    LISTING,
+    OPENING,
+    PER_GIVEN,
+    PER_SLICE,
+    PER_STORED,
+    PER_UNPACKED,
+    TOO_LONG,
+    Account,
+    Stopped,
+    pool,
+)
 
 if TYPE_CHECKING:
     from brat.io.dicom_header import Header
+    from brat.io.dicom_parts import Parts
     from brat.io.geometry import Edges
 
 MAX_ON_SERVER = 1_000_000_000
@@ -44,23 +57,6 @@ _LISTED = 100_000
 _Opened = TypeVar("_Opened", Scan, Series)
 
 
-class _Unpacked(bytes):
-    """What came out of an archive; counted as long as it lies in memory."""
-
-    total = 0
-
-    def __new__(cls, content: bytes | memoryview) -> _Unpacked:
-        new = super().__new__(cls, content)
-        # Between reading the total and writing it nothing may be called: another thread could get its turn.
-        size = len(new)
-        _Unpacked.total += size
-        return new
-
-    def __del__(self) -> None:
-        size = len(self)
-        _Unpacked.total -= size
-
-
 class _Refused(Exception):
     """What a process says of a file, before it is known which error of ours it is."""
 
@@ -74,34 +70,43 @@ def within_budget(contents: Iterable[bytes]) -> Iterator[bytes]:
     left = limits.MAX_UNPACKED
     for content in contents:
         left -= len(content)
-        if left < 0 or _Unpacked.total + len(content) > MAX_ON_SERVER:
+        if left < 0 or Unpacked.total + len(content) > MAX_ON_SERVER:
             raise limits.too_large()
-        yield _Unpacked(content)
+        yield Unpacked(content)
 
 
-def group_into_series(files: Iterable[File], seconds: float | None = None) -> list[Item]:
+def group_into_series(
+    files: Iterable[File], seconds: float | None = None, drop: Account | None = None
+) -> list[Item]:
     """As `brat.io.intake.group_into_series`.
 
-    What is unpacked has a budget for all of the files together, and one for the server.
+    What is unpacked has a budget for all of the files together, and one for the server. So has the time that
+    listing and opening them takes, beyond what each file pays for.
 
     Args:
         seconds: of wall time for each file, where nobody waits for it.
+        drop: of files that were given before, and these together; by default these by themselves.
     """
-    return intake.group(examined(files, seconds))
+    drop = drop or (None if seconds else Account())
+    return [replace(item, drop=drop) for item in intake.group(examined(files, seconds, drop))]
 
 
-def examined(files: Iterable[File], seconds: float | None = None) -> Iterator[Entry]:
+def examined(
+    files: Iterable[File], seconds: float | None = None, drop: Account | None = None
+) -> Iterator[Entry]:
     """What each file is, and of an archive each file in it; `brat.io.intake.group` makes items of them."""
     left = limits.MAX_UNPACKED
     for file in files:
         try:
-            on_server = MAX_ON_SERVER - _Unpacked.total
+            on_server = MAX_ON_SERVER - Unpacked.total
             fields = {"do": "examine", "left": max(min(left, on_server), 0)}
-            for reply, arrays in _ask(fields, [file], Account(seconds)):
+            paid = LISTING + PER_GIVEN * _size(file)
+            account = drop.of_file(paid) if drop else Account(seconds)
+            for reply, arrays in _ask(fields, [file], account):
                 if "header" not in reply:
                     continue
                 entry = _entry(reply, arrays, file)
-                if isinstance(entry.file.source, _Unpacked):
+                if isinstance(entry.file.source, Unpacked):
                     left -= len(entry.file.source)
                 yield entry
             if left < 0:
@@ -123,7 +128,14 @@ def load(item: Item) -> Scan | Series:
 def _load(item: Item) -> Scan | Series:
     if item.problem:
         raise UnreadableScan(item.problem)
-    account = Account()
+    account = (item.drop or Account()).of_file(OPENING + PER_UNPACKED * sum(map(_size, item.files)))
+    try:
+        return _open_item(item, account)
+    finally:
+        account.settle()
+
+
+def _open_item(item: Item, account: Account) -> Scan | Series:
     if item.positions:
         return _series_of_files(item, account)
     key = uuid.uuid4().hex
@@ -150,6 +162,22 @@ def describe(file: File, seconds: float | None = None) -> dict[str, list[str]]:
     """As `brat.io.dicom_header.describe`. Args: seconds: of wall time."""
     fields, _ = _one({"do": "describe"}, [file], Account(seconds))
     return checked_description(fields["said"])
+
+
+def parts(file: File, keywords: Collection[str] = (), picture: bool = False) -> Parts:
+    """As `brat.io.dicom_parts.parts`.
+
+    Raises:
+        UnreadableScan: as there; or it asks for more work than a file may.
+    """
+    from brat.io.dicom_parts import MAX_HEADER, Parts
+
+    request = {"do": "parts", "keywords": [*keywords], "picture": picture}
+    fields, (header, stored) = _one(request, [file], Account())
+    if header.ndim != 1 or stored.ndim != 1 or len(header) > MAX_HEADER:
+        raise Stopped(DIED)
+    syntax, vr = _text(fields, "syntax", 64), _one_of(fields.get("vr"), ("", "OB", "OW"))
+    return Parts(wire.content_of(header), syntax, wire.content_of(stored), vr)
 
 
 def checked_description(said: Any) -> dict[str, list[str]]:
@@ -184,7 +212,7 @@ def _series_of_files(item: Item, account: Account) -> Series:
 
     def digest(file: File, pixels: bool) -> str:
         fields, _ = _one({"do": "digest", "pixels": pixels}, [file], account)
-        account.earn(0)
+        account.earn(_of_slice(_size(file)))
         return _text(fields, "digest", 64)
 
     is_open = False
@@ -192,7 +220,7 @@ def _series_of_files(item: Item, account: Account) -> Series:
     def decode(file: File) -> Scan:
         scan = _scan(*_one({"do": "decode"}, [file], account))
         if is_open:
-            account.earn(scan.pixels.size)
+            account.earn(_of_slice(_size(file)))
         return _under_own_digest(replace(scan, name=file.name), [file])
 
     series = series_of_files(item.name, item.files, item.positions, decode=decode, digest=digest)
@@ -223,6 +251,7 @@ class _Cut:
 
     def __init__(self, item: Item, key: str, account: Account):
         self._item, self._key, self._account = item, key, account
+        self._size = sum(map(_size, item.files))
 
     def __call__(self, plane: str, volume: int) -> Stack:
         fields, _ = self._ask({"do": "stack", "plane": plane, "volume": volume})
@@ -236,7 +265,7 @@ class _Cut:
             # Keeps this object, and so what the process keeps, as long as a slice may be asked for.
             request = {"do": "slice", "plane": plane, "volume": volume, "index": index}
             scan = _scan(*self._ask(request))
-            self._account.earn(scan.pixels.size)
+            self._account.earn(_of_slice(self._size / max(count, 1)))
             return scan
 
         return Stack(count, decode, plane, positions)
@@ -249,8 +278,25 @@ class _Cut:
             except KeyError:
                 _open(self._item, self._key, self._account)
                 # What it costs to open it again is not the fault of the file.
-                self._account.earn(10_000_000)
+                self._account.earn(OPENING + PER_UNPACKED * self._size)
         return _one(fields, (), self._account, self._key, held=True)
+
+
+def _of_slice(size: float) -> float:
+    """Seconds that a slice pays for, of so many bytes."""
+    return PER_SLICE + PER_STORED * size
+
+
+def _size(file: File) -> int:
+    """Bytes that a file has, or takes on the disk: a hole pays for nothing."""
+    if isinstance(file.source, bytes):
+        return len(file.source)
+    try:
+        status = file.source.stat()
+    # Reading it says so.
+    except OSError:
+        return 0
+    return min(status.st_size, 512 * getattr(status, "st_blocks", status.st_size))
 
 
 def _series(fields: dict[str, Any], item: Item, key: str, account: Account) -> Series:
@@ -390,7 +436,7 @@ def _several(item: Item, panels: Sequence[Panel], left_out: int) -> SeveralPanel
 
 def _entry(fields: dict[str, Any], arrays: Sequence[np.ndarray], given: File) -> Entry:
     name, is_packed = _text(fields, "name", 4000), fields.get("packed") is True
-    source = _Unpacked(arrays[0].data) if arrays else given.source
+    source = Unpacked(wire.content_of(arrays[0])) if arrays else given.source
     return Entry(
         File(name, source, is_packed, None if arrays else given.identity),
         _text(fields, "problem", 4000),

@@ -81,6 +81,9 @@ class File(_Fields):
             UnreadableScan: as `open`; or it has more than `MAX_UNPACKED`.
         """
         if isinstance(self.source, bytes) and not self.is_packed:
+            # A pipe is read no further.
+            if size < 0 and len(self.source) > MAX_UNPACKED:
+                raise too_large()
             return self.source if size < 0 else self.source[:size]
         with self.open() as stream:
             if size >= 0:
@@ -115,6 +118,23 @@ class File(_Fields):
             os.close(descriptor)
             raise _exchanged()
         return descriptor
+
+
+class Unpacked(bytes):
+    """What came out of an archive; counted as long as it lies in memory."""
+
+    total = 0
+
+    def __new__(cls, content: bytes) -> Unpacked:
+        new = super().__new__(cls, content)
+        # Between reading the total and writing it nothing may be called: another thread could get its turn.
+        size = len(new)
+        Unpacked.total += size
+        return new
+
+    def __del__(self) -> None:
+        size = len(self)
+        Unpacked.total -= size
 
 
 def _exchanged() -> UnreadableScan:

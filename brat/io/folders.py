@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from brat.io import sniff
 from brat.io.archives import MAX_FILES, is_hidden
-from brat.io.files import File
+from brat.io.door import listed
+from brat.io.files import MAX_UNPACKED, File
+from brat.io.intake import Item
 from brat.io.names import clean_name
 from brat.io.scan import UnreadableScan
 
@@ -48,7 +50,8 @@ def files_at(path: str) -> Iterator[File | Skipped]:
         yield from _listed(place)
     elif place.exists() and not place.is_file():
         # A pipe gives its bytes only once.
-        yield File(path, place.read_bytes())
+        with place.open("rb") as stream:
+            yield File(path, stream.read(MAX_UNPACKED + 1))
     else:
         yield File(path, place)
 
@@ -191,11 +194,11 @@ def walk(folder: Path) -> Iterator[Path | Skipped]:
     """
     try:
         with os.scandir(folder) as entries:
-            listed = sorted(entries, key=lambda entry: entry.name)
+            inside = sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
         yield Skipped(str(folder), f"the folder could not be opened ({error.strerror})")
         return
-    for entry in listed:
+    for entry in inside:
         path = folder / entry.name
         if is_hidden(entry.name):
             continue
@@ -208,9 +211,6 @@ def walk(folder: Path) -> Iterator[Path | Skipped]:
 
 
 def _listed(path: Path) -> Iterator[File | Skipped]:
-    # pydicom takes half a second to import.
-    from brat.io.dicomdir import listed
-
     folder = path.parent
     try:
         entries = listed(File(str(path), path))
@@ -231,3 +231,17 @@ def _listed(path: Path) -> Iterator[File | Skipped]:
             yield Skipped(str(named), f"{path.name} lists it, but it is not there")
         else:
             yield Skipped(str(named), f"{path.name} lists it, but it is outside of its folder")
+
+
+def skipped_items(skipped: Iterable[Skipped]) -> list[Item]:
+    """Items for what was skipped in a folder, so that a list says why; the files that are no scans in one."""
+    no_scans, items = [], []
+    for path, reason in skipped:
+        if reason == NO_SCAN:
+            no_scans.append(path)
+        else:
+            items.append(Item(path, (), problem=f"{reason[0].upper()}{reason[1:]}."))
+    if no_scans:
+        others = f" and {len(no_scans) - 1:,} more" if len(no_scans) > 1 else ""
+        items.append(Item(f"{no_scans[0]}{others}", (), problem="By name and content this is no scan."))
+    return items

@@ -11,7 +11,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,7 +20,6 @@ import numpy as np
 from brat.io import archives, sniff
 from brat.io import files as limits
 from brat.io.files import File
-from brat.io.folders import NO_SCAN, Skipped
 from brat.io.panels import Panel, find_panels, refuse_page
 from brat.io.raster import count_pages
 from brat.io.read import read_scan
@@ -29,6 +28,7 @@ from brat.io.series import Series, left_out_in_words
 
 if TYPE_CHECKING:
     from brat.io.dicom_header import Header
+    from brat.io.workers import Account
 
 _TOO_MANY_PLANES = (
     "The slices of this series lie in more directions than any scanner makes. Give the slices of one view by "
@@ -50,6 +50,7 @@ class Item:
             None where it does not say.
         part: which of the slices on a picture it is; None where it is all of its files.
         copies: names of files that are left out, because they are the same images (SOP Instance UID).
+        drop: what the files that were given together may still take; None where nobody counts.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Item:
     positions: tuple[float | None, ...] = ()
     part: Part | None = None
     copies: tuple[str, ...] = ()
+    drop: Account | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -253,20 +255,6 @@ def _entry(file: File, head: bytes, left: int) -> Entry:
             file, is_series=has_frames or is_nifti or _has_pages(file, head), is_nifti_header=is_nifti
         )
     return Entry(file, header=header, is_nifti_header=is_nifti)
-
-
-def skipped_items(skipped: Iterable[Skipped]) -> list[Item]:
-    """Items for what was skipped in a folder, so that a list says why; the files that are no scans in one."""
-    no_scans, items = [], []
-    for path, reason in skipped:
-        if reason == NO_SCAN:
-            no_scans.append(path)
-        else:
-            items.append(Item(path, (), problem=f"{reason[0].upper()}{reason[1:]}."))
-    if no_scans:
-        others = f" and {len(no_scans) - 1:,} more" if len(no_scans) > 1 else ""
-        items.append(Item(f"{no_scans[0]}{others}", (), problem="By name and content this is no scan."))
-    return items
 
 
 def load(item: Item) -> Scan | Series:

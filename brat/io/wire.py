@@ -102,10 +102,19 @@ def _receive_array(stream: IO[bytes], most: int) -> np.ndarray:
         raise BadReplyError(f"an image of {shape[1]:,} x {shape[0]:,} pixels")
     if length != math.prod(shape) * dtype.itemsize:
         raise BadReplyError(f"{length:,} bytes for {shape} of {dtype}")
+    if ndim == 1:
+        # Of a large file there must not be a second copy on its way.
+        return np.frombuffer(_exactly(stream, length), np.uint8)
     array = np.empty(shape, dtype)
     if length and stream.readinto(array.data.cast("B")) < length:  # type: ignore[attr-defined]
         raise EOFError
     return array
+
+
+def content_of(array: np.ndarray) -> bytes:
+    """The content of a file as it was received, not copied."""
+    assert isinstance(array.base, bytes)
+    return array.base
 
 
 def _exactly(stream: IO[bytes], size: int) -> bytes:

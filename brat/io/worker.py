@@ -22,6 +22,7 @@ from PIL import Image
 from brat.io import codecs, wire
 from brat.io.dicom import pixel_digest
 from brat.io.dicom_header import describe
+from brat.io.dicom_parts import parts
 from brat.io.dicom_series import decode_slice
 from brat.io.dicomdir import listed
 from brat.io.files import File
@@ -29,7 +30,7 @@ from brat.io.intake import Item, Part, SeveralPanels, examine, load
 from brat.io.panels import Panel
 from brat.io.scan import Scan, SeveralScans, UnreadableScan
 from brat.io.series import Series
-from brat.io.workers import MEMORY, TOO_MUCH_MEMORY
+from brat.io.workers import LEAST_MEMORY, MEMORY, TOO_MUCH_MEMORY
 
 Reply = tuple[dict[str, Any], list[np.ndarray]]
 
@@ -85,6 +86,12 @@ class _Reading:
             case "list":
                 for place in listed(files[0]):
                     yield {"place": place}, []
+            case "parts":
+                found = parts(files[0].read(), fields["keywords"], fields["picture"])
+                yield (
+                    {"syntax": found.syntax, "vr": found.vr},
+                    [np.frombuffer(part, np.uint8) for part in (found.header, found.picture)],
+                )
             case "frame":
                 yield {}, [codecs.decode_here(blobs[0])]
             case "open":
@@ -174,11 +181,12 @@ def serve(make: Callable[[], Answering]) -> None:
         pydicom.dcmread(io.BytesIO(bytes(128) + b"DICM"))
     codecs.become_decoder()
     reading = make()
-    _limit_memory()
+    _begin_limits()
     wire.send_reply(replies, {"ready": True})
     while (request := wire.receive(sys.stdin.buffer)) is not None:
         fields, blobs = request
         _limit_processor(fields["seconds"])
+        _limit_memory(fields["memory"])
         end: dict[str, Any] = {"end": True}
         try:
             for reply in reading.answer(fields, blobs):
@@ -188,6 +196,7 @@ def serve(make: Callable[[], Answering]) -> None:
             end |= _refusal(error)
         del request, blobs
         _limit_processor(0)
+        _limit_memory(MEMORY)
         wire.send_reply(replies, end)
 
 
@@ -200,6 +209,7 @@ def _limit_processor(seconds: float) -> None:
 
 
 _base = 0
+_begin = 0
 
 
 def _grown() -> int:
@@ -213,17 +223,31 @@ def _size() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
-def _limit_memory() -> None:
-    global _base
+def _begin_limits() -> None:
+    global _base, _begin
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource
 
-        _base = _size()
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-        limit = pages * resource.getpagesize() + MEMORY
+        _base, _begin = _size(), _reserved()
+        limit = _begin + MEMORY
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         # A crash is nothing to keep.
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _limit_memory(most: int) -> None:
+    """From here on the process may take `most` bytes, with what it keeps, but `LEAST_MEMORY` in any case."""
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource
+
+        whole = _begin + MEMORY
+        limit = min(max(_begin + most, _reserved() + LEAST_MEMORY), whole)
+        resource.setrlimit(resource.RLIMIT_AS, (limit, whole))
+
+
+def _reserved() -> int:
+    """Bytes of addresses that the process has, which is what the system limits."""
+    return int(Path("/proc/self/statm").read_text().split()[0]) * 4096
 
 
 if __name__ == "__main__":

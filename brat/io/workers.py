@@ -30,15 +30,19 @@ import numpy as np
 
 from brat.environment import CORES
 from brat.io import wire
-from brat.io.files import MAX_UNPACKED
+from brat.io.files import MAX_UNPACKED, Unpacked
 from brat.io.scan import UnreadableScan
 
 SECONDS = 7.0
-"""Wall time of a request, and of a file until its first answer. Two of them, to list it and to open it, are
-what a file may take. A process may use as much processor time."""
+"""Wall time of a request, and of all files of a drop together until their first answers, beyond what each of
+them pays for. A process may use as much processor time."""
 
 MEMORY = 900_000_000
-"""Bytes that a process may take, beyond what it has when it starts; enforced on Linux."""
+"""Bytes that a process may take, beyond what it has when it starts; enforced on Linux. What lies unpacked in
+the program itself counts too."""
+
+LEAST_MEMORY = 200_000_000
+"""Bytes that a request may take in any case: a slice needs less."""
 
 PLACES = min(CORES, 3) + 1
 """Processes at most."""
@@ -62,11 +66,16 @@ HELD = 250_000_000
 RETURNED = 50_000_000
 """Bytes of a forgotten series from which its process ends, so that the memory is given back for certain."""
 
-PER_SLICE = 0.25
-"""Seconds that each slice adds to what a series may take, once its first one is answered."""
+LISTING, PER_GIVEN = 0.05, 1e-7
+"""Seconds that a file pays for being listed: by itself, and for each of its bytes as it was given."""
 
-PER_PIXEL = 5e-7
-"""The same for each pixel."""
+OPENING, PER_UNPACKED = 0.3, 5e-9
+"""Seconds that it pays for its first answer: by itself, and for each of its bytes."""
+
+PER_SLICE, PER_STORED = 0.05, 1e-6
+"""Seconds that each further slice pays for, once it is answered: by itself, and for each byte that it has in
+its file. JPEG 2000 takes a fifth of that. What a slice has in pixels says nothing: a thousand bytes may be 25
+million of them."""
 
 owner: ContextVar[object] = ContextVar("owner", default=None)
 """Who asks: a visitor's session. The thread where nobody is named."""
@@ -93,6 +102,14 @@ TOO_MUCH_MEMORY = (
     "Reading this file was stopped: it asks for more memory than there is for one. Export it at a lower "
     "resolution, or a part of it."
 )
+TOO_LONG_WHILE_BUSY = (
+    "Reading this file was stopped: it asks for much work, and the server has that of others to do. Export a "
+    "part of it and upload that, or try again when less is going on."
+)
+TOGETHER_TOO_LONG = (
+    "Reading this file was stopped: it, or what was given with it, asks for far more work than scans do. "
+    "Give it by itself, or export it again."
+)
 TOO_BUSY = "The server is too busy to read this file now. Try again in a minute."
 DIED = (
     "Reading this file was stopped: its decoder broke down over it. The file is damaged, or made to do harm. "
@@ -105,29 +122,66 @@ class Stopped(UnreadableScan):
 
 
 class Account:
-    """What the reading of one file may still take, in seconds of wall time; threads may share it."""
+    """What the reading of a file, or of all files of a drop, may still take, in seconds.
 
-    def __init__(self, seconds: float | None = None) -> None:
-        """Args: seconds: at first, and at most; `SECONDS` by default."""
+    Threads may share it.
+    """
+
+    def __init__(self, seconds: float | None = None, drop: Account | None = None) -> None:
+        """Args:
+        seconds: at first, and at most; `SECONDS` by default.
+        drop: pays too, with wall time, until `settle`.
+        """
         self.owner = owner.get() or threading.get_ident()
         self._left = self._most = SECONDS if seconds is None else seconds
+        self._drop = drop
         self._lock = threading.Lock()
+
+    def of_file(self, seconds: float) -> Account:
+        """What one file of the drop may take.
+
+        Args:
+            seconds: that it pays for, and has whatever the others took.
+        """
+        with self._lock:
+            self._left = min(self._most, max(self._left, 0) + seconds)
+            return Account(self._left, self)
 
     @property
     def left(self) -> float:
         """Raises: Stopped: nothing is left."""
-        if self._left < 0.1:
-            raise Stopped(TOO_LONG)
+        if self._left < _LEAST:
+            raise Stopped(self.late)
         return self._left
 
-    def spend(self, seconds: float) -> None:
-        with self._lock:
-            self._left -= seconds
+    @property
+    def late(self) -> str:
+        """What is said once nothing is left."""
+        return TOGETHER_TOO_LONG if self._most < SECONDS / 2 else TOO_LONG
 
-    def earn(self, pixels: int) -> None:
-        """A slice was answered."""
+    def spend(self, wall: float, processor: float | None = None) -> None:
+        """Args:
+        wall: seconds of wall time.
+        processor: seconds of processor time, where it is known. A file is not to blame for what it waited
+            for, but does not wait without end.
+        """
         with self._lock:
-            self._left = min(self._most, self._left + PER_SLICE + PER_PIXEL * pixels)
+            self._left -= wall if processor is None else max(processor, wall / 4)
+        if self._drop:
+            self._drop.spend(wall)
+
+    def earn(self, seconds: float) -> None:
+        """A slice was answered, that paid for so many."""
+        with self._lock:
+            self._left = min(self._most, self._left + seconds)
+
+    def settle(self) -> None:
+        """Its first answer is there: what it takes from here on is its own affair."""
+        self._drop = None
+
+
+_LEAST = 0.05
+"""Seconds, with less of which nothing is begun."""
 
 
 class Worker:
@@ -171,21 +225,31 @@ class Worker:
             self.has_started = True
 
     def ask(
-        self, fields: dict[str, Any], blobs: Sequence[bytes], seconds: float, processor: float | None = None
+        self,
+        fields: dict[str, Any],
+        blobs: Sequence[bytes],
+        seconds: float,
+        processor: float | None = None,
+        late: str = TOO_LONG,
     ) -> Iterator[tuple[dict[str, Any], list[np.ndarray]]]:
         """The answers to one request; the last one has `"end": true`.
 
         Args:
             seconds: of wall time that it may take.
             processor: seconds of processor time that it may take; as many by default, but `SECONDS` at most.
+            late: what is said where it takes longer.
 
         Raises:
             Stopped: it took longer, or the process died. It is dead afterwards.
         """
         self.start()
-        with self._within(seconds, TOO_LONG) as stream:
+        with self._within(seconds, late) as stream:
             assert self._process.stdin
-            limits = {"seconds": processor or min(seconds, SECONDS), "holds": [*self.holds]}
+            limits = {
+                "seconds": processor or min(seconds, SECONDS),
+                "memory": max(MEMORY - Unpacked.total, 0),
+                "holds": [*self.holds],
+            }
             wire.send(self._process.stdin, fields | limits, blobs)
             is_over = False
             while not is_over:
@@ -205,17 +269,17 @@ class Worker:
         """
         over, is_late = threading.Event(), threading.Event()
         spent = 0.0
-        end, used = time.monotonic() + seconds, self._processor_time()
+        end, used = time.monotonic() + seconds, self.processor_time()
 
         def watch() -> None:
             nonlocal spent
             while not over.wait(min(SLOW, max(end - time.monotonic(), 0))):
                 if time.monotonic() >= end:
-                    spent = self._processor_time() - used
+                    spent = self.processor_time() - used
                     is_late.set()
                     self._process.kill()
                     return
-                if not self.gives_way and self._processor_time() - used > SLOW:
+                if not self.gives_way and self.processor_time() - used > SLOW:
                     self._give_way()
 
         threading.Thread(target=watch, name="watch", daemon=True).start()
@@ -228,8 +292,9 @@ class Worker:
             self.close()
             if is_late.is_set():
                 # A file is not to blame for what it waited for.
-                is_busy = used + spent > 0 and spent < seconds / 2
-                raise Stopped(TOO_BUSY if is_busy else late) from error
+                if late == TOO_LONG and used + spent > 0 and spent < seconds / 2:
+                    late = TOO_LONG_WHILE_BUSY if spent > SLOW else TOO_BUSY
+                raise Stopped(late) from error
             raise Stopped(late if self._process.returncode in _OF_TIME else DIED) from error
         except wire.BadReplyError as error:
             raise Stopped(DIED) from error
@@ -239,7 +304,7 @@ class Worker:
             if not is_read:
                 self.close()
 
-    def _processor_time(self) -> float:
+    def processor_time(self) -> float:
         """Seconds that it has used since it started; 0 where the system does not say so."""
         try:
             fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
@@ -319,17 +384,19 @@ class Pool:
         """
         seconds = account.left
         worker = self._take(account.owner, key, held)
-        begun = None
+        begun, used = None, 0.0
         try:
             worker.start()
-            begun = time.monotonic()
-            for reply in worker.ask(fields, blobs, seconds):
+            begun, used = time.monotonic(), worker.processor_time()
+            for reply in worker.ask(fields, blobs, seconds, late=account.late):
                 yield reply
                 if key and not held and isinstance(size := reply[0].get("size"), int):
                     worker.hold(key, size)
         finally:
             if begun is not None:
-                account.spend(time.monotonic() - begun)
+                wall, now = time.monotonic() - begun, worker.processor_time()
+                # Of a process that was killed the system says nothing any more.
+                account.spend(wall, now - used if now else None)
             self._put_back(worker)
 
     def forget(self, key: str) -> None:

@@ -28,6 +28,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 )
 
 from brat.pacs.archive import LIMIT, PacsError, Query, SeriesEntry, Server, StudyEntry, text
+from brat.reports.dicom_source import header_of
 
 SYNTAXES = [
     pydicom.uid.ExplicitVRLittleEndian,
@@ -124,7 +125,7 @@ class Dimse:
         files = list(self._fetch(identifier))
         if not files:
             raise PacsError(f"The archive {self.name} sent no instance of the series.")
-        return pydicom.dcmread(io.BytesIO(files[0]), stop_before_pixels=True)
+        return header_of(files[0])
 
     def fetch(self, series: SeriesEntry) -> Iterator[bytes]:
         return self._fetch(

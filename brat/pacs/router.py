@@ -7,12 +7,14 @@ import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from brat import log
+from brat.io.dicom_header import uids
 from brat.io.files import File
 from brat.io.scan import UnreadableScan
 from brat.model.files import ModelError
@@ -79,11 +81,9 @@ class Listener:
             log.event("queue full")
             return _OUT_OF_RESOURCES
         try:
-            header = event.dataset
-            study, series, instance = (
-                str(header.get(k) or "") for k in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
-            )
-            self._queue.put(study, series, instance, event.encoded_dataset())
+            # Of what anybody sends only the beginning is looked at here.
+            content = event.encoded_dataset()
+            self._queue.put(*uids(content), content)
         except OSError as error:
             log.failure("queue", error)
             return _OUT_OF_RESOURCES
@@ -92,6 +92,10 @@ class Listener:
             log.refusal(error)
             return _CANNOT_UNDERSTAND
         return 0x0000
+
+
+def _file(path: Path) -> File:
+    return File(path.name, path)
 
 
 @dataclass
@@ -135,12 +139,12 @@ class Router:
     def _read(self, state: State) -> None:
         files = self.queue.slices(state)
         try:
-            choice = choose(header_of(files[len(files) // 2].read_bytes()))
+            choice = choose(header_of(_file(files[len(files) // 2])))
             if not choice.read:
                 self.queue.finish(state, LEFT_OUT, choice.reason, len(files))
                 return
             earlier = [predecessor(state.study, *uids) for uids in state.reports]
-            made = read_series([File(f.name, f) for f in files], self.readers, predecessors=earlier[-1:])
+            made = read_series([*map(_file, files)], self.readers, predecessors=earlier[-1:])
         except (UnreadableScan, NoReference) as error:
             log.refusal(error)
             self.queue.finish(state, FAILED, str(error), len(files))
@@ -168,7 +172,7 @@ class Router:
             log.failure("send", error)
             self.queue.again(state, str(error))
             return
-        header = header_of(self.queue.report(state).read_bytes())
+        header = header_of(_file(self.queue.report(state)))
         report = [str(header.SeriesInstanceUID), str(header.SOPInstanceUID), str(header.SOPClassUID)]
         self.queue.done(state, report)
 

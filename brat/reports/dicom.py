@@ -125,7 +125,7 @@ def slices_of(
         return lambda: stack[number]
 
     return [
-        ReadSlice(header_of(file.read()), reading, window, scan(number), verdict)
+        ReadSlice(header_of(file), reading, window, scan(number), verdict)
         for number, (file, (window, reading, verdict)) in enumerate(zip(stack.files, read, strict=True))
     ]
 

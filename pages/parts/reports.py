@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from brat.io.scan import Scan
+from brat.io.scan import Scan, UnreadableScan
 from brat.model.reader import Reading
 from pages.parts.configuration import identified, setting
-from pages.parts.failures import on_demand
+from pages.parts.failures import on_demand, tell
 from pages.parts.readings import chosen
 from pages.parts.verdict import NAME, Opinion
 from pages.parts.weights_files import load
@@ -49,8 +49,12 @@ def show_downloads(
     named = identified()
     stem = f"reading-{scan.digest[:12]}"
     source = data if scan.format.startswith("DICOM") else None
-    can_refer = source is not None and _has_reference(source)
-    can_report = source is not None and can_refer and _has_standard_class(source)
+    try:
+        can_refer = source is not None and _has_reference(source)
+        can_report = source is not None and can_refer and _has_standard_class(source)
+    except UnreadableScan as error:
+        tell("report", error, st.warning)
+        source, can_refer, can_report = None, False, False
 
     # A button's function runs later, and elsewhere.
     weights = chosen()

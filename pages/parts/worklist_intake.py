@@ -9,8 +9,8 @@ import streamlit as st
 
 from brat.environment import CORES, WEIGHTS
 from brat.io.door import group_into_series, listed
-from brat.io.folders import scans_among, scans_within
-from brat.io.intake import Item, skipped_items
+from brat.io.folders import scans_among, scans_within, skipped_items
+from brat.io.intake import Item
 from brat.model.pool import Readers
 from brat.model.worklist import Worklist
 from pages.parts.configuration import setting

@@ -147,6 +147,13 @@ def test_a_dicomdir_stands_for_the_files_in_its_folder(folder, tmp_path):
     assert "GONE" in skipped
 
 
+def test_a_dicomdir_is_not_taken_apart_in_our_own_process(folder, monkeypatch):
+    index = dicomdir(folder / "DICOMDIR", ("a", "IM0001"))
+    monkeypatch.setattr("brat.io.dicomdir.pydicom.dcmread", lambda *_, **__: pytest.fail("it was read here"))
+    assert sorted_out(files_at(str(index)))[0] == [str(folder / "a" / "IM0001")]
+    sorted_out(scans_in(folder))
+
+
 def test_names_in_lower_case_are_those_that_a_dicomdir_lists(folder):
     (folder / "a" / "im0003").write_bytes(slice_of(3))
     index = dicomdir(folder / "dicomdir", ("A", "IM0003"))
@@ -167,6 +174,15 @@ def test_a_damaged_dicomdir_is_named(tmp_path, content):
     files, skipped = sorted_out(files_at(str(tmp_path / "DICOMDIR")))
     assert files == []
     assert "damaged" in skipped["DICOMDIR"] or skipped["DICOMDIR"] == "it lists no files"
+
+
+def test_a_pipe_that_never_ends_is_read_to_the_limit(monkeypatch):
+    monkeypatch.setattr("brat.io.folders.MAX_UNPACKED", 1_000_000)
+    monkeypatch.setattr("brat.io.files.MAX_UNPACKED", 1_000_000)
+    (file,) = files_at("/dev/zero")
+    assert len(file.source) == 1_000_001
+    with pytest.raises(UnreadableScan, match="over 1 MB"):
+        file.read()
 
 
 def test_a_pipe_that_is_given_is_read_once(tmp_path):

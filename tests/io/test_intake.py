@@ -18,8 +18,8 @@ from pydicom.uid import generate_uid
 from brat.io import archives
 from brat.io import files as limits
 from brat.io.files import File
-from brat.io.folders import NO_SCAN, Skipped
-from brat.io.intake import group_into_series, load, skipped_items
+from brat.io.folders import NO_SCAN, Skipped, skipped_items
+from brat.io.intake import group_into_series, load
 from brat.io.samples import load_samples
 from brat.io.scan import Scan, UnreadableScan, Window
 from brat.io.series import Series

@@ -21,7 +21,7 @@ from PIL import Image
 
 from brat.io import door, intake, wire, workers
 from brat.io.door import group_into_series, load
-from brat.io.files import File
+from brat.io.files import File, Unpacked
 from brat.io.intake import Item, SeveralPanels
 from brat.io.samples import load_samples
 from brat.io.scan import MAX_SIDE, Scan, UnreadableScan
@@ -315,15 +315,40 @@ def test_a_series_pays_for_its_slices_and_ends_where_it_asks_for_far_more():
     account = Account()
     for _ in range(1000):
         account.spend(0.1)
-        account.earn(250_000)
+        account.earn(door._of_slice(150_000))
     assert account.left == workers.SECONDS
     slices = 0
     with contextlib.suppress(Stopped):
         while slices < 10:
             account.spend(account.left / 2 + 1)
-            account.earn(250_000)
+            account.earn(door._of_slice(150_000))
             slices += 1
     assert 1 <= slices < 5
+
+
+def test_what_a_slice_waits_for_is_not_counted_in_full_and_not_forgiven():
+    account = Account()
+    account.spend(2, 0.5)
+    assert account.left == workers.SECONDS - 0.5
+    account.spend(4, 0)
+    assert account.left == workers.SECONDS - 1.5
+
+
+def test_files_of_a_drop_share_what_they_take_and_each_has_what_it_pays_for():
+    drop = Account()
+    greedy = drop.of_file(0.3)
+    assert greedy.left == workers.SECONDS
+    greedy.spend(20)
+    for _ in range(3):
+        one = drop.of_file(0.3)
+        assert one.left == pytest.approx(0.3)
+        assert one.late == workers.TOGETHER_TOO_LONG
+        one.spend(0.3)
+    honest = drop.of_file(0.3)
+    honest.spend(0.1)
+    honest.settle()
+    honest.spend(0.2)
+    assert drop.of_file(0.3).left == pytest.approx(0.5)
 
 
 def test_all_archives_of_a_drop_share_one_budget(monkeypatch):
@@ -336,7 +361,7 @@ def test_all_archives_of_a_drop_share_one_budget(monkeypatch):
 
 
 def test_the_drops_of_a_server_share_one_budget(monkeypatch):
-    monkeypatch.setattr(door, "MAX_ON_SERVER", door._Unpacked.total + 300_000)
+    monkeypatch.setattr(door, "MAX_ON_SERVER", Unpacked.total + 300_000)
     one = zipped({"a.bin": bytes(200_000)})
     (kept,) = group_into_series([File("1.zip", one)])
     (refused,) = group_into_series([File("2.zip", one)])

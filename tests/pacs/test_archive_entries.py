@@ -4,6 +4,7 @@ import pydicom
 import pytest
 
 from brat.io import door
+from brat.io.files import Unpacked
 from brat.io.scan import UnreadableScan
 from brat.pacs.archive import PacsError, SeriesEntry, StudyEntry
 from brat.pacs.reading import fetch_series
@@ -65,11 +66,11 @@ def test_an_archive_that_sends_without_end_is_stopped(monkeypatch):
     answer.SeriesInstanceUID = "1.2.3"
     series = SeriesEntry.of("1.2", answer)
     monkeypatch.setattr("brat.io.files.MAX_UNPACKED", 1_000_000)
-    archive, before = Endless(), door._Unpacked.total
+    archive, before = Endless(), Unpacked.total
     with pytest.raises(UnreadableScan):
         fetch_series(archive, series)
     assert archive.sent == 11
-    assert door._Unpacked.total == before
+    assert Unpacked.total == before
     # Nor may several of them together.
     monkeypatch.setattr(door, "MAX_ON_SERVER", before + 500_000)
     archive = Endless()

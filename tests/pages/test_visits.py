@@ -3,8 +3,7 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from brat.io.folders import NO_SCAN
-from brat.io.intake import skipped_items
+from brat.io.folders import NO_SCAN, skipped_items
 from brat.io.read import read_scan
 from pages.parts import visits
 from pages.parts.login import ANYBODY

@@ -1,5 +1,6 @@
 """A reading as DICOM objects: what they say, what they do not say, and what an archive makes of them."""
 
+import contextlib
 import io
 import shutil
 import subprocess
@@ -309,6 +310,56 @@ def test_a_header_of_very_many_items_is_not_taken_apart(source, deflated):
     assert not has_reference(written.getvalue())
     assert time.process_time() - begun < 0.1
     assert has_reference(source)
+
+
+def test_a_header_of_millions_of_elements_costs_this_process_next_to_nothing(source, monkeypatch):
+    from brat.io.dicom_header import uids
+    from brat.io.scan import UnreadableScan
+    from tests.factories.hostile import deep_items, many_elements
+
+    has_reference(source)
+    for data in (many_elements(2_000_000), deep_items()):
+        begun = time.process_time()
+        with contextlib.suppress(UnreadableScan):
+            assert len(header_of(data)) < 20_000
+        with contextlib.suppress(UnreadableScan):
+            uids(data)
+        assert time.process_time() - begun < 1
+
+
+def test_only_a_header_is_passed_on_and_asked_for_once(source, monkeypatch):
+    from brat.io import door
+
+    whole, header = pydicom.dcmread(io.BytesIO(source)), header_of(source)
+    assert "PixelData" not in header
+    standard = {
+        element.tag for element in whole if not element.tag.is_private and element.VR not in ("OB", "OW")
+    }
+    assert {element.tag for element in header} - {0x00080005} == standard - {0x00080005}
+    assert header.PatientName == whole.PatientName
+    monkeypatch.setattr(door, "parts", lambda *_: pytest.fail("it was asked for again"))
+    assert header_of(source) == header
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"header": bytes(300_000)},
+        {"header": bytes(50_000)},
+        {"vr": "SQ"},
+        {"syntax": "1.2" * 100},
+    ],
+)
+def test_what_a_process_says_of_a_header_is_checked(source, monkeypatch, lie):
+    from brat.io import door
+    from brat.io.scan import UnreadableScan
+
+    content = lie.pop("header", b"")
+    array = np.frombuffer(content, np.uint8)
+    reply = {"syntax": "", "vr": ""} | lie, [array, np.frombuffer(b"", np.uint8)]
+    monkeypatch.setattr(door, "_one", lambda *_: reply)
+    with pytest.raises(UnreadableScan):
+        header_of(source + bytes([len(content) % 251, len(str(lie)) % 251]))
 
 
 def test_a_series_is_verified_where_each_slice_is(series, tmp_path):
