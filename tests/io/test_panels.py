@@ -305,9 +305,9 @@ def test_part_that_is_as_large_as_two_is_split_again(monkeypatch):
     assert len(find_panels(page).panels) == 6
 
 
-@pytest.mark.parametrize("seed", range(20))
-@pytest.mark.parametrize("scale", [1, 3, 10])
-def test_noise_is_no_page(seed, scale):
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(("side", "scale"), [(256, 0.5), (128, 1), (256, 3)])
+def test_noise_is_no_page(seed, side, scale):
     random = np.random.default_rng(seed)
-    noise = np.hypot(*random.normal(0, scale, (2, 256, 256)))
+    noise = np.hypot(*random.normal(0, scale, (2, side, side)))
     assert find_panels(to_display(noise.astype(np.uint16))) == Page()
