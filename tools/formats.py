@@ -86,10 +86,11 @@ is refused. A picture of a series that holds several slices is not read either.
 
 ## What a file says of itself
 
-- **Bits.** Values are taken from the bits that the header names (Bits Stored, High Bit); padding (Pixel
-  Padding Value) and backgrounds far from all other values are shown black.
-- **Window.** Where the header's window or table leaves one shade, the values are shown from the lowest to the
-  highest, and this is said. A series without windows has one, from all its slices.
+- **Bits.** Values are taken from the bits that the header names (Bits Stored, High Bit), and refused where
+  they ran over these; padding (Pixel Padding Value) and backgrounds far from all other values are shown
+  black.
+- **Window.** Where the header's window or table leaves hardly a shade, the values are shown from the lowest
+  to the highest, and this is said. A series without windows has one, from all its slices.
 - **Geometry.** Slices are turned as radiologists look at them, where the file says how they lie, and their
   pixels made square. Where it does not say, left and right are not known.
 - **Evidence.** What is no MR by its modality is refused. Another part of the body, phase maps, mosaics,

@@ -36,9 +36,17 @@ from brat.io.dicom_header import (
     position,
     transfer_syntax,
 )
-from brat.io.dicom_values import Shown, luminance, rescaled, shown, stored_bits, without_padding
+from brat.io.dicom_values import (
+    Shown,
+    luminance,
+    refuse_overrun,
+    rescaled,
+    shown,
+    stored_bits,
+    without_padding,
+)
 from brat.io.display import to_display, without_background
-from brat.io.evidence import SEQUENCES, evidence, refuse_other_modality
+from brat.io.evidence import SEQUENCES, evidence, kinds_of, modality_of, refuse_other_modality
 from brat.io.geometry import Turn, cosines_of, squared, turn
 from brat.io.scan import (
     MAX_PIXELS,
@@ -50,20 +58,14 @@ from brat.io.scan import (
     refuse_bomb,
 )
 
-# fmt: off
-_MODALITIES = {
-    "BI", "CR", "CT", "DG", "DX", "ES", "GM", "HC", "HD", "IO", "IVOCT", "IVUS", "KER", "LS", "MG", "MR",
-    "NM", "OCT", "OP", "OPM", "OPT", "OT", "PT", "PX", "RF", "RG", "RTIMAGE", "SC", "SEG", "SM", "ST", "TG",
-    "US", "XA", "XC",
-}
-"""PS3.3 C.7.3.1.1.1, of pictures: what else stands there may be anybody's words, and is not passed on."""
-
-# fmt: on
+_OF_DETECTOR = ("ImagerPixelSpacing", "NominalScannedPixelSpacing")
+"""How far apart pixels were where they were measured, or scanned from film: not in the patient, but of the
+same shape."""
 
 _OF_A_FRAME = (
     *("WindowCenter", "WindowWidth", "WindowCenterWidthExplanation", "VOILUTFunction", "VOILUTSequence"),
     *("RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence"),
-    *(SPACING, "PixelAspectRatio", ORIENTATION, "PatientOrientation", POSITION),
+    *(SPACING, *_OF_DETECTOR, "PixelAspectRatio", ORIENTATION, "PatientOrientation", POSITION),
 )
 """What may differ from frame to frame (PS3.3 C.7.6.16), and how a picture is shown."""
 
@@ -72,8 +74,25 @@ _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 
 MAX_FRAMES = 10_000
 
-_NEEDED = ("SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "PixelRepresentation")
+_NEEDED = (
+    *("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation"),
+    *("BitsAllocated", "BitsStored", "PixelRepresentation"),
+)
 """Without these (type 1 in PS3.3 C.7.6.3) stored values mean nothing."""
+
+_NOT_OF_FLOATS = ("BitsStored", "PixelRepresentation")
+"""Of these a picture of floating-point numbers has none (PS3.3 C.7.6.24)."""
+
+_CHANNELS = {
+    **dict.fromkeys(("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"), 1),
+    **dict.fromkeys(("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT"), 3),
+}
+"""Photometric Interpretation (PS3.3 C.7.6.3.1.2) -> Samples per Pixel."""
+
+_BEYOND = (
+    "The picture in this file is longer than its header says. What is beyond that was not read, so a part of "
+    "the slice may be missing."
+)
 
 _ITEM = b"\xfe\xff\x00\xe0"
 """Begins the picture where it is compressed (PS3.5 A.4)."""
@@ -107,33 +126,36 @@ class Dicom:
         refuse_deflated_bomb(data)
         dataset = pydicom.dcmread(io.BytesIO(data), force=True)
         rows, columns = int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0)
-        if not rows or not columns or not any(keyword in dataset for keyword in _PIXELS):
+        if not any(keyword in dataset for keyword in _PIXELS):
             raise UnreadableScan(
                 "This DICOM file has no picture in it: it is a report, a plan or an index, or its picture "
                 "was cut off. Upload an image of the series."
             )
+        _refuse_lacking(dataset)
         refuse_bomb(columns, rows)
         if "TransferSyntaxUID" not in dataset.file_meta:
             # An old export that does not say; pydicom has found out, but does not use it for the picture.
             implicit, little = dataset.original_encoding
             explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
             dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
-        _refuse_incomplete(dataset)
+        _refuse_unfit(dataset)
         self._dataset, self._digest = dataset, digest
+        self._remarks: tuple[str, ...] = ()
         self.frames = max(int(dataset.get("NumberOfFrames") or 1), 1)
         if self.frames > MAX_FRAMES:
             raise UnreadableScan(
                 f"This DICOM file says that it holds {self.frames:,} frames; {MAX_FRAMES:,} are read at most."
             )
         self._refuse_more_frames()
-        code = str(dataset.get("Modality") or "")
-        self.modality = code if code in _MODALITIES else ""
+        self.modality = modality_of(dataset)
         # As a number, or anybody's words could stand there.
         bits = int(dataset.get("BitsStored") or dataset.get("BitsAllocated") or 0)
         self.format = f"DICOM {self.modality}".strip() + f", {bits}-bit"
 
     def _refuse_more_frames(self) -> None:
-        """Raises `UnreadableScan` where the picture is at least one frame longer than the header says."""
+        """Raises `UnreadableScan` where the picture is at least one frame longer than the header says; where
+        it is at least a row longer there is a remark.
+        """
         dataset = self._dataset
         syntax = dataset.file_meta.TransferSyntaxUID
         if "PixelData" not in dataset or not syntax.is_transfer_syntax:
@@ -147,7 +169,9 @@ class Dicom:
                 * int(dataset.get("SamplesPerPixel") or 1)
                 * int(dataset.get("BitsAllocated") or 16)
             )
-            stored = len(dataset.PixelData) * 8 // bits
+            stored, beyond = divmod(len(dataset.PixelData) * 8, bits)
+            if stored == self.frames and beyond >= bits // int(dataset.Rows):
+                self._remarks = (_BEYOND,)
         if stored > self.frames:
             raise UnreadableScan(
                 f"This DICOM file names {self.frames} frame{'s' if self.frames > 1 else ''} and holds "
@@ -174,10 +198,10 @@ class Dicom:
             inverted = False
         else:
             values, remarks = rescaled(stored, header)
-            values = without_background(without_padding(values, stored, self._dataset, inverted))
+            values = without_background(without_padding(values, stored, self._dataset, inverted), inverted)
             pixels, spacing = _squared(values, spacing, header, lying)
             view = shown(pixels, header, remarks)
-        remarks = said.remarks + view.remarks
+        remarks = self._remarks + said.remarks + view.remarks
         return Scan(
             255 - view.gray if inverted else view.gray,
             pixels,
@@ -229,8 +253,16 @@ class Dicom:
                 "that is not supported. Export it uncompressed."
             ) from error
         # RLE keeps every bit of a cell, as it is when it is not compressed; the others the value alone.
-        is_cell = not syntax.is_compressed or syntax in (DeflatedExplicitVRLittleEndian, RLELossless)
-        stored = stored_bits(stored, dataset, is_cell)
+        is_cell = (
+            not syntax.is_compressed
+            or syntax in (DeflatedExplicitVRLittleEndian, RLELossless)
+            or _ends_at_high_bit(stored, dataset)
+        )
+        values = stored_bits(stored, dataset, is_cell)
+        if values.ndim == 2 and not kinds_of((dataset, *self._every_group(frame))):
+            # What a phase map shows runs over by nature.
+            refuse_overrun(stored, values, dataset)
+        stored = values
         if dataset.PhotometricInterpretation == "PALETTE COLOR":
             stored = apply_color_lut(stored, dataset)
         return stored
@@ -284,6 +316,15 @@ class Dicom:
         return [element.value[0] for element in items[index] if element.VR == "SQ" and element.value]
 
 
+def _ends_at_high_bit(stored: np.ndarray, dataset: Dataset) -> bool:
+    """Whether compressed values were not moved down to the lowest bit, as they are when High Bit is right."""
+    if stored.dtype.kind != "u":
+        return False
+    high = int(dataset.get("HighBit", 0))
+    is_above = int(dataset.BitsStored) - 1 < high < 8 * stored.dtype.itemsize
+    return is_above and bool((np.right_shift(stored, high) & 1).any())
+
+
 def _take(source: Dataset, header: Dataset) -> None:
     for keyword in _OF_A_FRAME:
         if keyword in source:
@@ -330,19 +371,43 @@ def _spacing(header: Dataset) -> tuple[float, float] | None:
     return spacing[0], spacing[1]
 
 
-def _refuse_incomplete(dataset: Dataset) -> None:
-    """Raises `UnreadableScan` where the header lacks what the picture cannot do without, or names another
-    compression than its own.
+def _refuse_lacking(dataset: Dataset) -> None:
+    """Raises `UnreadableScan` where the header lacks what the picture cannot do without, or where what it has
+    means nothing.
     """
-    missing = [keyword for keyword in _NEEDED if dataset.get(keyword) in (None, "")]
-    if "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset:
-        missing = [keyword for keyword in missing if keyword != "PixelRepresentation"]
+    is_float = "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset
+    needed = [keyword for keyword in _NEEDED if not (is_float and keyword in _NOT_OF_FLOATS)]
+    # Of these all but Pixel Representation are above 0.
+    missing = [
+        keyword
+        for keyword in needed
+        if dataset.get(keyword) in (None, "")
+        or (keyword != "PixelRepresentation" and not dataset[keyword].value)
+    ]
     if missing:
         names = ", ".join(dictionary_description(keyword) for keyword in missing)
         raise UnreadableScan(
             f"The header of this DICOM file does not say how its picture is stored (it lacks {names}). "
             "Export it again from the PACS or the scanner."
         )
+    allocated, stored = int(dataset.BitsAllocated), int(dataset.get("BitsStored") or dataset.BitsAllocated)
+    channels = int(dataset.SamplesPerPixel)
+    odd = {
+        "BitsAllocated": allocated != 1 and (allocated % 8 or not 0 < allocated <= 64),
+        "BitsStored": not 0 < stored <= allocated,
+        "PixelRepresentation": dataset.get("PixelRepresentation", 0) not in (0, 1),
+        "PhotometricInterpretation": _CHANNELS.get(str(dataset.PhotometricInterpretation)) != channels,
+    }
+    if wrong := [keyword for keyword in odd if odd[keyword]]:
+        names = ", ".join(dictionary_description(keyword) for keyword in wrong)
+        raise UnreadableScan(
+            f"What the header of this DICOM file says of how its picture is stored does not fit ({names}). "
+            "Export it again from the PACS or the scanner."
+        )
+
+
+def _refuse_unfit(dataset: Dataset) -> None:
+    """Raises `UnreadableScan` where the header names another compression than the picture's own."""
     syntax = dataset.file_meta.TransferSyntaxUID
     if "PixelData" not in dataset or not syntax.is_transfer_syntax or syntax.name == syntax:
         return
@@ -363,16 +428,23 @@ def _turn(header: Dataset) -> Turn | None:
     return lying or (turn(cosines_of(letters)) if isinstance(letters, MultiValue) else None)
 
 
+_LONGEST = 20
+"""Times that a pixel may be longer than wide; beyond that the header does not mean what it says."""
+
+
 def _squared(
     pixels: np.ndarray, spacing: tuple[float, float] | None, header: Dataset, lying: Turn | None
 ) -> tuple[np.ndarray, tuple[float, float] | None]:
-    """The picture with square pixels, and their spacing, where it is known.
+    """The picture with square pixels, and their spacing, where it is known; as it is where the header says
+    what no pixel is.
 
     Args:
         pixels: as they lie once they are turned.
         spacing: of rows and of columns, as they are stored.
     """
     down, across = spacing or _aspect(header)
+    if max(down, across) > _LONGEST * min(down, across):
+        return pixels, None
     if lying and lying.transpose:
         down, across = across, down
     pixels, side = squared(pixels, down, across)
@@ -380,9 +452,12 @@ def _squared(
 
 
 def _aspect(header: Dataset) -> tuple[float, float]:
-    """Pixel Aspect Ratio, PS3.3 C.7.6.3.1.7: how high a pixel is, and how wide."""
-    ratio = numbers(header.get("PixelAspectRatio"))
-    return (ratio[0], ratio[1]) if len(ratio) == 2 and all(0 < side < math.inf for side in ratio) else (1, 1)
+    """How high a pixel is, and how wide (PS3.3 C.7.6.3.1.7)."""
+    for keyword in (*_OF_DETECTOR, "PixelAspectRatio"):
+        ratio = numbers(header.get(keyword))
+        if len(ratio) == 2 and all(0 < side < math.inf for side in ratio):
+            return ratio[0], ratio[1]
+    return 1, 1
 
 
 def refuse_deflated_bomb(data: bytes) -> None:

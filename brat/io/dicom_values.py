@@ -14,11 +14,11 @@ import numpy as np
 # First, see brat.io.dicom_header.
 import pydicom  # noqa: F401
 from pydicom.dataset import Dataset
-from pydicom.pixels import apply_modality_lut
 
 from brat.io.dicom_header import numbers
 from brat.io.display import finite, stretch
-from brat.io.scan import Window, display_window
+from brat.io.scan import WINDOW_LOST, UnreadableScan, Window, display_window
+from brat.io.wrapped import is_wrapped
 
 # fmt: off
 _WINDOW_NAMES = {
@@ -32,8 +32,11 @@ _WINDOW_NAMES = {
 _MANY = 16
 """Values. A picture of fewer may have one shade, as a mask has."""
 
+_SHADES = 3
+"""Where a window leaves no more, hardly anything is to be seen."""
+
 _FEW = 0.02
-"""Share of what is above the lowest value that must have another shade than the rest."""
+"""Share of what is above the lowest value that must have other shades than these."""
 
 
 def luminance(rgb: np.ndarray) -> np.ndarray:
@@ -51,12 +54,35 @@ def stored_bits(stored: np.ndarray, dataset: Dataset, is_cell: bool) -> np.ndarr
     if stored.dtype.kind not in "iu":
         return stored
     cell = 8 * stored.dtype.itemsize
-    bits = int(dataset.get("BitsStored") or dataset.BitsAllocated)
+    bits = int(dataset.BitsStored)
     high = int(dataset.get("HighBit", bits - 1)) if is_cell else bits - 1
     if not bits - 1 <= high < cell or not 0 < bits < cell:
         return stored
     # Up to the end of the cell, so that what is above falls out, and down again, which keeps the sign.
     return np.right_shift(np.left_shift(stored, cell - 1 - high), cell - bits)
+
+
+def refuse_overrun(stored: np.ndarray, values: np.ndarray, dataset: Dataset) -> None:
+    """To be called with the values of one channel, before they are rescaled.
+
+    Args:
+        stored: as a decoder gives them.
+        values: of `stored_bits`.
+
+    Raises:
+        UnreadableScan: the values ran over the highest one that the header names, and went on from 0.
+    """
+    if stored.dtype.kind != "u":
+        return
+    bits = int(dataset.BitsStored)
+    goes_beyond = bits < 8 * stored.dtype.itemsize and bool(np.right_shift(stored, bits).any())
+    if bits != 8 and not (bits > 8 and goes_beyond):
+        return
+    if is_wrapped(np.right_shift(values, bits - 8).astype(np.uint8)):
+        raise UnreadableScan(
+            f"The values of this picture ran over {bits} bits, which is what its header names (Bits Stored): "
+            "what is brighter than white starts again at black. Export it again from the PACS or the scanner."
+        )
 
 
 def without_padding(values: np.ndarray, stored: np.ndarray, dataset: Dataset, inverted: bool) -> np.ndarray:
@@ -91,9 +117,16 @@ def rescaled(stored: np.ndarray, header: Dataset) -> tuple[np.ndarray, tuple[str
     A slice's worth of float64 is 2 MB.
     """
     if header.get("ModalityLUTSequence"):
-        return finite(apply_modality_lut(stored, header).astype(np.float32, copy=False)), ()
+        looked_up = _looked_up(stored, header.ModalityLUTSequence[0])
+        if looked_up is not None:
+            return looked_up[0].astype(np.float32), ()
+        return finite(stored), (
+            "The table in the header that makes the values comparable (Modality LUT) cannot be used. The "
+            "values are shown as they are stored.",
+        )
     slope, intercept = (
-        (numbers(header.get(keyword)) or [default])[0]
+        # Nothing is said where the element is empty.
+        (numbers(header.get(keyword)) or [math.nan])[0] if header.get(keyword) not in (None, "") else default
         for keyword, default in (("RescaleSlope", 1.0), ("RescaleIntercept", 0.0))
     )
     if not math.isfinite(slope) or not math.isfinite(intercept) or slope == 0:
@@ -119,18 +152,20 @@ def shown(pixels: np.ndarray, header: Dataset, remarks: tuple[str, ...]) -> Show
     """Values under the file's first window, or its table; under one of their own where that shows nothing."""
     presets = _windows(header)
     if header.get("VOILUTSequence"):
-        gray = _apply_voi_lut(pixels, header.VOILUTSequence[0])
-        if not _is_lost(gray, pixels):
+        looked_up = _looked_up(pixels, header.VOILUTSequence[0])
+        if looked_up is None:
+            remarks += ("The table in the header (VOI LUT) cannot be used.",)
+        elif _is_lost(gray := stretch(looked_up[0], 0, looked_up[1]), pixels):
+            remarks += (
+                "Under the table in the header (VOI LUT) hardly anything is to be seen. It is not used.",
+            )
+        else:
             return Shown(gray, remarks=remarks)
-        remarks += ("Under the table in the header (VOI LUT) hardly anything is to be seen. It is not used.",)
     if presets:
         gray = presets[0].apply(pixels)
         if not _is_lost(gray, pixels):
             return Shown(gray, presets[0], presets, remarks)
-        remarks += (
-            "Under the window in the header hardly anything is to be seen. The values are shown from the "
-            "lowest to the highest instead.",
-        )
+        remarks += (WINDOW_LOST,)
     elif header.get("WindowWidth") is not None:
         remarks += (
             "The window in the header cannot be used. The values are shown from the lowest to the highest.",
@@ -140,12 +175,12 @@ def shown(pixels: np.ndarray, header: Dataset, remarks: tuple[str, ...]) -> Show
 
 
 def _is_lost(gray: np.ndarray, pixels: np.ndarray) -> bool:
-    """Whether a window leaves one shade, or nearly one, of values that differ."""
+    """Whether a window leaves one shade, or hardly any, of values that differ."""
     inside = gray[pixels > pixels.min()]
     if not inside.size or gray.min() == gray.max():
         return bool(inside.size)
-    is_one = np.bincount(inside).max() > (1 - _FEW) * inside.size
-    return bool(is_one) and len(np.unique(pixels[::2, ::2])) > _MANY
+    most = np.sort(np.bincount(inside))[-_SHADES:].sum()
+    return bool(most > (1 - _FEW) * inside.size) and len(np.unique(pixels[::2, ::2])) > _MANY
 
 
 def _windows(header: Dataset) -> tuple[Window, ...]:
@@ -163,13 +198,20 @@ def _windows(header: Dataset) -> tuple[Window, ...]:
     return tuple(dict.fromkeys(windows))
 
 
-def _apply_voi_lut(pixels: np.ndarray, item: Dataset) -> np.ndarray:
-    """PS3.3 C.11.2.1.1. pydicom 3.0 wraps the index round where the table has 8-bit values."""
-    entries, first, _ = item.LUTDescriptor
-    data = item.LUTData
+def _looked_up(pixels: np.ndarray, item: Dataset) -> tuple[np.ndarray, float] | None:
+    """Values in a table (PS3.3 C.11.1.1 and C.11.2.1.1), and the highest in it; None where it
+    cannot be used.
+
+    pydicom 3.0 wraps the index round where the table has 8-bit values.
+    """
+    described, data = list(item.get("LUTDescriptor") or []), item.get("LUTData")
+    if len(described) != 3 or not data or (isinstance(data, bytes) and len(data) % 2):
+        return None
+    entries, first = int(described[0]) or 2**16, int(described[1])
     if isinstance(data, bytes):
-        table = np.frombuffer(data, np.uint8 if len(data) == entries else np.uint16)
+        table = np.frombuffer(data, np.uint8 if len(data) in (entries, entries + 1) else np.uint16)
     else:
-        table = np.array(data, np.uint16)
-    place = np.clip(np.round(pixels).astype(int) - first, 0, (entries or 2**16) - 1)
-    return stretch(table[place], 0, float(table.max()))
+        table = np.atleast_1d(np.array(data, np.uint16))
+    if len(table) < entries:
+        return None
+    return table[np.clip(np.round(pixels).astype(int) - first, 0, entries - 1)], float(table.max())

@@ -60,34 +60,38 @@ def display_range(pixels: np.ndarray) -> tuple[float, float]:
     return low, high if high > low else float(pixels.max())
 
 
-def without_background(values: np.ndarray) -> np.ndarray:
-    """Values in which what lies outside of the measured ones, such as -32768, has the lowest of them.
+def without_background(values: np.ndarray, inverted: bool = False) -> np.ndarray:
+    """Values in which what lies outside of the measured ones, such as -32768, has the darkest of them.
 
-    A background is one value in every corner and in a twentieth of all places. It lies outside where it is
-    farther from the others than these are wide, or amid them, as 0 does in a brain of mean 0.
+    A background is one value in a corner and in a twentieth of all places. It lies outside where it is
+    farther from the others than these are wide; or, where it is in every corner, amid them, as 0 does in a
+    brain of mean 0.
 
     Args:
         values: 2 or 3 dimensions, finite; of 8 bits they stay as they are.
+        inverted: whether the highest value is the darkest.
     """
     if values.dtype.itemsize == 1 or not values.size:
         return values
-    corners = values[np.ix_(*[[0, -1]] * values.ndim)]
-    level = corners.flat[0]
-    if (corners != level).any():
-        return values
+    levels = np.unique(values[np.ix_(*[[0, -1]] * values.ndim)])
     # Of every other one each way, which are enough to judge by.
     some = values[(slice(None, None, 2),) * values.ndim]
-    rest = some[some != level]
-    if not rest.size or rest.size > 0.95 * some.size:
-        return values
-    low, high = (float(value) for value in np.percentile(rest, (0.1, 99.9)))
-    is_amid = np.count_nonzero(rest < level) > _AMID * rest.size and level < high
-    if not is_amid and max(low - float(level), float(level) - high) <= high - low:
-        return values
-    is_background = values == level
-    cleaned = values.copy()
-    cleaned[is_background] = values[~is_background].min()
-    return cleaned
+    # A level that lies outside is the lowest of all corners, or the highest.
+    for level in levels[[0, -1]]:
+        rest = some[some != level]
+        if not rest.size or rest.size > 0.95 * some.size:
+            continue
+        low, high = (float(value) for value in np.percentile(rest, (0.1, 99.9)))
+        is_amid = len(levels) == 1 and np.count_nonzero(rest < level) > _AMID * rest.size and level < high
+        # Of a mask the others are one value, and as far away as its background.
+        is_outside = max(low - float(level), float(level) - high) > high - low > 0
+        if is_amid or is_outside:
+            is_background = values == level
+            measured = values[~is_background]
+            cleaned = values.copy()
+            cleaned[is_background] = measured.max() if inverted else measured.min()
+            return cleaned
+    return values
 
 
 def stretch(pixels: np.ndarray, low: float, high: float) -> np.ndarray:

@@ -32,6 +32,35 @@ SEQUENCES = {
 MEASURED = ("t1", "t1ce", "t2", "flair")
 """The sequences in the slices that the model was measured on."""
 
+# fmt: off
+_MODALITIES = {
+    "BI", "CR", "CT", "DG", "DX", "ES", "GM", "HC", "HD", "IO", "IVOCT", "IVUS", "KER", "LS", "MG", "MR",
+    "NM", "OCT", "OP", "OPM", "OPT", "OT", "PT", "PX", "RF", "RG", "RTDOSE", "RTIMAGE", "SC", "SEG", "SM",
+    "ST", "TG", "US", "XA", "XC",
+}
+"""PS3.3 C.7.3.1.1.1, of pictures: what else stands there may be anybody's words, and is not passed on."""
+
+# fmt: on
+
+_OF_CLASSES = {
+    **dict.fromkeys(("4", "4.1", "4.3", "4.4"), "MR"),
+    **dict.fromkeys(("2", "2.1", "2.2"), "CT"),
+    **dict.fromkeys(("128", "128.1", "130"), "PT"),
+    **dict.fromkeys(("3.1", "6.1", "6.2"), "US"),
+    "1": "CR",
+    "1.1": "DX",
+    "1.2": "MG",
+    "12.1": "XA",
+    "12.2": "RF",
+    "20": "NM",
+    "66.4": "SEG",
+    "481.1": "RTIMAGE",
+    "481.2": "RTDOSE",
+}
+"""End of a SOP Class UID (PS3.4 B.5) -> the modality of its pictures."""
+
+_STORAGE = "1.2.840.10008.5.1.4.1.1."
+
 _MAY_BE_MR = ("", "MR", "OT", "SC", "HC", "XC", "DG")
 """Modalities of a picture that may be MR: also of captures, prints, photographs and converted files."""
 
@@ -47,6 +76,8 @@ _OTHER_MODALITIES = {
     "XA": "X-ray angiography",
     "RF": "fluoroscopy",
     "SEG": "a segmentation",
+    "RTDOSE": "a distribution of dose",
+    "RTIMAGE": "an image of radiotherapy",
 }
 """PS3.3 C.7.3.1.1.1."""
 
@@ -77,6 +108,7 @@ _FIELDS = (0.064, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.55, 0.6, 0.7, 1, 1.2, 1.5, 3
 _HEAD = (
     *("HEAD", "BRAIN", "SKULL", "PITUITARY", "SELLA", "ORBIT", "IAC", "FACE", "NEURO", "CEREB", "TEMPORAL"),
     *("KOPF", "SCHAEDEL", "HIRN", "TETE", "CRANE", "CRAN", "ENCEF", "CABE", "TESTA", "HOOFD", "HERSEN"),
+    *("CERVEAU", "CERVELLO"),
 )
 """Parts of how a head is called where the header names the part of the body, in several languages."""
 
@@ -107,7 +139,11 @@ _OTHER_PARTS = {
 }
 """Defined terms of Body Part Examined (PS3.16, annex L), or a part of one, -> in words."""
 
+_DESCRIPTIONS = ("StudyDescription", "SeriesDescription", "ProtocolName")
+
 _UNKNOWN_PART = "The header names a part of the body that is not known here."
+
+_COMPONENT = "ComplexImageComponent"
 
 _KINDS = (
     (("MOSAIC",), "a mosaic of many slices"),
@@ -123,21 +159,23 @@ _KINDS = (
 _DESCRIBED = (
     ("localizer", r"\b(loc|locali[sz]er|scout|pilot|survey|3 ?plane|aahscout)\b"),
     ("adc", r"\b(e?adc|apparent|fa map|exp coef)\b"),
-    ("perfusion", r"\b(perf\w*|dsc|asl|pcasl|cbf|cbv|mtt|ttp|dce)\b"),
+    ("perfusion", r"\b(perf\w*|pwi|dsc|asl|pcasl|cbf|cbv|mtt|ttp|dce)\b"),
     ("dwi", r"\b(e?dwi|dti|diff\w*|trace\w*|b ?1000)\b"),
     ("swi", r"\b(swi|swan|venobold|t2 ?(star|gre)|hemo|t2 fl2d|t2 ffe|medic)\b|\bt2 ?\*"),
     ("mra", r"\b(mra|tof|angio\w*|mrv|venogra\w*)\b"),
     # A T1 that is prepared by inversion is called T1 FLAIR.
     ("t1", r"\bt1\w* ?(flair|tirm|dark fluid)\b"),
     ("flair", r"\b\w*flair\w*\b|\btirm\b|\bdark ?fluid\b"),
-    ("t1", r"\bt1\w*\b|\b\w*(mprage|mp rage|bravo|spgr|vibe|thrive|tfl3d)\w*\b"),
-    ("t2", r"\bt2\w*\b|\b(ciss|fiesta|drive|haste|ssfse)\b"),
+    ("t1", r"\be?t1\w*\b|\b\w*(mprage|mp rage|bravo|spgr|vibe|thrive|tfl3d)\w*\b"),
+    ("t2", r"\be?t2\w*\b|\b(ciss|fiesta|drive|haste|ssfse)\b"),
     ("pd", r"\b(pd|pdw|proton)\w*\b"),
 )
 _CONTRAST = re.compile(
     r"\b(gd|gad\w*|ce|post|contrast|km|mdc|kontrast|dotarem|gadovist|t1c|t1ce|t1gd|t1 ?w?c|c\+|\+c)\b"
     r"|\+ ?(c|gd|gad|km)\b|\bc ?\+"
 )
+# When a patient was treated says nothing of contrast.
+_OPERATED = re.compile(r"\b(pre|post) ?(op|oper\w*|surg\w*|rt|xrt|radi\w*|treat\w*|chemo\w*|biops\w*)\b")
 _NO_CONTRAST = re.compile(r"\b(pre|without|non|no|w/?o|ohne|nativ\w*|sans|sin) ?(contrast|gd|gad\w*|km|c)?\b")
 _NONE = ("", "NO", "NONE", "N", "0", "UNKNOWN", "NIL", "-")
 
@@ -154,6 +192,17 @@ class Evidence(NamedTuple):
     sequence: str
     scanner: str
     remarks: tuple[str, ...]
+
+
+def modality_of(header: Dataset) -> str:
+    """The code of Modality (0008,0060), or that of the SOP class where it is none that is known; empty where
+    neither is."""
+    code = _text(header, "Modality")
+    return (
+        code
+        if code in _MODALITIES
+        else _OF_CLASSES.get(_text(header, "SOPClassUID").removeprefix(_STORAGE), "")
+    )
 
 
 def refuse_other_modality(modality: str) -> None:
@@ -175,8 +224,9 @@ def evidence(header: Dataset, groups: Sequence[Dataset], modality: str) -> Evide
     sources = (header, *groups)
     sequence = guess_sequence(sources)
     remarks = []
-    if modality not in ("", "MR"):
-        remarks.append(f"The header does not say that this is MR: its modality is {modality}.")
+    if modality != "MR":
+        named = f"its modality is {modality}" if modality else "it names no modality that is known here"
+        remarks.append(f"The header does not say that this is MR: {named}.")
     if part := other_part(header):
         named = f"By its header this shows {part}." if part in _OTHER_PARTS.values() else _UNKNOWN_PART
         remarks.append(f"{named} The model knows the head only.")
@@ -194,8 +244,9 @@ def evidence(header: Dataset, groups: Sequence[Dataset], modality: str) -> Evide
 
 
 def kinds_of(sources: Sequence[Dataset]) -> list[str]:
-    """What a picture is by its Image Type (0008,0008), where it is no plain magnitude image; in words."""
-    types = _types(sources)
+    """What a picture is by its Image Type (0008,0008) or Complex Image Component (0008,9208), where it is no
+    plain magnitude image; in words."""
+    types = _types(sources) | {value for source in sources for value in _values(source, _COMPONENT)}
     return [meaning for values, meaning in _KINDS if types.intersection(values)]
 
 
@@ -224,7 +275,7 @@ def guess_sequence(sources: Sequence[Dataset]) -> str:
         for source in sources
         for keyword in ("SeriesDescription", "ProtocolName", "SequenceName", "PulseSequenceName")
     )
-    described = re.sub(r"[^a-z0-9+*/]+", " ", described.lower())
+    described = _OPERATED.sub(" ", re.sub(r"[^a-z0-9+*/]+", " ", described.lower()))
     types = {value for source in sources for value in _values(source, "ImageType")}
     if "LOCALIZER" in types:
         return "localizer"
@@ -302,9 +353,20 @@ def _by_times(sources: Sequence[Dataset]) -> str:
 
 
 def other_part(header: Dataset) -> str:
-    """What Body Part Examined (0018,0015) names, in words; empty where it may be the head."""
+    """What Body Part Examined (0018,0015), or a description where that is empty, names, in words.
+
+    Empty where it may be the head.
+    """
     part = _text(header, "BodyPartExamined")
-    if not part or any(name in part for name in _HEAD):
+    if part in _NONE:
+        words = " ".join(_text(header, keyword) for keyword in _DESCRIPTIONS)
+        if any(name in words for name in _HEAD):
+            return ""
+        words = re.sub("[^A-Z]+", " ", words)
+        return next(
+            (part for name, part in _OTHER_PARTS.items() if re.search(rf"\b[CTL]?{name}\b", words)), ""
+        )
+    if any(name in part for name in _HEAD):
         return ""
     return next((meaning for name, meaning in _OTHER_PARTS.items() if name in part), "an unknown part")
 

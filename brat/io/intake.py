@@ -132,7 +132,7 @@ class _Planes:
     def __init__(self) -> None:
         self.stacks: list[_Stack] = []
         self._by_plane: dict[tuple[float, ...], _Stack] = {}
-        self._known: dict[int, set[str]] = {}
+        self._known: dict[int, set[tuple[object, ...]]] = {}
 
     def add(self, header: Header, file: File) -> _Stack | None:
         """Put a slice to those that it is parallel to. Returns the stack, where this began a new one."""
@@ -146,11 +146,12 @@ class _Planes:
             stack = _Stack([], [])
             self.stacks.append(stack)
         self._by_plane.setdefault(plane, stack)
-        # A slice that was given twice counts once.
+        # A slice that was given twice counts once; some files share what names a slice, and lie apart.
         known = self._known.setdefault(id(stack), set())
-        if not header.instance or header.instance not in known:
+        place = (header.instance, header.position, header.location, header.number)
+        if not header.instance or place not in known:
             stack.members.append((header, file))
-            known.add(header.instance)
+            known.add(place)
         else:
             stack.copies.append(file.name)
         return stack if new else None
@@ -340,6 +341,13 @@ def _only_slice(item: Item, scan: Scan) -> Scan:
             edges=None,
             remarks=_of_page(item.part) + scan.remarks,
         )
+        within = find_panels(part.gray)
+        # An inset was looked for on the page.
+        if within.panels or within.is_mixed:
+            raise UnreadableScan(
+                "This part of the page seems to hold several slices that cannot be told apart. Export each "
+                "as a picture of its own."
+            )
         return checked(part)
     page = find_panels(scan.gray)
     if not page.panels:

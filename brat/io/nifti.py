@@ -28,6 +28,7 @@ from brat.io.scan import (
     decoding,
     part_digest,
     refuse_bomb,
+    refuse_wrapped,
 )
 from brat.io.series import Series, Stack
 
@@ -46,7 +47,9 @@ _EDGES = {"axial": ("R", "A", "L", "P"), "coronal": ("R", "H", "L", "F"), "sagit
 """See `brat.io.geometry.Edges`."""
 
 _TURNED = 0.05
-"""Cosines by which two statements of how a volume lies may differ."""
+"""Cosines, and shares of a voxel's size, by which two statements of how a volume lies may differ."""
+
+_NO_SCALE = "The slope or intercept in the header is no number. The values are shown as they are stored."
 
 MAX_UNPACKED = 500_000_000
 """Bytes. What unpacks to more is refused: a hosted app has about 1 GB of memory."""
@@ -113,8 +116,9 @@ def _read(data: bytes, name: str, digest: str) -> Series:
             "This is the header of a NIfTI pair, whose picture is in another file (.img). "
             "Give both files together, or convert the pair to a single .nii file."
         )
-    image_class = nibabel.Nifti2Image if data[4:8] == b"n+2\0" else nibabel.Nifti1Image
-    image = image_class.from_bytes(data)
+    image_class = nibabel.Nifti2Image if _is_second(data) else nibabel.Nifti1Image
+    data, has_scale = _with_usable_scale(data)
+    image = image_class.from_bytes(_with_usable_offset(data))
     shape = image.shape + (1,) * (3 - len(image.shape))
     if len(shape) > 4 and all(size == 1 for size in shape[3:-1]):
         # Volumes may lie along a later dimension: (x, y, z, 1, t).
@@ -137,7 +141,8 @@ def _read(data: bytes, name: str, digest: str) -> Series:
         )
     has_colour = image.get_data_dtype().fields is not None
     volumes = shape[3] if len(shape) == 4 else 1
-    orientation = io_orientation(image.affine)
+    is_finite = bool(np.isfinite(image.affine).all())
+    orientation = io_orientation(image.affine) if is_finite else np.full((3, 2), np.nan)
     if np.isnan(orientation).any():
         raise UnreadableScan(
             "This NIfTI file does not say how the volume lies in space. Export it again with its orientation."
@@ -156,7 +161,7 @@ def _read(data: bytes, name: str, digest: str) -> Series:
             return values if has_colour else without_background(values)
 
     is_placed = bool(image.header["sform_code"] or image.header["qform_code"])
-    remarks = _remarks(image)
+    remarks = _remarks(image) + (() if has_scale else (_NO_SCALE,))
     first = volume(0)
     size = " x ".join(map(str, first.shape))
     window = None if has_colour else _window(first)
@@ -194,6 +199,44 @@ def _read(data: bytes, name: str, digest: str) -> Series:
     )
 
 
+def _with_usable_scale(data: bytes) -> tuple[bytes, bool]:
+    """The file without a slope and intercept that are no numbers, and whether it had others.
+
+    Where the slope is 0 the values are meant as they are stored. nibabel refuses a slope with an intercept
+    that is no number.
+    """
+    order = _byte_order(data)
+    at, type = (176, "2d") if _is_second(data) else (112, "2f")
+    slope, intercept = struct.unpack_from(order + type, data, at)
+    if slope == 0 or (np.isfinite(slope) and np.isfinite(intercept)):
+        return data, True
+    changed = bytearray(data)
+    struct.pack_into(order + type, changed, at, 0, 0)
+    return bytes(changed), bool(np.isnan(slope) and np.isnan(intercept))
+
+
+def _with_usable_offset(data: bytes) -> bytes:
+    """The file with its picture behind its header: some name no place for it, and mean this one."""
+    order = _byte_order(data)
+    at, type, least = (168, "q", 544) if _is_second(data) else (108, "f", 352)
+    (offset,) = struct.unpack_from(order + type, data, at)
+    if not 0 <= offset < least:
+        return data
+    changed = bytearray(data)
+    struct.pack_into(order + type, changed, at, least)
+    return bytes(changed)
+
+
+def _is_second(data: bytes) -> bool:
+    """Whether a file is of version 2."""
+    return data[4:8] == b"n+2\0"
+
+
+def _byte_order(data: bytes) -> str:
+    """Of a header, whose first number is its size."""
+    return "<" if data[:4] in (struct.pack("<i", 348), struct.pack("<i", 540)) else ">"
+
+
 def _remarks(image: Nifti1Image) -> tuple[str, ...]:
     """What its two statements of how it lies in space (sform and qform) leave open."""
     sform, qform = image.get_sform(coded=True)[0], image.get_qform(coded=True)[0]
@@ -206,7 +249,13 @@ def _remarks(image: Nifti1Image) -> tuple[str, ...]:
         return ()
     first, second = (_directions(affine) for affine in (sform, qform))
     if np.abs(first - second).max() <= _TURNED:
-        return ()
+        sizes, others = (np.linalg.norm(affine[:3, :3], axis=0) for affine in (sform, qform))
+        if np.abs(sizes - others).max() <= _TURNED * max(sizes.max(), others.max()):
+            return ()
+        return (
+            "The file says in two ways how large a voxel is (sform and qform), and they disagree. It is "
+            "shown by its sform; its proportions and lengths may be wrong.",
+        )
     return (
         "The file says in two ways how the volume lies in space (sform and qform), and they disagree. It is "
         "shown by its sform; left and right of the patient may be the other way round.",
@@ -307,7 +356,7 @@ class _Cuts:
         pixels = _resized(np.ascontiguousarray(pixels), height, width)
         mm = self.values.shape[across] * self.spacing[across] / width
         place = f", {self.plane} {index + 1} of {self.count}"
-        return Scan(
+        scan = Scan(
             gray=self.window.apply(pixels) if self.window else pixels,
             pixels=pixels,
             name=self.name + place,
@@ -319,6 +368,8 @@ class _Cuts:
             edges=_EDGES[self.plane] if self.is_placed else None,
             remarks=self.remarks,
         )
+        refuse_wrapped(scan)
+        return scan
 
 
 def _size(shape: tuple[int, ...], spacing: Sequence[float], plane: str) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from brat.io import sniff
 from brat.io.panels import refuse_page
 from brat.io.raster import MAX_PAGES, count_pages, read_raster
-from brat.io.scan import Scan, UnreadableScan, decoding, part_digest, refuse_wrapped
+from brat.io.scan import Scan, UnreadableScan, decoding, part_digest, refuse_small, refuse_wrapped
 from brat.io.series import ACQUIRED, Series, Stack, first_readable, under_one_window
 
 
@@ -30,6 +30,7 @@ def series_of_pages(name: str, data: bytes) -> Series:
     def decode(page: int) -> Scan:
         with decoding(format):
             scan = read_raster(data, format, page)
+        refuse_small(scan)
         refuse_wrapped(scan)
         refuse_page(scan.gray)
         return replace(

@@ -1,11 +1,13 @@
 """Several slices on one picture, as on a film sheet or a screenshot: where each of them is.
 
 A page is split along lines of one shade, such as the background between two heads, and then between large
-bright pieces that a straight cut parts.
+bright pieces that a straight cut parts. A part that is far larger than the others is looked at once more by
+itself.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
@@ -50,6 +52,15 @@ _ALIKE = 0.75
 
 _NOISE = 24
 """Grey levels above the dark level that count as background, at most."""
+
+_LARGE = 1.6
+"""Width or height of a panel, as a share of the median one's, from which it may hold two slices."""
+
+_BLOCK = 8
+"""Pixels a side of the parts of a picture that are averaged to tell noise."""
+
+_COMMON = 0.25
+"""Deviation of these averages, as a share of that of the pixels, below which all is noise."""
 
 _SLIMMEST = 1 / 3
 """Shorter side of a picture, as a share of the longer one."""
@@ -106,6 +117,31 @@ def find_panels(gray: np.ndarray) -> Page:
     Args:
         gray: uint8 (height, width).
     """
+    if _is_noise(gray):
+        return Page()
+    page = _find(gray)
+    panels: list[Panel] = []
+    for panel in page.panels:
+        parts = _find(panel.cut(gray)).panels if _is_large(panel, page.panels) else ()
+        panels += [_moved(part, panel) for part in parts] or [panel]
+    return page._replace(panels=tuple(panels))
+
+
+def _is_noise(gray: np.ndarray) -> bool:
+    """Whether nothing is on a picture: of neighbours with nothing in common their average leaves little."""
+    height, width = gray.shape
+    size = max(1, width // _BLOCK), max(1, height // _BLOCK)
+    blocks = cv2.resize(gray.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    return bool(blocks.std() < _COMMON * gray.std())
+
+
+def _is_large(panel: Panel, panels: Sequence[Panel]) -> bool:
+    """Whether a panel is so much larger than others that it may hold two."""
+    width, height = np.median([(other.width, other.height) for other in panels], axis=0)
+    return bool(panel.width >= _LARGE * width or panel.height >= _LARGE * height)
+
+
+def _find(gray: np.ndarray) -> Page:
     height, width = gray.shape
     gray = _without_lines(_without_lines(gray).T).T
     shrink = max(1.0, max(height, width) / _SIDE)

@@ -47,17 +47,18 @@ def count_pages(data: bytes, format: str) -> int:
     """
     try:
         if format == "TIFF":
-            return max(_count_directories(data), 1)
+            return max(_count_directories(data)[0], 1)
         with decoding(format), _refusing_bombs(), Image.open(io.BytesIO(data), formats=[format]) as image:
             return min(int(getattr(image, "n_frames", 1)), MAX_PAGES + 1)
     except UnreadableScan:
         return 1
 
 
-def _count_directories(data: bytes) -> int:
-    """The pages of a TIFF file by the chain of its directories; Pillow reads each, without end.
+def _count_directories(data: bytes) -> tuple[int, bool]:
+    """The pages of a TIFF file by the chain of its directories, and whether the chain is whole.
 
-    TIFF 6.0, section 2. BigTIFF has 8 bytes for an offset and a number of entries, and 20 for an entry.
+    Pillow reads each, without end. TIFF 6.0, section 2. BigTIFF has 8 bytes for an offset and a number of
+    entries, and 20 for an entry.
     """
     order = "<" if data[:2] == b"II" else ">"
     big = data[2:4] in (b"+\0", b"\0+")
@@ -71,8 +72,8 @@ def _count_directories(data: bytes) -> int:
             (at,) = struct.unpack_from(order + offset, data, at + struct.calcsize(number) + entries * entry)
     # A chain that leads out of the file ends there.
     except (struct.error, OverflowError):
-        pass
-    return len(seen)
+        return len(seen), False
+    return len(seen), True
 
 
 def read_raster(data: bytes, format: str, page: int = 0) -> Scan:
@@ -94,7 +95,10 @@ def read_raster(data: bytes, format: str, page: int = 0) -> Scan:
         _register_heif()
     with _refusing_bombs():
         if format != "JPEG" or data.rstrip(b"\0").endswith(_END_OF_JPEG):
-            return _read(data, format, page)
+            scan = _read(data, format, page)
+            if format != "TIFF" or _count_directories(data)[1]:
+                return scan
+            return replace(scan, remarks=("This TIFF file breaks off: further pages of it are lost.",))
         return _read_without_end(data, page)
 
 
@@ -115,17 +119,31 @@ def _register_heif() -> None:
 
 
 def _read_without_end(data: bytes, page: int) -> Scan:
-    """A JPEG that lacks its last two bytes, which mark its end, as browsers show it.
+    """A JPEG that does not end with the two bytes that mark its end, as browsers show it.
 
-    Whether more is lost is known by what a decoder makes of other bytes before the end: nothing where the
-    picture is whole.
+    They may stand farther up, as phones write something of their own after them. Whether more is lost is
+    known by what a decoder makes of other bytes before the end: nothing where the picture is whole.
     """
-    data = data.removesuffix(_END_OF_JPEG[:1])
-    scan = _read(data + _END_OF_JPEG, "JPEG", page)
-    for more in _MORE:
-        if not np.array_equal(scan.pixels, _read(data + more + _END_OF_JPEG, "JPEG", page).pixels):
-            raise ValueError("the JPEG breaks off")
+    end = data.rfind(_END_OF_JPEG)
+    if end >= 0 and (scan := _whole(data[:end], page)):
+        return scan
+    scan = _whole(data.removesuffix(_END_OF_JPEG[:1]), page)
+    if scan is None:
+        raise ValueError("the JPEG breaks off")
     return replace(scan, remarks=("The end of this JPEG file is lost. Its picture is whole.",))
+
+
+def _whole(data: bytes, page: int) -> Scan | None:
+    """The picture of a JPEG without its end; None where more than that is lost.
+
+    The marks of an end in a thumbnail before the picture end none: up to there it cannot be read.
+    """
+    try:
+        scan = _read(data + _END_OF_JPEG, "JPEG", page)
+        others = [_read(data + more + _END_OF_JPEG, "JPEG", page) for more in _MORE]
+    except (OSError, SyntaxError, ValueError):
+        return None
+    return scan if all(np.array_equal(scan.pixels, other.pixels) for other in others) else None
 
 
 @contextmanager

@@ -25,6 +25,16 @@ MAX_SIDE = 8_000
 MIN_SIDE = 64
 """Pixels. Below this the model's 224 x 224 input would be mostly invented."""
 
+_NEARLY_FULL = 65_000
+"""A value of 16 bits that is reached where values ran over."""
+
+
+WINDOW_LOST = (
+    "Under the window in the header hardly anything is to be seen. The values are shown from the lowest to "
+    "the highest instead."
+)
+"""A remark on a scan whose file names a window that is not used."""
+
 
 class UnreadableScan(ValueError):
     """A file that cannot be read as a scan; the message is written for the clinician."""
@@ -154,11 +164,7 @@ def checked(scan: Scan) -> Scan:
     Raises:
         UnreadableScan: it is too small, of one value all over, or its values ran over.
     """
-    if min(scan.width, scan.height) < MIN_SIDE:
-        raise UnreadableScan(
-            f"The image is only {scan.width} x {scan.height} pixels. "
-            f"Upload the scan itself, at least {MIN_SIDE} pixels a side, not a thumbnail."
-        )
+    refuse_small(scan)
     # By its values: a window may leave one shade of them.
     if is_empty(scan):
         shade = {0: "black", 255: "white"}.get(int(scan.gray[0, 0]), "one shade of gray")
@@ -170,21 +176,35 @@ def checked(scan: Scan) -> Scan:
     return scan
 
 
+def refuse_small(scan: Scan) -> None:
+    """Raises `UnreadableScan` where a scan has fewer than `MIN_SIDE` pixels a side."""
+    if min(scan.width, scan.height) < MIN_SIDE:
+        raise UnreadableScan(
+            f"The image is only {scan.width} x {scan.height} pixels. "
+            f"Upload the scan itself, at least {MIN_SIDE} pixels a side, not a thumbnail."
+        )
+
+
 def is_empty(scan: Scan) -> bool:
     """Whether there is nothing in a scan: one value all over."""
     return bool(scan.pixels.min() == scan.pixels.max())
 
 
 def refuse_wrapped(scan: Scan) -> None:
-    """To be called with a scan of 8 bits or more; nothing happens over more.
+    """To be called with a scan of 8 or 16 bits; nothing happens over others.
 
     Raises:
-        UnreadableScan: its values ran over 255 and went on from 0.
+        UnreadableScan: its values ran over the highest one and went on from 0.
     """
-    if scan.pixels.dtype == np.uint8 and is_wrapped(scan.pixels):
+    pixels = scan.pixels
+    if pixels.dtype == np.uint16 and pixels.max() >= _NEARLY_FULL:
+        pixels = (pixels >> 8).astype(np.uint8)
+    if pixels.dtype == np.uint8 and is_wrapped(pixels):
+        bits = 8 * scan.pixels.dtype.itemsize
         raise UnreadableScan(
-            "The values of this image ran over when it was exported to 8 bits: what is brighter than white "
-            "starts again at black. Export it with a window, or with 16 bits."
+            f"The values of this image ran over when it was exported to {bits} bits: what is brighter than "
+            "white starts again at black. Export it with a window"
+            + (", or with 16 bits." if bits == 8 else ".")
         )
 
 

@@ -8,13 +8,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from brat.io.files import File
-from brat.io.scan import Scan, UnreadableScan, Window, checked, display_window
+from brat.io.scan import WINDOW_LOST, Scan, UnreadableScan, Window, checked, display_window
 
 ACQUIRED = "acquired"
 """The plane of a series of DICOM: that in which it was made."""
 
 _SAMPLES = 24
 """Slices from which the window of a series is taken."""
+
+_WINDOW_OF_SERIES = (
+    "Under the window in the header hardly anything is to be seen. The slice is shown under the window of "
+    "the series."
+)
 
 
 class Stack(Sequence[Scan]):
@@ -127,15 +132,26 @@ GIVE_UP = 5
 """Slices that cannot be decoded, one after another, after which the others of a series are not tried."""
 
 
+def is_off_window(scan: Scan) -> bool:
+    """Whether a scan's file names a window, and it is not shown under it, as hardly anything is seen then."""
+    return WINDOW_LOST in scan.remarks
+
+
 def first_readable(decode: Callable[[int], Scan], count: int) -> Scan:
     """The first slice in which there is something: it speaks for all.
+
+    One that is shown under the file's window is preferred, of the first `_SAMPLES`: air at the end of a
+    series is not.
 
     Raises:
         UnreadableScan: there is none, or `GIVE_UP` in a row cannot be decoded; why the last one is not.
     """
     problem = UnreadableScan("There is no slice in this series.")
     failed = 0
+    first: Scan | None = None
     for index in range(count):
+        if first and index >= _SAMPLES:
+            break
         try:
             scan = decode(index)
             failed = 0
@@ -146,10 +162,15 @@ def first_readable(decode: Callable[[int], Scan], count: int) -> Scan:
                 break
             continue
         try:
-            return checked(scan)
+            checked(scan)
+            if not is_off_window(scan):
+                return scan
+            first = first or scan
         # One of one shade, as at the ends of a series, was decoded.
         except UnreadableScan as error:
             problem = error
+    if first:
+        return first
     raise problem
 
 
@@ -158,28 +179,43 @@ def under_one_window(
 ) -> tuple[Callable[[int], Scan], Window | None]:
     """Where files name no window, one from all slices: `decode` with that window, and the window.
 
-    A window from each by itself would show the air outside a head as bright as the head.
+    A window from each by itself would show the air outside a head as bright as the head. So a slice of which
+    hardly anything is seen under its own window is shown under that of the series.
 
     Args:
         decode: number of a slice -> the slice.
         first: of `first_readable`.
     """
-    if first.window is None or first.presets:
-        return decode, first.window
-    values = []
-    for index in sorted(set(np.linspace(0, count - 1, min(count, _SAMPLES)).round().astype(int).tolist())):
-        try:
-            scan = decode(index)
-        except UnreadableScan:
-            # It is shown as damaged once its turn comes.
-            continue
-        if scan.window and not scan.presets:
-            values.append(scan.pixels[::2, ::2].ravel())
-    window = display_window(np.concatenate(values)) if values else first.window
+    if first.window is None:
+        return decode, None
+
+    def needs_window(scan: Scan) -> bool:
+        return scan.window is not None and (not scan.presets or is_off_window(scan))
+
+    window = first.window
+    if needs_window(first):
+        values = []
+        places = np.linspace(0, count - 1, min(count, _SAMPLES)).round().astype(int)
+        for index in sorted(set(places.tolist())):
+            try:
+                scan = decode(index)
+            except UnreadableScan:
+                # It is shown as damaged once its turn comes.
+                continue
+            if needs_window(scan):
+                values.append(scan.pixels[::2, ::2].ravel())
+        window = display_window(np.concatenate(values)) if values else window
 
     def windowed(index: int) -> Scan:
         scan = decode(index)
-        return scan.windowed(window) if scan.window and not scan.presets else scan
+        if not needs_window(scan):
+            return scan
+        remarks = scan.remarks
+        if is_off_window(scan) and not needs_window(first):
+            # Of air under the window of its own file there is nothing to say.
+            said = () if window in scan.presets else (_WINDOW_OF_SERIES,)
+            remarks = tuple(remark for remark in remarks if remark != WINDOW_LOST) + said
+        return replace(scan.windowed(window), remarks=remarks)
 
     return windowed, window
 

@@ -45,6 +45,7 @@ def test_upload_that_fails_is_told_and_the_answer_names_its_scan(open_page, addr
     drop(page, upload(SECOND, "lost.png"))
     alert = page.get_by_test_id("stAlert").filter(has_text="lost.png did not arrive")
     playwright.expect(alert).to_contain_text(said)
+    playwright.expect(alert).to_contain_text(f"(Request failed with status code {status})")
     playwright.expect(alert).to_contain_text(f"still that of {FIRST.file.name}")
     # It stands until files have been taken, and others after them.
     for sample in (THIRD, FIRST):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 
+import cv2
 import nibabel
 import numpy as np
 import pydicom
@@ -242,3 +243,130 @@ def test_pages_of_sixteen_bits_have_one_window():
     stack = load(group_into_series([File("a.tif", stream.getvalue())])[0]).stack()
     assert stack[0].gray.max() < 80
     assert stack[1].gray.max() == 255
+
+
+@pytest.mark.parametrize("window", [(1000, 1), (1000, 0.5), (1000, 1e9), (1e30, 1e30)])
+def test_window_that_leaves_two_shades_is_replaced_and_said(window):
+    scan = read_scan(head(WindowCenter=window[0], WindowWidth=window[1]))
+    np.testing.assert_array_equal(scan.gray, read_scan(head()).gray)
+    assert scan.remarks[0].startswith("Under the window in the header hardly anything is to be seen.")
+    assert [preset.width for preset in scan.presets] == [window[1]]
+
+
+def test_air_at_the_end_of_a_series_is_dark_and_does_not_choose_its_window():
+    air = np.random.default_rng(0).integers(0, 3, HEAD.shape).astype(np.uint16)
+    window = {"WindowCenter": 1250, "WindowWidth": 2500}
+    files = [
+        File(str(number), slice_of(number, PixelData=pixels.tobytes(), **window))
+        for number, pixels in enumerate([air, HEAD, HEAD + 1, air])
+    ]
+    series = load(group_into_series(files)[0])
+    assert isinstance(series, Series)
+    assert (series.window.center, series.window.width) == (1250, 2500)
+    assert series.remarks == ()
+    assert [series.stack()[number].remarks for number in (0, 3)] == [(), ()]
+    assert series.stack()[0].gray.max() == 0
+
+
+def test_slice_whose_window_shows_nothing_is_shown_under_that_of_its_series():
+    files = [
+        File(str(n), slice_of(n, PixelData=(HEAD + n).tobytes(), WindowCenter=center, WindowWidth=width))
+        for n, (center, width) in enumerate([(400, 800), (60_000, 5)])
+    ]
+    series = load(group_into_series(files)[0])
+    assert isinstance(series, Series)
+    second = series.stack()[1]
+    np.testing.assert_array_equal(second.gray, series.window.apply(second.pixels))
+    (remark,) = second.remarks
+    assert remark.endswith("The slice is shown under the window of the series.")
+
+
+def table(entries: int, values: bytes) -> Dataset:
+    item = Dataset()
+    item.LUTDescriptor, item.LUTData = [entries, 0, 16], values
+    item["LUTDescriptor"].VR, item["LUTData"].VR = "US", "OW"
+    return item
+
+
+@pytest.mark.parametrize("item", [Dataset(), table(4096, bytes(200)), table(4096, bytes(199) + b"\1")])
+def test_table_that_cannot_be_used_is_said(item):
+    scan = read_scan(written(changed(head(), VOILUTSequence=[item])))
+    np.testing.assert_array_equal(scan.gray, read_scan(head()).gray)
+    assert scan.remarks == ("The table in the header (VOI LUT) cannot be used.",)
+    scan = read_scan(written(changed(head(), ModalityLUTSequence=[item])))
+    np.testing.assert_array_equal(scan.pixels, HEAD)
+    assert "(Modality LUT) cannot be used" in scan.remarks[0]
+
+
+def test_modality_table_makes_the_values():
+    ramp = (np.arange(4096) * 3).astype(np.uint16)
+    scan = read_scan(written(changed(head(), ModalityLUTSequence=[table(4096, ramp.tobytes())])))
+    np.testing.assert_array_equal(scan.pixels, HEAD * 3)
+    assert scan.remarks == ()
+
+
+def test_slope_in_words_is_said():
+    data = written(changed(head(), RescaleSlope="9.99", RescaleIntercept="0")).replace(b"9.99", b"ABCD")
+    scan = read_scan(data)
+    np.testing.assert_array_equal(scan.pixels, HEAD)
+    assert "no number" in scan.remarks[0]
+
+
+def test_compressed_values_that_end_at_the_high_bit_are_moved_down():
+    dataset = changed(head(HEAD << 4), BitsStored=16, HighBit=15)
+    dataset.compress(JPEG2000Lossless, generate_instance_uid=False)
+    dataset.BitsStored, dataset.HighBit = 12, 15
+    np.testing.assert_array_equal(read_scan(written(dataset)).pixels, HEAD)
+
+
+@pytest.mark.parametrize("bits", [8, 10])
+def test_values_beyond_the_bits_of_the_header_are_refused(bits):
+    pixels = (synthetic_head(80, 70).astype(np.float32) * 14).astype(np.uint16)
+    smooth = cv2.GaussianBlur(pixels, (0, 0), 2)
+    assert smooth.max() > 2 << bits
+    with pytest.raises(UnreadableScan, match=f"ran over {bits} bits"):
+        read_scan(head(smooth, BitsStored=bits, HighBit=bits - 1))
+    read_scan(head(smooth, BitsStored=16, HighBit=15))
+
+
+def test_background_in_one_corner_lies_outside_too():
+    values = HEAD.astype(np.int16)
+    values[:20] = -32768
+    cleaned = without_background(values)
+    assert cleaned.min() == 0
+    np.testing.assert_array_equal(cleaned[20:], values[20:])
+
+
+def test_background_of_an_inverted_picture_is_its_highest_value():
+    stored = 2500 - HEAD
+    stored[0], stored[-1], stored[:5], stored[:, 0], stored[:, -1] = (65535,) * 5
+    scan = read_scan(head(stored, PhotometricInterpretation="MONOCHROME1", BitsStored=16, HighBit=15))
+    assert scan.gray[0, 0] == 0
+    assert scan.pixels.max() == stored[stored < 65535].max()
+
+
+def test_mask_of_two_values_stays():
+    mask = np.where(HEAD > 500, 1000, 0).astype(np.uint16)
+    np.testing.assert_array_equal(without_background(mask), mask)
+
+
+def test_sixteen_bits_that_ran_over_are_refused():
+    smooth = cv2.GaussianBlur(synthetic_head(256, 256).astype(np.float32), (0, 0), 3)
+    png = cv2.imencode(".png", (smooth * 1000).astype(np.int64).astype(np.uint16))[1].tobytes()
+    with pytest.raises(UnreadableScan, match="exported to 16 bits"):
+        read_scan(png)
+    assert (
+        read_scan(cv2.imencode(".png", (smooth * 257).astype(np.uint16))[1].tobytes()).pixels.max() > 50_000
+    )
+
+
+@pytest.mark.parametrize("keyword", ["ImagerPixelSpacing", "NominalScannedPixelSpacing"])
+def test_shape_of_a_pixel_may_be_that_of_the_detector(keyword):
+    scan = read_scan(head(**{keyword: [2.0, 1.0]}))
+    assert scan.gray.shape == (160, 70)
+    assert scan.spacing is None
+
+
+def test_pixels_a_thousand_times_as_high_as_wide_are_not_believed():
+    scan = read_scan(head(PixelSpacing=[1000.0, 1.0]))
+    assert (scan.gray.shape, scan.spacing) == ((80, 70), None)

@@ -14,9 +14,9 @@ from tests.factories.files import slice_of
 
 DESCRIBED = {
     "t1": "T1 SE ax; t1_se_tra; AX T1 FLAIR; MPRAGE sag; t1 pre contrast; T1W_3D_TFE; SAG BRAVO; T1 ohne KM; "
-    "ax t1 w/o",
+    "ax t1 w/o; post-op T1; eT1W_SE",
     "t1ce": "T1 +C; t1_mprage_sag_p2_iso GD; AX T1 POST; T1 post contrast; T1 KM; t1ce; T1 C+; Ax T1 Gad fs; "
-    "T1-Gd",
+    "T1-Gd; pre-op T1 +C",
     "t2": "T2 TSE; AX T2 FSE; t2_tse_tra_p2_448; T2W_TSE; Sag T2",
     "flair": "FLAIR; t2_tirm_tra_dark-fluid; AX FLAIR FS; T2 FLAIR; 3D_FLAIR; FLAIR post contrast",
     "dwi": "ep2d_diff_3scan_trace; DWI b1000; DTI 32 dir; eDWI",
@@ -24,7 +24,7 @@ DESCRIBED = {
     "swi": "SWI_Images; T2*; t2_fl2d_tra_hemo; SWAN; ax t2 star",
     "mra": "TOF_3D_multi-slab; MRA head; 3D TOF angio",
     "localizer": "localizer; 3-plane loc; SCOUT; AAHScout; Survey",
-    "perfusion": "ep2d_perf; ASL 3D; relCBV; DSC",
+    "perfusion": "ep2d_perf; PWI MOCO; ASL 3D; relCBV; DSC",
     "pd": "PD TSE; ax proton density",
     "": "Series 4; brain; head routine; ",
 }
@@ -89,14 +89,42 @@ def test_what_is_no_mr_is_refused_alone_and_as_a_series():
 
 def test_nothing_is_said_of_a_plain_slice_of_the_head():
     assert read_scan(slice_of(0)).remarks == ()
-    for part in ("HEAD", "BRAIN", "SCHAEDEL", "CRANIO", "HEADNECK", ""):
+    for part in ("HEAD", "BRAIN", "SCHAEDEL", "CRANIO", "HEADNECK", "CERVEAU", "UNKNOWN", ""):
         assert read_scan(slice_of(0, BodyPartExamined=part)).remarks == ()
+    for words in ("MR BRAIN AND C-SPINE", "Kopf", "Charm study", "MR routine"):
+        assert read_scan(slice_of(0, StudyDescription=words)).remarks == ()
+
+
+@pytest.mark.parametrize(
+    "elements",
+    [
+        {"Modality": "RTDOSE"},
+        {"Modality": "ct"},
+        {"Modality": "", "SOPClassUID": "1.2.840.10008.5.1.4.1.1.2"},
+        {"Modality": "", "SOPClassUID": "1.2.840.10008.5.1.4.1.1.481.2"},
+        {"Modality": None, "SOPClassUID": "1.2.840.10008.5.1.4.1.1.66.4"},
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Invalid value for VR CS")
+def test_no_mr_is_known_by_its_class_and_in_any_case(elements):
+    with pytest.raises(UnreadableScan, match="this is no MR"):
+        read_scan(slice_of(0, **elements))
+
+
+def test_modality_that_is_missing_is_that_of_the_class():
+    scan = read_scan(slice_of(0, Modality=None))
+    assert (scan.modality, scan.remarks) == ("MR", ())
 
 
 @pytest.mark.parametrize(
     ("elements", "said"),
     [
         ({"Modality": "OT"}, "does not say that this is MR: its modality is OT"),
+        ({"Modality": "JANE DOE", "SOPClassUID": "1.2.3"}, "it names no modality that is known here"),
+        ({"SeriesDescription": "sag knee"}, "shows a knee"),
+        ({"StudyDescription": "MR C-SPINE"}, "shows the spine"),
+        ({"BodyPartExamined": "UNKNOWN", "StudyDescription": "Lumbar Spine"}, "shows the spine"),
+        ({"ComplexImageComponent": "PHASE"}, "a phase map"),
         ({"BodyPartExamined": "LSPINE"}, "shows the spine"),
         ({"BodyPartExamined": "KNEE"}, "shows a knee"),
         ({"BodyPartExamined": "JANE DOE"}, "a part of the body that is not known here"),

@@ -5,8 +5,10 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import struct
 from itertools import permutations, product
 
+import cv2
 import nibabel
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from brat.io.nifti import read_nifti
 from brat.io.scan import UnreadableScan
 from brat.io.series import Series
 from brat.io.sniff import is_nifti
+from tests.factories.heads import synthetic_head
 
 SHAPE = (70, 80, 90)
 """Left to right, back to front, foot to head."""
@@ -297,3 +300,48 @@ def test_a_broken_file_is_refused_with_a_sentence():
             series.stack()[0]
         except UnreadableScan:
             pass
+
+
+def test_scale_that_is_no_number_is_said():
+    data = saved(nibabel.Nifti1Image(head(), np.eye(4)))
+    plain = middle(opened(data), "axial")
+    for slope, intercept, said in ((1, np.nan, 1), (np.inf, 0, 1), (np.nan, np.nan, 0), (0, 5, 0)):
+        changed = bytearray(data)
+        struct.pack_into("<2f", changed, 112, slope, intercept)
+        series = opened(bytes(changed))
+        np.testing.assert_array_equal(middle(series, "axial"), plain)
+        assert len(series.remarks) == said
+        assert all("no number" in remark for remark in series.remarks)
+
+
+@pytest.mark.parametrize("image", [nibabel.Nifti1Image, nibabel.Nifti2Image])
+def test_picture_without_a_named_place_follows_its_header(image):
+    data = saved(image(head(), np.eye(4)))
+    at, type = (108, "<f") if image is nibabel.Nifti1Image else (168, "<q")
+    changed = bytearray(data)
+    struct.pack_into(type, changed, at, 0)
+    np.testing.assert_array_equal(middle(opened(bytes(changed)), "axial"), middle(opened(data), "axial"))
+
+
+def test_sizes_of_voxels_that_disagree_are_said():
+    image = nibabel.Nifti1Image(head(), None)
+    image.set_sform(np.diag([2.0, 1, 1, 1]), 1)
+    image.set_qform(np.eye(4), 1)
+    (remark,) = opened(saved(image)).remarks
+    assert "how large a voxel is" in remark
+
+
+def test_size_of_voxels_that_is_no_number_is_said():
+    data = bytearray(saved(nibabel.Nifti1Image(head(), None)))
+    struct.pack_into("<2h", data, 252, 0, 0)
+    struct.pack_into("<f", data, 80, np.nan)
+    with pytest.raises(UnreadableScan, match="does not say how the volume lies"):
+        opened(bytes(data))
+
+
+def test_volume_whose_values_ran_over_is_refused():
+    smooth = cv2.GaussianBlur(synthetic_head(200, 200).astype(np.float32), (0, 0), 2)
+    wrapped = ((smooth * 4).astype(np.int64) % 256).astype(np.uint8)
+    series = opened(saved(nibabel.Nifti1Image(np.stack([wrapped] * 5, axis=-1), np.eye(4))))
+    with pytest.raises(UnreadableScan, match="ran over"):
+        series.stack()[2]

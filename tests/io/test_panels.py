@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -11,9 +12,11 @@ import pydicom
 import pytest
 from PIL import Image
 
+from brat.io import panels
+from brat.io.display import to_display
 from brat.io.files import File
-from brat.io.intake import Item, SeveralPanels, group_into_series, load
-from brat.io.panels import Page, find_panels
+from brat.io.intake import Item, Part, SeveralPanels, group_into_series, load
+from brat.io.panels import Page, Panel, find_panels
 from brat.io.read import read_scan
 from brat.io.scan import Scan, UnreadableScan
 from brat.io.series import Series
@@ -258,3 +261,53 @@ def test_mosaics_inside_a_series_are_refused(kind):
     assert stack[0].gray.shape == (600, 600)
     with pytest.raises(UnreadableScan, match="9 slices beside each other, as a mosaic"):
         stack[1]
+
+
+def test_slices_that_share_their_name_and_lie_apart_are_all_read():
+    files = [File(str(number), slice_of(number, SOPInstanceUID="2.25.5")) for number in range(3)]
+    series = load(group_into_series(files)[0])
+    assert isinstance(series, Series)
+    assert [int(scan.pixels[0, 0]) for scan in series.stack()] == [0, 1, 2]
+    assert series.left_out == ()
+
+
+def test_rows_beyond_those_of_the_header_are_said():
+    dataset = pydicom.dcmread(io.BytesIO(slice_of(0)))
+    half = slice_of(0, PixelData=dataset.PixelData + dataset.PixelData[: len(dataset.PixelData) // 2])
+    (remark,) = read_scan(half).remarks
+    assert "longer than its header says" in remark
+    assert read_scan(slice_of(0, PixelData=dataset.PixelData + bytes(2))).remarks == ()
+
+
+def test_part_of_a_page_that_is_a_page_itself_is_no_slice():
+    gray = page_of([synthetic_head(256, 256), synthetic_head(256, 256)], 2)
+    (item,) = group_into_series([File("page.png", png(gray))])
+    whole = replace(item, part=Part(Panel(0, 0, 512, 256), 1, 2))
+    with pytest.raises(UnreadableScan, match="This part of the page"):
+        load(whole)
+
+
+def test_part_that_is_as_large_as_two_is_split_again(monkeypatch):
+    page = page_of(heads(6, 160), 3, gutter=6)
+    whole = find_panels(page).panels
+    assert len(whole) == 6
+    once = panels._find
+
+    def merged(gray):
+        """The page with its first two slices taken for one, as two heads that touch are."""
+        found = once(gray)
+        if gray.shape != page.shape:
+            return found
+        first, second, *others = found.panels
+        return found._replace(panels=(Panel(*first[:2], *second[2:]), *others))
+
+    monkeypatch.setattr(panels, "_find", merged)
+    assert len(find_panels(page).panels) == 6
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(("side", "scale"), [(256, 0.5), (128, 1), (256, 3)])
+def test_noise_is_no_page(seed, side, scale):
+    random = np.random.default_rng(seed)
+    noise = np.hypot(*random.normal(0, scale, (2, side, side)))
+    assert find_panels(to_display(noise.astype(np.uint16))) == Page()

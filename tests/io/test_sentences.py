@@ -55,7 +55,9 @@ def resaved(data: bytes, **elements) -> bytes:
 @pytest.mark.parametrize(
     ("keyword", "name"),
     [
+        ("Rows", "Rows"),
         ("BitsAllocated", "Bits Allocated"),
+        ("BitsStored", "Bits Stored"),
         ("SamplesPerPixel", "Samples per Pixel"),
         ("PixelRepresentation", "Pixel Representation"),
         ("PhotometricInterpretation", "Photometric Interpretation"),
@@ -158,3 +160,59 @@ def test_arrays_and_matlab_files_are_named_with_what_to_do():
         b"MATLAB 7.3 MAT-file".ljust(512) + b"\x89HDF",
     ):
         assert "imwrite(mat2gray(cjdata.image)" in refusal(version, "1.mat")
+
+
+@pytest.mark.parametrize(
+    ("elements", "name"),
+    [
+        ({"BitsAllocated": 12}, "Bits Allocated"),
+        ({"BitsStored": 20}, "Bits Stored"),
+        ({"PixelRepresentation": 5}, "Pixel Representation"),
+        ({"PhotometricInterpretation": "FOO"}, "Photometric Interpretation"),
+        ({"SamplesPerPixel": 3}, "Photometric Interpretation"),
+    ],
+)
+def test_what_a_header_says_and_cannot_mean_is_named(elements, name):
+    message = refusal(slice_of(0, **elements))
+    assert "damaged" not in message
+    assert f"does not fit ({name})" in message
+
+
+@pytest.mark.parametrize("junk", [b"hello" * 10, b"\xff" * 7, b"SEFT" + bytes(range(1, 100))])
+def test_what_a_phone_writes_behind_a_jpeg_is_no_loss(junk):
+    written = io.BytesIO()
+    Image.fromarray(GRAY).save(written, "JPEG", quality=90)
+    whole = read_scan(written.getvalue())
+    scan = read_scan(written.getvalue() + junk)
+    np.testing.assert_array_equal(scan.gray, whole.gray)
+    assert scan.remarks == ()
+
+
+def test_pages_that_a_tiff_lost_are_said():
+    written = io.BytesIO()
+    pages = [Image.fromarray(GRAY + np.uint8(n)) for n in range(4)]
+    pages[0].save(written, "TIFF", save_all=True, append_images=pages[1:])
+    data = written.getvalue()
+    series = load(group_into_series([File("a.tif", data)])[0])
+    assert [scan.remarks for scan in series.stack()] == [()] * 4
+    # Each page begins with its directory, at whose end stands where the next one is.
+    directories = [int.from_bytes(data[4:8], "little")]
+    for _ in range(3):
+        end = directories[-1] + 2 + 12 * int.from_bytes(data[directories[-1] :][:2], "little")
+        directories.append(int.from_bytes(data[end : end + 4], "little"))
+    for count in (3, 1):
+        opened = load(group_into_series([File("a.tif", data[: directories[count]])])[0])
+        scans = list(opened.stack()) if count > 1 else [opened]
+        assert len(scans) == count
+        for scan in scans:
+            assert scan.remarks == ("This TIFF file breaks off: further pages of it are lost.",)
+
+
+def test_thumbnail_among_pages_is_not_read():
+    written = io.BytesIO()
+    small = Image.fromarray(GRAY).resize((60, 60))
+    Image.fromarray(GRAY).save(written, "TIFF", save_all=True, append_images=[small])
+    stack = load(group_into_series([File("a.tif", written.getvalue())])[0]).stack()
+    np.testing.assert_array_equal(stack[0].gray, GRAY)
+    with pytest.raises(UnreadableScan, match="only 60 x 60 pixels"):
+        stack[1]
