@@ -71,3 +71,7 @@ soak minutes:
 # List all that is installed, as CycloneDX (SBOM).
 sbom:
     cyclonedx-py environment --output-file sbom.json
+
+# Ask for known vulnerabilities of the tested versions; what was skipped was not asked.
+audit:
+    pip-audit --requirement constraints.txt --no-deps

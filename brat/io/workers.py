@@ -268,6 +268,8 @@ class Worker:
             Stopped: it was killed, or died.
         """
         over, is_late = threading.Event(), threading.Event()
+        # Whichever comes first: what was answered in time is not killed while it answers the next one.
+        ending = threading.Lock()
         spent = 0.0
         end, used = time.monotonic() + seconds, self.processor_time()
 
@@ -276,8 +278,10 @@ class Worker:
             while not over.wait(min(SLOW, max(end - time.monotonic(), 0))):
                 if time.monotonic() >= end:
                     spent = self.processor_time() - used
-                    is_late.set()
-                    self._process.kill()
+                    with ending:
+                        if not over.is_set():
+                            is_late.set()
+                            self._process.kill()
                     return
                 if not self.gives_way and self.processor_time() - used > SLOW:
                     self._give_way()
@@ -299,9 +303,10 @@ class Worker:
         except wire.BadReplyError as error:
             raise Stopped(DIED) from error
         finally:
-            over.set()
+            with ending:
+                over.set()
             # Who does not want the rest of the answers leaves a stream that is of no use.
-            if not is_read:
+            if not is_read or is_late.is_set():
                 self.close()
 
     def processor_time(self) -> float:

@@ -294,19 +294,16 @@ def _bare_archive(size: int) -> bytes:
 
 def many_planes(count: int = MANY) -> bytes:
     """A series, each slice of which lies in another direction."""
-    angles = np.linspace(0, 2 * np.pi, count)
-    return zipped(
-        {
-            f"{n}.dcm": slice_of(
-                n,
-                Rows=64,
-                Columns=64,
-                PixelData=bytes(2 * 64 * 64),
-                ImageOrientationPatient=[np.cos(a).round(8), np.sin(a).round(8), 0, 0, 0, 1],
-            )
-            for n, a in enumerate(angles)
-        }
+    one = slice_of(
+        1,
+        Rows=64,
+        Columns=64,
+        PixelData=bytes(2 * 64 * 64),
+        ImageOrientationPatient=["+1.000000", "+0.000000", "0", "0", "0", "1"],
     )
+    angles = np.linspace(0, 2 * np.pi, count)
+    directions = [f"{np.cos(angle):+.6f}\\{np.sin(angle):+.6f}".encode() for angle in angles]
+    return zipped({f"{n}.dcm": one.replace(b"+1.000000\\+0.000000", d) for n, d in enumerate(directions)})
 
 
 def many_entries(count: int = 700_000) -> bytes:

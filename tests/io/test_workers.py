@@ -257,6 +257,33 @@ def test_a_start_that_takes_long_is_not_the_fault_of_the_file(pool, tmp_path, mo
     assert account.left > workers.SECONDS - 0.9
 
 
+def test_a_process_that_answered_in_time_is_not_killed_afterwards(tmp_path, monkeypatch):
+    """Even where time is up just as the answer comes: it would die over the file of somebody else."""
+    slow = tmp_path / "worker.py"
+    slow.write_text(
+        "import sys, time\n"
+        "from brat.io import wire\n"
+        "wire.send_reply(sys.stdout.buffer, {'ready': True})\n"
+        "wire.receive(sys.stdin.buffer)\n"
+        "time.sleep(0.6)\n"
+        "wire.send_reply(sys.stdout.buffer, {'end': True})\n"
+        "time.sleep(60)\n"
+    )
+    worker = Worker((sys.executable, str(slow)))
+    worker.start()
+
+    def slowly(self) -> float:
+        if threading.current_thread().name == "watch":
+            time.sleep(1)
+        return 0.0
+
+    monkeypatch.setattr(Worker, "processor_time", slowly)
+    assert [*worker.ask({}, (), 0.3)]
+    time.sleep(1.5)
+    assert worker.is_alive
+    worker.close()
+
+
 def test_a_process_that_does_not_start_is_said_to_be_the_servers_fault(pool, tmp_path, monkeypatch):
     endless = tmp_path / "worker.py"
     endless.write_text("import time; time.sleep(60)\n")
