@@ -67,6 +67,7 @@ MODULES = {
         "tensorflow",
         "tf_keras_vis",
     ),
+    "ray": ("ray",),
 }
 """Which modules each optional part of the installation brings, see `pyproject.toml`."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brat import log
-from brat.environment import CORES, WEIGHTS
+from brat.environment import WEIGHTS
 
 if TYPE_CHECKING:
     from brat.batch.manifest import Planned
@@ -45,7 +45,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
     run = command("run", _run, "read the shards that are not done")
-    run.add_argument("--processes", type=_at_least_1, metavar="N", help="default: one for each core")
+    run.add_argument("--engine", choices=("local", "ray"), default="local", help="default: local")
+    run.add_argument(
+        "--processes",
+        type=_at_least_1,
+        metavar="N",
+        help="default: one for each core of the computer or the cluster",
+    )
+    run.add_argument("--ray-address", metavar="ADDRESS", help="of the cluster's head; default: found by Ray")
     run.add_argument(
         "--part", type=_part, default=(1, 1), metavar="K/N", help="every N-th shard, beginning with the K-th"
     )
@@ -130,11 +137,19 @@ def _of_archive(options: argparse.Namespace) -> Iterator[Planned]:
 def _run(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from brat.batch import local
-
     log.start("batch run")
-    archive = partial(_connect, options.settings)
-    done = local.run(options.folder, options.weights, options.processes or CORES, options.part, archive)
+    archive = partial(_connect, options.settings and options.settings.absolute())
+    which = (options.folder, options.weights, options.processes, options.part, archive)
+    if options.engine == "ray":
+        from brat.batch import on_ray
+
+        done = on_ray.run(*which, options.ray_address)
+    elif options.ray_address:
+        raise ValueError("--ray-address is for --engine ray.")
+    else:
+        from brat.batch import local
+
+        done = local.run(*which)
     shards = rows = 0
     with tqdm(unit="shard", disable=not sys.stderr.isatty()) as bar:
         for total, read in done:

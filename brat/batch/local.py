@@ -16,7 +16,7 @@ from brat.pacs.archive import Archive
 def run(
     folder: Path,
     weights: str | Path = WEIGHTS,
-    processes: int = CORES,
+    processes: int | None = None,
     part: tuple[int, int] = (1, 1),
     archive: Callable[[str], Archive] | None = None,
 ) -> Iterator[tuple[int, int]]:
@@ -25,7 +25,7 @@ def run(
     Where one cannot be read, because an archive does not answer, the others that have begun are ended first.
 
     Args:
-        processes: how many read at once, on one core each.
+        processes: how many read at once, on one core each; as many as there are cores by default.
         part: of `brat.batch.results.pending`.
         archive: of `brat.batch.shard.read_shard`.
 
@@ -51,7 +51,7 @@ def run(
             all_of_them.append(own.process)
         return do_shard(folder, shard, own.process, archive)
 
-    with ThreadPoolExecutor(max(1, min(processes, len(shards)))) as pool:
+    with ThreadPoolExecutor(max(1, min(processes or CORES, len(shards)))) as pool:
         try:
             for future in as_completed([pool.submit(read, shard) for shard in shards]):
                 rows = future.result()

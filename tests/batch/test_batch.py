@@ -5,11 +5,11 @@ from __future__ import annotations
 import gzip
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
+import tempfile
 from datetime import date
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -33,6 +33,7 @@ from brat.model.files import MODEL, write_manifest
 from brat.model.series_reading import NOTHING
 from brat.pacs.archive import LIMIT, PacsError
 from brat.predict import find_files, read_entries, sort_files
+from tests.batch.kills import fill, try_it
 from tests.factories.files import slice_of, volume, zipped
 from tests.factories.pages import page_of, png
 from tests.factories.paths import ROOT
@@ -203,59 +204,44 @@ def pictures(folder: Path, count: int) -> Path:
     return folder
 
 
-def children(pid: int) -> list[int]:
-    tasks = Path(f"/proc/{pid}/task").glob("*/children")
-    return [int(child) for task in tasks for child in task.read_text().split()]
-
-
-def wait_for(count: int, batch: Path, driver: subprocess.Popen) -> None:
-    until = time.monotonic() + 600
-    while len(list((batch / "shards").glob("[0-9]*.parquet"))) < count:
-        assert time.monotonic() < until
-        assert driver.poll() is None, driver.communicate()
-        time.sleep(0.02)
-
-
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds processes as Linux lists them")
-def test_killed_workers_and_drivers_lose_nothing_and_nothing_is_read_twice(tmp_path, process, capsys):
-    batch = planned(pictures(tmp_path / "in", 60), tmp_path / "batch", shard_size=3)
-    expected = whole(batch, process)
-    command = [sys.executable, "-m", "brat.cli", "batch", "run", str(batch), "--processes", "2"]
-    command = [sys.executable, "-c", f"import sys; from brat.cli import main; sys.exit(main({command[3:]}))"]
+def test_killed_workers_and_drivers_lose_nothing_and_nothing_is_read_twice(tmp_path):
+    outcome = try_it(tmp_path, 300, shard_size=10)
+    assert outcome.is_equal
+    # Of 150 slices in series of 20, eight series.
+    assert (outcome.rows, outcome.errors) == (308, 0)
+    assert outcome.shards // 2 <= outcome.kept < outcome.shards
+    assert outcome.kept_as_they_were == outcome.kept
+    assert outcome.read_after == outcome.shards - outcome.kept
+    assert outcome.half_written == 0
 
-    driver = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    wait_for(2, batch, driver)
-    readers = [pid for pid in children(driver.pid) if b"brat.batch.process" in command_of(pid)]
-    assert len(readers) == 2
-    os.kill(readers[0], signal.SIGKILL)
-    wait_for(6, batch, driver)
-    driver.kill()
-    driver.communicate()
-    done = {file: file.stat().st_mtime_ns for file in (batch / "shards").glob("[0-9]*.parquet")}
-    assert 6 <= len(done) < 20
-    # What the driver left behind ends by itself.
-    until = time.monotonic() + 300
-    while any(b"brat.batch.process" in command_of(pid) for pid in readers):
-        assert time.monotonic() < until
-        time.sleep(0.05)
 
-    assert main(["batch", "merge", str(batch), "--out", str(tmp_path / "early.parquet")]) == 2
-    assert "shards are not done" in capsys.readouterr().err
-    assert main(["batch", "run", str(batch), "--processes", "2"]) == 0
-    assert f"Read {20 - len(done)} shards" in capsys.readouterr().out
-    assert all(file.stat().st_mtime_ns == at for file, at in done.items())
+@pytest.mark.skipif(not find_spec("ray"), reason='Ray is not installed: pip install "bratum-scans[ray]"')
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds processes as Linux lists them")
+def test_a_ray_cluster_of_two_nodes_reads_as_one_process_does(tmp_path, process):
+    fill(tmp_path / "in", 80)
+    batch = planned(tmp_path / "in", tmp_path / "batch", every=True, shard_size=4)
+    do_shard(batch, 3, process)
+    at = result_file(batch, 3).stat().st_mtime_ns
+    shards = manifest.shards_of(batch)
+    # Sockets of Ray need a short path.
+    with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp") as short:
+        answer = subprocess.run(
+            [sys.executable, "-m", "tests.batch.cluster", batch, "actor"],
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            env=os.environ | {"PYTHONPATH": str(ROOT), "RAY_TMPDIR": short},
+            timeout=900,
+        )
+    assert answer.returncode == 0, answer.stderr[-3000:]
+    # Ray prints there, too, what befell an actor.
+    assert answer.stdout.splitlines()[-1].split() == [str(shards - 1), str(shards - 1), "2", "2"]
+    assert result_file(batch, 3).stat().st_mtime_ns == at
     merge(batch, tmp_path / "all.parquet")
-    assert pq.read_table(tmp_path / "all.parquet").equals(expected)
-    assert expected.num_rows == 60
-    assert not [row for row in expected.to_pylist() if row["error"]]
-    assert not list((batch / "shards").glob(".*"))
-
-
-def command_of(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""
+    table = pq.read_table(tmp_path / "all.parquet")
+    assert table.num_rows == 82
+    assert table.equals(whole(batch, process))
 
 
 def test_parts_share_the_shards(tmp_path, process):
