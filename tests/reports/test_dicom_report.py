@@ -39,6 +39,7 @@ from brat.reports.dicom_source import header_of, new_uid
 from brat.reports.dicom_sr import predecessor
 from tests.factories.orthanc import orthanc, why_not
 from tests.factories.readings import reading_with_a_spot
+from tests.factories.weights import recalibrated
 
 PLANTED = {
     "SpecificCharacterSet": "ISO_IR 100",
@@ -240,6 +241,16 @@ def test_the_report_says_what_was_read_with_public_codes(objects, read_slice):
     (scheme,) = report.CodingSchemeIdentificationSequence
     assert scheme.CodingSchemeDesignator == "99BRATUM"
     assert report.VerificationFlag == "UNVERIFIED"
+
+
+def test_the_report_names_the_recalibration_that_was_used(objects, read_slice, tmp_path):
+    site = recalibrated(tmp_path / "weights")
+    reading = replace(read_slice.reading, site=site)
+    made = results([replace(read_slice, reading=reading)], DIGEST, Purpose.ARCHIVE).files()
+    said = f"Model recalibrated for St. Elsewhere on 412 slices, 2026-11-27, SHA-256 {site.digest}"
+    assert said.encode() in made["sr"]
+    assert b"recalibrated" not in objects[Purpose.ARCHIVE]["sr"]
+    assert validated(made["sr"], tmp_path) == []
 
 
 def test_a_private_code_is_used_only_where_its_scheme_is_identified(objects):
