@@ -125,6 +125,7 @@ def show_case(engine: Engine, case: Case, who: Person) -> None:
             + (words.sees(CLASS_NAMES[case.seen].lower()) if case.seen else ""),
             "Scan": words.scan(case.format, case.width, case.height, case.window, case.scan),
             "Model": case.model,
+            **({"Recalibration": case.recalibration} if case.recalibration else {}),
         }
         text.markdown("\n".join(f"- **{title}:** {fact}" for title, fact in facts.items()))
         if case.note:

@@ -37,7 +37,7 @@ def run(
             `brat.batch.results.do_shard` and `pending`.
     """
     with ReadingProcess(weights) as first:
-        shards = pending(folder, first.model, part)
+        shards = pending(folder, first.reads_with, part)
     is_over = threading.Event()
     own = threading.local()
     all_of_them: list[ReadingProcess] = []

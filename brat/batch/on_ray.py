@@ -27,11 +27,15 @@ from brat.pacs.archive import Archive, PacsError
 class _ShardReader:
     """What an actor holds: a process with the model."""
 
-    def __init__(self, folder: Path, weights: Path, model: str, archive: Callable[[str], Archive] | None):
+    def __init__(
+        self, folder: Path, weights: Path, reads_with: str, archive: Callable[[str], Archive] | None
+    ):
         self._folder, self._archive = folder, archive
         self._process = ReadingProcess(weights)
-        if self._process.model != model:
-            raise ValueError(f"On {os.uname().nodename} there is another model in {weights}.")
+        if self._process.reads_with != reads_with:
+            raise ValueError(
+                f"On {os.uname().nodename} there is another model in {weights}, or another recalibration."
+            )
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         (shard,) = batch["shard"].to_pylist()
@@ -67,8 +71,8 @@ def run(
         RuntimeError: Ray cannot be reached, or gives up.
     """
     folder, weights = folder.absolute(), Path(weights).absolute()
-    model = ReadingProcess(weights).model
-    shards = pending(folder, model, part)
+    reads_with = ReadingProcess(weights).reads_with
+    shards = pending(folder, reads_with, part)
     if not shards:
         return
     try:
@@ -76,7 +80,7 @@ def run(
             # A cluster that is started here reports its use to Ray's makers otherwise.
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
             ray.init(address, include_dashboard=False, log_to_driver=False, logging_level=logging.WARNING)
-        yield from _results(shards, (folder, weights, model, archive), processes)
+        yield from _results(shards, (folder, weights, reads_with, archive), processes)
     except (RayError, ConnectionError) as error:
         raise RuntimeError(f"Ray gave up: {error}") from error
 

@@ -37,7 +37,9 @@ class _Process:
         files = [file_of(file, blobs) for file in fields.get("files", ())]
         match fields["do"]:
             case "start":
-                yield {"model": self._reader.classifier.digest}, []
+                site = self._reader.site
+                digest = self._reader.classifier.digest
+                yield {"model": digest, "recalibration": site.digest if site else ""}, []
             case "sort":
                 yield from self._sort(files)
             case "take":

@@ -17,7 +17,7 @@ from brat.pacs.archive import Archive
 
 RESULTS = "shards"
 
-_MODEL = b"model"
+_MODEL = b"reads_with"
 
 
 def result_file(folder: Path, shard: int) -> Path:
@@ -25,11 +25,11 @@ def result_file(folder: Path, shard: int) -> Path:
     return folder / RESULTS / f"{shard:06}.parquet"
 
 
-def pending(folder: Path, model: str, part: tuple[int, int] = (1, 1)) -> list[int]:
+def pending(folder: Path, reads_with: str, part: tuple[int, int] = (1, 1)) -> list[int]:
     """The shards that are not done.
 
     Args:
-        model: SHA-256 of the model that is to read them.
+        reads_with: of the `ReadingProcess` that is to read them.
         part: K and N, from 1: of every N shards the K-th.
 
     Raises:
@@ -37,12 +37,15 @@ def pending(folder: Path, model: str, part: tuple[int, int] = (1, 1)) -> list[in
     """
     number, of = part
     done = {shard for shard in range(shards_of(folder)) if result_file(folder, shard).exists()}
-    if done and _model_of(folder, min(done)) != model:
-        raise ValueError(f"Another model has read a part of {folder}. Plan a batch of its own for this one.")
+    if done and _read_with(folder, min(done)) != reads_with:
+        raise ValueError(
+            f"Another model, or the same with another recalibration, has read a part of {folder}. Plan a "
+            "batch of its own for this one."
+        )
     return [shard for shard in range(number - 1, shards_of(folder), of) if shard not in done]
 
 
-def _model_of(folder: Path, shard: int) -> str:
+def _read_with(folder: Path, shard: int) -> str:
     return pq.read_schema(result_file(folder, shard)).metadata[_MODEL].decode()
 
 
@@ -62,7 +65,7 @@ def do_shard(
         return 0
     table = read_shard(rows_of(folder, shard), process, archive)
     target.parent.mkdir(exist_ok=True)
-    write_whole(table.replace_schema_metadata({_MODEL: process.model}), target)
+    write_whole(table.replace_schema_metadata({_MODEL: process.reads_with}), target)
     return table.num_rows
 
 
@@ -106,9 +109,12 @@ def merge(folder: Path, out: Path) -> tuple[int, int]:
     missing = [shard for shard in range(shards) if not result_file(folder, shard).exists()]
     if missing:
         raise ValueError(f"{len(missing):,} of {shards:,} shards are not done. `brat batch run` goes on.")
-    models = {_model_of(folder, shard) for shard in range(shards)}
+    models = {_read_with(folder, shard) for shard in range(shards)}
     if len(models) > 1:
-        raise ValueError(f"{len(models)} models have read parts of {folder}. Plan a batch for each.")
+        raise ValueError(
+            f"{len(models)} models, or recalibrations of one, have read parts of {folder}. Plan a batch for "
+            "each."
+        )
     rows = errors = 0
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(f".{out.name}.{os.getpid()}")

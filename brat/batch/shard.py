@@ -31,9 +31,10 @@ from brat.io.scan import UnreadableScan
 from brat.io.series import GIVE_UP
 from brat.io.workers import DIED, SECONDS, Account, Stopped, Worker
 from brat.model.classifier import Prediction
-from brat.model.files import MODEL, ModelFolder
+from brat.model.files import DETECTOR, MODEL, ModelFolder
 from brat.model.out_of_distribution import OodResult
 from brat.model.series_reading import SeriesReading, SliceReading
+from brat.model.site import SiteCalibration
 from brat.pacs.archive import Archive, PacsError, SeriesEntry, load_server
 
 _START = 600.0
@@ -72,6 +73,7 @@ SCHEMA = pa.schema(
         pa.field("runs", pa.int32()),
         pa.field("longest_run", pa.int32()),
         pa.field("model", pa.string(), nullable=False),
+        pa.field("recalibration", pa.string(), nullable=False),
         pa.field("file_sha256", pa.string(), nullable=False),
         pa.field("error", pa.string(), nullable=False),
         pa.field("remarks", pa.list_(pa.string()), nullable=False),
@@ -84,6 +86,7 @@ it is empty, and study, series and instance hold UIDs. slice, slices: number in 
 many it has; in the row of a series, the slice to look at first. panel: of several slices on one picture, from
 1. One column for each class: its calibrated probability. prediction_set: at 95 %. known, refused, unread,
 with_tumour: slices of a series; runs, longest_run: those that `brat.model.series_reading` picks out.
+model, recalibration: SHA-256 of the model, and of the site's recalibration that was used; empty without one.
 file_sha256: of the file, unpacked where it came from an archive. error: a sentence, empty where it was read.
 """
 
@@ -106,7 +109,10 @@ class ReadingProcess:
         """
         models = ModelFolder(weights)
         models.read(MODEL)
+        models.read_optional(DETECTOR)
+        site = SiteCalibration.beside(models)
         self.model = models.records[MODEL].sha256
+        self.recalibration = site.digest if site else ""
         self._command = (sys.executable, "-m", "brat.batch.process", str(Path(weights).absolute()))
         self._steps: list[tuple[Row, Sequence[File]]] = []
         self._worker: Worker | None = None
@@ -124,6 +130,11 @@ class ReadingProcess:
         """End the process; another is started where something is asked again."""
         if self._worker is not None:
             self._worker.close()
+
+    @property
+    def reads_with(self) -> str:
+        """The model and its recalibration, as one word: what the readings of a batch must have in common."""
+        return f"{self.model}/{self.recalibration}"
 
     def stop(self) -> None:
         """End it for good, from any thread: what is asked of it raises `RuntimeError`."""
@@ -178,8 +189,10 @@ class ReadingProcess:
                 (started,) = self._exchange({"do": "start"}, (), Account(_START))
             except UnreadableScan as error:
                 raise RuntimeError("The process that reads could not be started: is there memory?") from error
-            if started.get("model") != self.model:
-                raise RuntimeError("The model was exchanged while it was in use. Start again.")
+            if started != {"model": self.model, "recalibration": self.recalibration}:
+                raise RuntimeError(
+                    "The model or its recalibration was exchanged while it was in use. Start again."
+                )
             for step in self._steps:
                 self._exchange(*step, account)
         return self._exchange(fields, files, account)
@@ -222,7 +235,7 @@ def read_shard(
     listed = rows.sort_by([("unit", "ascending"), ("place", "ascending")]).to_pylist()
     with nullcontext(process) if process else ReadingProcess() as reading:
         records = [
-            _EMPTY | {"model": reading.model} | record
+            _EMPTY | {"model": reading.model, "recalibration": reading.recalibration} | record
             for _, unit in groupby(listed, key=itemgetter("unit"))
             for record in _unit(list(unit), reading, connected)
         ]

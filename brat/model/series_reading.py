@@ -23,6 +23,7 @@ from brat.model.out_of_distribution import OodResult
 from brat.model.pool import Readers, in_order
 from brat.model.preprocess import Geometry
 from brat.model.reader import Reading
+from brat.model.site import SiteCalibration
 
 RULE_LENGTH, RULE_LEAST = 2, 0.7
 """Slices in a row, at least, and the least probability of any tumour in each, that make a run to look at.
@@ -39,6 +40,7 @@ class SliceReading:
 
     Attributes:
         prediction, sets, ood, geometry: as in `brat.model.reader.Reading`; None where it was not read.
+        site: likewise; None where no recalibration was used, too.
         problem: why it was not read; empty where it was.
     """
 
@@ -47,6 +49,7 @@ class SliceReading:
     ood: OodResult | None = None
     geometry: Geometry | None = None
     problem: str = ""
+    site: SiteCalibration | None = None
 
     @property
     def is_known(self) -> bool:
@@ -56,7 +59,7 @@ class SliceReading:
     @classmethod
     def of(cls, reading: Reading) -> SliceReading:
         """A reading without the model's input, which would take 30 MB for a series."""
-        return cls(reading.prediction, reading.sets, reading.ood, reading.geometry)
+        return cls(reading.prediction, reading.sets, reading.ood, reading.geometry, site=reading.site)
 
 
 @dataclass(frozen=True)

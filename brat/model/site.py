@@ -50,10 +50,14 @@ class SiteCalibration:
         """For people: "recalibrated for St. Elsewhere on 412 slices, 2026-11-27"."""
         return f"recalibrated for {self.site or 'this site'} on {self.slices:,} slices, {self.fitted[:10]}"
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what it says, hexadecimal: its own checksum, which stands in its file as `sha256`."""
+        return _checksum(asdict(self))
+
     def to_bytes(self) -> bytes:
         """The content of its file."""
-        content = asdict(self)
-        return (json.dumps({**content, "sha256": _checksum(content)}, indent=1) + "\n").encode()
+        return (json.dumps({**asdict(self), "sha256": self.digest}, indent=1) + "\n").encode()
 
     @classmethod
     def from_bytes(cls, content: bytes) -> SiteCalibration:

@@ -2,9 +2,10 @@
 (PS3.16).
 
 One group of measurements for each slice that was read. A slice in distribution has a coded finding, the
-probability of each class, the classes of its 95 % prediction set, and the window that was read. Of a slice
-out of distribution nothing is reported but that it is, because its reading is withheld. A report of a series
-begins with a group on the series, which counts slices and gives no probability for the patient.
+probability of each class, the classes of its 95 % prediction set, and the window that was read. A site's
+recalibration is a parameter of the algorithm (TID 4019). Of a slice out of distribution nothing is reported
+but that it is, because its reading is withheld. A report of a series begins with a group on the series, which
+counts slices and gives no probability for the patient.
 """
 
 from __future__ import annotations
@@ -90,10 +91,12 @@ def structured_report(
     from pydicom.sr.codedict import codes
     from pydicom.uid import generate_uid
 
+    recalibration = next((reading.site for reading in readings if reading.site), None)
     algorithm = sr.AlgorithmIdentification(
         name=f"{MAKER}, not a medical device",
         version=f"{version}, model {model[:12]}",
         family=codes.DCM.ArtificialIntelligence,
+        parameters=[f"Model {recalibration}, SHA-256 {recalibration.digest}"] if recalibration else None,
     )
     groups = []
     # On what was read; a report is as good as its least verified slice.

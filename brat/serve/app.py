@@ -24,7 +24,7 @@ from brat.io.workers import owner, pool
 from brat.model.files import ModelError
 from brat.model.pool import Readers
 from brat.reports.dicom import NoReference
-from brat.serve.readings import Record, read_file
+from brat.serve.readings import Record, read_file, recalibration_of
 
 MAX_BYTES = 200_000_000
 """Of one request's body; the app takes as much."""
@@ -126,10 +126,11 @@ def make_app(
 
     @app.get("/api/v1/model", tags=["readings"], dependencies=[Depends(authorised)])
     def model() -> dict[str, Any]:
-        """The model that reads: digest, classes, levels of its prediction sets."""
+        """The model that reads: digest, the site's recalibration, classes, levels of its prediction sets."""
         reader = readers()
         return {
             "digest": reader.classifier.digest,
+            "recalibration": recalibration_of(reader),
             "classes": list(CLASSES),
             "levels": sorted(reader.calibration.thresholds) if reader.calibration else [],
             "checks_distribution": reader.detector is not None,

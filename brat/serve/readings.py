@@ -15,6 +15,7 @@ from brat.io.scan import Scan, UnreadableScan
 from brat.io.series import Series
 from brat.model.explain import blend, grad_cam, onto_scan
 from brat.model.pool import Readers
+from brat.model.reader import Reader
 from brat.model.series_reading import SliceReading, read_stack
 
 MAX_SLICES = 1_000
@@ -31,14 +32,20 @@ def read_file(name: str, data: bytes, readers: Readers, overlays: bool, report: 
         report: with the DICOM objects for the archive that the file came from.
 
     Returns:
-        `model`, and `readings`, a record for each slice; with a report `dicom` for each series or slice.
+        `model`, `recalibration` (see `recalibration_of`), and `readings`, a record for each slice; with a
+        report `dicom` for each series or slice.
 
     Raises:
         UnreadableScan: nothing in it can be read, or there are more than `MAX_SLICES` slices.
         brat.reports.dicom.NoReference: a report is asked for, and no instance is there to refer to.
     """
     items = [part for item in group_into_series([File(name, data)]) for part in _parts(item)]
-    answer: Record = {"model": readers().classifier.digest, "readings": []}
+    reader = readers()
+    answer: Record = {
+        "model": reader.classifier.digest,
+        "recalibration": recalibration_of(reader),
+        "readings": [],
+    }
     problem = UnreadableScan("There is no scan in this file.")
     for item in items:
         try:
@@ -63,6 +70,13 @@ def read_file(name: str, data: bytes, readers: Readers, overlays: bool, report: 
             for made in (item_results(item, readers).files(),)
         ]
     return answer
+
+
+def recalibration_of(reader: Reader) -> Record | None:
+    """The site's recalibration that is used: its SHA-256, for whom, by how many slices, when."""
+    if (site := reader.site) is None:
+        return None
+    return {"sha256": site.digest, "site": site.site, "slices": site.slices, "fitted": site.fitted}
 
 
 def _parts(item: Item) -> list[Item]:

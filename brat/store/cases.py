@@ -78,6 +78,8 @@ class Case(Base):
         window: what was shown of the slice, its center and width: "40/80"; empty where it has no window, and
             in cases from before this was kept.
         model: SHA-256 of the model's file, `Classifier.digest`.
+        recalibration: `SiteCalibration.digest` of the site's recalibration that was used with it; empty where
+            there was none, and in cases from before this was kept.
         observer: the name of the person who gave the verdict; empty where none was given.
         format: of the file, `Scan.format`.
         width, height: of the scan, pixels.
@@ -101,6 +103,7 @@ class Case(Base):
     time: Mapped[datetime] = mapped_column(_Utc, index=True)
     scan: Mapped[str] = mapped_column(String(64))
     model: Mapped[str] = mapped_column(String(64))
+    recalibration: Mapped[str] = mapped_column(String(64))
     observer: Mapped[str] = mapped_column(String(100))
     window: Mapped[str] = mapped_column(String(64))
     format: Mapped[str] = mapped_column(String(100))
@@ -202,6 +205,7 @@ def keep(
     key = {"scan": scan.slice_digest, "model": model, "observer": clean_name(observer.strip(), _OBSERVER)}
     values = {
         "time": datetime.now(UTC),
+        "recalibration": reading.site.digest if reading.site else "",
         "window": window_text(scan.window),
         "format": scan.format[:100],
         "width": scan.width,
@@ -495,6 +499,7 @@ def rows(cases: Iterable[Case]) -> list[dict[str, Any]]:
             "sequence": case.sequence,
             "scanner": case.scanner,
             "model": case.model,
+            "recalibration": case.recalibration,
             "read": case.label,
             **{name: round(getattr(case, name), 6) for name in CLASSES},
             **{f"set_{level}": " ".join(classes) for level, classes in sorted(case.sets.items())},

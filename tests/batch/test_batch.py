@@ -38,7 +38,7 @@ from tests.factories.files import slice_of, volume, zipped
 from tests.factories.pages import page_of, png
 from tests.factories.paths import ROOT
 from tests.factories.samples import KNOWN
-from tests.factories.weights import model_folder
+from tests.factories.weights import model_folder, recalibrated
 
 GRAY = read_scan(KNOWN.file).gray
 T1 = {
@@ -246,7 +246,7 @@ def test_a_ray_cluster_of_two_nodes_reads_as_one_process_does(tmp_path, process)
 
 def test_parts_share_the_shards(tmp_path, process):
     batch = planned(pictures(tmp_path / "in", 10), tmp_path / "batch", shard_size=2)
-    parts = [pending(batch, process.model, (number, 3)) for number in (1, 2, 3)]
+    parts = [pending(batch, process.reads_with, (number, 3)) for number in (1, 2, 3)]
     assert sorted(number for part in parts for number in part) == [0, 1, 2, 3, 4]
     assert all(parts)
     assert main(["batch", "run", str(batch), "--part", "2/3", "--processes", "1"]) == 0
@@ -265,6 +265,23 @@ def test_another_model_does_not_go_on(tmp_path, process, capsys):
     write_manifest(weights, [MODEL])
     assert main(["batch", "run", str(batch), "--weights", str(weights)]) == 2
     assert "Another model" in capsys.readouterr().err
+    assert not result_file(batch, 1).exists()
+
+
+def test_rows_name_the_recalibration_and_another_one_does_not_go_on(tmp_path, process, capsys):
+    site = recalibrated(tmp_path / "weights")
+    batch = planned(pictures(tmp_path / "in", 4), tmp_path / "batch", shard_size=2)
+    with ReadingProcess(tmp_path / "weights") as own:
+        do_shard(batch, 0, own)
+        assert own.model == process.model
+    rows = pq.read_table(result_file(batch, 0)).to_pylist()
+    assert {row["recalibration"] for row in rows} == {site.digest}
+    plain = read_shard(rows_of(batch, 0), process).to_pylist()
+    assert {row["recalibration"] for row in plain} == {""}
+    # It is used, too.
+    assert plain[0]["glioma"] != rows[0]["glioma"]
+    assert main(["batch", "run", str(batch)]) == 2
+    assert "another recalibration" in capsys.readouterr().err
     assert not result_file(batch, 1).exists()
 
 
@@ -401,7 +418,7 @@ def test_a_dicom_archive_is_planned_by_series_and_read_under_uids(tmp_path, proc
     archive.is_up = False
     with pytest.raises(PacsError, match="cannot be reached"):
         do_shard(tmp_path / "batch", 0, process, lambda name: archive)
-    assert pending(tmp_path / "batch", process.model) == [0]
+    assert pending(tmp_path / "batch", process.reads_with) == [0]
     archive.is_up, archive.files = True, []
     (row,) = read_shard(rows_of(tmp_path / "batch", 0), process, lambda name: archive).to_pylist()
     assert row["error"] == "The archive does not give this series."

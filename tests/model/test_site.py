@@ -42,6 +42,11 @@ def test_is_read_back(site):
     assert SiteCalibration.from_bytes(bare.to_bytes()) == bare
 
 
+def test_its_hash_is_that_of_its_file_and_of_what_it_says(site):
+    assert json.loads(site.to_bytes())["sha256"] == site.digest
+    assert replace(site, limit=-29.0).digest != site.digest
+
+
 def test_is_used_where_it_lies_beside_the_model(folder, site):
     gray = read_scan(KNOWN.file).gray
     before = Reader(folder).read(gray)

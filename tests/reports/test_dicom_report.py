@@ -40,6 +40,7 @@ from brat.reports.dicom_source import header_of, new_uid
 from brat.reports.dicom_sr import predecessor
 from tests.factories.orthanc import orthanc, why_not
 from tests.factories.readings import reading_with_a_spot
+from tests.factories.weights import recalibrated
 
 PLANTED = {
     "SpecificCharacterSet": "ISO_IR 100",
@@ -250,6 +251,16 @@ def test_viewers_show_the_report_as_a_list_of_names_and_values(objects):
     containers = [item for item in report.iterall() if item.keyword == "ContinuityOfContent"]
     assert len(containers) >= 3
     assert {item.value for item in containers} == {"SEPARATE"}
+
+
+def test_the_report_names_the_recalibration_that_was_used(objects, read_slice, tmp_path):
+    site = recalibrated(tmp_path / "weights")
+    reading = replace(read_slice.reading, site=site)
+    made = results([replace(read_slice, reading=reading)], DIGEST, Purpose.ARCHIVE).files()
+    said = f"Model recalibrated for St. Elsewhere on 412 slices, 2026-11-27, SHA-256 {site.digest}"
+    assert said.encode() in made["sr"]
+    assert b"recalibrated" not in objects[Purpose.ARCHIVE]["sr"]
+    assert validated(made["sr"], tmp_path) == []
 
 
 def test_a_private_code_is_used_only_where_its_scheme_is_identified(objects):

@@ -26,6 +26,7 @@ from brat.serve.command import read_keys
 from tests.factories.files import volume, zipped
 from tests.factories.orthanc import free_port
 from tests.factories.paths import ROOT
+from tests.factories.weights import recalibrated
 
 KEY = "a-key-of-more-than-twenty-characters"
 PICTURE = next(s.file for s in load_samples() if s.file.suffix == ".png")
@@ -165,6 +166,15 @@ def test_the_model_says_who_it_is(api):
     assert answer["digest"] == Reader().classifier.digest
     assert 0.95 in answer["levels"]
     assert "Not a medical device" in answer["notice"]
+
+
+def test_an_answer_names_the_recalibration_that_was_used(api, tmp_path):
+    site = recalibrated(tmp_path / "weights")
+    said = {"sha256": site.digest, "site": site.site, "slices": site.slices, "fitted": site.fitted}
+    with Served(make_app([KEY], tmp_path / "weights")) as served:
+        for path, data in (("/api/v1/readings", PICTURE.read_bytes()), ("/api/v1/model", None)):
+            assert served.ask(path, data)[1]["recalibration"] == said
+            assert api.ask(path, data)[1]["recalibration"] is None
 
 
 def test_the_openapi_page_asks_no_other_server(api):

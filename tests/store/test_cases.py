@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -38,6 +39,7 @@ from brat.store.cases import (
 from brat.store.database import StoreError, prepare
 from tests.factories.paths import ROOT
 from tests.factories.readings import MODEL, NEXT_MODEL, READING, reading_of, scan_of
+from tests.factories.weights import recalibrated
 
 # Long enough to be found nowhere by accident, short enough to lie in one piece.
 NOTE = "qx-planted-note-7391-zw"
@@ -112,6 +114,20 @@ def test_a_reading_without_check_and_calibration_is_kept(engine):
     bare = Reading(READING.prediction, {}, None, READING.model_input, READING.geometry)
     case = keep(engine, scan_of(), bare, MODEL, seen=None)
     assert (case.sets, case.ood_score, case.in_distribution, case.verdict) == ({}, None, None, "unsure")
+
+
+def test_a_case_names_the_recalibration_that_it_was_read_with(engine, tmp_path):
+    site = recalibrated(tmp_path / "weights")
+    keep(engine, scan_of(1), READING, MODEL, seen=None)
+    keep(engine, scan_of(2), replace(READING, site=site), MODEL, seen=None)
+    keep(engine, scan_of(1), replace(READING, site=site), MODEL, seen=None)
+    said = {case.scan: case.recalibration for case in find(engine)}
+    assert said == {scan_of(1).slice_digest: site.digest, scan_of(2).slice_digest: site.digest}
+    # The trail says that it is another one than before.
+    assert (
+        "recalibration" in trail(engine, cases_of(engine, scan_of(1).slice_digest, MODEL)[0].id)[-1].changed
+    )
+    assert site.digest.encode() in to_csv(find(engine))
 
 
 def test_only_a_class_is_seen(sqlite_engine):
@@ -426,7 +442,7 @@ def test_an_older_store_is_brought_forward_without_loss(engine, tmp_path, monkey
     shutil.copytree(ROOT / "brat" / "store" / "migrations", tmp_path / "migrations")
     (tmp_path / "migrations" / "versions" / "next.py").write_text(
         "import sqlalchemy as sa\nfrom alembic import op\n"
-        "revision, down_revision = 'next', '0004'\n"
+        "revision, down_revision = 'next', '0005'\n"
         "def upgrade():\n"
         "    op.add_column('cases', sa.Column('stars', sa.Integer, server_default='5', nullable=False))\n"
     )
@@ -464,7 +480,7 @@ def test_a_failed_upgrade_leaves_the_store_as_it_was(engine, tmp_path, monkeypat
     shutil.copytree(ROOT / "brat" / "store" / "migrations", tmp_path / "migrations")
     (tmp_path / "migrations" / "versions" / "next.py").write_text(
         "import sqlalchemy as sa\nfrom alembic import op\n"
-        "revision, down_revision = 'next', '0004'\n"
+        "revision, down_revision = 'next', '0005'\n"
         "def upgrade():\n"
         "    op.add_column('cases', sa.Column('stars', sa.Integer))\n"
         "    op.execute('SELECT nonsense FROM nowhere')\n"
