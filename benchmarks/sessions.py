@@ -18,9 +18,9 @@ from brat.environment import CORES
 from brat.model.reader import Reader
 from brat.wording import percent
 
-# The answer, the scan under the map, and how many errors a page shows.
-SHOWN = """[one(".answer h2").textContent, ui("plain").toDataURL(),
-  document.querySelectorAll("[data-testid=stException], [data-testid=stAlert]").length]"""
+# The answer, the scan under the map, and how many errors a page shows: a remark on a scan is none.
+SHOWN = """[one(".answer h2").textContent, ui("plain").toDataURL(), document.querySelectorAll(
+  "[data-testid=stException], [data-testid=stAlertContentError], [data-testid=stAlertContentWarning]").length]"""
 
 
 def rows(short: bool, sessions: int = 16) -> Iterator[Row]:

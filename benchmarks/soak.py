@@ -2,8 +2,8 @@
 
 Every session is a page of its own in Chromium. Some of them upload at the same moment, PNG, JPEG and DICOM in
 turn, and each must be answered with its own scan. Now and then one uploads a second file 100 ms after the
-first: the second must be what is shown. The memory of the server, with the processes that read files for it,
-is printed every minute; once all sessions are gone, what is left is printed too. Fails where a page shows an
+first: the second must be what is shown. The memory of the server, and of the processes that read files for
+it, is printed every minute; once all sessions are gone, what is left is printed too. Fails where a page shows an
 error or another scan than its own, where a second file is lost, or where memory still grows by a fifth after
 the first third.
 """
@@ -99,11 +99,13 @@ def main(arguments: list[str] | None = None) -> int:
         server = server_of(before)
         with chromium() as browser:
             pages = [open_page(browser, address) for _ in range(options.sessions)]
+            opened: set = set()
             begun, minute, turns = time.monotonic(), itertools.count(1), itertools.count(1)
             print(f"{len(pages)} sessions, {megabytes(descendants(server)):.0f} MB", flush=True)
             due = next(minute)
             while (seconds := time.monotonic() - begun) < 60 * options.minutes:
                 turn = {page: next(files) for page in rng.sample(pages, min(AT_ONCE, len(pages)))}
+                opened |= {*turn}
                 for page, (file, _) in turn.items():
                     page.evaluate("file => { window.uploading = upload(file); }", file)
                 for page, (_, gray) in turn.items():
@@ -128,12 +130,18 @@ def main(arguments: list[str] | None = None) -> int:
                     else:
                         lost += not is_right(page.evaluate(SHOWN), gray, reader)
                 if seconds > 60 * due:
-                    memory.append(megabytes(descendants(server)))
-                    print(f"minute {due}: {uploads} uploads, {memory[-1]:.0f} MB", flush=True)
+                    memory.append(megabytes({server}))
+                    family = descendants(server)
+                    print(
+                        f"minute {due}: {uploads} uploads, {len(opened)} sessions with a scan, "
+                        f"{memory[-1]:.0f} MB, and {megabytes(family - {server}):.0f} MB in "
+                        f"{len(family) - 1} reading processes",
+                        flush=True,
+                    )
                     due = next(minute)
-            memory.append(megabytes(descendants(server)))
+            memory.append(megabytes({server}))
         time.sleep(FREED)
-        left, processes = megabytes(descendants(server)), len(descendants(server)) - 1
+        left, processes = megabytes({server}), len(descendants(server)) - 1
     settled = memory[len(memory) // 3]
     print(
         f"{options.sessions} sessions, {uploads} uploads, median {np.median(times):.0f} ms, 95th percentile "

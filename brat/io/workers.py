@@ -130,7 +130,7 @@ class Account:
     def __init__(self, seconds: float | None = None, drop: Account | None = None) -> None:
         """Args:
         seconds: at first, and at most; `SECONDS` by default.
-        drop: pays too, with wall time, until `settle`.
+        drop: pays too, until `settle`.
         """
         self.owner = owner.get() or threading.get_ident()
         self._left = self._most = SECONDS if seconds is None else seconds
@@ -168,7 +168,7 @@ class Account:
         with self._lock:
             self._left -= wall if processor is None else max(processor, wall / 4)
         if self._drop:
-            self._drop.spend(wall)
+            self._drop.spend(wall, processor)
 
     def earn(self, seconds: float) -> None:
         """A slice was answered, that paid for so many."""

@@ -375,6 +375,10 @@ def test_files_of_a_drop_share_what_they_take_and_each_has_what_it_pays_for():
     honest.spend(0.1)
     honest.settle()
     honest.spend(0.2)
+    # On a busy server a file waits, and the others of its drop do not pay for that.
+    waiting = drop.of_file(0)
+    waiting.spend(0.4, 0.01)
+    drop.earn(0.1)
     assert drop.of_file(0.3).left == pytest.approx(0.5)
 
 
