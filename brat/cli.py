@@ -20,6 +20,7 @@ from brat.classes import CLASS_NAMES, CLASSES
 from brat.environment import ROOT, WEIGHTS, missing_package
 
 if TYPE_CHECKING:
+    from brat.evaluation.site import Validation
     from brat.training.recipe import Recipe
 
 
@@ -245,8 +246,14 @@ def _add_validate(commands: argparse._SubParsersAction) -> None:
     validate.set_defaults(run=_validate)
     validate.add_argument(
         "data",
+        nargs="?",
         metavar="FOLDER|ZIP|INDEX.csv",
         help="with a sub-folder a class, or a table with the columns name, label and, where known, patient",
+    )
+    validate.add_argument(
+        "--verdicts",
+        metavar="URL",
+        help="in place of scans: the verdicts of a store, as in secrets.toml: sqlite:///cases.db",
     )
     validate.add_argument("--out", default="validation", metavar="DIR", help="default: validation")
     validate.add_argument("--weights", default=WEIGHTS, metavar="DIR", help="folder of the model")
@@ -459,11 +466,44 @@ def _evaluate(options: argparse.Namespace) -> int:
     return 0
 
 
-def _validate(options: argparse.Namespace) -> int:
+def _of_scans(options: argparse.Namespace, shipped: dict | None) -> Validation:
     from tqdm import tqdm
 
     from brat.data.labelled import labelled_path
     from brat.evaluation.site import validate
+
+    files = labelled_path(options.data)
+    with tqdm(desc="reading", unit="slice", disable=not sys.stderr.isatty()) as bar:
+        return validate(
+            files,
+            options.weights,
+            shipped,
+            options.against,
+            options.site,
+            lambda number: bar.update(number - bar.n),
+        )
+
+
+def _of_verdicts(options: argparse.Namespace, shipped: dict | None) -> Validation:
+    from brat.evaluation.site import measure
+    from brat.evaluation.site_readings import verdicts
+    from brat.model.reader import Reader
+    from brat.store.cases import find
+    from brat.store.database import open_store
+
+    if options.against or options.apply:
+        raise ValueError(
+            "Verdicts are on one model's readings, and lean towards them: --against and --apply need scans."
+        )
+    reader, engine = Reader(options.weights), open_store(options.verdicts)
+    try:
+        cases = find(engine, models=[reader.classifier.digest])
+    finally:
+        engine.dispose()
+    return measure(verdicts(cases, reader), reader, shipped, options.site)
+
+
+def _validate(options: argparse.Namespace) -> int:
     from brat.model.site import SITE
     from brat.reports import validation as report
     from brat.reports.spreadsheet import as_csv
@@ -472,11 +512,9 @@ def _validate(options: argparse.Namespace) -> int:
     weights, out = Path(options.weights), Path(options.out)
     card = weights / "metrics.json"
     shipped = json.loads(card.read_text()) if card.exists() else None
-    files = labelled_path(options.data)
-    with tqdm(desc="reading", unit="slice", disable=not sys.stderr.isatty()) as bar:
-        measured = validate(
-            files, weights, shipped, options.against, options.site, lambda number: bar.update(number - bar.n)
-        )
+    if bool(options.data) == bool(options.verdicts):
+        raise ValueError("Name either scans, or a store with --verdicts.")
+    measured = (_of_verdicts if options.verdicts else _of_scans)(options, shipped)
     out.mkdir(parents=True, exist_ok=True)
     (out / "validation.json").write_bytes(report.as_json(measured.results))
     (out / "validation.csv").write_bytes(as_csv(measured.rows))

@@ -7,14 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Engine, create_engine
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
-
 from brat.data.index import SEQUENCES, IndexedSlice, deal_folds, read_index, write_index
 from brat.data.near_duplicates import near_duplicate_groups
-from brat.io.names import clean_name
 from brat.store.cases import Case, find, picture_of
-from brat.store.database import StoreError, prepare
+from brat.store.database import open_store
 
 SOURCE = "cases"
 """Of the slices, as an index names it."""
@@ -79,7 +75,7 @@ def index_cases(store: str, out: str | Path) -> IndexedCases:
     path = out / "index.csv"
     if path.exists():
         raise FileExistsError(f"{path} is there already. Name another folder.")
-    engine = _opened(store)
+    engine = open_store(store)
     try:
         cases = find(engine)
         of_scan: dict[str, list[Case]] = {}
@@ -114,22 +110,6 @@ def index_cases(store: str, out: str | Path) -> IndexedCases:
         contested=len(named) - unsure - len(agreed),
         without_picture=len(agreed) - len(pictured),
     )
-
-
-def _opened(store: str) -> Engine:
-    try:
-        engine = create_engine(store)
-    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
-        raise StoreError(
-            f"{clean_name(store)} is no address of a store, or its driver is not installed. Give it as "
-            "`.streamlit/secrets.toml` has it: sqlite:///cases.db."
-        ) from error
-    file = engine.url.database
-    # SQLite would make an empty one.
-    if engine.dialect.name == "sqlite" and not (file and Path(file).is_file()):
-        raise StoreError(f"There is no store at {file or store}. Nothing was written.")
-    prepare(engine)
-    return engine
 
 
 def _certainty(case: Case) -> tuple[bool, int, float]:

@@ -30,7 +30,15 @@ from brat.evaluation.reliability import (
     measure_sets,
     surprises,
 )
-from brat.evaluation.site_readings import COPY, NEAR, TWO_LABELS, ModelOutputs, SiteReadings, read_site
+from brat.evaluation.site_readings import (
+    ANOTHER_CALIBRATION,
+    COPY,
+    NEAR,
+    TWO_LABELS,
+    ModelOutputs,
+    SiteReadings,
+    read_site,
+)
 from brat.io.folders import Skipped
 from brat.model.calibration import DEFAULT_LEVEL, membership, softmax
 from brat.model.files import ModelFolder
@@ -319,9 +327,14 @@ def _with_ends(entry: dict, clusters: Mapping[str, set[str]]) -> dict:
 
 
 def _left_out(left_out: Sequence[Skipped]) -> dict[str, int]:
-    of_kind = {COPY: "copies", TWO_LABELS: "two_labels", NEAR: "near_training"}
+    of_kind = {
+        COPY: "copies",
+        TWO_LABELS: "two_labels",
+        NEAR: "near_training",
+        ANOTHER_CALIBRATION: "other_calibration",
+    }
     counts = Counter(of_kind.get(entry.reason, "not_read") for entry in left_out)
-    return {kind: counts[kind] for kind in ("not_read", "copies", "two_labels", "near_training")}
+    return {kind: counts[kind] for kind in ("not_read", *of_kind.values())}
 
 
 def _enough(readings: SiteReadings) -> dict[str, Any]:

@@ -17,10 +17,10 @@ from brat.data.trained_on import read_hashes
 from brat.io.folders import Skipped
 from brat.io.scan import UnreadableScan
 from brat.io.workers import pool
-from brat.model.calibration import Calibration
 from brat.model.files import ModelFolder
 from brat.model.pool import Readers, in_order
 from brat.model.preprocess import frame, to_input
+from brat.model.reader import Reader
 
 if TYPE_CHECKING:
     from brat.store.cases import Case
@@ -128,26 +128,36 @@ def read_site(
     return SiteReadings(slices, by, outputs, left_out, all(one is not None for one in known))
 
 
-def verdicts(cases: Iterable[Case], calibration: Calibration | None) -> SiteReadings:
+ANOTHER_CALIBRATION = "read under another calibration"
+"""Why a kept case is left out: its probabilities are not those that would be given now."""
+
+
+def verdicts(cases: Iterable[Case], reader: Reader) -> SiteReadings:
     """The kept cases of one model as a site's readings: what the clinician sees is the label.
 
-    Of a scan the latest case counts. Cases where the clinician was unsure are left out. They are by file:
-    the store knows no patients, and has no list of what the model was trained on to look in.
+    Of a scan the latest case counts. Cases where the clinician was unsure are left out, and so are those that
+    were read under another recalibration than the reader's. They are by file: the store knows no patients,
+    and has no list of what the model was trained on to look in.
 
     Args:
         cases: the latest first, as `brat.store.cases.find` returns them.
-        calibration: of the model, under which the cases were read.
+        reader: of that model.
 
     Raises:
         ValueError: no case has a class from the clinician.
     """
-    temperature = calibration.temperature if calibration else 1.0
+    temperature = reader.calibration.temperature if reader.calibration else 1.0
+    used = reader.site.digest if reader.site else ""
     seen: dict[str, Case] = {}
     for case in cases:
         if case.seen is not None:
             seen.setdefault(case.scan, case)
+    others = [scan for scan, case in seen.items() if case.recalibration != used]
+    for scan in others:
+        del seen[scan]
     if not seen:
-        raise ValueError("There is no kept case in which a clinician names the class.")
+        why = f"; {len(others):,} were {ANOTHER_CALIBRATION}" if others else ""
+        raise ValueError(f"There is no kept case of this model in which a clinician names the class{why}.")
     labels = [case.seen or "" for case in seen.values()]
     clusters = [f"file-{number:05d}" for number in range(1, len(seen) + 1)]
     slices = [
@@ -161,7 +171,8 @@ def verdicts(cases: Iterable[Case], calibration: Calibration | None) -> SiteRead
     logits = temperature * np.log(np.maximum(shares, 1e-12))
     scores = [np.nan if case.ood_score is None else float(case.ood_score) for case in seen.values()]
     outputs = ModelOutputs(logits, np.log(np.maximum(scores, 1e-12)))
-    return SiteReadings(slices, "file", [outputs], [], copies_sought=False)
+    left_out = [Skipped(scan[:12], ANOTHER_CALIBRATION) for scan in others]
+    return SiteReadings(slices, "file", [outputs], left_out, copies_sought=False)
 
 
 def _read(file: LabelledFile, readers: Sequence[Readers]) -> _Read | Skipped:

@@ -21,6 +21,12 @@ MR = (MRImageStorage, EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStor
 MEASURED = ("t1ce", "t1", "flair")
 """Sequences on which the model was measured in a hospital that it had not met."""
 
+_MODALITIES = (
+    *("CR", "CT", "DOC", "DX", "KO", "MG", "NM", "OT", "PR", "PT", "PX", "REG", "RF"),
+    *("RTDOSE", "RTIMAGE", "RTPLAN", "RTSTRUCT", "SEG", "SR", "US", "XA"),
+)
+"""Codes that are named beside MR (PS3.3 C.7.3.1.1.1)."""
+
 _ELSEWHERE = (
     r"\b(spine|[ctl]-?spine|cervical|thorac\w+|lumbar|neck|knee|shoulder|hip|abdomen|pelvis|cardiac|liver)\b"
 )
@@ -46,8 +52,8 @@ def choose(header: Dataset, returned: bool = True) -> Choice:
     Args:
         returned: whether its reading goes back to the archive, for which each slice must be a file.
     """
-    if str(header.get("Modality") or "") != "MR":
-        return _no(f"not MR but {header.get('Modality') or 'of no modality'}")
+    if (modality := str(header.get("Modality") or "")) != "MR":
+        return _not_mr(modality)
     if header.get("SOPClassUID") not in ((MRImageStorage,) if returned else MR):
         return _no("all slices in one file, which cannot be returned to yet")
     if part := other_part(header):
@@ -68,6 +74,13 @@ def choose(header: Dataset, returned: bool = True) -> Choice:
     return Choice(True, sequence, SEQUENCES[sequence])
 
 
+def _not_mr(modality: str) -> Choice:
+    """A reason repeats no words of a header, where anything may stand, but codes that are known."""
+    if not modality:
+        return _no("not MR: its header names no modality")
+    return _no(f"not MR but {modality}" if modality in _MODALITIES else "not MR but another modality")
+
+
 def _no(reason: str) -> Choice:
     return Choice(False, "", reason)
 
@@ -84,7 +97,7 @@ def choices_of(archive: Archive, study: str, returned: bool = True) -> list[tupl
     judged = []
     for entry in archive.series(study):
         if entry.modality and entry.modality != "MR":
-            judged.append((entry, _no(f"not MR but {entry.modality}")))
+            judged.append((entry, _not_mr(entry.modality)))
         else:
             judged.append((entry, choose(archive.header(entry), returned)))
     return judged

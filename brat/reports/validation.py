@@ -161,6 +161,7 @@ def remarks(results: Results) -> list[str]:
         "not_read": "could not be read, or had no label",
         "copies": "were given twice",
         "two_labels": "were given under two labels",
+        "other_calibration": "were read under another calibration",
     }
     listed = [f"{left_out[kind]:,} {why}" for kind, why in others.items() if left_out[kind]]
     if listed:
@@ -235,7 +236,8 @@ def checklist(results: Results) -> list[ChecklistItem]:
     flow = (
         f"{results['slices'] + sum(left_out.values()):,} files given; left out {left_out['not_read']:,} not "
         f"read or without label, {left_out['copies']:,} copies, {left_out['two_labels']:,} with two labels, "
-        f"{left_out['near_training']:,} near-duplicates of training data; {results['slices']:,} measured, of "
+        f"{left_out['near_training']:,} near-duplicates of training data, {left_out['other_calibration']:,} "
+        f"read under another calibration; {results['slices']:,} measured, of "
         f"{units(results)}."
     )
     headline = "; ".join(f"{row.measure} {row.here}" for row in figures(results)[:4])

@@ -9,9 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, event, inspect, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Engine, create_engine, event, inspect, text
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.orm import Session
+
+from brat.io.names import clean_name
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _LOCK = 0x62726174  # of PostgreSQL's advisory locks, the one that an upgrade holds
@@ -116,6 +118,30 @@ _GONE = (
 
 class StoreError(RuntimeError):
     """The store cannot do what was asked; the message is written for the clinician."""
+
+
+def open_store(address: str) -> Engine:
+    """A store that is there already, made fit by `prepare`.
+
+    Args:
+        address: as `[connections.cases]` has it: "sqlite:///cases.db".
+
+    Raises:
+        StoreError: there is no such store, or it does not answer.
+    """
+    try:
+        engine = create_engine(address)
+    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+        raise StoreError(
+            f"{clean_name(address)} is no address of a store, or its driver is not installed. Give it as "
+            "`.streamlit/secrets.toml` has it: sqlite:///cases.db."
+        ) from error
+    file = engine.url.database
+    # SQLite would make an empty one.
+    if engine.dialect.name == "sqlite" and not (file and Path(file).is_file()):
+        raise StoreError(f"There is no store at {file or address}. Nothing was written.")
+    prepare(engine)
+    return engine
 
 
 def prepare(engine: Engine) -> None:

@@ -97,7 +97,7 @@ def measure_verdicts(site: str) -> Validation:
 
     model = reader()
     cases = find(store(), models=[model.classifier.digest])
-    return measure(verdicts(cases, model.calibration), model, load(WEIGHTS, "metrics.json"), site)
+    return measure(verdicts(cases, model), model, load(WEIGHTS, "metrics.json"), site)
 
 
 def show(validation: Validation) -> None:

@@ -64,7 +64,7 @@ def main(batch: Path, lost: str = "") -> None:
     for what in (lose, watch):
         threading.Thread(target=what, daemon=True).start()
     said = list(run(batch, address=cluster.address))
-    print(len(said), said[0][0], len(nodes), sum(node["Alive"] for node in ray.nodes()))
+    print("cluster:", len(said), said[0][0], len(nodes), sum(node["Alive"] for node in ray.nodes()))
     ray.shutdown()
     cluster.shutdown()
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from brat.classes import CLASSES
+from brat.cli import main
 from brat.data.labelled import LabelledFile, labelled
 from brat.data.near_duplicates import HASH_BITS, hashes, is_known, thumbnail
 from brat.data.trained_on import read_hashes
@@ -23,9 +24,9 @@ from brat.io.files import File
 from brat.io.folders import Skipped
 from brat.io.read import read_scan
 from brat.io.samples import load_samples
-from brat.model.calibration import Calibration
 from brat.model.files import CALIBRATION, TRAINED_ON, ModelError, ModelFolder, write_manifest
 from brat.model.reader import Reader
+from brat.reports.validation import remarks
 from tests.factories.calibration import honest
 from tests.factories.files import slice_of
 from tests.factories.heads import synthetic_head
@@ -359,12 +360,16 @@ class TestReading:
 
 
 def test_verdicts_are_measured_as_they_were_read(reader):
-    calibration = Calibration.load(WEIGHTS / CALIBRATION)
-
-    def case(scan, label, seen, score=0.5):
+    def case(scan, label, seen, score=0.5, recalibration=""):
         shares = {name: 0.97 if name == label else 0.01 for name in CLASSES}
         return SimpleNamespace(
-            scan=scan * 64, time=datetime.now(UTC), seen=seen, label=label, ood_score=score, **shares
+            scan=scan * 64,
+            time=datetime.now(UTC),
+            seen=seen,
+            label=label,
+            ood_score=score,
+            recalibration=recalibration,
+            **shares,
         )
 
     cases = [
@@ -373,16 +378,22 @@ def test_verdicts_are_measured_as_they_were_read(reader):
         case("a", "glioma", "glioma"),
         case("b", "no_tumor", "no_tumor", 1.5),
         case("c", "glioma", None),
+        # Its probabilities are of another temperature.
+        case("d", "glioma", "glioma", recalibration="e" * 64),
     ]
-    readings = verdicts(cases, calibration)
+    readings = verdicts(cases, reader)
     validation = measure(readings, reader, SHIPPED)
-    assert [row["label"] for row in validation.rows] == ["meningioma", "no_tumor"]
-    assert [row["glioma"] for row in validation.rows] == pytest.approx([0.97, 0.01], abs=1e-5)
-    assert [row["refused"] for row in validation.rows] == [False, True]
+    *rows, left_out = validation.rows
+    assert left_out == {"name": "d" * 12, "left_out": "read under another calibration"}
+    assert validation.results["left_out"]["other_calibration"] == 1
+    assert any("1 were read under another calibration" in said for said in remarks(validation.results))
+    assert [row["label"] for row in rows] == ["meningioma", "no_tumor"]
+    assert [row["glioma"] for row in rows] == pytest.approx([0.97, 0.01], abs=1e-5)
+    assert [row["refused"] for row in rows] == [False, True]
     assert validation.recalibration is None
     assert "recalibration" not in validation.results
     with pytest.raises(ValueError, match="no kept case"):
-        verdicts(cases[-1:], calibration)
+        verdicts(cases[-2:], reader)
 
 
 def test_hashes_are_as_far_apart_as_thumbnails():
@@ -415,3 +426,36 @@ def test_the_model_that_ships_has_a_list_of_what_it_was_trained_on():
         [thumbnail(read_scan(sample.file).gray) for sample in load_samples() if "figshare" in sample.origin]
     )
     assert not is_known(hashes(held_out), hashed).any()
+
+
+def test_verdicts_of_a_store_are_measured_by_the_command(tmp_path, capsys):
+    from sqlalchemy import create_engine
+
+    from brat.io.read import read_scan
+    from brat.io.samples import load_samples
+    from brat.store.cases import keep
+    from brat.store.database import prepare
+
+    url = f"sqlite:///{tmp_path / 'cases.db'}"
+    reader, engine = Reader(), create_engine(url)
+    prepare(engine)
+    samples = load_samples()
+    for sample in samples:
+        scan = read_scan(sample.file)
+        keep(engine, scan, reader.read(scan.gray), reader.classifier.digest, seen=sample.label)
+    engine.dispose()
+    before = (WEIGHTS / "metrics.json").read_bytes()
+    out = tmp_path / "out"
+    assert main(["validate", "--verdicts", url, "--out", str(out)]) == 0
+    results = json.loads((out / "validation.json").read_text())
+    assert (results["slices"], results["by"]) == (len(samples), "file")
+    assert "recalibration" not in results
+    assert (WEIGHTS / "metrics.json").read_bytes() == before
+    for arguments, said in {
+        (): "either scans, or a store",
+        ("--verdicts", url, str(tmp_path)): "either scans, or a store",
+        ("--verdicts", url, "--apply"): "lean towards them",
+        ("--verdicts", f"sqlite:///{tmp_path / 'none.db'}"): "There is no store at",
+    }.items():
+        assert main(["validate", *arguments]) == 2
+        assert said in capsys.readouterr().err

@@ -48,7 +48,9 @@ def test_what_was_measured_is_read(values, sequence):
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
-        ({"Modality": "CT"}, "not MR"),
+        ({"Modality": "CT"}, "not MR but CT"),
+        ({"Modality": "JANE DOE"}, "not MR but another modality"),
+        ({"Modality": ""}, "names no modality"),
         ({"SOPClassUID": EnhancedMRImageStorage}, "all slices in one file"),
         ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, "localiser"),
         ({"SeriesDescription": "localizer_3plane"}, "localiser"),
