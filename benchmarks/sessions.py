@@ -20,7 +20,8 @@ from brat.wording import percent
 
 # The answer, the scan under the map, and how many errors a page shows: a remark on a scan is none.
 SHOWN = """[one(".answer h2").textContent, ui("plain").toDataURL(), document.querySelectorAll(
-  "[data-testid=stException], [data-testid=stAlertContentError], [data-testid=stAlertContentWarning]").length]"""
+  "[data-testid=stException], [data-testid=stAlertContentError], [data-testid=stAlertContentWarning]"
+).length]"""
 
 
 def rows(short: bool, sessions: int = 16) -> Iterator[Row]:

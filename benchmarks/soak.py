@@ -3,9 +3,9 @@
 Every session is a page of its own in Chromium. Some of them upload at the same moment, PNG, JPEG and DICOM in
 turn, and each must be answered with its own scan. Now and then one uploads a second file 100 ms after the
 first: the second must be what is shown. The memory of the server, and of the processes that read files for
-it, is printed every minute; once all sessions are gone, what is left is printed too. Fails where a page shows an
-error or another scan than its own, where a second file is lost, or where memory still grows by a fifth after
-the first third.
+it, is printed every minute; once all sessions are gone, what is left is printed too. Fails where a page shows
+an error or another scan than its own, where a second file is lost, or where memory still grows by a fifth
+after the first third.
 """
 
 from __future__ import annotations
