@@ -57,7 +57,7 @@ def robustness(metrics: Mapping[str, Any]) -> None:
 def by_protocol(metrics: Mapping[str, Any]) -> None:
     """The protocols side by side, each of them, and other hospitals by slice and by series."""
     measured = metrics["protocols"]
-    st.header("Protocols side by side", anchor=False)
+    st.header("Side by side", anchor=False)
     protocols.side_by_side(measured)
     if "random_split" in measured:
         protocols.why_random_is_higher(measured)
@@ -65,12 +65,12 @@ def by_protocol(metrics: Mapping[str, Any]) -> None:
     protocols.by_protocol(metrics)
     of = another_hospital.hospitals(metrics)
     if "another_hospital" in metrics or any(name.startswith("stacks_") for name in measured):
-        st.header("New and known hospitals", anchor="another-hospital")
+        st.header("Hospitals", anchor="another-hospital")
         another_hospital.whole_stacks(of)
         another_hospital.whole_series(of)
         another_hospital.contrast(of)
         another_hospital.single_slices(metrics)
-    st.header("Source by source", anchor="sources")
+    st.header("Sources", anchor="sources")
     protocols.by_source(measured["four_classes"])
 
 

@@ -17,7 +17,7 @@ COLUMNS = {
     "sensitivity": "Tumour found",
     "right_class": "Right class",
     "specificity_brain": "No tumour, brain",
-    "specificity_base": "No tumour, base and neck",
+    "specificity_base": "Base and neck",
     "auc": "AUC, brain",
     "confidently_wrong": "Wrong above 90 %",
 }
@@ -140,36 +140,37 @@ def single_slices(metrics: Mapping[str, Any]) -> None:
     Args:
         metrics: content of `metrics.json`.
     """
-    collections = [
-        (f"{source}, {word}", entries[key])
+    collections = {
+        source: entries
         for source, entries in metrics.get("another_hospital", {}).items()
-        for key, word in (("without", "new"), ("with", "known"))
-        if not any(_named(entries[key], "stacks_")) and "four_classes" in entries[key]
-    ]
+        if not any(_named(entries["without"], "stacks_")) and "four_classes" in entries["without"]
+    }
     if not collections:
         return
     st.subheader("Single slices", anchor=False)
-    of = {
-        "Tumour found": ("same_source", "sensitivity"),
-        "No tumour": ("four_classes", "recall/no_tumor"),
-        "Right class": ("four_classes", "accuracy"),
-    }
+    words_of = {"without": "New", "with": "Known"}
     shown = [
         {
-            "Hospital": hospital,
-            "Slices": f"{entries['four_classes']['slices']:,}",
+            "Hospital": source,
+            "Slices": f"{entries['without']['four_classes']['slices']:,}",
             **{
-                heading: estimate(entries[protocol]["metrics"][name]) if protocol in entries else "–"
-                for heading, (protocol, name) in of.items()
+                heading: estimate(entries[key]["four_classes"]["metrics"]["accuracy"])
+                for key, heading in words_of.items()
             },
         }
-        for hospital, entries in collections
+        for source, entries in collections.items()
     ]
     rows = [
-        {"hospital": hospital, "protocol": protocol, "measure": name, **entries[protocol]["metrics"][name]}
-        for hospital, entries in collections
-        for protocol, name in of.values()
-        if protocol in entries
+        {"hospital": f"{source}, {heading.lower()}", "protocol": name, "measure": measure, **values}
+        for source, entries in collections.items()
+        for key, heading in words_of.items()
+        for name, measures in (
+            ("four_classes", ("accuracy", "recall/no_tumor")),
+            ("same_source", ("sensitivity", "specificity", "auc")),
+        )
+        if name in entries[key]
+        for measure in measures
+        for values in (entries[key][name]["metrics"][measure],)
     ]
     table(pd.DataFrame(shown).set_index("Hospital"), "single-slices", words.SINGLE, pd.DataFrame(rows))
 

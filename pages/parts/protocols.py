@@ -47,7 +47,7 @@ CLASS_MEASURES = {
     "recall": "Sensitivity (recall)",
     "precision": "Precision",
     "f1": "F1",
-    "auc": "AUC against the rest",
+    "auc": "AUC",
 }
 """The measures of each class."""
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from brat.wording import percent
 
-STACKS = "Whole stacks from neck to vertex."
-SINGLE = "Collections without stacks, read by a model that was trained without them, and by cross-validation."
-CONTRAST = "Right before and after contrast, on the same slices without a tumour."
+STACKS = "Stacks from neck to vertex."
+SINGLE = "Right class."
+CONTRAST = "The same slices without a tumour."
 
 
 def headline(source: str, sequence: str) -> str:

@@ -12,7 +12,7 @@ Entry = Mapping[str, float | None]
 
 SHIPS_ALL_FOLDS = "The model that ships learned from all of them."
 SHIPS_AS_MEASURED = "The model measured is the one that ships."
-WHY_HIGHER = "Why the usual number is higher"
+WHY_HIGHER = "Random splits flatter"
 SOURCES = "Sensitivity by class and source, with 95 % intervals"
 
 
@@ -41,13 +41,13 @@ def ships_one_of(fold: int) -> str:
 
 def random_split(epochs: int, accuracy: Entry, macro: Entry, duplicates: float, leak_free: str) -> str:
     return (
-        f"Split at random, {epochs} epochs: accuracy {estimate(accuracy)}, macro F1 {decimal(macro)}. But "
-        f"**{share(duplicates)} of those test slices have a near-duplicate in training**. {leak_free}"
+        f"{epochs} epochs: accuracy {estimate(accuracy)}, macro F1 {decimal(macro)}. "
+        f"**{share(duplicates)} have a near-duplicate in training**. {leak_free}"
     )
 
 
 def leak_free(slices: int, accuracy: Entry) -> str:
-    return f"Without their patients in training, {slices:,} of the same slices score {estimate(accuracy)}."
+    return f"Without, {slices:,} of the same slices score {estimate(accuracy)}."
 
 
 def worst_confusion(truth: str, read: str, wrong: float, of: float, part: float) -> str:
