@@ -184,9 +184,11 @@ def test_no_fold_is_scaled_by_its_own_slices():
     draw = np.random.default_rng(0)
     logits, folds = draw.normal(0, 3, (60, 4)), np.arange(60) % 3
     labels, known = logits.argmax(axis=1), np.ones(60, bool)
-    before = results_module._calibrated(logits, folds, known, labels)
+    groups = np.full(60, "one")
+    before = results_module._calibrated(logits, folds, known, labels, groups)
     # Wrong labels in fold 0 change how the other folds are scaled, and not how fold 0 is.
-    after = results_module._calibrated(logits, folds, known, np.where(folds == 0, (labels + 1) % 4, labels))
+    wrong = np.where(folds == 0, (labels + 1) % 4, labels)
+    after = results_module._calibrated(logits, folds, known, wrong, groups)
     np.testing.assert_array_equal(before[folds == 0], after[folds == 0])
     assert np.abs(before[folds != 0] - after[folds != 0]).max() > 0.01
 

@@ -82,7 +82,7 @@ def test_sites_are_ordered_by_class():
 
     drawn = sites({"one": {"pituitary": cell(0.7), "glioma": cell(0.9)}, "other": {"glioma": cell(0.6)}})
     glioma, _, pituitary, _ = drawn.data
-    assert list(glioma.y) == ["<b>Glioma</b>, 1,200 slices<br>one", "<b>Glioma</b>, 1,200 slices<br>other"]
+    assert list(glioma.y) == ["<b>Glioma</b>, 1,200<br>one", "<b>Glioma</b>, 1,200<br>other"]
     assert list(glioma.x) == [0.9, 0.6]
     assert list(pituitary.x) == [0.7]
     assert pituitary.marker.color == CLASS_COLOURS["pituitary"]
