@@ -60,7 +60,7 @@ class Item:
     positions: tuple[float | None, ...] = ()
     part: Part | None = None
     copies: tuple[str, ...] = ()
-    drop: Account | None = field(default=None, repr=False)
+    drop: Account | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
