@@ -24,6 +24,7 @@ from brat.model.preprocess import prepare
 from brat.model.reader import Reader
 from brat.wording import percent
 from pages.parts.protocols import MEASURES, TITLES
+from pages.words import protocols as protocol_words
 from tests.factories.files import slice_of, volume
 from tests.factories.heads import synthetic_head
 from tests.factories.pages import page_of, png, sent_to_viewer
@@ -293,11 +294,9 @@ def with_later_entries(metrics: dict) -> None:
     }
     half = {"value": 0.5, "low": 0.4, "high": 0.6}
     metrics["maps"]["methods"]["Grad-CAM at 7 x 7"] = {"pointing": half, "energy": half, "slices": 1234}
-    split = {**metrics["protocols"]["four_classes"], "near_duplicates": 0.4, "epochs": 5}
-    metrics["protocols"].setdefault("random_split", split)["same_slices_leak_free"] = {
-        "slices": 254,
-        "metrics": {"accuracy": {"value": 0.777, "low": 0.7, "high": 0.8}},
-    }
+    unseen = {"slices": 254, "metrics": {"accuracy": {"value": 0.777, "low": 0.7, "high": 0.8}}}
+    split = {"near_duplicates": 0.4, "epochs": 5, "same_slices_leak_free": unseen}
+    metrics["protocols"]["random_split"] = {**metrics["protocols"]["four_classes"], **split}
 
 
 def test_model_page_shows_what_was_measured():
@@ -316,7 +315,9 @@ def test_model_page_shows_what_was_measured():
         written = f"{100 * value:.1f}\u00a0%" if key == "accuracy" else f"{value:.3f}"
         assert row[MEASURES[key]].startswith(written)
     assert overview.loc["Four classes", "AUC"] == ""
-    assert "Near-duplicate in training: kept out." in said(page)
+    left = protocols["random_split"]["near_duplicates"]
+    assert f"Near-duplicate in training: random split {100 * left:.1f}\u00a0%; else kept out." in said(page)
+    assert protocol_words.duplicates({}) == "Near-duplicate in training: kept out."
     # Maps are shown on the project's own samples.
     tumours = [sample for sample in SAMPLES if sample.label != "no_tumor"]
     assert len(page.get("image")) == 2 * len(tumours) > 0
