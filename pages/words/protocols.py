@@ -12,7 +12,6 @@ Entry = Mapping[str, float | None]
 
 SHIPS_ALL_FOLDS = "The model that ships learned from all of them."
 SHIPS_AS_MEASURED = "The model measured is the one that ships."
-WHY_HIGHER = "Random splits flatter"
 SOURCES = "Sensitivity by class and source, with 95 % intervals"
 
 
