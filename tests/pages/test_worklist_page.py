@@ -355,18 +355,18 @@ def test_remarks_stand_in_the_row():
     rows, columns = pixels.shape
     slices = [
         (
-            f"{number}.dcm",
+            f"{place}.dcm",
             slice_of(
                 number,
                 Rows=rows,
                 Columns=columns,
                 PixelData=(pixels + number).tobytes(),
                 BodyPartExamined="KNEE",
-                SOPInstanceUID=f"1.2.{number % 2}",
+                SOPInstanceUID=f"1.2.{number}",
             ),
             "",
         )
-        for number in range(3)
+        for place, number in enumerate((0, 1, 1))
     ]
     page = worklist()
     drop(page, *slices)
