@@ -307,10 +307,10 @@ def test_wrong_answer_picture_or_error_is_seen():
     prediction = reader.read(make_slice(3)).prediction
     answer = CLASS_NAMES[prediction.label] + percent(prediction.confidence)
     own, other = ("data:image/png;base64," + base64.b64encode(as_file(n, "PNG")).decode() for n in (3, 10))
-    assert sessions.is_right((answer, own, 0), 3, reader)
-    assert not sessions.is_right((answer, other, 0), 3, reader)
-    assert not sessions.is_right((answer, own, 1), 3, reader)
-    assert not sessions.is_right(("Glioma101 %", own, 0), 3, reader)
+    assert sessions.is_right((answer, own, 0), make_slice(3), reader)
+    assert not sessions.is_right((answer, other, 0), make_slice(3), reader)
+    assert not sessions.is_right((answer, own, 1), make_slice(3), reader)
+    assert not sessions.is_right(("Glioma101 %", own, 0), make_slice(3), reader)
 
 
 @pytest.mark.skipif(bool(MISSING), reason=MISSING)

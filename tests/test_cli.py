@@ -265,10 +265,10 @@ def test_predict_opens_an_archive_when_its_turn_comes(tmp_path, monkeypatch):
     opened = []
     group = predict.group_into_series
 
-    def counted(files, *seconds):
+    def counted(files, *arguments, **named):
         files = list(files)
         opened.extend(file.name for file in files)
-        return group(files, *seconds)
+        return group(files, *arguments, **named)
 
     monkeypatch.setattr(predict, "group_into_series", counted)
     files, _ = predict.find_files([str(tmp_path)])
