@@ -71,7 +71,8 @@ def run(
         RuntimeError: Ray cannot be reached, or gives up.
     """
     folder, weights = folder.absolute(), Path(weights).absolute()
-    reads_with = ReadingProcess(weights).reads_with
+    with ReadingProcess(weights) as first:
+        reads_with = first.reads_with
     shards = pending(folder, reads_with, part)
     if not shards:
         return

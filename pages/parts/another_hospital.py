@@ -65,11 +65,7 @@ def whole_stacks(of: Mapping[str, Protocols]) -> None:
     Args:
         of: what `hospitals` returns, as for the other parts here.
     """
-    stacks = [
-        (hospital, sequence, entry)
-        for hospital, protocols in of.items()
-        for sequence, entry in _named(protocols, "stacks_")
-    ]
+    stacks = _of_all(of, "stacks_")
     if not stacks:
         return
     st.subheader("Slice by slice", anchor=False)
@@ -95,11 +91,7 @@ def whole_stacks(of: Mapping[str, Protocols]) -> None:
 
 def whole_series(of: Mapping[str, Protocols]) -> None:
     """Patients found and false runs, by hospital and sequence."""
-    series = [
-        (hospital, sequence, entry)
-        for hospital, protocols in of.items()
-        for sequence, entry in _named(protocols, "series_")
-    ]
+    series = _of_all(of, "series_")
     if not series:
         return
     st.subheader("Series by series", anchor=False)
@@ -148,14 +140,14 @@ def single_slices(metrics: Mapping[str, Any]) -> None:
     if not collections:
         return
     st.subheader("Single slices", anchor=False)
-    words_of = {"without": "New", "with": "Known"}
+    headings = {"without": "New", "with": "Known"}
     shown = [
         {
             "Hospital": source,
             "Slices": f"{entries['without']['four_classes']['slices']:,}",
             **{
                 heading: estimate(entries[key]["four_classes"]["metrics"]["accuracy"])
-                for key, heading in words_of.items()
+                for key, heading in headings.items()
             },
         }
         for source, entries in collections.items()
@@ -163,7 +155,7 @@ def single_slices(metrics: Mapping[str, Any]) -> None:
     rows = [
         {"hospital": f"{source}, {heading.lower()}", "protocol": name, "measure": measure, **values}
         for source, entries in collections.items()
-        for key, heading in words_of.items()
+        for key, heading in headings.items()
         for name, measures in (
             ("four_classes", ("accuracy", "recall/no_tumor")),
             ("same_source", ("sensitivity", "specificity", "auc")),
@@ -201,6 +193,15 @@ def contrast(of: Mapping[str, Protocols]) -> None:
         for name in ("specificity_before", "specificity_after")
     ]
     table(pd.DataFrame(shown).set_index("Hospital"), "contrast", words.CONTRAST, pd.DataFrame(rows))
+
+
+def _of_all(of: Mapping[str, Protocols], prefix: str) -> list[tuple[str, str, Mapping[str, Any]]]:
+    """Hospital, sequence and entry of the protocols whose name begins so."""
+    return [
+        (hospital, sequence, entry)
+        for hospital, protocols in of.items()
+        for sequence, entry in _named(protocols, prefix)
+    ]
 
 
 def _named(protocols: Protocols, prefix: str) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -25,10 +25,9 @@ def model_folder(folder: Path, names: Sequence[str] = (MODEL,)) -> Path:
     return folder
 
 
-def recalibrated(folder: Path) -> SiteCalibration:
-    """A folder with the model that ships and a recalibration beside it, which is returned."""
-    model_folder(folder, READ_WITH)
-    site = SiteCalibration(
+def site_calibration(folder: Path) -> SiteCalibration:
+    """A recalibration of the model in a folder, not written."""
+    return SiteCalibration(
         site="St. Elsewhere",
         slices=412,
         clusters=120,
@@ -38,5 +37,11 @@ def recalibrated(folder: Path) -> SiteCalibration:
         calibration=replace(Calibration.load(folder / CALIBRATION), temperature=4.0),
         limit=None,
     )
+
+
+def recalibrated(folder: Path) -> SiteCalibration:
+    """A folder with the model that ships and a recalibration beside it, which is returned."""
+    model_folder(folder, READ_WITH)
+    site = site_calibration(folder)
     (folder / SITE).write_bytes(site.to_bytes())
     return site

@@ -7,13 +7,13 @@ import pytest
 
 from brat.io.read import read_scan
 from brat.model.calibration import Calibration
-from brat.model.files import CALIBRATION, DETECTOR, ModelError, ModelFolder, write_manifest
+from brat.model.files import CALIBRATION, DETECTOR, ModelError, write_manifest
 from brat.model.out_of_distribution import OodDetector
 from brat.model.pool import Readers
 from brat.model.reader import Reader
-from brat.model.site import SITE, SiteCalibration, fitted_to
+from brat.model.site import SITE, SiteCalibration
 from tests.factories.samples import KNOWN
-from tests.factories.weights import READ_WITH, model_folder
+from tests.factories.weights import READ_WITH, model_folder, site_calibration
 
 
 @pytest.fixture
@@ -23,17 +23,8 @@ def folder(tmp_path):
 
 @pytest.fixture
 def site(folder):
-    calibration = replace(Calibration.load(folder / CALIBRATION), temperature=4.0, source="St. Elsewhere")
-    return SiteCalibration(
-        site="St. Elsewhere",
-        slices=412,
-        clusters=120,
-        by="patient",
-        fitted="2026-11-27T02:00:00+00:00",
-        fitted_to=fitted_to(ModelFolder(folder)),
-        calibration=calibration,
-        limit=-30.0,
-    )
+    made = site_calibration(folder)
+    return replace(made, calibration=replace(made.calibration, source="St. Elsewhere"), limit=-30.0)
 
 
 def test_is_read_back(site):
