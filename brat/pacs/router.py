@@ -87,8 +87,8 @@ class Listener:
         except OSError as error:
             log.failure("queue", error)
             return _OUT_OF_RESOURCES
-        # An instance that cannot be filed is the sender's to mend, and no reason to stop.
-        except Exception as error:
+        # An instance that cannot be filed, or is none, is the sender's to mend.
+        except (ValueError, AttributeError) as error:
             log.refusal(error)
             return _CANNOT_UNDERSTAND
         return 0x0000
