@@ -7,7 +7,7 @@ BODY = """
 ### The answer and its probability
 The model looks at one slice and shares 100 % between four answers: glioma, meningioma, pituitary tumour,
 no tumour.{right} A probability is a statement about slices *like those it learned from*: 80 % means that of
-a hundred such slices about eighty are what the model says. It says nothing about a slice from a sequence, a
+a hundred such slices eighty or more are what the model says. It says nothing about a slice from a sequence, a
 scanner or an illness that the model never met, and the model has no fifth answer for those.
 
 ### The set
