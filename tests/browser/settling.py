@@ -1,4 +1,4 @@
-"""Until a page stands still."""
+"""Until a page stands still, and what only then can be used."""
 
 _SETTLED = """async quiet => {
   const begun = performance.now();
@@ -19,3 +19,19 @@ _SETTLED = """async quiet => {
 def settle(page, quiet: int = 400) -> None:
     """Wait until the script has run, nothing fades, and nothing has changed for `quiet` milliseconds."""
     page.evaluate(_SETTLED, quiet)
+
+
+def open_options(page, name: str):
+    """Open a select box, and return its options.
+
+    A click that meets the box while the page is drawn again may open nothing: a person clicks again.
+    """
+    options = page.get_by_role("option")
+    for _ in range(5):
+        settle(page)
+        if options.count() == 0:
+            page.get_by_role("combobox", name=name).click()
+            page.wait_for_timeout(1_000)
+        if options.count() > 0:
+            return options
+    raise AssertionError(f"the select box {name} does not open")
