@@ -20,13 +20,16 @@ _NAMES = {"t1ce": "T1 after contrast", "t1": "T1", "t2": "T2", "flair": "FLAIR"}
 BASE = 0.4
 """Below this share of a stack's height a slice shows the skull base or the neck."""
 
+SMALL = 0.025
+"""Share of the picture, below which the box of a tumour is small: 4 cm a side in a field of 25 cm."""
+
 CONFIDENT = 0.9
 """A wrong answer above this probability is confidently wrong."""
 
 LENGTHS = (1, 2, 3, 4)
 """Slices in a row, at least, that make a run."""
 
-LEAST = (0.5, 0.7, 0.9)
+LEAST = (0.5, 0.6, 0.65, 0.7, 0.9)
 """Probabilities of any tumour, at least, in every slice of a run."""
 
 
@@ -102,7 +105,8 @@ def by_slice(slices: Sequence[IndexedSlice], probabilities: np.ndarray, height: 
         height: float (n,), see `heights`.
 
     Returns:
-        `slices`, `clusters` and `metrics`: `sensitivity`; `right_class`, of slices with a tumour;
+        `slices`, `clusters` and `metrics`: `sensitivity`; `sensitivity_small`, where the tumour's box is
+        small in the slice; `right_class`, of slices with a tumour;
         `specificity_brain`, `specificity_base`; `auc`, of tumour against none at the level of the brain;
         `confidently_wrong`, of all slices.
     """
@@ -110,6 +114,7 @@ def by_slice(slices: Sequence[IndexedSlice], probabilities: np.ndarray, height: 
 
     answer = probabilities.argmax(axis=1)
     tumor = np.array([s.tumor for s in slices], bool)
+    small = np.array([0 < _boxed(s) < SMALL for s in slices], bool)
     right = np.array([s.allowed[k] > 0 for s, k in zip(slices, answer, strict=True)], bool)
     brain = ~tumor & (height >= BASE)
     score = 1 - probabilities[:, NO_TUMOR]
@@ -117,6 +122,7 @@ def by_slice(slices: Sequence[IndexedSlice], probabilities: np.ndarray, height: 
     def metric(weights: np.ndarray) -> dict[str, float]:
         proportions = {
             "sensitivity": (answer != NO_TUMOR, tumor),
+            "sensitivity_small": (answer != NO_TUMOR, tumor & small),
             "right_class": (right, tumor),
             "specificity_brain": (right, brain),
             "specificity_base": (right, ~tumor & ~brain),
@@ -134,6 +140,10 @@ def by_slice(slices: Sequence[IndexedSlice], probabilities: np.ndarray, height: 
         }
 
     return entry(slices, metric)
+
+
+def _boxed(s: IndexedSlice) -> float:
+    return sum(width * height for _, _, width, height in s.boxes)
 
 
 def by_run(slices: Sequence[IndexedSlice], probabilities: np.ndarray) -> dict:
