@@ -312,6 +312,7 @@ def _predict(options: argparse.Namespace) -> int:
         print(f"brat: skipped {clean_name(entry.path)}: {entry.reason}", file=sys.stderr)
     entries = sort_files(files)
     failed = uncalibrated = False
+    recalibrated = None
     rows = []
     # A bar on a terminal only, and on standard error, so that standard output holds nothing but answers.
     with tqdm(total=len(entries), unit="item", disable=not sys.stderr.isatty()) as bar:
@@ -319,6 +320,7 @@ def _predict(options: argparse.Namespace) -> int:
             bar.update(number - bar.n)
             # An empty slice at the end of a volume is no failure.
             uncalibrated |= record.get("calibrated") is False
+            recalibrated = record.get("recalibrated") or recalibrated
             failed |= record.get("error", NOTHING) != NOTHING
             if record.get("volumes", 1) > 1 and record.get("slice", 1) == 1:
                 volumes = f"holds {record['volumes']} volumes; the first is read"
@@ -330,6 +332,8 @@ def _predict(options: argparse.Namespace) -> int:
                 print(json.dumps(record), flush=True)
             else:
                 rows.append(record)
+    if recalibrated:
+        print(f"brat: the model is {recalibrated}.", file=sys.stderr)
     if uncalibrated:
         print(
             "brat: this model has no calibration yet: 80 % does not mean 80 of 100, and there are no "

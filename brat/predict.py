@@ -34,8 +34,9 @@ from brat.model.series_reading import NOTHING
 Record = dict[str, Any]
 """Of one slice, ready for JSON: `path`; of a series also `series` and `slice`, from 1; where it holds several
 volumes also `volume`, from 1, and `volumes`; of a picture with several slices also `panel`, from 1, and
-`panels`; then what was read, or `error`. `remarks` are sentences on what was not read, or not shown as the
-file asks for; `left_out`, of the first slice of a series, names the files that are copies."""
+`panels`; then what was read, or `error`. `model` is the SHA-256 of the model, `recalibrated` says for which
+site and when, or is None. `remarks` are sentences on what was not read, or not shown as the file asks for;
+`left_out`, of the first slice of a series, names the files that are copies."""
 
 
 @dataclass(frozen=True)
@@ -201,6 +202,8 @@ def _read(reader: Reader, job: _Slice, overlays: Path | None) -> list[Record]:
     if overlays:
         _write_overlay(overlays, job.place["path"], scan, reading)
     record = {
+        "model": reader.classifier.digest,
+        "recalibrated": str(reading.site) if reading.site else None,
         "calibrated": reading.is_calibrated,
         "sequence": scan.sequence or None,
         "remarks": list(dict.fromkeys(job.remarks + scan.remarks)),

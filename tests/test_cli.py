@@ -27,7 +27,7 @@ from brat.io.scan import UnreadableScan
 from brat.model.reader import Reader
 from tests.factories.files import slice_of
 from tests.factories.pages import page_of, png
-from tests.factories.weights import model_folder
+from tests.factories.weights import model_folder, recalibrated
 
 SAMPLES = load_samples()
 
@@ -65,6 +65,20 @@ def test_predict_says_what_was_left_out_and_what_the_header_says(tmp_path, capsy
         ]
     assert main(["predict", str(tmp_path)]) == 0
     assert capsys.readouterr().out.count("shows a knee") == 1
+
+
+def test_predict_names_its_model_and_a_recalibration(tmp_path, capsys):
+    site = recalibrated(tmp_path)
+    assert main(["predict", str(SAMPLES[0].file), "--weights", str(tmp_path), "--json"]) == 0
+    captured = capsys.readouterr()
+    record = json.loads(captured.out)
+    assert record["model"] == Reader(tmp_path).classifier.digest
+    assert record["recalibrated"] == str(site)
+    assert f"brat: the model is {site}." in captured.err
+    assert main(["predict", str(SAMPLES[0].file), "--json"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["recalibrated"] is None
+    assert "recalibrated" not in captured.err
 
 
 def test_predict_json(capsys):
