@@ -100,7 +100,9 @@ def test_a_file_that_asks_for_much_work_is_refused_in_time(name):
             load(items[0])
     else:
         assert items[-1].problem
-    assert time.monotonic() - begun - made < 2 * workers.SECONDS + 2
+    # Where others want the processors an archive, which gets on, may wait.
+    times = workers.WAITING if name.endswith(".zip") else 2
+    assert time.monotonic() - begun - made < times * workers.SECONDS + 2
 
 
 def test_directions_without_end_are_one_refusal_and_not_thousands():
