@@ -29,7 +29,7 @@ SAMPLE = load_samples()[0].file
 ALLOWED = 2.0
 """Seconds that the pool gives a file here, instead of 7: a door that does not ask it takes longer."""
 
-PATIENCE = 2 * workers.WAITING * ALLOWED
+PATIENCE = 3 * workers.WAITING * ALLOWED
 """Seconds, where other tests want the processors, too. By itself each of the files takes 30 s and more."""
 
 
