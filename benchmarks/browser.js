@@ -32,6 +32,10 @@ const isAnswer = (name) => one(".answer h2") && ui("canvas")?.ariaLabel?.startsW
 const isEcho = (name) =>
   one("[data-testid=stImageCaption]")?.textContent === name && one("[data-testid=stImage] img").complete;
 
+// Where two drops came together, both are in the worklist.
+const isListed = (name) =>
+  [...document.querySelectorAll("[role=gridcell]")].some((cell) => cell.textContent.trim() === name);
+
 const upload = async ([base64, name], start = 0) => {
   const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
   const transfer = new DataTransfer();
@@ -40,7 +44,7 @@ const upload = async ([base64, name], start = 0) => {
   const begun = performance.now();
   one("input[type=file]").files = transfer.files;
   one("input[type=file]").dispatchEvent(new Event("change", { bubbles: true }));
-  await painted(() => isAnswer(name) || isEcho(name));
+  await painted(() => isAnswer(name) || isEcho(name) || isListed(name));
   return performance.now() - begun;
 };
 
@@ -71,4 +75,4 @@ const turn = async () => {
   return performance.now() - begun;
 };
 
-Object.assign(window, { painted, one, ui, isPage, upload, change, turn });
+Object.assign(window, { painted, one, ui, isPage, isListed, upload, change, turn });

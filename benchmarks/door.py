@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import contextlib
 import io
+import subprocess
+import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from benchmarks import ROOT
 from benchmarks.measure import Measured, Row
 from benchmarks.slices import make_slice
+from brat.environment import CORES
 from brat.io import door, intake
 from brat.io.files import File
 from brat.io.samples import load_samples
 from brat.io.scan import UnreadableScan
 from brat.io.workers import owner, pool
+from brat.model.pool import Readers
 from brat.model.reader import Reader
+from brat.model.worklist import Worklist
+from brat.serve.readings import read_file
 
 
 def rows(short: bool) -> Iterator[Row]:
@@ -46,31 +56,66 @@ def rows(short: bool) -> Iterator[Row]:
             Measured(tuple(theirs), "ms"),
             {"times": 1.2},
         )
-    alone, beside = _beside_a_hostile_file(reader, files["PNG"], 2 if short else 5)
-    yield Row(
-        "First answer of a PNG slice while another session reads a file that never ends",
-        Measured(beside, "ms"),
-        "while nobody does",
-        Measured(alone, "ms"),
-        {"times": 2},
-    )
+    for door_name, take in DOORS.items():
+        alone, beside = _beside_a_hostile_file(take, reader, files["PNG"], 2 if short else 5)
+        yield Row(
+            f"First answer of a PNG slice while {door_name} reads a file that never ends",
+            Measured(beside, "ms"),
+            "while nobody does",
+            Measured(alone, "ms"),
+            {"times": 2},
+        )
+
+
+def _in_review(file: File) -> None:
+    owner.set("another session")
+    for item in door.group_into_series([file]):
+        with contextlib.suppress(UnreadableScan):
+            door.load(item)
+
+
+def _in_the_worklist(file: File) -> None:
+    with ThreadPoolExecutor(2 * CORES) as threads:
+        work = Worklist(Readers(), threads)
+        work.add(lambda: door.group_into_series([file]))
+        work.wait()
+        work.close()
+
+
+def _in_the_api(file: File) -> None:
+    owner.set("another key")
+    assert isinstance(file.source, bytes)
+    with contextlib.suppress(UnreadableScan):
+        read_file(file.name, file.source, Readers(), overlays=False, report=False)
+
+
+def _in_predict(file: File) -> None:
+    assert isinstance(file.source, bytes)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / file.name
+        path.write_bytes(file.source)
+        command = [sys.executable, "-c", "import sys; from brat.cli import main; sys.exit(main())"]
+        subprocess.run([*command, "predict", str(path)], cwd=ROOT, capture_output=True, check=False)
+
+
+DOORS = {
+    "Review": _in_review,
+    "the Worklist": _in_the_worklist,
+    "the API": _in_the_api,
+    "brat predict": _in_predict,
+}
+"""What reads a file, and refuses it."""
 
 
 def _beside_a_hostile_file(
-    reader: Reader, file: File, times: int
+    take: Callable[[File], None], reader: Reader, file: File, times: int
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Milliseconds alone and beside it, in turn."""
     alone, beside = [], []
-    hostile = intake.Item("endless.jpg", (File("endless.jpg", _endless_jpeg()),))
-
-    def read() -> None:
-        owner.set("another session")
-        with contextlib.suppress(UnreadableScan):
-            door.load(hostile)
-
+    hostile = File("endless.jpg", _endless_jpeg())
     for _ in range(times):
         alone += [1000 * _seconds(reader, door.group_into_series, door.load, file) for _ in range(10)]
-        thread = threading.Thread(target=read)
+        thread = threading.Thread(target=take, args=(hostile,))
         thread.start()
         while thread.is_alive():
             beside.append(1000 * _seconds(reader, door.group_into_series, door.load, file))

@@ -18,9 +18,12 @@ from brat.environment import CORES
 from brat.model.reader import Reader
 from brat.wording import percent
 
-# The answer, the scan under the map, and how many errors a page shows: a remark on a scan is none.
-SHOWN = """[one(".answer h2").textContent, ui("plain").toDataURL(), document.querySelectorAll(
+# The answer, the scan under the map, and how many errors a page shows: a remark on a scan, which is a warning
+# with an icon of its own, is none.
+SHOWN = """[one(".answer h2").textContent, ui("plain").toDataURL(), [...document.querySelectorAll(
   "[data-testid=stException], [data-testid=stAlertContentError], [data-testid=stAlertContentWarning]"
+)].filter(
+  (alert) => alert.querySelector("[data-testid=stAlertDynamicIcon]")?.textContent !== "info"
 ).length]"""
 
 

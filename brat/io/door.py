@@ -97,6 +97,7 @@ def examined(
     """What each file is, and of an archive each file in it; `brat.io.intake.group` makes items of them."""
     left = limits.MAX_UNPACKED
     for file in files:
+        read = 0
         try:
             on_server = MAX_ON_SERVER - Unpacked.total
             fields = {"do": "examine", "left": max(min(left, on_server), 0)}
@@ -108,11 +109,12 @@ def examined(
                 entry = _entry(reply, arrays, file)
                 if isinstance(entry.file.source, Unpacked):
                     left -= len(entry.file.source)
+                read += not entry.problem
                 yield entry
             if left < 0:
                 raise limits.too_much_unpacked()
         except UnreadableScan as error:
-            yield Entry(file, str(error))
+            yield Entry(file, intake.broken_off(error, read))
 
 
 def load(item: Item) -> Scan | Series:

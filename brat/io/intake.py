@@ -219,6 +219,7 @@ def examine(file: File, left: int) -> Iterator[Entry]:
     Args:
         left: bytes that may still be unpacked.
     """
+    read = 0
     try:
         head = file.read(sniff.HEAD)
         if not sniff.is_zip(head):
@@ -229,9 +230,22 @@ def examine(file: File, left: int) -> Iterator[Entry]:
             entry = _entry(member, member.read(sniff.HEAD), left)
             if entry.file is not member and isinstance(entry.file.source, bytes):
                 left -= len(entry.file.source)
+            read += not entry.problem
             yield entry
     except UnreadableScan as error:
-        yield Entry(file, str(error))
+        yield Entry(file, broken_off(error, read))
+
+
+def broken_off(error: UnreadableScan, read: int) -> str:
+    """Why an archive was read no further, and that what was read looks like all of it.
+
+    Args:
+        read: number of files that came out of it before.
+    """
+    if not read:
+        return str(error)
+    files = "file" if read == 1 else f"{read:,} files"
+    return f"{error} Only its first {files} can be opened: a series among them may lack slices."
 
 
 def _entry(file: File, head: bytes, left: int) -> Entry:

@@ -21,7 +21,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from typing import IO, Any
@@ -53,6 +53,9 @@ busy with a file that never ends."""
 
 STARTING = 60.0
 """Seconds that a process may take to start. They count for no file: on a busy machine it takes several."""
+
+WAITING = 4
+"""How many times as long as it works a file may take in all, where it gets on and waits for others."""
 
 SLOW = 1.0
 """Seconds of processor time after which the process of a request lets all others go first."""
@@ -166,7 +169,7 @@ class Account:
             for, but does not wait without end.
         """
         with self._lock:
-            self._left -= wall if processor is None else max(processor, wall / 4)
+            self._left -= wall if processor is None else max(processor, wall / WAITING)
         if self._drop:
             self._drop.spend(wall, processor)
 
@@ -182,6 +185,9 @@ class Account:
 
 _LEAST = 0.05
 """Seconds, with less of which nothing is begun."""
+
+_LOOKING = 0.1
+"""Seconds from one look at what a process has used to the next."""
 
 
 class Worker:
@@ -220,7 +226,7 @@ class Worker:
             Stopped: it does not start. It is dead afterwards.
         """
         if not self.has_started:
-            with self._within(STARTING, TOO_BUSY) as stream:
+            with self._within(STARTING, TOO_BUSY) as (stream, _):
                 wire.receive_reply(stream, 0)
             self.has_started = True
 
@@ -235,7 +241,8 @@ class Worker:
         """The answers to one request; the last one has `"end": true`.
 
         Args:
-            seconds: of wall time that it may take.
+            seconds: of wall time that it may take. With every answer what it waited for is forgiven, up to
+                `WAITING` times as long: on a busy server an archive of many files is none that never ends.
             processor: seconds of processor time that it may take; as many by default, but `SECONDS` at most.
             late: what is said where it takes longer.
 
@@ -243,7 +250,7 @@ class Worker:
             Stopped: it took longer, or the process died. It is dead afterwards.
         """
         self.start()
-        with self._within(seconds, late) as stream:
+        with self._within(seconds, late) as (stream, gets_on):
             assert self._process.stdin
             limits = {
                 "seconds": processor or min(seconds, SECONDS),
@@ -255,13 +262,16 @@ class Worker:
             while not is_over:
                 reply = wire.receive_reply(stream, MAX_UNPACKED)
                 is_over = reply[0].get("end") is True
+                gets_on()
                 yield reply
 
     @contextlib.contextmanager
-    def _within(self, seconds: float, late: str) -> Iterator[IO[bytes]]:
-        """What it sends. It is killed where that is not over in time, or not read to its end.
+    def _within(self, seconds: float, late: str) -> Iterator[tuple[IO[bytes], Callable[[], None]]]:
+        """What it sends, and what to call with each answer. It is killed where that is not over in time, or
+        not read to its end.
 
         Args:
+            seconds: of wall time; see `ask` for what is forgiven.
             late: what is said then.
 
         Raises:
@@ -271,7 +281,17 @@ class Worker:
         # Whichever comes first: what was answered in time is not killed while it answers the next one.
         ending = threading.Lock()
         spent = 0.0
-        end, used = time.monotonic() + seconds, self.processor_time()
+        begun, used = time.monotonic(), self.processor_time()
+        end, looked = begun + seconds, begun
+
+        def gets_on() -> None:
+            nonlocal end, looked
+            now = time.monotonic()
+            # Asking the system takes a moment.
+            if now - looked > _LOOKING:
+                looked, taken = now, self.processor_time()
+                waited = now - begun - (taken - used) if taken else 0
+                end = begun + min(seconds + waited, WAITING * seconds)
 
         def watch() -> None:
             nonlocal spent
@@ -290,7 +310,7 @@ class Worker:
         is_read = False
         try:
             assert self._process.stdout
-            yield self._process.stdout
+            yield self._process.stdout, gets_on
             is_read = True
         except (OSError, EOFError) as error:
             self.close()

@@ -1,7 +1,8 @@
 """The files of a model's folder, each checked against the folder's manifest before it is used.
 
-`manifest.json` holds size and SHA-256 of every file that a reading needs. A damaged, exchanged or missing
-file is an error: a reading by half a model, or by parts of two, looks like any other.
+`manifest.json` holds size and SHA-256 of every file that a reading needs, and a checksum of what it says
+itself. A damaged, exchanged or missing file is an error: a reading by half a model, or by parts of two, looks
+like any other.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from brat.environment import model_file
 
@@ -149,15 +150,30 @@ def _record_of(path: Path) -> FileRecord:
 
 def _write(folder: Path, records: dict[str, FileRecord]) -> None:
     ordered = {name: records[name]._asdict() for name in FILES if name in records}
-    (folder / MANIFEST).write_text(json.dumps({"files": ordered}, indent=1) + "\n", encoding="utf-8")
+    (folder / MANIFEST).write_text(json.dumps(_with_checksum(ordered), indent=1) + "\n", encoding="utf-8")
+
+
+def _with_checksum(files: Mapping) -> dict[str, Any]:
+    return {"files": files, "sha256": checksum(files)}
+
+
+def checksum(content: Mapping) -> str:
+    """SHA-256 of what can be written as JSON, hexadecimal; the order of its keys does not matter."""
+    # As it is read back: keys of JSON are text.
+    plain = json.loads(json.dumps(content))
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
 def _parsed(content: bytes, folder: Path) -> dict[str, FileRecord]:
-    """The records. Strict, as a name or a key that is one letter off would else drop a check."""
+    """The records. Strict, as a name or a key that is one letter off would else drop a check.
+
+    The checksum is for the records of files that a reading does not need: nothing else would find one
+    damaged. Manifests of before it have none.
+    """
     try:
         manifest = json.loads(content)
         records = {name: FileRecord(**record) for name, record in manifest["files"].items()}
-        is_sound = set(manifest) == {"files"} and all(
+        is_sound = manifest in ({"files": manifest["files"]}, _with_checksum(manifest["files"])) and all(
             name in FILES
             and isinstance(record.sha256, str)
             and re.fullmatch("[0-9a-f]{64}", record.sha256)

@@ -7,14 +7,13 @@ holds its own checksum. What is damaged, or was fitted to another model, is an e
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 
 from brat.model.calibration import Calibration
-from brat.model.files import DETECTOR, MODEL, ModelError, ModelFolder
+from brat.model.files import DETECTOR, MODEL, ModelError, ModelFolder, checksum
 
 SITE = "site_calibration.json"
 
@@ -53,7 +52,7 @@ class SiteCalibration:
     @property
     def digest(self) -> str:
         """SHA-256 of what it says, hexadecimal: its own checksum, which stands in its file as `sha256`."""
-        return _checksum(asdict(self))
+        return checksum(asdict(self))
 
     def to_bytes(self) -> bytes:
         """The content of its file."""
@@ -68,7 +67,7 @@ class SiteCalibration:
         """
         try:
             stored = json.loads(content)
-            checksum = stored.pop("sha256")
+            digest = stored.pop("sha256")
             calibration = stored["calibration"]
             site = cls(
                 **{
@@ -78,7 +77,7 @@ class SiteCalibration:
             )
             is_sound = (
                 set(stored) == {field.name for field in fields(cls)}
-                and checksum == _checksum(stored)
+                and digest == checksum(stored)
                 and all(isinstance(text, str) for text in (site.site, site.by, site.fitted))
                 and (site.limit is None or math.isfinite(site.limit))
             )
@@ -111,9 +110,3 @@ class SiteCalibration:
 def fitted_to(folder: ModelFolder) -> dict[str, str]:
     """The files of a model on which a recalibration depends, with their SHA-256."""
     return {name: folder.records[name].sha256 for name in (MODEL, DETECTOR) if name in folder.records}
-
-
-def _checksum(content: Mapping) -> str:
-    # As it is read back: keys of JSON are text.
-    plain = json.loads(json.dumps(content))
-    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()

@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import gc
+import threading
+import time
+
 import numpy as np
 import streamlit as st
+from streamlit import runtime
+from streamlit.runtime.caching.ttl_cache import TTLCache
+from streamlit.runtime.memory_session_storage import MemorySessionStorage
+from streamlit.runtime.session_manager import SessionManager
+from streamlit.runtime.websocket_session_manager import WebsocketSessionManager
 
 from brat import log, metrics
 from brat.io import door
@@ -12,12 +23,49 @@ from brat.io.intake import Item
 from brat.io.samples import load_samples
 from brat.model.reader import Reader
 
+SWEEP = 20.0
+"""Seconds after which sessions that ended are looked for again. With `server.disconnectedSessionTTL` in
+`.streamlit/config.toml` it makes less than two minutes."""
+
 
 @st.cache_resource(show_spinner=False)
 def start_monitoring() -> None:
     """Once in a server."""
+    # What runs of a page leave in cycles holds scans. Python looks through everything only once a quarter of
+    # it is new: beside all that is loaded here for good, that would be after hundreds of runs.
+    gc.collect()
+    gc.freeze()
+    if runtime.exists():
+        threading.Thread(target=_sweep, name="sweep", daemon=True).start()
     log.start("app")
     metrics.start(_ready)
+
+
+def _sweep() -> None:
+    while True:
+        time.sleep(SWEEP)
+        free_ended_sessions(runtime.get_instance()._session_mgr)
+
+
+def free_ended_sessions(manager: SessionManager) -> None:
+    """Forget the sessions whose time to come back is over, with the scans that are open in them.
+
+    Streamlit itself does so once another session ends. It has no public way to ask for it.
+    """
+    assert isinstance(manager, WebsocketSessionManager)
+    storage = manager._session_storage
+    assert isinstance(storage, MemorySessionStorage)
+    assert isinstance(storage._cache, TTLCache)
+    with manager._storage_lock:
+        over = storage._cache.expire()
+    for _, ended in over:
+        ended.session.shutdown()
+    if over:
+        del over, ended
+        gc.collect()
+        # glibc keeps what was freed between other things; no other C library has this.
+        with contextlib.suppress(AttributeError, OSError, TypeError):
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def _ready() -> None:

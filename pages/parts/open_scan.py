@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import streamlit as st
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from brat import log
@@ -53,6 +54,8 @@ def dropped(key: str) -> list[File]:
 
     On a busy server Streamlit calls the callback of one drop again, where the run that followed was cut
     short; what was taken already is not taken twice.
+
+    Streamlit forgets its own copy: it would keep that of every drop as long as the session lasts.
     """
     owner.set(session_id())
     taken = st.session_state.setdefault("taken", set())
@@ -60,7 +63,13 @@ def dropped(key: str) -> list[File]:
     taken |= {upload.file_id for upload in uploads}
     if uploads:
         arrivals.taken()
-    return [File(upload.name, upload.getvalue()) for upload in uploads]
+    files = [File(upload.name, upload.getvalue()) for upload in uploads]
+    context = get_script_run_ctx()
+    # Only this manager can forget a file.
+    if context and isinstance(context.uploaded_file_mgr, MemoryUploadedFileManager):
+        for upload in uploads:
+            context.uploaded_file_mgr.remove_file(context.session_id, upload.file_id)
+    return files
 
 
 def session_id() -> str | None:

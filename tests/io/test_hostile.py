@@ -25,7 +25,7 @@ from tests.factories.hostile import KINDS
 BUDGET = 1_000
 """Megabytes that reading may take beyond what there was before, in all processes."""
 
-PATIENCE = 4 * workers.SECONDS
+PATIENCE = workers.WAITING * workers.SECONDS + 2
 """Seconds, where other tests and their servers want the processors, too. `workers.SECONDS` is the limit."""
 
 linux = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is measured on Linux")

@@ -80,14 +80,38 @@ def test_one_flipped_bit_is_noticed(whole, name, place):
         content[int(place * len(content))] ^= 1 << bit
 
 
-def test_no_flipped_bit_of_the_manifest_drops_a_check(whole):
-    content = bytearray((whole / MANIFEST).read_bytes())
-    for place in range(len(content)):
-        content[place] ^= 1 << place % 8
-        (whole / MANIFEST).write_bytes(content)
-        with pytest.raises(ModelError):
-            Reader(whole)
-        content[place] ^= 1 << place % 8
+def test_no_flipped_bit_of_the_manifest_that_ships_is_read_on(tmp_path):
+    """Nor of what it says of files that a reading does not need."""
+    content = bytearray((WEIGHTS / MANIFEST).read_bytes())
+    for place in range(8 * len(content)):
+        content[place // 8] ^= 1 << place % 8
+        (tmp_path / MANIFEST).write_bytes(content)
+        with pytest.raises(
+            ModelError, match=r"manifest\.json in .* is damaged\. Copy the whole folder again"
+        ):
+            ModelFolder(tmp_path)
+        content[place // 8] ^= 1 << place % 8
+
+
+@pytest.mark.parametrize("name", [*ModelFolder(WEIGHTS).records])
+def test_no_flipped_bit_of_a_file_that_ships_is_read_on(tmp_path, name):
+    (tmp_path / MANIFEST).write_bytes((WEIGHTS / MANIFEST).read_bytes())
+    content = bytearray((WEIGHTS / name).read_bytes())
+    for place in np.random.default_rng(14).integers(8 * len(content), size=24):
+        content[place // 8] ^= 1 << place % 8
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ModelError, match=rf"{name} in .* is damaged, or belongs to another model"):
+            ModelFolder(tmp_path).read(name)
+        content[place // 8] ^= 1 << place % 8
+    (tmp_path / name).write_bytes(content)
+    assert ModelFolder(tmp_path).read(name) == (WEIGHTS / name).read_bytes()
+
+
+def test_a_manifest_of_before_checksums_is_read(whole):
+    records = ModelFolder(whole).records
+    manifest = json.loads((whole / MANIFEST).read_text())
+    (whole / MANIFEST).write_text(json.dumps({"files": manifest["files"]}))
+    assert ModelFolder(whole).records == records
 
 
 @pytest.mark.parametrize("name", EVERY)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import streamlit as st
 from PIL import Image
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.testing.v1 import AppTest
 
 from brat.classes import CLASS_COLOURS, CLASS_NAMES
@@ -675,6 +676,31 @@ def test_a_drop_that_is_told_of_twice_is_taken_once(review, monkeypatch):
     assert not open_scan.arrived()
     assert taken == ["one.png", "one.png"]
     assert state["uploads"] == 2
+
+
+@pytest.mark.parametrize("name", ["review.py", "worklist.py"])
+def test_what_was_taken_is_not_kept_by_streamlit_too(name, monkeypatch):
+    """It would keep every drop as long as the session lasts."""
+    managers = []
+
+    class Manager(MemoryUploadedFileManager):
+        def __init__(self, *args):
+            super().__init__(*args)
+            self.came = 0
+            managers.append(self)
+
+        def add_file(self, session_id, file):
+            super().add_file(session_id, file)
+            self.came += len(file.data)
+
+    monkeypatch.setattr("streamlit.testing.v1.local_script_runner.MemoryUploadedFileManager", Manager)
+    page = entered(name).run()
+    data = SAMPLES[0].file.read_bytes()
+    page.file_uploader[0].upload("one.png", data)
+    page.run()
+    assert not page.exception
+    assert sum(manager.came for manager in managers) >= len(data)
+    assert not any(files for manager in managers for files in manager.file_storage.values())
 
 
 def test_what_is_to_be_known_stands_beside_the_answer(review):

@@ -1,0 +1,43 @@
+"""What the app's server does beside its pages."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+from streamlit.runtime.memory_session_storage import MemorySessionStorage
+from streamlit.runtime.session_manager import SessionInfo
+from streamlit.runtime.websocket_session_manager import WebsocketSessionManager
+
+from pages.parts.monitoring import free_ended_sessions
+
+
+class Session:
+    """A session that refers to itself, as Streamlit's do."""
+
+    def __init__(self, name: str, over: list[str]) -> None:
+        self.id, self._over, self.itself = name, over, self
+
+    def shutdown(self) -> None:
+        self._over.append(self.id)
+
+
+def test_a_session_that_ended_is_freed_though_no_other_one_ends():
+    now, over = 0.0, []
+    storage = MemorySessionStorage(ttl_seconds=90)
+    storage._cache._timer = lambda: now
+    manager = WebsocketSessionManager(storage, None, None, None)
+    sessions = {}
+    for name in ("first", "second"):
+        session = Session(name, over)
+        storage.save(SessionInfo(client=None, session=session, script_run_count=1))
+        sessions[name] = weakref.ref(session)
+        now += 60
+    del session
+    gc.disable()
+    free_ended_sessions(manager)
+    gc.enable()
+    assert over == ["first"]
+    assert sessions["first"]() is None
+    assert sessions["second"]() is not None
+    assert [info.session.id for info in storage.list()] == ["second"]
