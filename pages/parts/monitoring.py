@@ -7,14 +7,11 @@ import ctypes
 import gc
 import threading
 import time
+from typing import Any
 
 import numpy as np
 import streamlit as st
 from streamlit import runtime
-from streamlit.runtime.caching.ttl_cache import TTLCache
-from streamlit.runtime.memory_session_storage import MemorySessionStorage
-from streamlit.runtime.session_manager import SessionManager
-from streamlit.runtime.websocket_session_manager import WebsocketSessionManager
 
 from brat import log, metrics
 from brat.io import door
@@ -31,10 +28,7 @@ SWEEP = 20.0
 @st.cache_resource(show_spinner=False)
 def start_monitoring() -> None:
     """Once in a server."""
-    # What runs of a page leave in cycles holds scans. Python looks through everything only once a quarter of
-    # it is new: beside all that is loaded here for good, that would be after hundreds of runs.
-    gc.collect()
-    gc.freeze()
+    _free_memory()
     if runtime.exists():
         threading.Thread(target=_sweep, name="sweep", daemon=True).start()
     log.start("app")
@@ -44,28 +38,46 @@ def start_monitoring() -> None:
 def _sweep() -> None:
     while True:
         time.sleep(SWEEP)
-        free_ended_sessions(runtime.get_instance()._session_mgr)
+        try:
+            free_ended_sessions(runtime.get_instance()._session_mgr)
+        # Another Streamlit keeps them elsewhere, and frees them when the next session ends.
+        except AttributeError as error:
+            log.event("sessions_not_swept", reason=str(error))
+            return
 
 
-def free_ended_sessions(manager: SessionManager) -> None:
+def free_ended_sessions(manager: Any) -> None:
     """Forget the sessions whose time to come back is over, with the scans that are open in them.
 
     Streamlit itself does so once another session ends. It has no public way to ask for it.
+
+    Args:
+        manager: Streamlit's, of sessions.
+
+    Raises:
+        AttributeError: it is built in another way than that of Streamlit 1.67.
     """
-    assert isinstance(manager, WebsocketSessionManager)
-    storage = manager._session_storage
-    assert isinstance(storage, MemorySessionStorage)
-    assert isinstance(storage._cache, TTLCache)
     with manager._storage_lock:
-        over = storage._cache.expire()
+        over = manager._session_storage._cache.expire()
     for _, ended in over:
         ended.session.shutdown()
     if over:
         del over, ended
-        gc.collect()
-        # glibc keeps what was freed between other things; no other C library has this.
-        with contextlib.suppress(AttributeError, OSError, TypeError):
-            ctypes.CDLL(None).malloc_trim(0)
+        _free_memory()
+
+
+def _free_memory() -> None:
+    """Free what lies in cycles, and leave what is in use now out of later searches for cycles.
+
+    What runs of a page leave in cycles holds scans. Python looks through everything only once a quarter of it
+    is new: beside all that is loaded for good, that would be after hundreds of runs.
+    """
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
+    # glibc keeps what was freed between other things; no other C library has this.
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _ready() -> None:
