@@ -25,7 +25,7 @@ from pages.parts.agreement import show_agreement
 from pages.parts.drift import show_drift
 from pages.parts.failures import on_demand, tell
 from pages.parts.login import Person, person
-from pages.parts.navigation import require_entry
+from pages.parts.navigation import compact_title, require_entry
 from pages.parts.readings import chosen
 from pages.parts.store import is_on, store
 from pages.parts.verdict import VERDICTS
@@ -180,6 +180,7 @@ def show(engine: Engine, who: Person) -> None:
 
 require_entry()
 
+compact_title()
 st.title("History", anchor=False)
 if is_on():
     try:
