@@ -145,6 +145,7 @@ def show_case(engine: Engine, case: Case, who: Person) -> None:
 def show(engine: Engine, who: Person) -> None:
     if not who.verified:
         st.caption(login_words.NOT_VERIFIED)
+    alarm = st.container()
     conditions = show_filters(engine)
     damaged: list[int] = []
     cases = find(engine, **conditions, on_damaged=damaged.append)
@@ -175,7 +176,7 @@ def show(engine: Engine, who: Person) -> None:
     if selected:
         show_case(engine, selected, who)
     show_agreement(cases, lambda case: case.model[:_SHORT])
-    show_drift(cases, chosen())
+    show_drift(cases, chosen(), alarm)
 
 
 require_entry()

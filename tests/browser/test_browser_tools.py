@@ -1,9 +1,12 @@
 """What the hand reaches for in the picture, on scans as they come: a real server, a real browser."""
 
+import base64
+import io
 import re
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from brat.classes import CLASS_NAMES
 from brat.io.read import read_scan
@@ -50,10 +53,8 @@ def measured(page) -> list[str]:
 
 def painted(page, canvas: str = "canvas.layer") -> np.ndarray:
     """uint8 (height, width, 4)."""
-    width, *values = page.locator(canvas).evaluate(
-        "node => [node.width, ...node.getContext('2d').getImageData(0, 0, node.width, node.height).data]"
-    )
-    return np.array(values, np.uint8).reshape(-1, width, 4)
+    url = page.locator(canvas).evaluate("node => node.toDataURL('image/png')")
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(url.split(",")[1]))).convert("RGBA"))
 
 
 def is_unmarked(page) -> bool:

@@ -1,6 +1,7 @@
 """The worklist's page and the way through it in Review, through Streamlit's own test harness."""
 
 import io
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from brat.store.cases import keep, trail
 from brat.store.database import prepare
 from brat.wording import percent
 from pages.parts.login import Person
+from pages.parts.worklist_table import common_folder
 from pages.words import worklist as words
 from tests.factories.files import slice_of
 from tests.factories.pages import png
@@ -408,3 +410,13 @@ def ask(page: AppTest, path: str) -> None:
     next(field for field in page.text_input if field.label == "Path of the folder").set_value(path)
     next(button for button in page.button if button.label == "Add").click().run()
     read_through(page)
+
+
+def test_a_folder_that_all_files_share_is_said_once():
+    def row(name):
+        return SimpleNamespace(item=SimpleNamespace(name=name))
+
+    assert common_folder([row("a.zip/x/1.png"), row("a.zip/x/2.png"), row("a.zip/x/y/3.png")]) == "a.zip/x/"
+    assert common_folder([row("a.zip/x/1.png"), row("a.zip/xy/2.png")]) == "a.zip/"
+    assert common_folder([row("a/1.png"), row("1.png")]) == ""
+    assert common_folder([]) == ""
