@@ -349,7 +349,8 @@ def test_a_folder_is_uploaded_and_what_is_no_scan_in_it_is_named():
     page.get("file_uploader")[1].set_value(files)
     page.run()
     read_through(page)
-    assert names(page) == [f"study/{FILES[1][0]}", "study/a/notes.txt"]
+    assert names(page) == [FILES[1][0], "a/notes.txt"]
+    assert any("All are in `study/`." in caption.value for caption in page.caption)
 
 
 def test_remarks_stand_in_the_row():
@@ -402,7 +403,8 @@ def test_a_folder_is_read_only_where_it_is_configured(tmp_path, monkeypatch):
     page = worklist()
     ask(page, str(folder))
     # What is not read is told.
-    assert names(page) == [f"scans/{FILES[1][0]}", "scans/out.png", "scans/notes.txt"]
+    assert names(page) == [FILES[1][0], "out.png", "notes.txt"]
+    assert any("All are in `scans/`." in caption.value for caption in page.caption)
     assert "scans/out.png was not read. It is a link out of the folder." in [text.value for text in page.text]
 
 
