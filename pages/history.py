@@ -25,7 +25,7 @@ from pages.parts.agreement import show_agreement
 from pages.parts.drift import show_drift
 from pages.parts.failures import on_demand, tell
 from pages.parts.login import Person, person
-from pages.parts.navigation import require_entry
+from pages.parts.navigation import compact_title, require_entry
 from pages.parts.readings import chosen
 from pages.parts.store import is_on, store
 from pages.parts.verdict import VERDICTS
@@ -145,6 +145,7 @@ def show_case(engine: Engine, case: Case, who: Person) -> None:
 def show(engine: Engine, who: Person) -> None:
     if not who.verified:
         st.caption(login_words.NOT_VERIFIED)
+    alarm = st.container()
     conditions = show_filters(engine)
     damaged: list[int] = []
     cases = find(engine, **conditions, on_damaged=damaged.append)
@@ -175,11 +176,12 @@ def show(engine: Engine, who: Person) -> None:
     if selected:
         show_case(engine, selected, who)
     show_agreement(cases, lambda case: case.model[:_SHORT])
-    show_drift(cases, chosen())
+    show_drift(cases, chosen(), alarm)
 
 
 require_entry()
 
+compact_title()
 st.title("History", anchor=False)
 if is_on():
     try:

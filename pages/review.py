@@ -14,7 +14,7 @@ from pages.parts.next_scan import show_next
 from pages.parts.readings import PLAIN, check_model, choose_model, read, reader, windowed
 from pages.parts.reports import show_downloads
 from pages.parts.samples import POPOVER, show_samples
-from pages.parts.series import show_series
+from pages.parts.series import choose_view, show_series
 from pages.parts.stability import show_stability
 from pages.parts.verdict import verdict_form
 from pages.parts.whole_page import whole_page
@@ -41,16 +41,21 @@ _STYLE = """<style>
 /* What is above the picture takes little room of the screen. */
 [data-testid=stMainBlockContainer]:has(.st-key-file) {padding: 3.6rem 1.25rem 2rem}
 [data-testid=stMainBlockContainer]:has(.st-key-file) [data-testid=stVerticalBlock] {gap: .5rem}
-.st-key-file [data-testid=stMarkdownContainer] p {margin: 0}
+.st-key-reading .stHeading [data-testid=stMarkdownContainer] {margin: 0}
+.st-key-file {row-gap: .5rem}
+.st-key-file [data-testid=stMarkdownContainer], .st-key-file [data-testid=stMarkdownContainer] p {margin: 0}
+.st-key-another [data-testid=stElementContainer] {min-width: 0}
 /* Once a scan is open, the place for files is a button; while a file is dragged, the whole page. */
 .st-key-file [data-testid=stFileUploader] {width: auto}
 .st-key-file [data-testid=stFileUploader] > label,
 .st-key-file [data-testid=stFileUploaderDropzoneInstructions] {position: absolute; clip-path: inset(50%)}
 .st-key-file [data-testid=stFileUploaderDropzone] {padding: 0; min-height: 0; background: none; border: 0}
-.dropping [data-testid=stFileUploaderDropzone] {position: fixed; inset: 0; z-index: 1000000;
+.dropping [data-testid=stFileUploaderDropzone] {position: fixed; inset: 0; height: auto; z-index: 1000000;
     background: rgb(15 92 140 / 35%); border: 4px dashed #6FB7E6; border-radius: 0}
 /* In reading order, and on a phone: the answer, the picture, the verdict. On a desk the picture stands
    left of the other two. */
+.st-key-reading > [data-testid="stLayoutWrapper"] > [data-testid="stHorizontalBlock"] {gap: .5rem}
+.st-key-reading .stHeading h2 {padding: 0; font-size: clamp(1.35rem, 2vw, 1.9rem); line-height: 1.2}
 @media (min-width: 641px) {
     .st-key-reading > [data-testid="stLayoutWrapper"] > [data-testid="stHorizontalBlock"] {
         display: grid; gap: .5rem 1.5rem;
@@ -140,6 +145,7 @@ with st.container(horizontal=True, vertical_alignment="center", key="file"):
         window = scan.window and choose_window(scan.window, scan.presets, scan.digest)
     else:
         st.markdown(words.file(series.name, "", series.format), width="stretch")
+        shown_series, plane, volume = choose_view(series)
     choose_model()
     with st.container(width="content", key="another"):
         show_uploader()
@@ -152,7 +158,7 @@ show_problem()
 if scan is None:
     open_scan.show_remarks(series.remarks, series.left_out)
     if is_usable:
-        show_series(series, open_scan.open_slice)
+        show_series(shown_series, plane, volume, open_scan.open_slice)
     st.stop()
 if window != scan.window:
     scan = windowed(scan, window)

@@ -20,7 +20,7 @@ from pages.parts import visits
 from pages.parts.archive import open_linked_study, show_archive, show_return
 from pages.parts.failures import on_demand, tell
 from pages.parts.login import Person, person
-from pages.parts.navigation import require_entry
+from pages.parts.navigation import compact_title, require_entry
 from pages.parts.next_scan import open_row
 from pages.parts.readings import check_model
 from pages.parts.store import is_on, store
@@ -32,6 +32,7 @@ from pages.parts.worklist_table import (
     ORDERS,
     Verdicts,
     as_table,
+    common_folder,
     reading_in_words,
     remark_on,
     select_rows,
@@ -150,8 +151,12 @@ _NO_OWN_SORTING = """<style>
 </style>"""
 
 
-def show_rows(rows: list[Row], verdicts: Verdicts | None) -> Row | None:
-    """The table, in which the box of a row opens its scan and a heading sorts; the row of a chosen cell."""
+def show_rows(rows: list[Row], verdicts: Verdicts | None, folder: str) -> Row | None:
+    """The table, in which the box of a row opens its scan and a heading sorts; the row of a chosen cell.
+
+    Args:
+        folder: of `common_folder`, as said above the table.
+    """
     st.html(_NO_OWN_SORTING)
     config = st.column_config
     # Its rows are known by their places: another table must be another widget, or a late click would open
@@ -159,7 +164,7 @@ def show_rows(rows: list[Row], verdicts: Verdicts | None) -> Row | None:
     key = f"worklist-{hash(tuple(row.number for row in rows))}-{turn()}"
     with st.container(key="worklist-rows"):
         chosen = st.dataframe(
-            as_table(rows, verdicts, st.session_state.get("worklist_opened", ())),
+            as_table(rows, verdicts, st.session_state.get("worklist_opened", ()), folder),
             key=key,
             hide_index=True,
             height=HEIGHT * (min(len(rows), ROWS) + 1),
@@ -307,6 +312,7 @@ work = own_worklist()
 if order := state.pop("worklist_sort", None):
     state["worklist-order"] = order
 
+compact_title()
 st.title("Worklist", anchor=False)
 is_usable = check_model(WEIGHTS)
 open_linked_study(work)
@@ -348,8 +354,9 @@ shown = show_choices(rows, verdicts)
 if shown:
     # What is chosen in the table is said above it.
     ways = st.container()
-    st.caption(f"{words.shown(len(shown), len(rows))} {words.CLICK}")
-    chosen = show_rows(shown, verdicts)
+    folder = common_folder(rows)
+    st.caption(f"{words.shown(len(shown), len(rows), literal(folder))} {words.CLICK}")
+    chosen = show_rows(shown, verdicts, folder)
     with ways:
         show_ways(shown, chosen)
 else:

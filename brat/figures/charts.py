@@ -23,6 +23,9 @@ DASHES = ("solid", "dash", "dot", "dashdot")
 SYMBOLS = ("circle", "square", "diamond", "cross")
 """In the order of the classes, so that a class is told apart without its colour."""
 
+LEGEND = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}
+"""Above the plot, which it never covers: on a narrow page it grows upwards, and the margin with it."""
+
 MARGIN = {"l": 0, "r": 0, "t": 8, "b": 0}
 
 # Every read-out is printed on the figures; dragging would only fight with scrolling on a phone.
@@ -58,6 +61,6 @@ def layout(
         # Broken where a phone would cut it off.
         xaxis={"title": {"text": "<br>".join(wrap(across, 32))}, "range": x_range, "fixedrange": True},
         yaxis={"title": {"text": up}, "range": y_range, "fixedrange": True},
-        legend={"orientation": "h", "y": 1.12},
+        legend=LEGEND,
     )
     return figure

@@ -61,9 +61,7 @@ def reliability(
             },
             hovertemplate="confidence %{x:.0%}, right %{y:.0%}, %{customdata} slices<extra></extra>",
         )
-    figure = layout(figure, "confidence", "share right", (0, 1.02), (0, 1.03))
-    figure.update_layout(legend={"orientation": "v", "x": 1, "xanchor": "right", "y": 0.03})
-    return figure
+    return layout(figure, "confidence", "share right", (0, 1.02), (0, 1.03))
 
 
 def coverage(sets: Mapping[str, Mapping[str, Mapping]]) -> go.Figure:
@@ -88,6 +86,8 @@ def coverage(sets: Mapping[str, Mapping[str, Mapping]]) -> go.Figure:
             name=CLASS_NAMES[name],
             mode="markers",
             marker={"color": CLASS_COLOURS[name], "symbol": symbol, "size": 9},
+            # Most stand at the upper edge.
+            cliponaxis=False,
             hovertemplate=CLASS_NAMES[name] + ": %{y:.1%}<extra></extra>",
         )
     for place, level in enumerate(sets):

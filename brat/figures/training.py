@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from brat.classes import OTHER_COLOURS, QUIET_COLOUR
-from brat.figures.charts import MARGIN, layout
+from brat.figures.charts import LEGEND, MARGIN, layout
 
 
 def curves(history: Sequence[Mapping[str, float]], quantity: str) -> go.Figure:
@@ -37,7 +37,7 @@ def curves(history: Sequence[Mapping[str, float]], quantity: str) -> go.Figure:
         height=280,
         xaxis={"title": {"text": "epoch"}, "dtick": 1, "fixedrange": True},
         yaxis={"title": {"text": quantity}, "fixedrange": True},
-        legend={"orientation": "h", "y": 1.15},
+        legend=LEGEND,
         showlegend=True,
     )
     return figure

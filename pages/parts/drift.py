@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from brat.classes import CLASS_NAMES
 from brat.figures.drift import control_chart
@@ -32,11 +33,12 @@ LEAST = 20
 """Cases of a month that is judged; of fewer, limits are so wide that next to nothing crosses them."""
 
 
-def show_drift(cases: Sequence[Case], weights: Path) -> None:
+def show_drift(cases: Sequence[Case], weights: Path, alarm: DeltaGenerator) -> None:
     """The control charts of the cases that one model has read.
 
     Args:
         weights: the folder of the model, with its `metrics.json`.
+        alarm: where it is said that a month crosses a limit; whoever opens the page is to see that first.
     """
     try:
         model = ModelFolder(weights).records[MODEL].sha256
@@ -74,7 +76,7 @@ def show_drift(cases: Sequence[Case], weights: Path) -> None:
     crossed = {name: at for name, chart in by_name.items() if (at := _at(chart, month)) and at.is_alarm}
     if crossed:
         said = [words.crossing(name, by_name[name], at) for name, at in crossed.items()]
-        st.warning(words.alarm(month, said))
+        alarm.warning(words.alarm(month, said))
     elif month:
         st.markdown(words.calm(month))
     elif expected:

@@ -44,19 +44,13 @@ def place(weights: Path, digest: str, plane: str, volume: int, window: str) -> d
     return {}
 
 
-def show_series(series: Series, on_open: Callable[[Stack, int], None]) -> None:
+def show_series(series: Series, plane: str, volume: int, on_open: Callable[[Stack, int], None]) -> None:
     """Read a series and show it.
 
     Args:
+        series, plane, volume: of `choose_view`.
         on_open: called with a stack and the number of a slice that the visitor wants to see by itself.
     """
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        plane, volume = choose_view(series)
-        window = series.window
-        if window:
-            window = choose_window(window, series.presets, series.digest)
-    if window and window != series.window:
-        series = series.windowed(window)
     try:
         stack = series.stack(plane, volume)
         apart, times = stretch(series, plane, volume)
@@ -76,9 +70,9 @@ def show_series(series: Series, on_open: Callable[[Stack, int], None]) -> None:
             return
     reading = held["reading"]
     with st.container(key="reading"):
-        answer, picture = st.columns(2, gap="large")
+        answer, picture, details = st.columns(3, gap="large")
     with answer:
-        show_reading(reading)
+        st.header(words.heading(reading), anchor=False)
     of = f"{series.digest}-{plane}-{volume}-{series.window}"
 
     def open_alone(number: int) -> None:
@@ -98,21 +92,38 @@ def show_series(series: Series, on_open: Callable[[Stack, int], None]) -> None:
             on_open=open_alone,
             key="stack",
         )
+    with details:
+        show_findings(reading)
     show_numbers(reading)
 
 
-def choose_view(series: Series) -> tuple[str, int]:
-    """Which plane, and which volume from 0, where there are several."""
+def choose_view(series: Series) -> tuple[Series, str, int]:
+    """Ask for plane, volume and window, each where there are several.
+
+    Returns:
+        The series as shown with that window, the plane, and the volume from 0.
+    """
     plane, volume = f"plane-{series.digest}", f"volume-{series.digest}"
     if len(series.planes) > 1:
         restore(plane, series.planes[0])
-        st.segmented_control("View", series.planes, required=True, format_func=PLANES.__getitem__, key=plane)
+        st.segmented_control(
+            "View",
+            series.planes,
+            required=True,
+            format_func=PLANES.__getitem__,
+            key=plane,
+            label_visibility="collapsed",
+        )
         remember(plane)
     if series.volumes > 1:
         restore(volume, 1)
         st.number_input("Volume", 1, series.volumes, key=volume, width=160)
         remember(volume)
-    return st.session_state.get(plane, series.planes[0]), st.session_state.get(volume, 1) - 1
+    view = st.session_state.get(plane, series.planes[0]), st.session_state.get(volume, 1) - 1
+    if series.window:
+        window = choose_window(series.window, series.presets, series.digest)
+        series = series.windowed(window) if window != series.window else series
+    return series, *view
 
 
 def stretch(series: Series, plane: str, volume: int) -> tuple[float, float]:
@@ -185,13 +196,14 @@ def shown(scan: Scan | None, read: SliceReading, size: tuple[int, int] = (256, 2
     )
 
 
-def show_reading(read: SeriesReading) -> None:
-    """What the slices say together, how that was made, and what it does not know."""
-    st.header(words.heading(read), anchor=False)
+def show_findings(read: SeriesReading) -> None:
+    """What the slices say one class after the other, how that was made, and what it does not know."""
     st.markdown(words.HOW)
     st.markdown("\n".join(f"- {sentence}" for sentence in words.findings(read)))
     metrics = load(chosen(), "metrics.json") or {}
-    st.caption(words.how_often(metrics.get("protocols", {})))
+    with st.expander(words.HOW_OFTEN):
+        st.markdown(words.how_often(metrics.get("protocols", {})))
+    st.caption(words.CARE)
 
 
 @st.fragment

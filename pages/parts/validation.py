@@ -43,10 +43,13 @@ def given_files() -> tuple[list[File | Skipped], Mapping | None]:
     """
     from brat.data.labelled import read_table
 
-    dropped = st.file_uploader(
+    left, right = st.columns(2)
+    dropped = left.file_uploader(
         words.UPLOAD, accept_multiple_files=True, key="validate-files", help=words.UPLOAD_HELP
     )
-    folder = st.file_uploader(words.UPLOAD_FOLDER, accept_multiple_files="directory", key="validate-folder")
+    folder = right.file_uploader(
+        words.UPLOAD_FOLDER, accept_multiple_files="directory", key="validate-folder"
+    )
     files = [File(one.name, one.getvalue()) for one in (*dropped, *folder)]
     tables = [file for file in files if file.name.lower().endswith(".csv")]
     if len(tables) > 1:

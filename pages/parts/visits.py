@@ -13,7 +13,7 @@ import streamlit as st
 from pages import arrivals
 from pages.parts import open_scan
 from pages.parts.login import person
-from pages.parts.widget_memory import MEMORY
+from pages.parts.widget_memory import MEMORY, memory
 
 _KEPT = (*open_scan.STATE, "worklist", "walk", "worklist_opened", MEMORY)
 """In `st.session_state`."""
@@ -50,6 +50,8 @@ def go_on() -> None:
 def watch() -> None:
     """Keep what is open for a reload, and look out for what does not arrive. Once in each such page."""
     state = st.session_state
+    # There from now on, so that what a part of the page that is drawn alone remembers later is kept, too.
+    memory()
     is_open = any(state.get(name) is not None for name in ("scan", "series"))
     if is_open or ("worklist" in state and state.worklist.progress().total):
         _left(arrivals.visit()).update(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -109,10 +110,20 @@ def remark_on(row: Row) -> str:
     return " ".join(part for part in (row.problem, row.reason, of_series, *row.remarks) if part)
 
 
-def as_table(rows: Sequence[Row], verdicts: Verdicts | None, opened: Collection[int]) -> pd.DataFrame:
+def common_folder(rows: Sequence[Row]) -> str:
+    """The folder or archive that all rows are in, with a slash at its end; empty where there is none."""
+    folders = [row.item.name.split("/")[:-1] for row in rows]
+    shared = takewhile(lambda parts: len(set(parts)) == 1, zip(*folders, strict=False))
+    return "".join(f"{parts[0]}/" for parts in shared)
+
+
+def as_table(
+    rows: Sequence[Row], verdicts: Verdicts | None, opened: Collection[int], folder: str = ""
+) -> pd.DataFrame:
     """The table as it is shown.
 
     Args:
+        folder: of `common_folder`; it would take the place that the files' own names need.
         verdicts: None where there is no store; the table then has no such column.
         opened: numbers of the rows that were opened in Review.
     """
@@ -121,7 +132,7 @@ def as_table(rows: Sequence[Row], verdicts: Verdicts | None, opened: Collection[
         "Scan": [_thumbnail(row) for row in rows],
         "Reading": [reading_in_words(row) for row in rows],
         "Any tumour": [100 * row.tumour if row.state == "known" else None for row in rows],
-        "File": [row.item.name for row in rows],
+        "File": [row.item.name.removeprefix(folder) for row in rows],
         "95 % set": [_set_in_words(row) for row in rows],
         "Like known scans": [_known_in_words(row) for row in rows],
         "Verdict": [VERDICTS.get(verdict_on(row, verdicts), ABSENT) for row in rows],

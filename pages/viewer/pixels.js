@@ -1,4 +1,4 @@
-// What is done to pixels, as brat does it on the server. No page, no state: tests/browser/test_pixels.py holds
+// What is done to pixels, as brat does it on the server. No page, no state: tests/browser/test_viewer.py holds
 // each to its counterpart in Python.
 
 const TILES = 8; // As brat.perturb.enhance.CLAHE_TILES.

@@ -79,6 +79,7 @@ class Viewer {
     ui.lanes.replaceChildren(...names);
     ui.strip.ariaLabel = strip;
     ui.note.textContent = words.hatched;
+    ui.note.hidden = slices.every(({ mark }) => mark === "known");
     ui.aim.textContent = aimName;
     ui.aim.hidden = !aimName;
   }
@@ -403,8 +404,8 @@ class Viewer {
     ui.heading.textContent = hasMap ? fill(heading, { shown, answer, method }) : words.noMap;
     ui.scale.style.visibility = this.isSilent || !isShown ? "hidden" : "visible";
     ui.nothing.textContent = hasMap && isShown && this.isSilent ? fill(words.nothing, { shown }) : "";
-    ui.flip.disabled = ui.outline.disabled = !hasMap;
-    ui.outline.ariaPressed = String(taste.hasOutline);
+    for (const control of [ui.flip, ui.outline, ui.opacity, ui.threshold, ui.colours]) control.disabled = !hasMap;
+    ui.outline.ariaPressed = String(taste.hasOutline && hasMap);
     ui.flip.textContent = isShown ? "Hide map" : "Show map";
     ui.rightTag.textContent = isShown && hasMap ? `Map: ${shown}` : "Map hidden";
     ui.rightTag.hidden = !this.isComparing || !hasMap;

@@ -1,26 +1,32 @@
 // What concerns the whole of Review. Its elements are Streamlit's; each is found anew when it is needed.
 
-const TYPING_PAUSE = 300; // milliseconds
+// Milliseconds.
+const TYPING_PAUSE = 300;
+const QUIET = 250; // So long has the server to rest before the page is left,
+const PATIENCE = 5000; // for which nobody waits longer than this,
+const JUST_NOW = 5000; // or at all, where nothing was touched for so long.
+const [SERIES, SLICE] = ["#series", "#slice"];
+const PAGE_LINK = "a[data-testid$=NavLink]";
 const VERDICT_KEYS = ["a", "d", "u"];
 // Outlives the module, which a new session loads again.
 const state = (window.bratWholePage ??= { isAlone: false, listening: false });
 
 export default function ({ data: [isAlone, back] }) {
-  // A slice by itself is a place of its own, from which the browser's Back leads to the series.
-  if (isAlone && !state.isAlone) history.pushState({ isAlone }, "");
+  // A slice by itself is a place of its own, from which the browser's Back leads to the series. Both have a name,
+  // because of a way to an anchor Streamlit makes no run of its own: of two runs at once the first one's end lets
+  // the browser drop what the second one counts on, and the page would end in "Connection error".
+  if (isAlone && !state.isAlone && !history.state?.isAlone) {
+    history.replaceState(history.state, "", SERIES);
+    history.pushState({ isAlone }, "", SLICE);
+  }
+  if (!isAlone && state.isAlone && history.state?.isAlone) history.back();
   state.isAlone = isAlone;
   if (state.listening) return;
   state.listening = true;
 
-  // Caught before Streamlit, which would run the page a second time: of two runs at once the first one's end
-  // lets the browser drop what the second one counts on, and the page would end in "Connection error".
-  const goBack = (event) => {
-    const button = document.querySelector(`.st-key-${back} button`);
-    if (!state.isAlone || !button) return;
-    event.stopImmediatePropagation();
-    button.click();
-  };
-  window.addEventListener("popstate", goBack, { capture: true });
+  window.addEventListener("popstate", () => {
+    if (state.isAlone && location.hash === SERIES) document.querySelector(`.st-key-${back} button`)?.click();
+  });
 
   window.addEventListener("beforeunload", (event) => {
     if (document.querySelector(".brat-unsaved")) event.preventDefault();
@@ -35,18 +41,60 @@ export default function ({ data: [isAlone, back] }) {
     buttons[place]?.click();
   });
 
-  // Streamlit sends what was typed when its field is left, and a click on another page may overtake that.
-  let pause;
+  // Streamlit sends what was typed only when its field is left.
+  let pause, field;
+  const send = () => {
+    clearTimeout(pause);
+    const enter = { key: "Enter", ctrlKey: field?.matches("textarea"), bubbles: true };
+    field?.dispatchEvent(new KeyboardEvent("keydown", enter));
+    field = undefined;
+  };
   document.addEventListener("input", ({ target }) => {
     if (!target.closest?.("[class*='st-key-note-'], [class*='st-key-name-']")) return;
     clearTimeout(pause);
-    const enter = { key: "Enter", ctrlKey: target.matches("textarea"), bubbles: true };
-    pause = setTimeout(() => target.dispatchEvent(new KeyboardEvent("keydown", enter)), TYPING_PAUSE);
+    field = target;
+    pause = setTimeout(send, TYPING_PAUSE);
   });
+
+  // Of two messages that wait at the server Streamlit keeps the values of the later one alone, and one that asks
+  // for another page brings none: what was set just before would be lost. So the way to a page waits for the server.
+  let touchedAt = -Infinity;
+  for (const type of ["pointerdown", "keydown", "input"]) {
+    const touch = ({ target }) => target.closest?.(PAGE_LINK) || (touchedAt = performance.now());
+    document.addEventListener(type, touch, { capture: true });
+  }
+  let isLeaving = false;
+  const leave = async (event) => {
+    const link = event.target.closest?.(PAGE_LINK);
+    const isElsewhere = event.ctrlKey || event.metaKey || event.shiftKey;
+    if (!link || isElsewhere || isLeaving || !document.querySelector(".st-key-reading")) return;
+    if (isResting() && performance.now() - touchedAt > JUST_NOW) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    send();
+    await rest();
+    isLeaving = true;
+    // The page may have drawn it anew meanwhile.
+    (link.isConnected ? link : document.querySelector(`${PAGE_LINK}[href="${link.getAttribute("href")}"]`))?.click();
+    isLeaving = false;
+  };
+  document.addEventListener("click", leave, { capture: true });
 
   const show = (isDragging) => document.documentElement.classList.toggle("dropping", isDragging);
   const hasFiles = (event) => event.dataTransfer?.types.includes("Files");
   window.addEventListener("dragenter", (event) => hasFiles(event) && show(true));
   window.addEventListener("dragleave", (event) => !event.relatedTarget && show(false));
   for (const type of ["drop", "dragend"]) window.addEventListener(type, () => show(false), true);
+}
+
+const isResting = () => document.querySelector("[data-test-script-state=notRunning]") !== null;
+
+// Until no script has run for a moment.
+async function rest() {
+  const begun = performance.now();
+  let since = begun;
+  while (performance.now() - since < QUIET && performance.now() - begun < PATIENCE) {
+    await new Promise((due) => setTimeout(due, 20));
+    if (!isResting()) since = performance.now();
+  }
 }

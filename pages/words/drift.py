@@ -44,7 +44,7 @@ def calm(month: str) -> str:
 
 
 def alarm(month: str, crossed: Sequence[str]) -> str:
-    return f"**{month} crosses a limit.** {'; '.join(crossed)}."
+    return f"**{month} crosses a limit.** {'; '.join(crossed)}. The charts are under *From month to month*."
 
 
 def crossing(name: str, chart: Chart, month: Month) -> str:

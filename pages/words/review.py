@@ -81,7 +81,7 @@ def unlike(reason: str) -> str:
 
 
 def like(score: float) -> str:
-    return f"Like the slices that the model knows: unlikeness {score:.2f}, limit 1."
+    return f"Like known slices: unlikeness {score:.2f}, limit 1."
 
 
 def before(name: str, probability: str) -> str:

@@ -11,6 +11,7 @@ from brat.wording import percent
 from pages.words.numbers import estimate
 
 UNLIKE = "Not a slice the model knows"
+HOW_OFTEN = "How often is that right?"
 TABLE = "Every slice: its answer, its probabilities, and whether it is like those the model knows."
 
 HOW = (
@@ -19,7 +20,7 @@ HOW = (
     "runs too."
 )
 _NOT_MEASURED = "How often a whole series is read rightly was not measured for this model."
-_CARE = "In a healthy head too runs of slices are called a tumour. Not a medical device, not for diagnosis."
+CARE = "In a healthy head too runs of slices are called a tumour. Not a medical device, not for diagnosis."
 _FEW = "Most slices were refused: what is said here rests on the few that are left."
 _LISTED = 6
 """Stretches of slices that are named one by one, at most."""
@@ -47,25 +48,29 @@ def heading(read: SeriesReading) -> str:
 
 
 def how_often(protocols: Mapping[str, Any]) -> str:
-    """How often the rule finds a patient's tumour, and how often it is wrong; and what else to bear in mind.
+    """How often the rule finds a patient's tumour, and how often it is wrong; a line for each sequence.
 
     Args:
         protocols: of `metrics.json`; empty where there is none.
     """
     rule = f"{RULE_LENGTH}/{RULE_LEAST}"
     figures = [
-        f"{entry['title'].removesuffix(', runs of slices')}: "
+        f"- {entry['title'].removesuffix(', runs of slices')}: "
         f"{estimate(entry['metrics'][f'found/{rule}'])} of the patients found, "
         f"{entry['metrics'][f'false_runs/{rule}']['value']:.2f} false runs a patient"
         for name, entry in protocols.items()
         if name.startswith("series_") and f"found/{rule}" in entry["metrics"]
     ]
     if not figures:
-        return f"{_NOT_MEASURED} {_CARE}"
-    return (
-        f"A run counts from {RULE_LENGTH} slices in a row in each of which any tumour has "
-        f"{percent(RULE_LEAST)} or more. On low-grade gliomas of patients that it had not seen, of hospitals "
-        f"that it had: {'; '.join(figures)}. {_CARE}"
+        return _NOT_MEASURED
+    return "\n".join(
+        [
+            f"A run counts from {RULE_LENGTH} slices in a row in each of which any tumour has "
+            f"{percent(RULE_LEAST)} or more. On low-grade gliomas of patients that it had not seen, of "
+            "hospitals that it had:",
+            "",
+            *figures,
+        ]
     )
 
 
@@ -152,5 +157,5 @@ def doubt(level: float, inside: tuple[str, ...] | None, score: float | None) -> 
         names = " or ".join(CLASS_NAMES[name].lower() for name in inside) or "no class"
         sentences.append(f"{_percent(level)} set: {names}.")
     if score is not None:
-        sentences.append(f"Like the slices that the model knows: unlikeness {score:.2f}, limit 1.")
+        sentences.append(f"Like known slices: unlikeness {score:.2f}, limit 1.")
     return " ".join(sentences)

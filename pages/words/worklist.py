@@ -85,8 +85,9 @@ def open_from(number: int | None) -> str:
     return f"Review from No. {number}" if number else "Review from the top"
 
 
-def shown(count: int, total: int) -> str:
-    return f"{count} of {total} shown."
+def shown(count: int, total: int, folder: str) -> str:
+    """Args: folder: where all of them are; may be empty."""
+    return f"{count} of {total} shown." + (f" All are in {folder}." if folder else "")
 
 
 def slice_of(slice_: int, slices: int) -> str:

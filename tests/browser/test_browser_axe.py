@@ -4,7 +4,7 @@ import pytest
 
 from brat.io.samples import load_samples
 from tests.browser.settling import settle
-from tests.factories.files import volume
+from tests.factories.files import volume, zipped
 from tests.factories.samples import KNOWN
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -59,11 +59,11 @@ def series(page):
 
 
 def worklist(page):
-    bad = {"name": "notes.png", "mimeType": "image/png", "buffer": b"not a scan"}
-    scans = [
-        {"name": s.file.name, "mimeType": "image/png", "buffer": s.file.read_bytes()} for s in load_samples()
-    ]
-    page.locator("input[type=file]").first.set_input_files([bad, *scans])
+    scans = {f"study/{sample.file.name}": sample.file.read_bytes() for sample in load_samples()}
+    archive = zipped({**scans, "study/notes.png": b"not a scan"})
+    page.locator("input[type=file]").first.set_input_files(
+        {"name": "list.zip", "mimeType": "", "buffer": archive}
+    )
     playwright.expect(page.get_by_test_id("stDataFrame").first).to_be_visible()
     playwright.expect(page.get_by_text("1 could not be read").first).to_be_visible()
 

@@ -26,8 +26,8 @@ _TEXT = """() => {
 }"""
 
 
-def opened(open_page, address):
-    page = open_page(f"{address}/model")
+def opened(open_page, address, width=1440):
+    page = open_page(f"{address}/model", width)
     playwright.expect(page.get_by_role("heading", name="How good is the model?")).to_be_visible()
     playwright.expect(page.locator(".js-plotly-plot:visible")).to_have_count(3)
     settle(page)
@@ -43,6 +43,20 @@ def test_the_first_screen_holds_figures_matrix_and_curves(open_page, address):
         assert box["y"] >= 0
         assert box["y"] + box["height"] <= 900
     assert page.get_by_test_id("stMetric").first.inner_text().startswith("Another hospital")
+
+
+def test_a_legend_stands_above_its_plot_on_a_phone_too(open_page, address):
+    page = opened(open_page, address, 390)
+    legends = 0
+    for chart in page.locator(".js-plotly-plot:visible").all():
+        if not chart.locator(".legend").count():
+            continue
+        legends += 1
+        legend, plot = (chart.locator(part).bounding_box() for part in (".legend", ".nsewdrag"))
+        assert legend["y"] + legend["height"] <= plot["y"] + 1
+        assert legend["y"] >= chart.bounding_box()["y"] - 1
+        assert plot["height"] > 120
+    assert legends == 2
 
 
 def count(texts) -> int:

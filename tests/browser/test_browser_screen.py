@@ -1,7 +1,10 @@
 """Review on one screen, and that nothing set in it is lost: a real server, a real browser."""
 
+import re
+
 import pytest
 
+from brat.io.samples import load_samples
 from tests.browser.settling import settle
 from tests.factories.files import volume
 from tests.factories.samples import KNOWN
@@ -11,34 +14,119 @@ playwright = pytest.importorskip("playwright.sync_api", reason="playwright is no
 ON_SCREEN = (".answer h2", ".bars", ".stage", "[data-ui=label]", "[data-ui=opacity]", "[data-ui=flip]")
 ON_SCREEN += ("[data-ui=compare]", "[data-ui=beside]", "[data-ui=clahe]", "[data-ui=brightness]")
 ON_SCREEN += ("[data-ui=read]",)
+OF_SERIES = (".stHeading h2", "[data-ui=said]", "[data-ui=strip]", "[data-ui=note]", "[data-ui=slice]")
+OF_SERIES += ("[data-ui=alone]", "[data-ui=aim]", *ON_SCREEN[2:-1])
+SERIES = {"name": "head.nii", "mimeType": "", "buffer": volume()}
 
 
-def opened(open_page, address, width=1440, height=900):
+def opened(open_page, address, width=1440, height=900, file=KNOWN.file, answer=".answer h2"):
     page = open_page(address, width, height)
-    page.locator("input[type=file]").first.set_input_files(KNOWN.file)
-    playwright.expect(page.locator(".answer h2")).to_be_visible()
+    page.locator("input[type=file]").first.set_input_files(file)
+    playwright.expect(page.locator(answer)).to_be_visible()
     page.wait_for_selector(".viewer:not([inert])")
     settle(page)
     return page
 
 
+def is_on_screen(page, selectors):
+    for selector in selectors:
+        box = page.locator(selector).bounding_box()
+        assert min(box["x"], box["y"]) >= 0, selector
+        assert box["x"] + box["width"] <= page.viewport_size["width"], selector
+        assert box["y"] + box["height"] <= page.viewport_size["height"], selector
+
+
 @pytest.mark.parametrize(("width", "height"), [(1440, 900), (1280, 720)])
 def test_review_fits_one_screen(open_page, address, width, height):
     page = opened(open_page, address, width, height)
-    for selector in ON_SCREEN:
-        box = page.locator(selector).bounding_box()
-        assert min(box["x"], box["y"]) >= 0, selector
-        assert box["x"] + box["width"] <= width, selector
-        assert box["y"] + box["height"] <= height, selector
+    is_on_screen(page, ON_SCREEN)
     # The picture is most of the height.
     assert page.locator(".stage").bounding_box()["height"] > 0.6 * height
     assert page.get_by_test_id("stFileUploader").bounding_box()["height"] < 60
+
+
+@pytest.mark.parametrize(("width", "height"), [(1440, 900), (1280, 720)])
+def test_a_series_fits_one_screen(open_page, address, width, height):
+    page = opened(open_page, address, width, height, SERIES, ".stHeading h2")
+    is_on_screen(page, OF_SERIES)
+    # What is over and under it takes as much of a low window as of a high one.
+    assert page.locator(".stage").bounding_box()["height"] > height - 465
 
 
 def test_answer_and_picture_begin_on_a_phones_first_screen(open_page, address):
     page = opened(open_page, address, 390, 844)
     answer, picture = (page.locator(one).bounding_box()["y"] for one in (".answer h2", ".stage"))
     assert answer < picture < 844 - 100
+    above = page.get_by_text("Not a medical device, not for diagnosis").bounding_box()
+    # Nothing empty between the two.
+    assert picture - (above["y"] + above["height"]) < 40
+
+
+def test_a_series_begins_on_a_phones_first_screen(open_page, address):
+    page = opened(open_page, address, 390, 844, SERIES, ".stHeading h2")
+    places = [page.locator(one).bounding_box()["y"] for one in (".stHeading h2", "[data-ui=said]", ".stage")]
+    assert places == sorted(places)
+    assert places[-1] < 844 / 2 + 50
+
+
+def test_a_file_that_is_dropped_anywhere_is_read(open_page, address):
+    page = opened(open_page, address)
+    files = page.evaluate_handle(
+        """bytes => {
+            const files = new DataTransfer();
+            files.items.add(new File([Uint8Array.from(bytes)], "dropped.png", { type: "image/png" }));
+            return files;
+        }""",
+        [*load_samples()[0].file.read_bytes()],
+    )
+    page.dispatch_event(".stage", "dragenter", {"dataTransfer": files})
+    # Where the file hangs over the page now, there is the place that takes it.
+    zone = page.get_by_test_id("stFileUploaderDropzone")
+    playwright.expect(zone).to_have_css("position", "fixed")
+    box = zone.bounding_box()
+    assert (box["width"], box["height"]) == (1440, 900)
+    zone.dispatch_event("drop", {"dataTransfer": files})
+    playwright.expect(page.get_by_text("dropped.png ·")).to_be_visible()
+    playwright.expect(zone.first).not_to_have_css("position", "fixed")
+
+
+def test_keys_give_the_verdict_and_an_unsaved_one_is_asked_about(open_page, address):
+    page = opened(open_page, address)
+    asked = []
+    page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
+    page.mouse.click(5, 400)
+    for key, name in {"a": "Agree", "d": "Disagree", "u": "Unsure"}.items():
+        page.keyboard.press(key)
+        verdict = page.locator("[class*='st-key-verdict-']").get_by_role("radio", name=name, exact=True)
+        playwright.expect(verdict).to_have_attribute("aria-checked", "true")
+        settle(page)
+    # In a text they are letters.
+    note = page.get_by_label("Note")
+    note.press_sequentially("add")
+    settle(page)
+    playwright.expect(verdict).to_have_attribute("aria-checked", "true")
+    playwright.expect(note).to_have_value("add")
+    page.reload()
+    playwright.expect(page.get_by_label("Note")).to_have_value("add")
+    assert asked == ["beforeunload"]
+
+
+def test_a_bar_that_is_pointed_at_or_in_focus_says_its_value(open_page, address):
+    page = opened(open_page, address)
+    shows = "bar => { const {visibility, content} = getComputedStyle(bar, '::after');"
+    shows += " return visibility === 'visible' && content; }"
+    bars = page.locator(".bars .bar")
+    for bar in bars.all():
+        value = bar.get_attribute("aria-label")
+        assert re.fullmatch(r"[\w ]+, as uploaded: \d+\.\d %", value)
+        bar.hover()
+        assert bar.evaluate(shows) == f'"{value}"'
+        page.mouse.move(5, 5)
+        assert not bar.evaluate(shows)
+        bar.focus()
+        assert bar.evaluate(shows) == f'"{value}"'
+        bar.blur()
+    assert bars.count() == 4
 
 
 def test_steps_in_quick_succession_leave_the_enhanced_scan_read(open_page, address):
@@ -65,8 +153,7 @@ def test_a_trip_to_another_page_loses_nothing(open_page, address):
     page.mouse.click(5, 400)
     page.keyboard.press("u")
     page.get_by_label("Note").fill("dural tail")
-    # As long as a hand takes from the keyboard to the mouse.
-    page.wait_for_timeout(1_000)
+    # At once: neither the pause after typing nor an answer of the server lies between.
     page.get_by_role("link", name="Model").click()
     playwright.expect(page.get_by_role("heading", name="How good is the model?")).to_be_visible()
     page.get_by_role("link", name="Review").click()
@@ -85,13 +172,28 @@ def test_a_trip_to_another_page_loses_nothing(open_page, address):
 
 
 def test_the_browsers_back_leads_from_a_slice_to_its_series(open_page, address):
-    page = open_page(address)
-    file = {"name": "head.nii", "mimeType": "application/octet-stream", "buffer": volume()}
-    page.locator("input[type=file]").first.set_input_files(file)
-    playwright.expect(page.locator("[data-ui=where]")).to_have_text("Slice 3 of 6")
-    page.get_by_role("button", name="Read this slice alone").click()
+    page, sent = open_page("about:blank"), []
+    page.on("websocket", lambda socket: socket.on("framesent", lambda frame: sent.append(frame)))
+    page.goto(address)
+    page.locator("input[type=file]").first.set_input_files(SERIES)
+    where = page.locator("[data-ui=where]")
+    playwright.expect(where).to_have_text("Slice 3 of 6")
+    alone, back = (
+        page.get_by_role("button", name=name) for name in ("Read this slice alone", "Back to the series")
+    )
+    alone.click()
     playwright.expect(page.locator(".answer h2")).to_be_visible()
     settle(page)
+    sent.clear()
     page.go_back()
-    playwright.expect(page.locator("[data-ui=where]")).to_have_text("Slice 3 of 6")
+    playwright.expect(where).to_have_text("Slice 3 of 6")
     assert page.url.startswith(address)
+    settle(page)
+    # Of two runs at once the browser may lose what the second one sends.
+    assert len(sent) == 1
+    # The button of the page leads as far back.
+    alone.click()
+    back.click()
+    playwright.expect(where).to_have_text("Slice 3 of 6")
+    settle(page)
+    assert not page.evaluate("history.state?.isAlone")

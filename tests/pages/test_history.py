@@ -431,6 +431,9 @@ def test_history_raises_an_alarm_where_a_month_crosses_a_limit(two_months):
     (alarm,) = (one.value for one in page.warning)
     assert "2026-10 crosses a limit" in alarm
     assert "Refused as unlike known scans: 52.0\u00a0% in 25 cases (limits 0.0\u00a0% to" in alarm
+    # Before the cases, and before what they are searched by.
+    kinds = [one.type for one in page]
+    assert kinds.index("warning") < kinds.index("text_input")
     # What crosses a limit is shown first.
     assert page.selectbox(key="drift-measure").value == "Refused as unlike known scans"
     assert "Clinicians agree" not in alarm

@@ -1,6 +1,7 @@
 """The worklist's page and the way through it in Review, through Streamlit's own test harness."""
 
 import io
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from brat.store.cases import keep, trail
 from brat.store.database import prepare
 from brat.wording import percent
 from pages.parts.login import Person
+from pages.parts.worklist_table import common_folder
 from pages.words import worklist as words
 from tests.factories.files import slice_of
 from tests.factories.pages import png
@@ -347,7 +349,8 @@ def test_a_folder_is_uploaded_and_what_is_no_scan_in_it_is_named():
     page.get("file_uploader")[1].set_value(files)
     page.run()
     read_through(page)
-    assert names(page) == [f"study/{FILES[1][0]}", "study/a/notes.txt"]
+    assert names(page) == [FILES[1][0], "a/notes.txt"]
+    assert any("All are in `study/`." in caption.value for caption in page.caption)
 
 
 def test_remarks_stand_in_the_row():
@@ -400,7 +403,8 @@ def test_a_folder_is_read_only_where_it_is_configured(tmp_path, monkeypatch):
     page = worklist()
     ask(page, str(folder))
     # What is not read is told.
-    assert names(page) == [f"scans/{FILES[1][0]}", "scans/out.png", "scans/notes.txt"]
+    assert names(page) == [FILES[1][0], "out.png", "notes.txt"]
+    assert any("All are in `scans/`." in caption.value for caption in page.caption)
     assert "scans/out.png was not read. It is a link out of the folder." in [text.value for text in page.text]
 
 
@@ -408,3 +412,13 @@ def ask(page: AppTest, path: str) -> None:
     next(field for field in page.text_input if field.label == "Path of the folder").set_value(path)
     next(button for button in page.button if button.label == "Add").click().run()
     read_through(page)
+
+
+def test_a_folder_that_all_files_share_is_said_once():
+    def row(name):
+        return SimpleNamespace(item=SimpleNamespace(name=name))
+
+    assert common_folder([row("a.zip/x/1.png"), row("a.zip/x/2.png"), row("a.zip/x/y/3.png")]) == "a.zip/x/"
+    assert common_folder([row("a.zip/x/1.png"), row("a.zip/xy/2.png")]) == "a.zip/"
+    assert common_folder([row("a/1.png"), row("1.png")]) == ""
+    assert common_folder([]) == ""
