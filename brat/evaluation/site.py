@@ -229,7 +229,8 @@ def compare(protocols: Mapping[str, Mapping], shipped: Mapping[str, Mapping]) ->
 
     Returns:
         `test`, and `measures`: name -> `here`, `shipped` (with `slices` and `clusters`), `difference` with
-        its interval, and `p`; None where one of the intervals has no width.
+        its interval from those of both sides (Newcombe 1998, Stat Med 17:873), never beyond -1 and 1; and
+        `p`; None where one of the intervals has no width.
     """
     pairs: dict[str, tuple[Mapping, Mapping, Mapping]] = {}
     four, cross = protocols.get("four_classes"), shipped.get("four_classes")
@@ -262,14 +263,12 @@ def _difference(here: Mapping, there: Mapping, entry: Mapping) -> dict[str, Any]
     widths = [(one["high"] - one["low"]) / (2 * 1.96) for one in (here, there)]
     error = math.hypot(*widths)
     difference = here["value"] - there["value"]
+    below = math.hypot(here["value"] - here["low"], there["high"] - there["value"])
+    above = math.hypot(here["high"] - here["value"], there["value"] - there["low"])
     return {
         "here": dict(here),
         "shipped": {**there, "slices": entry["slices"], "clusters": entry["clusters"]},
-        "difference": {
-            "value": difference,
-            "low": difference - 1.96 * error,
-            "high": difference + 1.96 * error,
-        },
+        "difference": {"value": difference, "low": difference - below, "high": difference + above},
         "p": 2 * (1 - _NORMAL.cdf(abs(difference) / error)) if all(widths) else None,
     }
 

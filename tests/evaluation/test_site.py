@@ -143,6 +143,29 @@ def test_the_difference_is_tested_and_adjusted():
     assert compare(here, there)["measures"]["sensitivity"]["p"] is None
 
 
+def test_no_difference_is_beyond_all_or_nothing():
+    """Of a few slices, all wrong, beside a figure that is nearly one."""
+    entry = {"slices": 100, "clusters": 50}
+    here = {
+        "tumor_or_none": {
+            "metrics": {
+                key: {"value": 0.0, "low": 0.0, "high": 0.6} for key in ("sensitivity", "specificity")
+            }
+        }
+    }
+    there = {
+        "same_source": {
+            **entry,
+            "metrics": {
+                key: {"value": 0.95, "low": 0.9, "high": 0.98} for key in ("sensitivity", "specificity")
+            },
+        }
+    }
+    measured = compare(here, there)["measures"]["sensitivity"]["difference"]
+    # Newcombe's method 10: 0.6 above and 0.05 on the other side; 0 below and 0.03.
+    assert measured == pytest.approx({"value": -0.95, "low": -0.98, "high": -0.95 + np.hypot(0.6, 0.05)})
+
+
 def test_a_mean_over_fewer_classes_is_not_compared(reader):
     truth = ["glioma", "no_tumor", "glioma", "no_tumor"]
     compared = measure(readings_of(sure(truth), truth), reader, SHIPPED).results["comparison"]["measures"]
