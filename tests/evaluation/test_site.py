@@ -147,8 +147,8 @@ def test_no_difference_is_beyond_all_or_nothing():
     """Of a few slices, all wrong, beside a figure that is nearly one."""
     names = ("sensitivity", "specificity")
     none, nearly = {"value": 0.0, "low": 0.0, "high": 0.6}, {"value": 0.95, "low": 0.9, "high": 0.98}
-    here = {"tumor_or_none": {"metrics": {name: none for name in names}}}
-    there = {"same_source": {"slices": 100, "clusters": 50, "metrics": {name: nearly for name in names}}}
+    here = {"tumor_or_none": {"metrics": dict.fromkeys(names, none)}}
+    there = {"same_source": {"slices": 100, "clusters": 50, "metrics": dict.fromkeys(names, nearly)}}
     measured = compare(here, there)["measures"]["sensitivity"]["difference"]
     # Newcombe's method 10: 0.6 above and 0.05 on the other side; 0 below and 0.03.
     assert measured == pytest.approx({"value": -0.95, "low": -0.98, "high": -0.95 + np.hypot(0.6, 0.05)})
