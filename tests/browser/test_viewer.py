@@ -367,6 +367,27 @@ def test_the_browser_enhances_as_the_server_does(page, served):
     assert (served[1] / "runs").read_text() == runs
 
 
+def test_divider_shows_the_enhanced_scan_beside_the_one_as_uploaded(page):
+    button(page, "Hide map").click()
+    button(page, "Compare").click()
+    before = stage_row(page)
+    page.get_by_role("switch", name="Brightness").check()
+    slide(page, "Change of brightness", -20)
+    # Left of the divider nothing changes; right of it what is not black is darker.
+    after, middle = stage_row(page), len(before) // 2
+    np.testing.assert_array_equal(after[: middle - 5], before[: middle - 5])
+    bright = before[middle + 5 :] > 40
+    assert bright.mean() > 0.2
+    # A mark may lie there.
+    assert (after[middle + 5 :][bright] < before[middle + 5 :][bright]).mean() > 0.95
+
+
+def stage_row(page: playwright.Page) -> np.ndarray:
+    """Grey levels above the divider's knob and below the tags."""
+    shot = np.asarray(Image.open(io.BytesIO(page.locator(".stage").screenshot())).convert("L"))
+    return shot[shot.shape[0] // 4].astype(int)
+
+
 def gray_difference(page: playwright.Page, expected: np.ndarray) -> float:
     return float(np.abs(decoded(page.locator("canvas.layer")).astype(int) - expected).mean())
 
