@@ -82,7 +82,7 @@ def test_the_container_is_not_root_and_has_a_health_check():
 
 
 def test_the_image_is_built_from_all_that_the_wheel_holds():
-    """The wheel of the image is built from what is copied there, and nothing that is ignored can be copied."""
+    """Its wheel is built from what is copied there, and nothing that is ignored can be copied."""
     module = ast.parse((ROOT / "setup.py").read_text(encoding="utf-8"))
     (bundled,) = (
         ast.literal_eval(node.value)
