@@ -146,9 +146,24 @@ def parametric_map(
         content_label="CLASS_MAP",
         content_description=f"Where the reading of {name} comes from, not a medical device"[:64],
     )
+    _turn_round(image)
     image.SeriesDescription = series_description(label)
     image.BodyPartExamined = "BRAIN"
     return image
+
+
+def _turn_round(image: ParametricMap) -> None:
+    """Put the frames in the order of their place along the normal of the plane, rows x columns.
+
+    highdicom writes them the other way. OHIF 3.11 lays them over the slices in this order, and does not heed
+    what they refer to.
+    """
+    frames = np.frombuffer(image.FloatPixelData, np.float32).reshape(-1, image.Rows * image.Columns)
+    image.FloatPixelData = frames[::-1].tobytes()
+    groups = list(image.PerFrameFunctionalGroupsSequence)[::-1]
+    for number, group in enumerate(groups, start=1):
+        group.FrameContentSequence[0].DimensionIndexValues = number
+    image.PerFrameFunctionalGroupsSequence = groups
 
 
 def series_description(label: str) -> str:

@@ -452,6 +452,23 @@ def test_a_series_gets_one_report_and_a_map_with_the_values_of_its_longest_run(s
         assert validated(content, tmp_path) == []
 
 
+@pytest.mark.parametrize("cosines", [[1, 0, 0, 0, 1, 0], [-1, 0, 0, 0, 1, 0]], ids=["up", "down"])
+def test_the_frames_of_a_map_are_in_the_order_in_which_ohif_lays_them_over_slices(series, cosines):
+    """That is along the normal of the plane; what a frame refers to, OHIF 3.11 does not heed."""
+    turned = [replace(part, header=copy.deepcopy(part.header)) for part in series[1:]]
+    for part in turned:
+        part.header.ImageOrientationPatient = cosines
+    made = parsed(results(turned, DIGEST, Purpose.ARCHIVE).parametric_map)
+    groups = made.PerFrameFunctionalGroupsSequence
+    positions = [group.PlanePositionSequence[0].ImagePositionPatient for group in groups]
+    assert (np.diff(np.array(positions, float) @ np.cross(cosines[:3], cosines[3:])) > 0).all()
+    assert [group.FrameContentSequence[0].DimensionIndexValues for group in groups] == [*range(1, 8)]
+    assert {place: peak for place, (peak, _) in values_by_place(made).items()} == {
+        **dict.fromkeys([3.0, 18.0, 21.0], 0),
+        **dict.fromkeys([6.0, 9.0, 12.0, 15.0], 1),
+    }
+
+
 def test_where_a_slice_lies_off_the_grid_the_map_has_the_run_alone(series):
     odd = replace(series[0], header=copy.deepcopy(series[0].header))
     odd.header.ImagePositionPatient = series[1].header.ImagePositionPatient
