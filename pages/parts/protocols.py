@@ -55,7 +55,8 @@ DECIMALS = ("macro_f1", "auc", "f1")
 """The measures that are no shares."""
 
 _STYLE = """<style>
-.st-key-headline .stColumn {min-width: min(100%, 11rem)}
+.st-key-headline .stColumn {min-width: min(100%, 10rem)}
+.st-key-headline [data-testid=stMetricLabel] {min-height: 2.7rem; align-items: start}
 .st-key-headline [data-testid=stMetricValue] {font-size: 1.6rem}
 .st-key-headline .stMetric :is(label, div, p) {white-space: normal; overflow: visible; text-overflow: clip}
 </style>"""

@@ -28,7 +28,7 @@ DOES_VERDICT = "give your verdict: agree, disagree or unsure"
 DOES_AIM = "to the most suspicious slice of a stack"
 
 IN_SCRIPT = {
-    "noMap": "No map: the model was not asked about this slice, or should not be",
+    "noMap": "No map: this slice has no reading",
     "hidden": "Unmarked; M shows the map of {shown} ({method})",
     "window": "shown with level {center} and width {width}",
     "readPlain": "only shown so: the answer is of the scan as uploaded",

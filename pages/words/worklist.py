@@ -92,7 +92,7 @@ def shown(count: int, total: int, folder: str) -> str:
 
 def slice_of(slice_: int, slices: int) -> str:
     """Of a series, which slice is spoken of."""
-    return f"Series: its most suspicious slice, {slice_} of {slices}."
+    return f"Slice {slice_} of {slices}, the most suspicious of a series."
 
 
 def unread(count: int) -> str:

@@ -28,7 +28,7 @@ def browser():
     if chromium is None:
         pytest.skip("no Chromium is installed")
     # The first page of a fresh server is slow on a busy machine.
-    playwright.expect.set_options(timeout=30_000)
+    playwright.expect.set_options(timeout=60_000)
     flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
     with playwright.sync_playwright() as started:
         opened = started.chromium.launch(executable_path=chromium, args=flags)
@@ -57,7 +57,7 @@ def open_page(browser):
     def opened(address: str, width: int = 1440, height: int = 900, **options):
         page = browser.new_page(viewport={"width": width, "height": height}, **options)
         pages.append(page)
-        page.set_default_timeout(30_000)
+        page.set_default_timeout(60_000)
         if scheme := options.get("color_scheme"):
             page.add_init_script(_CHOOSE.replace("SCHEME", scheme.capitalize()))
         page.goto(address)

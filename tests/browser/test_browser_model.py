@@ -45,6 +45,14 @@ def test_the_first_screen_holds_figures_matrix_and_curves(open_page, address):
     assert page.get_by_test_id("stMetric").first.inner_text().startswith("Another hospital")
 
 
+@pytest.mark.parametrize(("width", "rows"), [(1440, 1), (1280, 1), (390, 3)])
+def test_the_headline_takes_no_more_rows_than_it_must(open_page, address, width, rows):
+    page = opened(open_page, address, width)
+    values = page.get_by_test_id("stMetricValue").all()
+    # Values side by side stand on one line, however long their titles are.
+    assert len({round(value.bounding_box()["y"]) for value in values}) == rows
+
+
 def test_a_legend_stands_above_its_plot_on_a_phone_too(open_page, address):
     page = opened(open_page, address, 390)
     legends = 0
