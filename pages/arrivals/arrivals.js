@@ -53,7 +53,10 @@ export default function ({ data: [visit, isOpen, offline, drops], setTriggerValu
   const isForgotten = page.visit !== null && page.visit !== visit;
   const before = page.visit === null ? JSON.parse(sessionStorage.getItem(VISIT)) : null;
   page.visit = visit;
-  if (isForgotten) Object.assign(page, { sent: null, used: new WeakSet() });
+  if (isForgotten) {
+    if (page.sent) page.waiting.unshift(page.sent.drop);
+    Object.assign(page, { sent: null, used: new WeakSet() });
+  }
   sessionStorage.setItem(VISIT, JSON.stringify({ visit, isOpen }));
   if (isForgotten) setTriggerValue("forgotten", true);
   if (before?.isOpen && before.visit !== visit) setTriggerValue("returned", before.visit);
