@@ -134,13 +134,15 @@ def main(arguments: list[str] | None = None) -> int:
                     drops += 1
                     try:
                         page.evaluate("file => upload(file)", last)
-                    # It was not painted in a minute.
-                    except PlaywrightError:
-                        lost += 1
-                    else:
                         # Where both came before the first was read, they are two scans for the worklist.
-                        is_listed = page.url.endswith("/worklist")
-                        lost += not is_listed and not is_right(page.evaluate(SHOWN), gray, reader)
+                        if page.url.endswith("/worklist"):
+                            page.evaluate("name => painted(() => isListed(name))", first[1])
+                        elif not is_right(page.evaluate(SHOWN), gray, reader):
+                            raise PlaywrightError("another scan is shown")
+                    except PlaywrightError as error:
+                        lost += 1
+                        what = page.evaluate("document.body.innerText").replace("\n", " | ")
+                        print(f"{last[1]} after {first[1]}: {error.message}; {page.url}: {what}", flush=True)
                     if page.url.endswith("/worklist"):
                         page.goto(address)
                         page.evaluate("painted(isPage)")

@@ -322,7 +322,7 @@ state.worklist_drawn = (len(rows), time.monotonic())
 if now.total or now.sorting:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(words.summary(rows), width="stretch")
-        with st.popover("Add scans", icon=":material/add:"):
+        with st.popover("Add scans", icon=":material/add:", key="add-scans"):
             show_intake(work)
             show_archive(work)
         st.button(

@@ -36,7 +36,7 @@ def watch(is_open: bool) -> None:
     # In a list, see `pages.viewer`.
     _mount(
         key=_KEY,
-        data=[visit(), is_open, words.OFFLINE],
+        data=[visit(), is_open, words.OFFLINE, _drops()],
         on_failed_change=_keep_failed,
         on_forgotten_change=_keep_forgotten,
         on_returned_change=_keep_returned,

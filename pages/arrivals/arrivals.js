@@ -2,17 +2,43 @@
 //
 // Streamlit keeps both from Python: a failed upload is a red chip in the browser alone, which goes as soon as the
 // others have arrived, and answers stay on the page while nothing is behind them.
+//
+// Nor does Streamlit keep files whose widget goes off the page before the server has them. Here each drop is kept
+// until the server has counted it, and given again where its widget went; what is dropped meanwhile waits.
 
-const FAILED = '[data-testid="stFileChip"][aria-invalid="true"]';
-const PATIENCE = 2000; // milliseconds without a connection
+const WIDGET = '[data-testid="stFileUploader"]';
+const INPUT = `${WIDGET} input[type="file"]`;
+const ZONE = '[data-testid="stFileUploaderDropzone"]';
+const CHIP = '[data-testid="stFileChip"]';
+const FAILED = `${CHIP}[aria-invalid="true"]`;
+// Behind this the worklist takes files.
+const ADDING = ".st-key-add-scans button";
+// Milliseconds.
+const PATIENCE = 2000; // without a connection
+const TICK = 50;
+const REST = 500; // After so long without a script nothing is on its way from the server,
+const NOTHING_CAME = 10_000; // and after so long nothing is on its way to it.
 
 // Outlives the module, which a new session loads again.
-const page = (window.bratArrivals ??= { told: new WeakSet(), visit: null, wasConnected: false, wasOffline: false, timer: null });
+const page = (window.bratArrivals ??= {
+  told: new WeakSet(),
+  visit: null,
+  wasConnected: false,
+  wasOffline: false,
+  timer: null,
+  drops: 0, // that the server has counted
+  sent: null, // the drop that is on its way
+  waiting: [], // those after it
+  used: new WeakSet(), // widgets that have had their drop: the server is about to put others in their place
+  clock: null,
+  restingSince: 0,
+});
 
 // Outlives a reload, and ends with the tab.
 const VISIT = "brat-visit";
 
-export default function ({ data: [visit, isOpen, offline], setTriggerValue }) {
+export default function ({ data: [visit, isOpen, offline, drops], setTriggerValue, parentElement }) {
+  Object.assign(page, { parent: parentElement, drops, tell: (failed) => setTriggerValue("failed", failed) });
   page.observer?.disconnect();
   page.look = () => {
     tellFailed(setTriggerValue);
@@ -27,11 +53,132 @@ export default function ({ data: [visit, isOpen, offline], setTriggerValue }) {
   const isForgotten = page.visit !== null && page.visit !== visit;
   const before = page.visit === null ? JSON.parse(sessionStorage.getItem(VISIT)) : null;
   page.visit = visit;
+  if (isForgotten) {
+    if (page.sent) page.waiting.unshift(page.sent.drop);
+    Object.assign(page, { sent: null, used: new WeakSet() });
+  }
   sessionStorage.setItem(VISIT, JSON.stringify({ visit, isOpen }));
   if (isForgotten) setTriggerValue("forgotten", true);
   if (before?.isOpen && before.visit !== visit) setTriggerValue("returned", before.visit);
   page.look();
+  listen();
+  if (page.clock) pass();
 }
+
+function listen() {
+  if (page.isListening) return;
+  page.isListening = true;
+  window.addEventListener("change", chosen, { capture: true });
+  // A dialogue may outlive the widget that opened it.
+  const late = (event) => event.target.isConnected || chosen(event);
+  const opened = ({ target }) => target.matches?.(INPUT) && target.addEventListener("change", late);
+  window.addEventListener("click", opened, { capture: true });
+  window.addEventListener("dragover", (event) => hasFiles(event) && isHere() && event.preventDefault());
+  window.addEventListener("drop", dropped, { capture: true });
+}
+
+function chosen(event) {
+  const input = event.target;
+  if (input.type !== "file" || !input.closest(WIDGET) || !isHere()) return;
+  const items = [...input.files].map((file) => ({ kind: "file", name: file.name, getAsFile: () => file }));
+  take(event, { items, isFolder: input.webkitdirectory }, input.closest(WIDGET));
+  if (event.cancelBubble) input.value = "";
+}
+
+function dropped(event) {
+  if (event.isOurs || !hasFiles(event) || !isHere()) return;
+  const items = [...event.dataTransfer.items].filter(({ kind }) => kind === "file").map((item) => {
+    const entry = item.webkitGetAsEntry?.();
+    if (entry?.isDirectory) return { kind: "file", name: entry.name, webkitGetAsEntry: () => entry };
+    const file = item.getAsFile();
+    // A copy each time: where it came from is written into it, and cannot be written twice.
+    return { kind: "file", name: file.name, getAsFile: () => new File([file], file.name, { type: file.type }) };
+  });
+  const widget = event.target.closest?.(WIDGET);
+  take(event, { items, isFolder: isFolder(widget) }, widget);
+}
+
+// Leave a drop to the widget that it fell on, where that is free, or let it wait.
+function take(event, drop, widget) {
+  if (!drop.items.length) return;
+  if (!page.sent && !page.waiting.length && widget?.isConnected && !page.used.has(widget)) {
+    send(drop, widget);
+  } else {
+    event.preventDefault();
+    event.stopPropagation();
+    page.waiting.push(drop);
+  }
+  page.clock ??= setInterval(pass, TICK);
+}
+
+function send(drop, widget) {
+  page.used.add(widget);
+  page.sent = { drop, widget, drops: page.drops, before: new Set(widget.querySelectorAll(CHIP)), wasComing: false };
+}
+
+// One step of the drops that are not with the server yet.
+function pass() {
+  const now = performance.now();
+  if (!document.querySelector("[data-test-script-state=notRunning][data-test-connection-state=CONNECTED]")) {
+    page.restingSince = now;
+  }
+  const resting = now - page.restingSince;
+  // What was dropped just before another page was opened waits for one that takes files.
+  if (!isHere()) return;
+  if (page.sent) follow(page.sent, resting);
+  if (!page.sent && page.waiting.length) give(page.waiting[0], resting);
+  if (!page.sent && !page.waiting.length) {
+    clearInterval(page.clock);
+    page.clock = null;
+  }
+}
+
+function follow(sent, resting) {
+  const { drop, widget } = sent;
+  if (sent.drops !== page.drops) {
+    page.sent = null;
+  } else if (!widget.isConnected) {
+    if (resting < REST) return;
+    page.sent = null;
+    page.waiting.unshift(drop);
+  } else {
+    const chips = [...widget.querySelectorAll(CHIP)].filter((chip) => !sent.before.has(chip));
+    const isComing = chips.some((chip) => !chip.matches(FAILED));
+    sent.wasComing ||= isComing;
+    // All failed, were taken back, or there was nothing in the folder: the widget stays.
+    if (!isComing && (sent.wasComing || chips.length >= drop.items.length || resting > NOTHING_CAME)) {
+      page.used.delete(widget);
+      page.sent = null;
+    }
+  }
+}
+
+function give(drop, resting) {
+  const free = [...document.querySelectorAll(WIDGET)].filter((widget) => !page.used.has(widget));
+  const widget = free.find((widget) => isFolder(widget) === drop.isFolder) ?? free[0];
+  if (widget) {
+    page.waiting.shift();
+    send(drop, widget);
+    const event = new Event("drop", { bubbles: true, cancelable: true });
+    widget.querySelector(ZONE).dispatchEvent(
+      Object.assign(event, { isOurs: true, dataTransfer: { types: ["Files"], items: drop.items } }),
+    );
+  } else if (resting > REST) {
+    page.restingSince = performance.now();
+    const adding = document.querySelector(ADDING);
+    if (adding?.ariaExpanded === "false") {
+      adding.click();
+    } else {
+      page.waiting.shift();
+      page.tell(drop.items.map(({ name }) => [name, ""]));
+    }
+  }
+}
+
+const hasFiles = ({ dataTransfer }) => dataTransfer?.types.includes("Files");
+// Whether the page that is shown takes files.
+const isHere = () => page.parent?.isConnected;
+const isFolder = (widget) => Boolean(widget?.querySelector("input")?.webkitdirectory);
 
 function tellFailed(setTriggerValue) {
   const failed = [...document.querySelectorAll(FAILED)].filter((chip) => !page.told.has(chip));

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 
 from brat.io.samples import load_samples
 from pages.words import arrivals as words
+from tests.browser.settling import settle
 from tests.factories.streamlit_server import serving
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -84,3 +87,113 @@ def test_server_that_stops_and_starts_again(open_page, tmp_path):
         playwright.expect(page.get_by_text(words.OFFLINE)).to_have_count(0)
         playwright.expect(page.get_by_text("has forgotten this visit")).to_be_visible()
         playwright.expect(page.locator(".answer h2")).to_have_count(0)
+
+
+# As a person's hands would do: the second file goes where files are taken at that moment. Where there is no
+# such place, it falls on the page, or comes from a dialogue that was opened while there was one.
+_TWO_DROPS = """async ([way, pause, files]) => {
+  const transferOf = ([name, base64]) => {
+    const transfer = new DataTransfer();
+    const bytes = Uint8Array.from(atob(base64), letter => letter.charCodeAt(0));
+    transfer.items.add(new File([bytes], name));
+    return transfer;
+  };
+  const input = document.querySelector("input[type=file]");
+  input.dispatchEvent(new MouseEvent("click", { bubbles: true }));
+  const give = {
+    input: dataTransfer => {
+      const place = document.querySelector("input[type=file]") ?? input;
+      place.files = dataTransfer.files;
+      place.dispatchEvent(new Event("change", { bubbles: true }));
+    },
+    drop: dataTransfer => {
+      const zone = document.querySelector("[data-testid=stFileUploaderDropzone]") ?? document.body;
+      for (const type of ["dragenter", "dragover", "drop"]) {
+        const event = new DragEvent(type, { bubbles: true, cancelable: true, dataTransfer });
+        zone.dispatchEvent(event);
+        // A browser would leave the page for the file.
+        if (type === "drop" && !event.defaultPrevented) throw new Error("nothing took the file");
+      }
+    },
+  }[way];
+  give(transferOf(files[0]));
+  if (pause) await new Promise(due => setTimeout(due, pause));
+  give(transferOf(files[1]));
+}"""
+
+
+def encoded(sample, name: str) -> list[str]:
+    return [name, base64.b64encode(sample.file.read_bytes()).decode()]
+
+
+@pytest.mark.parametrize("pause", [0, 100, 300, 700])
+@pytest.mark.parametrize("way", ["input", "drop"])
+@pytest.mark.parametrize("is_open", [False, True], ids=["empty", "open"])
+def test_a_second_file_soon_after_another_is_not_lost(open_page, address, way, pause, is_open):
+    page = open_page(address)
+    page.locator("input[type=file]").wait_for(state="attached")
+    if is_open:
+        drop(page, upload(THIRD))
+        playwright.expect(page.get_by_text(f"{THIRD.file.name} ·")).to_be_visible()
+    settle(page)
+    page.evaluate(_TWO_DROPS, [way, pause, [encoded(FIRST, "first.png"), encoded(SECOND, "second.png")]])
+    shown = page.get_by_text("second.png ·").or_(page.get_by_text("2 of 2 shown."))
+    playwright.expect(shown).to_be_visible()
+    if page.url.endswith("/worklist"):
+        for name in ("first.png", "second.png"):
+            playwright.expect(page.get_by_role("gridcell", name=name)).to_have_count(1)
+    else:
+        playwright.expect(page.locator(".answer h2")).to_be_visible()
+    # Nor is it shown for a moment only.
+    settle(page)
+    playwright.expect(shown).to_be_visible()
+    playwright.expect(page.get_by_test_id("stException")).to_have_count(0)
+
+
+def test_a_file_whose_place_goes_while_it_is_sent_is_given_again(open_page, address):
+    page = open_page(address)
+    page.locator("input[type=file]").wait_for(state="attached")
+    settle(page)
+    sent = []
+
+    def slowly(route) -> None:
+        if route.request.method == "PUT":
+            sent.append(route)
+            # The first one never arrives.
+            if len(sent) == 1:
+                return
+        route.continue_()
+
+    page.route("**/_stcore/upload_file/**", slowly)
+    drop(page, upload(FIRST, "first.png"))
+    playwright.expect(page.get_by_test_id("stFileChip")).to_have_count(1)
+    page.get_by_role("button", name=THIRD.title).click()
+    playwright.expect(page.get_by_text("first.png ·")).to_be_visible()
+    playwright.expect(page.locator(".answer h2")).to_be_visible()
+    assert len(sent) == 2
+
+
+_DROP_ON_THE_PAGE = """([name, base64]) => {
+  const bytes = Uint8Array.from(atob(base64), letter => letter.charCodeAt(0));
+  const dataTransfer = new DataTransfer();
+  dataTransfer.items.add(new File([bytes], name));
+  for (const type of ["dragenter", "dragover", "drop"]) {
+    const event = new DragEvent(type, { bubbles: true, cancelable: true, dataTransfer });
+    // A browser would leave the page for the file.
+    if (document.body.dispatchEvent(event) && type !== "dragenter") throw new Error("nothing takes the file");
+  }
+}"""
+
+
+def test_a_file_that_falls_on_a_worklist_is_added_or_told(open_page, address):
+    page = open_page(f"{address}/worklist")
+    drop(page, upload(FIRST, "first.png"), upload(SECOND, "second.png"))
+    playwright.expect(page.get_by_text("2 of 2 shown.")).to_be_visible()
+    page.evaluate(_DROP_ON_THE_PAGE, encoded(THIRD, "third.png"))
+    playwright.expect(page.get_by_text("3 of 3 shown.")).to_be_visible()
+    page.keyboard.press("Escape")
+    playwright.expect(page.locator("input[type=file]")).to_have_count(0)
+    # Where no place for files can be found.
+    page.locator(".st-key-add-scans").evaluate("place => { place.className = ''; }")
+    page.evaluate(_DROP_ON_THE_PAGE, encoded(FIRST, "fourth.png"))
+    playwright.expect(page.get_by_text("fourth.png did not arrive, and was not read.")).to_be_visible()
