@@ -9,15 +9,19 @@ import zlib
 from collections.abc import Sequence
 from typing import Any, BinaryIO, NamedTuple, cast
 
-import numpy as np
-
 # First: where one thread imports pydicom and another begins with a module of it, both get half of it.
 import pydicom  # noqa: F401
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset, read_partial
 from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag, Tag
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
+from pydicom.uid import (
+    UID,
+    AllTransferSyntaxes,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ImplicitVRLittleEndian,
+)
 
 from brat.io import sniff
 from brat.io.files import File
@@ -39,11 +43,18 @@ _TAGS = [
         *("SOPInstanceUID", "PatientID", "PatientName"),
     )
 ]
+_SERIES, _NUMBER, _POSITION, _ORIENTATION, _LOCATION, _FRAMES, *_REST = _TAGS
+_ROWS, _COLUMNS, _INSTANCE, _PATIENT, _NAME = _REST
 
 _MAX_READ = 1 << 20
 """Bytes of a header that are read at most; what a value holds that is not wanted is passed over."""
 
 _MAX_ELEMENTS = 20_000
+
+_LITTLE_ENDIAN = {*AllTransferSyntaxes} - {ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian}
+
+_OF_COMMAND = b"\0\0"
+"""Group of a message's elements, which some files have before those of the image, encoded in another way."""
 
 _PREFIX = 1 << 20
 """Bytes. Of a file that is compressed as a whole the header is looked for in as many, unpacked."""
@@ -166,20 +177,18 @@ class _Bounded:
 
 
 def _header(dataset: Dataset) -> Header:
-    plane = numbers(dataset.get(ORIENTATION))
+    # By tag: an archive has thousands of files, and each keyword that a file lacks would cost an exception.
+    value = {tag: dataset[tag].value for tag in _TAGS if tag in dataset}.get
+    plane, place = numbers(value(_ORIENTATION)), numbers(value(_POSITION))
     return Header(
-        series=(
-            str(dataset.get("SeriesInstanceUID") or ""),
-            int(dataset.get("Rows") or 0),
-            int(dataset.get("Columns") or 0),
-        ),
+        series=(str(value(_SERIES) or ""), int(value(_ROWS) or 0), int(value(_COLUMNS) or 0)),
         plane=tuple(plane) if len(plane) == 6 and all(map(math.isfinite, plane)) else (),
-        position=position(dataset),
-        location=_number(dataset.get("SliceLocation")),
-        number=_number(dataset.get("InstanceNumber")),
-        frames=int(dataset.get("NumberOfFrames") or 1),
-        instance=str(dataset.get("SOPInstanceUID") or ""),
-        patient=(str(dataset.get("PatientID") or ""), str(dataset.get("PatientName") or "")),
+        position=_along_normal(place, plane),
+        location=_number(value(_LOCATION)),
+        number=_number(value(_NUMBER)),
+        frames=int(value(_FRAMES) or 1),
+        instance=str(value(_INSTANCE) or ""),
+        patient=(str(value(_PATIENT) or ""), str(value(_NAME) or "")),
     )
 
 
@@ -193,11 +202,18 @@ def _elements(stream: BinaryIO, tags: Sequence[BaseTag]) -> Dataset:
             raise ValueError("the header has far more elements than that of a slice")
         return tag > last
 
-    if transfer_syntax(stream) == DeflatedExplicitVRLittleEndian:
+    syntax = transfer_syntax(stream)
+    if syntax == DeflatedExplicitVRLittleEndian:
         # pydicom would inflate all of it, up to 1,000 times the size of the file.
         inflater = zlib.decompressobj(-zlib.MAX_WBITS)
         unpacked = io.BytesIO(inflater.decompress(stream.read(_PREFIX), _PREFIX))
         return read_dataset(unpacked, False, True, stop_when=is_past, specific_tags=[*tags])
+    begin = stream.tell()
+    # What comes before the dataset is read once, but where it is no plain case.
+    if syntax in _LITTLE_ENDIAN and stream.read(2) != _OF_COMMAND:
+        stream.seek(begin)
+        is_implicit = syntax == ImplicitVRLittleEndian
+        return read_dataset(stream, is_implicit, True, stop_when=is_past, specific_tags=[*tags])
     stream.seek(0)
     return read_partial(stream, stop_when=is_past, force=True, specific_tags=[*tags])
 
@@ -214,10 +230,15 @@ def transfer_syntax(stream: BinaryIO) -> UID | None:
 
 def position(header: Dataset) -> float | None:
     """Where a slice lies along the normal of its plane, millimetres; None where the header does not say."""
-    place, cosines = numbers(header.get(POSITION)), numbers(header.get(ORIENTATION))
-    if len(place) != 3 or len(cosines) != 6 or not all(map(math.isfinite, place + cosines)):
+    return _along_normal(numbers(header.get(POSITION)), numbers(header.get(ORIENTATION)))
+
+
+def _along_normal(place: Sequence[float], cosines: Sequence[float]) -> float | None:
+    if len(place) != 3 or len(cosines) != 6 or not all(map(math.isfinite, (*place, *cosines))):
         return None
-    return float(np.dot(np.cross(cosines[:3], cosines[3:]), place))
+    (a, b, c, d, e, f), (x, y, z) = cosines, place
+    # numpy would take longer to begin.
+    return (b * f - c * e) * x + (c * d - a * f) * y + (a * e - b * d) * z
 
 
 def numbers(value: Any) -> list[float]:

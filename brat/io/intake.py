@@ -135,7 +135,12 @@ class _Planes:
         self._known: dict[int, set[tuple[object, ...]]] = {}
 
     def add(self, header: Header, file: File) -> _Stack | None:
-        """Put a slice to those that it is parallel to. Returns the stack, where this began a new one."""
+        """Put a slice to those that it is parallel to. Returns the stack, where this began a new one.
+
+        Once there are too many, all of them are refused, and no slice is compared any more.
+        """
+        if len(self.stacks) > _MAX_PLANES:
+            return None
         plane = tuple(round(cosine, 2) for cosine in header.plane)
         stack = self._by_plane.get(plane)
         if stack is None or not header.is_parallel(stack.members[0][0]):

@@ -32,7 +32,9 @@ def clean_name(name: str, longest: int = NAME) -> str:
     Args:
         longest: characters; what is longer loses its middle, in place of which stands a part of its hash.
     """
-    cleaned = "".join(_written_out(sign) if _is_hidden(sign) else sign for sign in name)
+    # Most names are plain, and an archive has thousands of them.
+    is_plain = name.isascii() and name.isprintable()
+    cleaned = name if is_plain else "".join(_written_out(s) if _is_hidden(s) else s for s in name)
     if len(cleaned) <= longest:
         return cleaned
     mark = f"…{hashlib.sha256(cleaned.encode()).hexdigest()[:8]}…"

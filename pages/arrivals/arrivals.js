@@ -108,12 +108,15 @@ function take(event, drop, widget) {
     event.stopPropagation();
     page.waiting.push(drop);
   }
+  // Nobody has looked whether a script ran since the last drop.
+  if (!page.clock) page.restingSince = performance.now();
   page.clock ??= setInterval(pass, TICK);
 }
 
 function send(drop, widget) {
   page.used.add(widget);
   page.sent = { drop, widget, drops: page.drops, before: new Set(widget.querySelectorAll(CHIP)), wasComing: false };
+  page.restingSince = performance.now();
 }
 
 // One step of the drops that are not with the server yet.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -11,11 +12,19 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from pydicom.uid import DeflatedExplicitVRLittleEndian
+from pydicom.encaps import encapsulate
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+)
 
 from brat.io import files
+from brat.io.dicom_header import Header, read_header, transfer_syntax
 from brat.io.files import File
-from brat.io.intake import group_into_series, load
+from brat.io.intake import Entry, group, group_into_series, load
 from brat.io.read import read_scan
 from brat.io.samples import load_samples
 from tests.factories.files import slice_of
@@ -111,6 +120,76 @@ def test_of_what_is_compressed_as_a_whole_a_little_is_unpacked(tmp_path, monkeyp
     (item,) = group_into_series(File(path.name, path) for path in paths)
     assert [file.name for file in item.files] == ["1.gz", "2.gz"]
     assert item.positions == (2.5, 5)
+
+
+def written_as(syntax: str) -> bytes:
+    dataset = pydicom.dcmread(io.BytesIO(slice_of(3, PatientID="7", PatientName="A^B", SliceLocation=4.5)))
+    if syntax in (JPEG2000Lossless, PRIVATE):
+        dataset.PixelData = encapsulate([b"any"])
+        dataset["PixelData"].is_undefined_length = True
+    is_little, is_implicit = syntax != ExplicitVRBigEndian, syntax == ImplicitVRLittleEndian
+    dataset.file_meta.TransferSyntaxUID = syntax
+    content = io.BytesIO()
+    encoding = {"implicit_vr": is_implicit, "little_endian": is_little, "force_encoding": True}
+    pydicom.dcmwrite(content, dataset, **encoding)
+    return content.getvalue()
+
+
+PRIVATE = "1.3.6.1.4.1.5962.300.1"
+SYNTAXES = [ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian, JPEG2000Lossless, PRIVATE]
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES)
+@pytest.mark.parametrize("is_of_message", [False, True], ids=["file", "message"])
+def test_a_header_says_the_same_however_it_is_written(syntax, is_of_message):
+    data = written_as(syntax)
+    if is_of_message:
+        # Command Group Length and Message ID, which are implicit whatever the dataset is.
+        begin = io.BytesIO(data)
+        transfer_syntax(begin)
+        command = struct.pack("<HHLLHHLH", 0, 0, 4, 10, 0, 0x110, 2, 1)
+        data = data[: begin.tell()] + command + data[begin.tell() :]
+    header = read_header(File("slice", data))
+    uid = pydicom.dcmread(io.BytesIO(slice_of(3))).SeriesInstanceUID
+    assert header.series == (uid, 80, 70)
+    assert header.plane == (1, 0, 0, 0, 1, 0)
+    assert (header.position, header.location, header.number, header.frames) == (7.5, 4.5, 997, 1)
+    assert header.patient == ("7", "A^B")
+    assert header.instance
+
+
+def test_the_elements_of_a_header_are_gone_through_once(monkeypatch):
+    """Those of the file and those of the dataset. An archive has ten thousand of them."""
+    rounds = []
+    go_through = pydicom.filereader.data_element_generator
+
+    def counted(*arguments, **options):
+        rounds.append(arguments)
+        return go_through(*arguments, **options)
+
+    monkeypatch.setattr("pydicom.filereader.data_element_generator", counted)
+    assert read_header(File("slice", slice_of(1))).position == 2.5
+    assert len(rounds) == 2
+
+
+def test_slices_of_a_series_that_is_refused_are_not_compared(monkeypatch):
+    compared = []
+    is_parallel = Header.is_parallel
+
+    def counted(self, other):
+        compared.append(other)
+        return is_parallel(self, other)
+
+    monkeypatch.setattr(Header, "is_parallel", counted)
+    cosines = [(float(np.cos(a)), float(np.sin(a)), 0.0) for a in np.linspace(0, 3, 2_000)]
+    entries = [
+        Entry(File(f"{n}.dcm", b""), header=Header(("1.2", 64, 64), (*turned, 0, 0, n), 0, None, n, 1))
+        for n, turned in enumerate(cosines)
+    ]
+    (refused,) = group(entries)
+    assert "more directions" in refused.problem
+    # 401 directions, each compared with 64 others at most.
+    assert 0 < len(compared) < 401 * 66
 
 
 def test_gzip_on_disk_is_unpacked_within_a_limit_and_damage_is_said(tmp_path, monkeypatch):
