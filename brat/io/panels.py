@@ -16,6 +16,7 @@ import numpy as np
 from brat.io.display import percentiles
 from brat.io.insets import has_inset
 from brat.io.scan import UnreadableScan
+from brat.io.touching import cut_apart
 
 SECOND = 0.3
 """Bright area of a second piece, as a share of the largest one's, from which it is a picture of its own."""
@@ -37,6 +38,9 @@ _SIDE = 512
 
 _BRIGHT = 0.12
 """Share of the way from dark to bright above which a pixel may belong to a head."""
+
+_BRIGHTER = 0.2
+"""The same where heads touch, whose skin is dim at its end."""
 
 _FLAT = 16
 """Grey levels by which a pixel may differ from the shade of its line, at most."""
@@ -328,8 +332,14 @@ def _pieces(image: np.ndarray, dark: float) -> list[tuple[int, Panel]] | None:
     (bright,) = percentiles(small, (99,))
     if bright - dark < _FLAT:
         return []
-    mask = cv2.threshold(small, dark + _BRIGHT * (bright - dark), 1, cv2.THRESH_BINARY)[1]
-    mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    mask, brighter = (
+        cv2.morphologyEx(
+            cv2.threshold(small, dark + share * (bright - dark), 1, cv2.THRESH_BINARY)[1],
+            cv2.MORPH_OPEN,
+            np.ones((3, 3), np.uint8),
+        )
+        for share in (_BRIGHT, _BRIGHTER)
+    )
     _, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8, ltype=cv2.CV_32S)
     areas = stats[1:, cv2.CC_STAT_AREA]
     if not len(areas):
@@ -339,7 +349,8 @@ def _pieces(image: np.ndarray, dark: float) -> list[tuple[int, Panel]] | None:
         for x, y, w, h, area in stats[1:]
         if area >= SECOND * areas.max()
     ]
-    parts = _between(_joined(large), Panel(0, 0, *size))
+    cells = cut_apart(mask) or cut_apart(brighter)
+    parts = [Panel(*cell) for cell in cells] or _between(_joined(large), Panel(0, 0, *size))
     if not parts:
         return None
     scale_x, scale_y = width / size[0], height / size[1]
