@@ -71,7 +71,11 @@ def _inset(draw: Draw, random: np.random.Generator) -> np.ndarray:
 
 def _thumbnails(draw: Draw, random: np.random.Generator) -> np.ndarray:
     """A large slice with a row of small ones below it, or to its right."""
-    count, gutter, shade = int(random.integers(3, 7)), int(random.choice(_GUTTERS)), int(random.choice(_SHADES))
+    count, gutter, shade = (
+        int(random.integers(3, 7)),
+        int(random.choice(_GUTTERS)),
+        int(random.choice(_SHADES)),
+    )
     side = (512 - (count - 1) * gutter) // count
     page = np.full((512 + gutter + side, 512), shade, np.uint8)
     page[:512] = _fitted(draw(), 512)
@@ -116,8 +120,10 @@ def _cropped(gray: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     mask = (gray > dark + 0.15 * (bright - dark)).astype(np.uint8)
     mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
     stats = cv2.connectedComponentsWithStats(mask)[2]
-    left, top, width, height, _ = stats[1:][np.argmax(stats[1:, cv2.CC_STAT_AREA])] if len(stats) > 1 else (
-        0, 0, gray.shape[1], gray.shape[0], 0
+    left, top, width, height, _ = (
+        stats[1:][np.argmax(stats[1:, cv2.CC_STAT_AREA])]
+        if len(stats) > 1
+        else (0, 0, gray.shape[1], gray.shape[0], 0)
     )
     head = gray[top : top + height, left : left + width]
     return cv2.resize(head, size, interpolation=cv2.INTER_AREA)
@@ -178,6 +184,32 @@ def measure_pages(slices: Sequence[IndexedSlice], count: int) -> dict[str, Count
     return verdicts
 
 
+ENLARGED: dict[str, tuple[float, int]] = {
+    "not enlarged": (1, cv2.INTER_LINEAR),
+    "enlarged 1.5 times, linear": (1.5, cv2.INTER_LINEAR),
+    "enlarged 1.5 times, cubic": (1.5, cv2.INTER_CUBIC),
+    "enlarged 2 times, linear": (2, cv2.INTER_LINEAR),
+    "enlarged 2 times, cubic": (2, cv2.INTER_CUBIC),
+    "enlarged 3 times, linear": (3, cv2.INTER_LINEAR),
+    "enlarged 3 times, cubic": (3, cv2.INTER_CUBIC),
+    "enlarged 2.3 times, linear": (2.3, cv2.INTER_LINEAR),
+}
+"""What is done to a slice after its values ran over -> factor, interpolation of OpenCV."""
+
+
+def measure_wrapped(slices: Sequence[IndexedSlice], count: int) -> dict[str, int]:
+    """How many of `count` slices whose values ran over are noticed, after each of `ENLARGED`."""
+    random = np.random.default_rng(0)
+    noticed = Counter[str]()
+    for number in random.choice(len(slices), count, replace=False):
+        smooth = cv2.GaussianBlur(read_scan(slices[int(number)].path).gray.astype(np.float32), (0, 0), 1)
+        wrapped = ((smooth * 3).astype(np.int64) % 256).astype(np.uint8)
+        for name, (factor, interpolation) in ENLARGED.items():
+            enlarged = cv2.resize(wrapped, None, fx=factor, fy=factor, interpolation=interpolation)
+            noticed[name] += is_wrapped(np.asarray(enlarged, np.uint8))
+    return noticed
+
+
 def false_alarms(slices: Sequence[IndexedSlice]) -> tuple[list[str], list[str]]:
     """Paths of single slices that are taken for a page, and of those that seem to have run over."""
     pages, wrapped = [], []
@@ -201,6 +233,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"| Page | {' | '.join(columns)} |\n| --- |{' ---: |' * len(columns)}")
     for kind, verdicts in measure_pages(slices, options.count).items():
         print(f"| {kind} | {' | '.join(str(verdicts[column]) for column in columns)} |")
+    print(f"\n| Values modulo 256 | noticed of {options.count} |\n| --- | ---: |")
+    for name, noticed in measure_wrapped(slices, options.count).items():
+        print(f"| {name} | {noticed} |")
     pages, wrapped = false_alarms(slices)
     print(f"\nOf {len(slices):,} single slices {len(pages)} are taken for a page {pages},")
     print(f"and {len(wrapped)} for one whose values ran over {wrapped}.")

@@ -66,6 +66,9 @@ _BLOCK = 8
 _COMMON = 0.25
 """Deviation of these averages, as a share of that of the pixels, below which all is noise."""
 
+_FULL = 0.25
+"""Area left once the lines are out, as a share of the picture's, from which slices may touch there."""
+
 _SLIMMEST = 1 / 3
 """Shorter side of a picture, as a share of the longer one."""
 
@@ -156,8 +159,10 @@ def _find(gray: np.ndarray) -> Page:
     faint = _BRIGHT * (bright - dark)
     parts = _split(small, Panel(0, 0, *size), min(_FLAT, faint), dark + min(_NOISE, faint))
     pieces: list[tuple[int, Panel]] = []
+    # Of the top of a head that lies alone the halves of the brain are two round pieces.
+    is_full = sum(part.width * part.height for part in parts) >= _FULL * size[0] * size[1]
     for part in parts:
-        apart = _pieces(part.cut(small), dark)
+        apart = _pieces(part.cut(small), dark, is_full)
         if apart is None:
             return Page(is_mixed=True)
         pieces += [(area, _moved(box, part)) for area, box in apart]
@@ -312,12 +317,13 @@ def _runs(marked: np.ndarray) -> list[tuple[int, int]]:
     return [(int(first), int(last)) for first, last in zip(edges[::2], edges[1::2], strict=True)]
 
 
-def _pieces(image: np.ndarray, dark: float) -> list[tuple[int, Panel]] | None:
+def _pieces(image: np.ndarray, dark: float, may_touch: bool) -> list[tuple[int, Panel]] | None:
     """The slices on a part that no line of one shade crosses, each with its bright area and its box in it.
 
     Args:
         image: uint8 (height, width), the part.
         dark: the dark level of the whole picture.
+        may_touch: whether one piece may be several heads that touch.
 
     Returns:
         An empty list where there is nothing bright; None where there are several that no straight cut parts.
@@ -349,7 +355,7 @@ def _pieces(image: np.ndarray, dark: float) -> list[tuple[int, Panel]] | None:
         for x, y, w, h, area in stats[1:]
         if area >= SECOND * areas.max()
     ]
-    cells = cut_apart(mask) or cut_apart(brighter)
+    cells = (cut_apart(mask) or cut_apart(brighter)) if may_touch else []
     parts = [Panel(*cell) for cell in cells] or _between(_joined(large), Panel(0, 0, *size))
     if not parts:
         return None

@@ -27,6 +27,9 @@ _ROUND = 0.7
 _ALIKE = 0.8
 """Width and height of each head, as shares of the largest ones."""
 
+_SLIMMEST = 0.6
+"""Shorter side of a head, as a share of the longer one: the halves of a brain are slimmer."""
+
 _SMALLEST = 16
 """Pixels a side of a head, at least."""
 
@@ -47,7 +50,7 @@ class _Head(NamedTuple):
 
 
 def cut_apart(mask: np.ndarray) -> list[Box]:
-    """The cells in which the heads of a picture lie, row by row or column by column; empty where it holds one.
+    """The cells in which the heads of a picture lie; empty where it holds one.
 
     Args:
         mask: uint8 (height, width), 1 where it is bright.
@@ -106,14 +109,14 @@ def _head(mask: np.ndarray, cell: Box) -> _Head:
     if not outlines:
         return _Head(0, cell, 0, 0)
     outline = max(outlines, key=cv2.contourArea)
-    x, y, width, height = cv2.boundingRect(outline)
-    if min(width, height) < _SMALLEST:
+    width, height = cv2.boundingRect(outline)[2:]
+    if min(width, height) < max(_SMALLEST, _SLIMMEST * max(width, height)):
         return _Head(0, cell, width, height)
     return _Head(roundness(outline), cell, width, height)
 
 
 def roundness(outline: np.ndarray) -> float:
-    """What an outline of OpenCV and the ellipse in its box have in common, as a share of what is in either."""
+    """What an outline of OpenCV and the ellipse in its box share, as a part of what is in either: 0 to 1."""
     x, y, width, height = cv2.boundingRect(outline)
     inside = np.zeros((height, width), np.uint8)
     cv2.drawContours(inside, [outline], -1, 1, cv2.FILLED, offset=(-x, -y))
