@@ -83,8 +83,8 @@ def has_inset(gray: np.ndarray) -> bool:
     """
     if _has_piece(_shrunk(gray, _COARSE)) or _has_head(_shrunk(gray, _FINE)):
         return True
-    gray = _shrunk(gray, _SIDE)
-    return _has_square(gray) or any(_has_box(np.rot90(gray, turn)) for turn in range(4))
+    smaller = _shrunk(gray, _SIDE)
+    return _has_square(smaller) or any(_has_box(np.rot90(smaller, turn)) for turn in range(4))
 
 
 def _shrunk(gray: np.ndarray, side: int) -> np.ndarray:
@@ -158,8 +158,8 @@ def _deviation(gray: np.ndarray, outline: np.ndarray) -> float:
     left, top, width, height = cv2.boundingRect(outline)
     inside = np.zeros((height, width), np.uint8)
     cv2.drawContours(inside, [outline], -1, 1, cv2.FILLED, offset=(-left, -top))
-    inside = cv2.erode(inside, np.ones((3, 3), np.uint8), iterations=max(1, min(width, height) // 10))
-    values = gray[top : top + height, left : left + width][inside > 0]
+    core = cv2.erode(inside, np.ones((3, 3), np.uint8), iterations=max(1, min(width, height) // 10))
+    values = gray[top : top + height, left : left + width][core > 0]
     return float(values.std()) if values.size else 0.0
 
 

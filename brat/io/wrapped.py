@@ -39,13 +39,13 @@ _FACTORS = (1.5, 2, 3)
 _PERIOD = 6
 """Pixels after which all of these factors are at the same place between two pixels of before."""
 
-_LOOKED_AT = 258
+_LOOKED_AT = 516
 """Pixels a side of the middle of an enlarged picture, which is enough to judge by."""
 
 _EXPLAINED = 2.2
 """Grey levels, root mean square, by which a picture may differ from what it was before, enlarged again."""
 
-_SOFT = 3
+_SOFT = 4
 """Pixels over which an enlarged jump is spread, at most."""
 
 
@@ -67,7 +67,7 @@ def _has_soft_jumps(gray: np.ndarray) -> bool:
         for values in (gray, np.ascontiguousarray(gray.T))
         if len(values) > _SOFT
     )
-    return jumps > _OF_HEAD * np.count_nonzero(gray > _BLACK)
+    return jumps > _OF_HEAD * int(np.count_nonzero(gray > _BLACK))
 
 
 def _before_enlarged(gray: np.ndarray) -> Iterator[np.ndarray]:
