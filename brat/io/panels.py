@@ -1,8 +1,8 @@
 """Several slices on one picture, as on a film sheet or a screenshot: where each of them is.
 
-A page is split along lines of one shade, such as the background between two heads, and then between large
-bright pieces that a straight cut parts. A part that is far larger than the others is looked at once more by
-itself.
+A page is split along lines of one shade, such as the background between two heads, then where heads touch,
+and then between large bright pieces that a straight cut parts. A part that is far larger than the others is
+looked at once more by itself.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class Page(NamedTuple):
     Attributes:
         panels: row by row, where it holds several slices that can be told apart; empty otherwise.
         is_mixed: whether it holds several that cannot be told apart.
-        has_inset: whether a smaller picture lies in a corner of one slice.
+        has_inset: whether a smaller picture lies in a corner or at an edge of one slice.
         left_out: how many further parts there are that are too faint or small to be taken for slices.
     """
 
@@ -197,8 +197,8 @@ def refuse_page(gray: np.ndarray, page: Page | None = None) -> None:
     page = find_panels(gray) if page is None else page
     if page.has_inset:
         raise UnreadableScan(
-            "A smaller picture lies in a corner of this one, and both would be read as one slice. Crop it "
-            "away, or export the slice without it."
+            "A smaller picture lies in a corner or at an edge of this one, and both would be read as one "
+            "slice. Crop it away, or export the slice without it."
         )
     if page.is_mixed:
         raise UnreadableScan(

@@ -311,3 +311,70 @@ def test_noise_is_no_page(seed, side, scale):
     random = np.random.default_rng(seed)
     noise = np.hypot(*random.normal(0, scale, (2, side, side)))
     assert find_panels(to_display(noise.astype(np.uint16))) == Page()
+
+
+def cropped(seed: int, side: int = 200) -> np.ndarray:
+    """A head up to its skin, which touches all four edges."""
+    gray = synthetic_head(240, 240, seed=seed)
+    left, top, width, height = cv2.boundingRect((gray > 40).astype(np.uint8))
+    return cv2.resize(gray[top : top + height, left : left + width], (side, side))
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1, 2), (2, 1), (2, 2), (3, 3)])
+def test_heads_that_touch_are_parted(rows, columns):
+    page = page_of([cropped(seed) for seed in range(rows * columns)], columns)
+    panels = find_panels(page).panels
+    assert len(panels) == rows * columns
+    for number, panel in enumerate(panels):
+        top, left = (200 * place for place in divmod(number, columns))
+        np.testing.assert_allclose(panel, (left, top, left + 200, top + 200), atol=12)
+
+
+def test_a_cropped_head_and_the_halves_of_a_brain_are_one_slice():
+    assert find_panels(cropped(0)) == Page()
+    alone = np.zeros((218, 182), np.uint8)
+    for column in (68, 114):
+        cv2.ellipse(alone, (column, 145), (22, 24), 0, 0, 360, 160, -1)
+    alone[140:150, 85:97] = 160
+    assert find_panels(alone) == Page()
+
+
+def test_a_row_of_thumbnails_is_noticed():
+    small = [synthetic_head(100, 100, seed=seed) for seed in range(1, 5)]
+    below = np.vstack([synthetic_head(400, 400), page_of(small, 4)])
+    for page in (below, np.ascontiguousarray(below.T)):
+        assert not find_panels(page).is_slice
+
+
+@pytest.mark.parametrize("turn", range(4))
+@pytest.mark.parametrize("kind", ["amid an edge", "framed", "on gray", "small"])
+def test_smaller_picture_at_an_edge_is_refused(turn, kind):
+    page, side = cropped(1, 480), {"small": 70}.get(kind, 140)
+    small = synthetic_head(side, side, seed=2)
+    at = 480 - side
+    if kind == "framed":
+        cv2.rectangle(small, (0, 0), (side - 1, side - 1), 200, 1)
+    elif kind == "on gray":
+        small = np.maximum(small, 90)
+    elif kind == "small":
+        page = cv2.copyMakeBorder(cv2.resize(page, (300, 300)), 90, 90, 90, 90, cv2.BORDER_CONSTANT, value=0)
+    page[at:, 160 : 160 + side] = small
+    page = np.ascontiguousarray(np.rot90(page, turn))
+    assert find_panels(page).has_inset
+    with pytest.raises(UnreadableScan, match="or at an edge of this one"):
+        load(Item("a.png", (File("a.png", png(page)),)))
+
+
+@pytest.mark.parametrize("interpolation", [cv2.INTER_LINEAR, cv2.INTER_CUBIC])
+@pytest.mark.parametrize("factor", [1.5, 2, 3])
+def test_values_that_ran_over_before_an_enlargement_are_refused(factor, interpolation):
+    smooth = cv2.GaussianBlur(synthetic_head(256, 256).astype(np.float32), (0, 0), 2)
+    wrapped = ((smooth * 3).astype(np.int64) % 256).astype(np.uint8)
+    enlarged, plain = (
+        cv2.resize(picture, None, fx=factor, fy=factor, interpolation=interpolation)
+        for picture in (wrapped, smooth.astype(np.uint8))
+    )
+    assert is_wrapped(enlarged)
+    with pytest.raises(UnreadableScan, match="ran over"):
+        read_scan(png(enlarged))
+    assert not is_wrapped(plain)
