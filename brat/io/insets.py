@@ -71,6 +71,9 @@ _BOXED = 0.44
 _DEEP = 0.18
 """How far such a box reaches from the edge, at least, as a share of the picture's side."""
 
+_THROUGH = 0.6
+"""Share of the picture's side from which a line bounds the slice, as that of padding does, and no box."""
+
 _BESIDE = 4
 """Pixels from a line to those beside it."""
 
@@ -135,6 +138,9 @@ def _has_head(gray: np.ndarray) -> bool:
         if len(outlines) < 2:
             continue
         largest = max(outlines, key=cv2.contourArea)
+        if _deviation(gray, largest) < _VARIED * (bright - dark):
+            # Padding beside the slice.
+            continue
         hull = cv2.convexHull(largest)
         for outline in outlines:
             left, top, width, height = cv2.boundingRect(outline)
@@ -167,13 +173,15 @@ def _has_box(gray: np.ndarray) -> bool:
     """Whether three straight edges cut a box off the lower edge."""
     height = gray.shape[0]
     rows = np.arange(1, int(_SIDES[1] * height) + 1)
-    upright = np.ascontiguousarray(gray[::-1][: len(rows) + 2 * _BESIDE])
-    sides = _straight(_edges(upright)[: len(rows)], rows, _BOXED)
+    upright = np.ascontiguousarray(gray[::-1])
+    edges = _edges(upright)
+    sides = _straight(edges[: len(rows)], rows, _BOXED)
     sides[: int(_DEEP * height)] = False
+    sides[:, np.count_nonzero(edges, axis=0) >= _THROUGH * height] = False
     some = np.flatnonzero(np.count_nonzero(sides, axis=1) > 1)
     if not len(some):
         return False
-    counts = np.cumsum(_edges(upright.T).T, axis=1, dtype=np.int32)
+    counts = np.cumsum(_edges(upright[: len(rows) + 2 * _BESIDE].T).T, axis=1, dtype=np.int32)
     for row in some:
         if not _BESIDE <= row < len(counts) - _BESIDE:
             continue

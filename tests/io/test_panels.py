@@ -330,8 +330,13 @@ def test_heads_that_touch_are_parted(rows, columns):
         np.testing.assert_allclose(panel, (left, top, left + 200, top + 200), atol=12)
 
 
-def test_a_cropped_head_and_the_halves_of_a_brain_are_one_slice():
+def test_a_cropped_or_padded_head_and_the_halves_of_a_brain_are_one_slice():
     assert find_panels(cropped(0)) == Page()
+    for shade in (60, 255):
+        padded = cv2.copyMakeBorder(
+            synthetic_head(300, 260), 0, 0, 130, 130, cv2.BORDER_CONSTANT, value=shade
+        )
+        assert find_panels(padded) == Page()
     alone = np.zeros((218, 182), np.uint8)
     for column in (68, 114):
         cv2.ellipse(alone, (column, 145), (22, 24), 0, 0, 360, 160, -1)
@@ -340,8 +345,8 @@ def test_a_cropped_head_and_the_halves_of_a_brain_are_one_slice():
 
 
 def test_a_row_of_thumbnails_is_noticed():
-    small = [synthetic_head(100, 100, seed=seed) for seed in range(1, 5)]
-    below = np.vstack([synthetic_head(400, 400), page_of(small, 4)])
+    small = [synthetic_head(80, 80, seed=seed) for seed in range(1, 6)]
+    below = np.vstack([synthetic_head(400, 400), page_of(small, 5)])
     for page in (below, np.ascontiguousarray(below.T)):
         assert not find_panels(page).is_slice
 
