@@ -91,9 +91,9 @@ def refuse_swapped(stored: np.ndarray, dataset: Dataset) -> None:
     Raises:
         UnreadableScan: they go beyond the bits that the header names, and do not with their bytes swapped.
     """
-    bits = int(dataset.BitsStored)
-    if stored.dtype.kind != "u" or not 8 < bits < 8 * stored.dtype.itemsize:
+    if stored.dtype.kind != "u" or not 8 < int(dataset.BitsStored) < 8 * stored.dtype.itemsize:
         return
+    bits = int(dataset.BitsStored)
     if np.right_shift(stored, bits).any() and not np.right_shift(stored.byteswap(), bits).any():
         raise UnreadableScan(
             "The bytes of each value in this DICOM file lie the other way round than its header says: its "
