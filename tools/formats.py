@@ -185,7 +185,10 @@ without any warning.
 | all 2,940 | 2162 | 18 | 264 | 494 | 0 | 2 |
 
 Of the 1,800 that a clinician would call readable 55 are refused.
+"""
 
+
+_CASES = """\
 ## Cases
 
 Files of which other programs were reported to show the wrong thing without a word; the numbers are those of
