@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import threading
 import time
@@ -42,7 +44,7 @@ def page(name: str, path: Path) -> AppTest:
     return opened
 
 
-def review(path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> list[str]:
+def review(path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     # What makes several items is listed elsewhere.
     monkeypatch.setattr("streamlit.switch_page", lambda _: None)
     opened = page("review", path)
@@ -52,7 +54,7 @@ def review(path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
     return said
 
 
-def worklist(path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> list[str]:
+def worklist(path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     work = page("worklist", path).session_state["worklist"]
     assert work.wait(4 * PATIENCE)
     rows = work.rows()
@@ -60,13 +62,14 @@ def worklist(path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     return [row.problem for row in rows if row.problem]
 
 
-def predict(path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> list[str]:
-    assert main(["predict", "--json", str(path)]) == 1
-    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+def predict(path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        assert main(["predict", "--json", str(path)]) == 1
+    records = [json.loads(line) for line in printed.getvalue().splitlines()]
     return [record["error"] for record in records if "error" in record]
 
 
-def api(path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> list[str]:
+def api(path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     served = pytest.importorskip("tests.serve.test_api")
     with served.Served(served.make_app()) as server:
         status, answer = server.ask("/api/v1/readings", path.read_bytes())
@@ -107,14 +110,14 @@ def neighbour():
 @pytest.mark.parametrize("name", DOORS)
 @pytest.mark.parametrize("kind", ["jpeg", "items", "tiff"])
 def test_a_hostile_file_ends_at_every_door_and_keeps_nobody_waiting(
-    kind, name, neighbour: Callable[[], list[float]], tmp_path, monkeypatch, capsys
+    kind, name, neighbour: Callable[[], list[float]], tmp_path, monkeypatch
 ):
     (path,) = KINDS[kind](tmp_path)
     workers.pool.warm()
     monkeypatch.setattr(workers, "SECONDS", ALLOWED)
     begun = time.monotonic()
     with memory() as most:
-        said = DOORS[name](path, monkeypatch, capsys)
+        said = DOORS[name](path, monkeypatch)
     seconds, times = time.monotonic() - begun, sorted(neighbour())
     assert said
     assert all(text.endswith(".") for text in said)

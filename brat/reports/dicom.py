@@ -139,7 +139,9 @@ def results(
 ) -> Results:
     """The objects of one slice, or of one series: one report, and the map of its most suspicious slice.
 
-    The parametric map of a series holds the longest run of slices with the leading answer.
+    The parametric map of a series has the values of the longest run of slices with the leading answer, and a
+    frame of 0 for every other slice: OHIF 3.11 lays over a series only what has a frame for each slice of it.
+    Where the slices of the series are not on one grid, it has the frames of the run alone.
 
     Args:
         slices: in order of position.
@@ -177,14 +179,12 @@ def results(
         capture_ = capture(picture, origins[series.most_suspicious], label, scan.spacing, scan.edges)
         run = series.longest(label)
         assert run is not None
-        numbers = range(run.first, run.last + 1)
+        inside = slice(run.first, run.last + 1)
+        maps: list[np.ndarray | None] = [None] * len(slices)
+        maps[inside] = [_map_of(part.reading, label) for part in slices[inside]]
         if is_standard:
-            map_ = parametric_map(
-                [_map_of(slices[number].reading, label) for number in numbers],
-                [origins[number] for number in numbers],
-                label,
-                model,
-                program,
+            map_ = parametric_map(maps, origins, label, model, program) or parametric_map(
+                maps[inside], origins[inside], label, model, program
             )
         images = [image for image in (capture_, map_) if image is not None]
     report = None

@@ -89,12 +89,15 @@ def capture(
 
 
 def parametric_map(
-    maps: Sequence[np.ndarray], sources: Sequence[Dataset], label: str, model: str, version: str
+    maps: Sequence[np.ndarray | None], sources: Sequence[Dataset], label: str, model: str, version: str
 ) -> ParametricMap | None:
-    """The values of a class's map on neighbouring slices, one frame for each.
+    """The values of a class's map on the slices of a series, one frame for each.
+
+    Some viewers lay it over the series only if every slice has a frame, so a slice without a map has one too.
 
     Args:
-        maps: of each slice as it is shown, float32 (height, width) in [0, 1].
+        maps: of each slice as it is shown, float32 (height, width) in [0, 1]; None where it has
+            none, and its frame is 0.
         sources: of each, from `brat.reports.dicom_source.origin`.
         label: the class whose map it is.
         model: SHA-256 of the model.
@@ -110,13 +113,16 @@ def parametric_map(
 
     if not all(source.get(keyword) for source in sources for keyword in _PLACE):
         return None
-    maps = [_as_stored(values, source) for values, source in zip(maps, sources, strict=True)]
-    if not _lie_on_one_grid(maps, sources):
+    frames = [
+        np.zeros((source.Rows, source.Columns), np.float32) if values is None else _as_stored(values, source)
+        for values, source in zip(maps, sources, strict=True)
+    ]
+    if not _lie_on_one_grid(frames, sources):
         return None
     name = CLASS_NAMES[label].lower()
     mapping = RealWorldValueMapping(
         lut_label="CAM",
-        lut_explanation=f"Class map of {name}, clipped at 0, its peak on the slice at 1"[:64],
+        lut_explanation=f"Class map of {name}; peak of a slice 1, 0 where none",
         unit=codes.UCUM.NoUnits,
         value_range=(0.0, 1.0),
         slope=1,
@@ -125,7 +131,7 @@ def parametric_map(
     )
     image = ParametricMap(
         source_images=list(sources),
-        pixel_array=np.stack(maps).astype(np.float32),
+        pixel_array=np.stack(frames).astype(np.float32),
         series_instance_uid=generate_uid(prefix=None),
         series_number=9903,
         sop_instance_uid=generate_uid(prefix=None),
@@ -140,9 +146,24 @@ def parametric_map(
         content_label="CLASS_MAP",
         content_description=f"Where the reading of {name} comes from, not a medical device"[:64],
     )
+    _turn_round(image)
     image.SeriesDescription = series_description(label)
     image.BodyPartExamined = "BRAIN"
     return image
+
+
+def _turn_round(image: ParametricMap) -> None:
+    """Put the frames in the order of their place along the normal of the plane, rows x columns.
+
+    highdicom writes them the other way. OHIF 3.11 lays them over the slices in this order, and does not heed
+    what they refer to.
+    """
+    frames = np.frombuffer(image.FloatPixelData, np.float32).reshape(-1, image.Rows * image.Columns)
+    image.FloatPixelData = frames[::-1].tobytes()
+    groups = list(image.PerFrameFunctionalGroupsSequence)[::-1]
+    for number, group in enumerate(groups, start=1):
+        group.FrameContentSequence[0].DimensionIndexValues = number
+    image.PerFrameFunctionalGroupsSequence = groups
 
 
 def series_description(label: str) -> str:

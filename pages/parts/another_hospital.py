@@ -15,7 +15,7 @@ from pages.words.numbers import decimal, estimate
 
 COLUMNS = {
     "sensitivity": "Tumour found",
-    "sensitivity_small": "Small in the slice",
+    "sensitivity_small": "Small ones",
     "right_class": "Right class",
     "specificity_brain": "No tumour, brain",
     "specificity_base": "Base and neck",

@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from tests.browser.settling import patiently
 from tests.factories.streamlit_server import serving
 
 # As after the menu's choice.
@@ -17,6 +18,8 @@ localStorage.setItem(`brat-theme-met-${location.pathname}`, "met");
 def browser():
     """Chromium. A test opens pages of its own with `new_page`: none shares cookies or state with another.
 
+    What it clicks on stands still; where that is not meant, an element's own `click()` is at once.
+
     It ends with this package: while Playwright runs, no other event loop can start in this process.
     """
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -29,7 +32,10 @@ def browser():
     flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
     with playwright.sync_playwright() as started:
         opened = started.chromium.launch(executable_path=chromium, args=flags)
-        yield opened
+        with pytest.MonkeyPatch.context() as patch:
+            for name in ("click", "check"):
+                patch.setattr(playwright.Locator, name, patiently(getattr(playwright.Locator, name)))
+            yield opened
         opened.close()
 
 

@@ -1,24 +1,46 @@
 """Until a page stands still, and what only then can be used."""
 
-_SETTLED = """async quiet => {
+from collections.abc import Callable
+from functools import wraps
+
+_SETTLED = """async ([quiet, limit]) => {
   const begun = performance.now();
   let changed = begun;
   const watch = new MutationObserver(() => { changed = performance.now(); });
   watch.observe(document, { subtree: true, childList: true, attributes: true, characterData: true });
   const isMoving = () => document.getAnimations().some(animation =>
     animation.playState === "running" && animation.effect.getComputedTiming().endTime !== Infinity);
-  const isRunning = () => !document.querySelector("[data-test-script-state=notRunning]");
+  // A page that is not the app's runs no script.
+  const isRunning = () =>
+    document.querySelector("[data-test-script-state]:not([data-test-script-state=notRunning])");
   while (performance.now() - changed < quiet || isMoving() || isRunning()) {
-    if (performance.now() - begun > 30_000) throw new Error("the page does not stand still");
+    if (performance.now() - begun > limit) return false;
     await new Promise(due => setTimeout(due, 20));
   }
   watch.disconnect();
+  return true;
 }"""
 
 
 def settle(page, quiet: int = 400) -> None:
     """Wait until the script has run, nothing fades, and nothing has changed for `quiet` milliseconds."""
-    page.evaluate(_SETTLED, quiet)
+    assert page.evaluate(_SETTLED, [quiet, 30_000]), "the page does not stand still"
+
+
+def patiently(act: Callable) -> Callable:
+    """A method of Playwright's `Locator` that waits until the page stands still, as a person's hand does.
+
+    A button that is drawn again between press and release gets no click. Playwright waits for the place of
+    the button alone. A page that changes all the time, as beside a bar of progress, is clicked after 5 s.
+    """
+
+    @wraps(act)
+    def acts(locator, *args, **options):
+        locator.wait_for(timeout=options.get("timeout"))
+        locator.page.evaluate(_SETTLED, [200, 5_000])
+        return act(locator, *args, **options)
+
+    return acts
 
 
 def open_options(page, name: str):

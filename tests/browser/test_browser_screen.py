@@ -154,7 +154,7 @@ def test_a_trip_to_another_page_loses_nothing(open_page, address):
     page.keyboard.press("u")
     page.get_by_label("Note").fill("dural tail")
     # At once: neither the pause after typing nor an answer of the server lies between.
-    page.get_by_role("link", name="Model").click()
+    page.get_by_role("link", name="Model").evaluate("link => link.click()")
     playwright.expect(page.get_by_role("heading", name="How good is the model?")).to_be_visible()
     page.get_by_role("link", name="Review").click()
     playwright.expect(page.get_by_text("Reading of the enhanced scan")).to_be_visible()

@@ -1,5 +1,6 @@
 """What `deploy/` holds: commands that the program knows, and a plugin that a real Orthanc loads."""
 
+import ast
 import io
 import json
 import re
@@ -78,6 +79,29 @@ def test_the_container_is_not_root_and_has_a_health_check():
     lines = (DEPLOY / "Dockerfile").read_text(encoding="utf-8").splitlines()
     assert "USER 10001" in lines
     assert any(line.startswith("HEALTHCHECK") for line in lines)
+
+
+def test_the_image_is_built_from_all_that_the_wheel_holds():
+    """Its wheel is built from what is copied there, and nothing that is ignored can be copied."""
+    module = ast.parse((ROOT / "setup.py").read_text(encoding="utf-8"))
+    (bundled,) = (
+        ast.literal_eval(node.value)
+        for node in module.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "BUNDLED"
+    )
+    lines = (DEPLOY / "Dockerfile").read_text(encoding="utf-8").splitlines()
+    # Sources, and where they come to lie: the rest of a path is added to a folder.
+    copies = [line.split()[1:] for line in lines if line.startswith("COPY ") and "--from" not in line]
+    copied = {
+        (source if target == "./" else target + source.rpartition("/")[2] if target.endswith("/") else target)
+        for *sources, target in copies
+        for source in sources
+    }
+    assert set(bundled) <= copied
+    ignore = (DEPLOY / "Dockerfile.dockerignore").read_text(encoding="utf-8").splitlines()
+    assert ignore[0] == "*"
+    allowed = {line.removeprefix("!") for line in ignore if line.startswith("!")}
+    assert {source for *sources, _ in copies for source in sources} <= allowed
 
 
 def test_the_plugin_hands_mr_series_over_once_and_after_an_absence_of_the_router(tmp_path, monkeypatch):

@@ -34,18 +34,35 @@ linux = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory
 @contextmanager
 def memory() -> Iterator[list[float]]:
     """Megabytes that this process and those that it started have taken at most since."""
-    before, over = megabytes(descendants(os.getpid())), threading.Event()
+    before, over = megabytes(_family()), threading.Event()
     most = [0.0]
 
     def watch() -> None:
         while not over.wait(0.05):
-            most[0] = max(most[0], megabytes(descendants(os.getpid())) - before)
+            most[0] = max(most[0], megabytes(_family()) - before)
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
     yield most
     over.set()
     thread.join()
+
+
+def _family() -> set[int]:
+    """This process and those that it started.
+
+    One that is being started has this one's memory until its own program begins, and its name.
+    """
+    own = os.getpid()
+    return {one for one in descendants(own) if one == own or _command(one) != _command(own)}
+
+
+def _command(process: int) -> bytes:
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes()
+    # It has ended.
+    except OSError:
+        return b""
 
 
 def outcome(paths: list[Path]) -> list[str]:

@@ -1,6 +1,7 @@
 """A reading as DICOM objects: what they say, what they do not say, and what an archive makes of them."""
 
 import contextlib
+import copy
 import io
 import shutil
 import subprocess
@@ -409,7 +410,20 @@ def test_a_report_names_the_one_that_it_replaces(read_slice, tmp_path):
     assert first.SOPInstanceUID.encode() not in teaching
 
 
-def test_a_series_gets_one_report_and_the_map_of_its_longest_run(series, tmp_path):
+def values_by_place(made: pydicom.Dataset) -> dict[float, tuple[float, str]]:
+    """Of each frame the greatest value, and the instance that it is of, by its place along the series."""
+    frames = np.frombuffer(made.FloatPixelData, "<f4").reshape(-1, made.Rows, made.Columns)
+    assert len(frames) == made.NumberOfFrames
+    return {
+        float(groups.PlanePositionSequence[0].ImagePositionPatient[2]): (
+            frame.max(),
+            groups.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID,
+        )
+        for frame, groups in zip(frames, made.PerFrameFunctionalGroupsSequence, strict=True)
+    }
+
+
+def test_a_series_gets_one_report_and_a_map_with_the_values_of_its_longest_run(series, tmp_path):
     made = results(series, DIGEST, Purpose.ARCHIVE)
     report, values = parsed(made.report), parsed(made.parametric_map)
     said = str(report)
@@ -417,15 +431,51 @@ def test_a_series_gets_one_report_and_the_map_of_its_longest_run(series, tmp_pat
         assert part.header.SOPInstanceUID in said
     for text in ("Number of slices out of distribution", "Number of slices read as meningioma"):
         assert text in said
-    # The slices 3 to 6, in their places.
-    assert values.NumberOfFrames == 4
-    places = {
-        float(frame.PlanePositionSequence[0].ImagePositionPatient[2])
-        for frame in values.PerFrameFunctionalGroupsSequence
+    # A frame for each slice, in its place and of its instance; only the slices 3 to 6 have values.
+    peaks = values_by_place(values)
+    assert {place: peak for place, (peak, _) in peaks.items()} == {
+        **dict.fromkeys([0.0, 3.0, 18.0, 21.0], 0),
+        **dict.fromkeys([6.0, 9.0, 12.0, 15.0], 1),
     }
-    assert places == {6.0, 9.0, 12.0, 15.0}
+    assert {place: source for place, (_, source) in peaks.items()} == {
+        float(part.header.ImagePositionPatient[2]): part.header.SOPInstanceUID for part in series
+    }
+    # What OHIF looks for before it lays a map over a series.
+    (referenced,) = values.ReferencedSeriesSequence
+    assert referenced.SeriesInstanceUID == series[0].header.SeriesInstanceUID
+    (shared,) = values.SharedFunctionalGroupsSequence
+    assert "SliceThickness" in shared.PixelMeasuresSequence[0]
+    orientation = shared.PlaneOrientationSequence[0].ImageOrientationPatient
+    assert orientation == series[0].header.ImageOrientationPatient
+    assert (values.Rows, values.Columns) == (series[0].header.Rows, series[0].header.Columns)
     for content in made.files().values():
         assert validated(content, tmp_path) == []
+
+
+@pytest.mark.parametrize("cosines", [[1, 0, 0, 0, 1, 0], [-1, 0, 0, 0, 1, 0]], ids=["up", "down"])
+def test_the_frames_of_a_map_are_in_the_order_in_which_ohif_lays_them_over_slices(series, cosines):
+    """That is along the normal of the plane; what a frame refers to, OHIF 3.11 does not heed."""
+    turned = [replace(part, header=copy.deepcopy(part.header)) for part in series[1:]]
+    for part in turned:
+        part.header.ImageOrientationPatient = cosines
+    made = parsed(results(turned, DIGEST, Purpose.ARCHIVE).parametric_map)
+    groups = made.PerFrameFunctionalGroupsSequence
+    positions = [group.PlanePositionSequence[0].ImagePositionPatient for group in groups]
+    assert (np.diff(np.array(positions, float) @ np.cross(cosines[:3], cosines[3:])) > 0).all()
+    assert [group.FrameContentSequence[0].DimensionIndexValues for group in groups] == [*range(1, 8)]
+    assert {place: peak for place, (peak, _) in values_by_place(made).items()} == {
+        **dict.fromkeys([3.0, 18.0, 21.0], 0),
+        **dict.fromkeys([6.0, 9.0, 12.0, 15.0], 1),
+    }
+
+
+def test_where_a_slice_lies_off_the_grid_the_map_has_the_run_alone(series):
+    odd = replace(series[0], header=copy.deepcopy(series[0].header))
+    odd.header.ImagePositionPatient = series[1].header.ImagePositionPatient
+    made = results([odd, *series[1:]], DIGEST, Purpose.ARCHIVE)
+    assert {place: peak for place, (peak, _) in values_by_place(parsed(made.parametric_map)).items()} == (
+        dict.fromkeys([6.0, 9.0, 12.0, 15.0], 1)
+    )
 
 
 @pytest.mark.parametrize("keyword", ["ImagePositionPatient", "FrameOfReferenceUID", "SliceThickness"])
