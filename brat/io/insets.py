@@ -7,6 +7,10 @@ The thresholds were set on slices with drawn insets and on single slices, see `t
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 
@@ -74,8 +78,14 @@ _DEEP = 0.18
 _THROUGH = 0.6
 """Share of the picture's side from which a line bounds the slice, as that of padding does, and no box."""
 
+_RATIO = 0.45
+"""Shorter side of a square or box, as a share of the longer one."""
+
 _BESIDE = 4
 """Pixels from a line to those beside it."""
+
+_ROWS = 16
+"""Rows of a block in which edges are counted at once."""
 
 
 def has_inset(gray: np.ndarray) -> bool:
@@ -84,10 +94,9 @@ def has_inset(gray: np.ndarray) -> bool:
     Args:
         gray: uint8 (height, width).
     """
-    if _has_piece(_shrunk(gray, _COARSE)) or _has_head(_shrunk(gray, _FINE)):
-        return True
-    smaller = _shrunk(gray, _SIDE)
-    return _has_square(smaller) or any(_has_box(np.rot90(smaller, turn)) for turn in range(4))
+    gray = _shrunk(gray, _SIDE)
+    fine = _shrunk(gray, _FINE)
+    return _has_piece(_shrunk(fine, _COARSE)) or _has_head(fine) or _has_outline(gray)
 
 
 def _shrunk(gray: np.ndarray, side: int) -> np.ndarray:
@@ -103,60 +112,80 @@ def _has_piece(gray: np.ndarray) -> bool:
     """Whether a compact piece lies by itself in a corner."""
     height, width = gray.shape
     dark, bright = percentiles(gray, (1, 99))
-    shortest, longest = _SIDES
     for share in _BRIGHT:
         mask = cv2.threshold(gray, float(dark + share * (bright - dark)), 1, cv2.THRESH_BINARY)[1]
         mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
         count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8, ltype=cv2.CV_32S)
         if count < 3:
             continue
-        largest = stats[1:, cv2.CC_STAT_AREA].max()
-        for number, (left, top, across, down, area) in enumerate(stats[1:], 1):
-            if area == largest or not shortest <= across / width <= longest:
+        areas = stats[1:, cv2.CC_STAT_AREA]
+        for number in _in_corner(stats[1:], (height, width)):
+            if areas[number] == areas.max():
                 continue
-            if not shortest <= down / height <= longest or min(across, down) < 0.5 * max(across, down):
-                continue
-            middle_x, middle_y = left + across / 2, top + down / 2
-            if min(middle_x, width - middle_x) > _IN_CORNER * width:
-                continue
-            if min(middle_y, height - middle_y) > _IN_CORNER * height:
-                continue
-            piece = (labels == number).astype(np.uint8)
-            if _is_compact(piece, down * across) and _outlined(piece) >= _PIECE * largest:
+            _, _, across, down, _ = stats[1 + number]
+            piece = (labels == 1 + number).astype(np.uint8)
+            if _is_compact(piece, down * across) and _outlined(piece) >= _PIECE * areas.max():
                 return True
     return False
+
+
+def _in_corner(stats: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """The numbers of those pieces that lie in a corner and are as large as an inset.
+
+    Args:
+        stats: of OpenCV, one row for each piece.
+        shape: height and width of the picture.
+    """
+    height, width = shape
+    shortest, longest = _SIDES
+    left, top, across, down, _ = stats.T
+    fits = (across >= shortest * width) & (across <= longest * width)
+    fits &= (down >= shortest * height) & (down <= longest * height)
+    fits &= np.minimum(across, down) >= 0.5 * np.maximum(across, down)
+    for begin, side, whole in ((left, across, width), (top, down, height)):
+        middle = begin + side / 2
+        fits &= np.minimum(middle, whole - middle) <= _IN_CORNER * whole
+    return np.flatnonzero(fits)
 
 
 def _has_head(gray: np.ndarray) -> bool:
     """Whether a piece as round as a head lies by itself at an edge."""
     dark, bright = percentiles(gray, (1, 99))
-    shortest, longest = _HEAD[0] * min(gray.shape), _HEAD[1] * max(gray.shape)
     for share in _BRIGHT:
         mask = cv2.threshold(gray, float(dark + share * (bright - dark)), 1, cv2.THRESH_BINARY)[1]
         mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
         outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-        if len(outlines) < 2:
+        may_be = [outline for outline in outlines if _is_at_edge(cv2.boundingRect(outline), gray.shape)]
+        if len(outlines) < 2 or not may_be:
             continue
         largest = max(outlines, key=cv2.contourArea)
-        if _deviation(gray, largest) < _VARIED * (bright - dark):
-            # Padding beside the slice.
+        may_be = [outline for outline in may_be if outline is not largest and roundness(outline) >= _ROUND]
+        if not may_be or _deviation(gray, largest) < _VARIED * (bright - dark):
+            # The largest one is padding beside the slice.
             continue
         hull = cv2.convexHull(largest)
-        for outline in outlines:
+        for outline in may_be:
             left, top, width, height = cv2.boundingRect(outline)
-            if outline is largest or min(width, height) < shortest or max(width, height) > longest:
-                continue
-            if min(width, height) < _SLIMMEST * max(width, height):
-                continue
-            from_edge = min(left, top, gray.shape[1] - left - width, gray.shape[0] - top - height)
-            if from_edge > _AT_EDGE * max(gray.shape) or roundness(outline) < _ROUND:
-                continue
             # What the other slice surrounds is a part of it, such as an ear.
             if cv2.pointPolygonTest(hull, (left + width / 2, top + height / 2), False) > 0:
                 continue
             if _deviation(gray, outline) >= _VARIED * (bright - dark):
                 return True
     return False
+
+
+def _is_at_edge(box: Sequence[int], shape: tuple[int, int]) -> bool:
+    """Whether a box lies at an edge of a picture and has the size of a head.
+
+    Args:
+        box: left, top, width and height.
+        shape: height and width of the picture.
+    """
+    left, top, width, height = box
+    shorter, longer = min(width, height), max(width, height)
+    if shorter < _HEAD[0] * min(shape) or longer > _HEAD[1] * max(shape) or shorter < _SLIMMEST * longer:
+        return False
+    return min(left, top, shape[1] - left - width, shape[0] - top - height) <= _AT_EDGE * max(shape)
 
 
 def _deviation(gray: np.ndarray, outline: np.ndarray) -> float:
@@ -167,35 +196,6 @@ def _deviation(gray: np.ndarray, outline: np.ndarray) -> float:
     core = cv2.erode(inside, np.ones((3, 3), np.uint8), iterations=max(1, min(width, height) // 10))
     values = gray[top : top + height, left : left + width][core > 0]
     return float(values.std()) if values.size else 0.0
-
-
-def _has_box(gray: np.ndarray) -> bool:
-    """Whether three straight edges cut a box off the lower edge."""
-    height = gray.shape[0]
-    rows = np.arange(1, int(_SIDES[1] * height) + 1)
-    upright = np.ascontiguousarray(gray[::-1])
-    edges = _edges(upright)
-    sides = _straight(edges[: len(rows)], rows, _BOXED)
-    sides[: int(_DEEP * height)] = False
-    sides[:, np.count_nonzero(edges, axis=0) >= _THROUGH * height] = False
-    some = np.flatnonzero(np.count_nonzero(sides, axis=1) > 1)
-    if not len(some):
-        return False
-    counts = np.cumsum(_edges(upright[: len(rows) + 2 * _BESIDE].T).T, axis=1, dtype=np.int32)
-    for row in some:
-        if not _BESIDE <= row < len(counts) - _BESIDE:
-            continue
-        columns = np.flatnonzero(sides[row])
-        lefts, rights = np.meshgrid(columns, columns, indexing="ij")
-        ratio = (rights - lefts) / (row + 1)
-        fits = (ratio > 0.45) & (ratio < 2.2)
-        lefts, rights = lefts[fits], rights[fits]
-        at, above, below = (
-            counts[line, rights] - counts[line, lefts] for line in (row, row - _BESIDE, row + _BESIDE)
-        )
-        if np.any(at - np.maximum(above, below) >= _BOXED * (rights - lefts)):
-            return True
-    return False
 
 
 def _is_compact(piece: np.ndarray, box: int) -> bool:
@@ -217,58 +217,114 @@ def _outline(piece: np.ndarray) -> np.ndarray:
     return np.asarray(max(outlines, key=cv2.contourArea))
 
 
-def _has_square(gray: np.ndarray) -> bool:
-    """Whether straight edges cut a square off one of the corners."""
-    shortest, longest = _SIDES
-    height, width = gray.shape
-    down, across = _edges(gray), _edges(gray.T).T
-    size = int(longest * height) + 3 * _BESIDE, int(longest * width) + 3 * _BESIDE
-    rows, columns = (np.arange(1, min(side, most) + 1) for side, most in zip(size, gray.shape, strict=True))
-    first = int(np.argmax(rows >= shortest * height)), int(np.argmax(columns >= shortest * width))
-    ratio = rows[:, np.newaxis] / columns
-    is_size = ((ratio > 0.45) & (ratio < 2.2))[first[0] :, first[1] :]
-    for turn in (slice(None), slice(None, None, -1)):
-        for mirror in (slice(None), slice(None, None, -1)):
-            part = (slice(len(rows)), slice(len(columns)))
-            is_straight = is_size & _straight(down[turn, mirror][part], rows)[first[0] :, first[1] :]
-            # Of most slices there is none already.
-            if not is_straight.any():
-                continue
-            is_straight &= _straight(across[turn, mirror][part].T, columns).T[first[0] :, first[1] :]
-            if is_straight.any():
-                return True
-    return False
+class _Lines(NamedTuple):
+    """Straight lines that begin at one edge of a picture.
+
+    Attributes:
+        edges: of `_edges`, along such lines; row 0 is the edge of the picture: uint8 (height, width).
+        crossing: the other ones, turned alike.
+        columns: where lines may be, int (n,).
+        more: edges along each of these columns down to a row, less those beside it: int16 (rows, n).
+    """
+
+    edges: np.ndarray
+    crossing: np.ndarray
+    columns: np.ndarray
+    more: np.ndarray
+
+    def straight(self, share: float) -> np.ndarray:
+        """Down to which rows so large a share of them are edges: bool (rows, n)."""
+        sizes = np.arange(1, len(self.more) + 1)
+        # The least count whose share is as large.
+        least = np.floor(share * sizes)
+        least += least / sizes < share
+        return np.asarray(self.more >= least.astype(np.int16)[:, np.newaxis])
 
 
-def _edges(gray: np.ndarray) -> np.ndarray:
-    """Where the pixels to the left and right differ: uint8 (height, width), 0 or 1; 0 at both ends."""
-    gray = np.ascontiguousarray(gray)
-    edges = np.zeros(gray.shape, np.uint8)
-    if gray.shape[1] < 3:
-        return edges
-    difference = cv2.absdiff(gray[:, 2:], gray[:, :-2])
-    edges[:, 1:-1] = cv2.threshold(difference, _STEP - 1, 1, cv2.THRESH_BINARY)[1]
-    return edges
+def _has_outline(gray: np.ndarray) -> bool:
+    """Whether straight edges cut a square off one of the corners, or a box off one of the edges."""
+    down, across = _edges(gray)
+    upright = _lines(down, across), _lines(down[::-1], across[::-1])
+    down, across = cv2.transpose(across), cv2.transpose(down)
+    lying = _lines(down, across), _lines(down[::-1], across[::-1])
+    corners = itertools.product((False, True), repeat=2)
+    return any(_has_square(upright[last], lying[right], last, right) for last, right in corners) or any(
+        map(_has_box, (*upright, *lying))
+    )
 
 
-def _straight(edges: np.ndarray, sizes: np.ndarray, share: float = _STRAIGHT) -> np.ndarray:
-    """Whether enough of a column down to a place are edges, more than of the columns beside it.
-
-    Args:
-        edges: of `_edges`, (n, m).
-        sizes: 1 to n.
-        share: of the places down to there.
+def _edges(gray: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where the pixels to the left and right differ, and those above and below.
 
     Returns:
-        bool (n, m).
+        Twice uint8 (height, width), 0 or 1; 0 at both ends.
     """
-    edges = edges.T.copy()
-    edges[-1] = 0
-    counts = np.cumsum(edges, axis=1, dtype=np.int16)
-    # The least count whose share is as large.
-    least = np.floor(share * sizes)
-    least = (least + (least / sizes < share)).astype(np.int16)
-    more = np.zeros(counts.shape, np.int16)
-    beside = np.maximum(counts[2 * _BESIDE :], counts[: -2 * _BESIDE])
-    more[_BESIDE:-_BESIDE] = counts[_BESIDE:-_BESIDE] - beside
-    return (more >= least).T
+    down, across = np.zeros(gray.shape, np.uint8), np.zeros(gray.shape, np.uint8)
+    for edges, before, after in (
+        (down[:, 1:-1], gray[:, :-2], gray[:, 2:]),
+        (across[1:-1], gray[:-2], gray[2:]),
+    ):
+        if edges.size:
+            edges[:] = cv2.threshold(cv2.absdiff(before, after), _STEP - 1, 1, cv2.THRESH_BINARY)[1]
+    return down, across
+
+
+def _lines(edges: np.ndarray, crossing: np.ndarray) -> _Lines:
+    """Args: see `_Lines`."""
+    height, width = edges.shape
+    part = edges[: min(height, int(_SIDES[1] * height) + 3 * _BESIDE)]
+    if width <= 2 * _BESIDE:
+        return _Lines(edges, crossing, np.empty(0, int), np.empty((len(part), 0), np.int16))
+    # Of most columns the counts at the ends of blocks of rows tell that there is no line.
+    begins = np.arange(0, len(part), _ROWS)
+    ends = np.cumsum(np.add.reduceat(part, begins, axis=0, dtype=np.int16), axis=0, dtype=np.int16)
+    before = np.concatenate([np.zeros((1, width), np.int16), ends[:-1]])
+    most = ends[:, _BESIDE:-_BESIDE] - np.maximum(before[:, 2 * _BESIDE :], before[:, : -2 * _BESIDE])
+    least = _STRAIGHT * np.maximum(begins + 1, _SIDES[0] * height)
+    columns = _BESIDE + np.flatnonzero((most >= least[:, np.newaxis]).any(axis=0))
+    at, left, right = (
+        np.cumsum(part[:, columns + aside], axis=0, dtype=np.int16) for aside in (0, -_BESIDE, _BESIDE)
+    )
+    return _Lines(edges, crossing, columns, at - np.maximum(left, right))
+
+
+def _has_square(upright: _Lines, lying: _Lines, is_last: bool, is_right: bool) -> bool:
+    """Whether straight edges cut a square off a corner.
+
+    Args:
+        upright: from the upper edge, or from the lower one.
+        lying: from the left edge, or from the right one.
+        is_last: whether the corner is a lower one.
+        is_right: whether it is one to the right.
+    """
+    height, width = upright.edges.shape
+    rows = height - 1 - lying.columns if is_last else lying.columns
+    columns = width - 1 - upright.columns if is_right else upright.columns
+    is_near = rows < len(upright.more), columns < len(lying.more)
+    rows, columns = rows[is_near[0]], columns[is_near[1]]
+    is_straight = upright.straight(_STRAIGHT)[:, is_near[1]][rows]
+    is_straight &= lying.straight(_STRAIGHT)[:, is_near[0]][columns].T
+    down, across = rows[:, np.newaxis] + 1, columns + 1
+    is_straight &= (down >= _SIDES[0] * height) & (across >= _SIDES[0] * width)
+    return bool(np.any(is_straight & (down > _RATIO * across) & (across > _RATIO * down)))
+
+
+def _has_box(lines: _Lines) -> bool:
+    """Whether three straight edges cut a box off the edge at which lines begin."""
+    height = len(lines.edges)
+    sides = lines.straight(_BOXED)[: int(_SIDES[1] * height)]
+    sides[: int(_DEEP * height)] = False
+    sides[:, np.count_nonzero(lines.edges[:, lines.columns], axis=0) >= _THROUGH * height] = False
+    for row in np.flatnonzero(np.count_nonzero(sides, axis=1) > 1):
+        if row + _BESIDE >= height:
+            break
+        columns = lines.columns[sides[row]]
+        lefts, rights = np.meshgrid(columns, columns, indexing="ij")
+        across, down = rights - lefts, row + 1
+        fits = (across > _RATIO * down) & (down > _RATIO * across)
+        lefts, rights, across = lefts[fits], rights[fits], across[fits]
+        counts = np.cumsum(lines.crossing[[row, row - _BESIDE, row + _BESIDE]], axis=1, dtype=np.int32)
+        at, above, below = counts[:, rights] - counts[:, lefts]
+        if np.any(at - np.maximum(above, below) >= _BOXED * across):
+            return True
+    return False

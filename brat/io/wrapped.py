@@ -51,7 +51,7 @@ _SOFT = 4
 _TILE = 24
 """Pixels a side of a tile, a multiple of `_PERIOD`."""
 
-_TILES = 16
+_TILES = 24
 """How many tiles are looked at: those with most soft jumps."""
 
 _WEAK = 0.01
@@ -63,7 +63,7 @@ _KNOWN = slice(2, -2)
 _NEARLY_EXPLAINED = 5
 """The same as `_EXPLAINED` of a tile, where jumps are dense."""
 
-_IN_TILES = 4
+_IN_TILES = 3
 """Jumps that ran over in such tiles, from which the whole picture is looked at."""
 
 
