@@ -16,7 +16,7 @@ import numpy as np
 from brat.io.display import percentiles
 from brat.io.insets import has_inset
 from brat.io.scan import UnreadableScan
-from brat.io.touching import cut_apart
+from brat.io.touching import Box, cut_apart
 
 SECOND = 0.3
 """Bright area of a second piece, as a share of the largest one's, from which it is a picture of its own."""
@@ -124,9 +124,9 @@ def find_panels(gray: np.ndarray) -> Page:
     Args:
         gray: uint8 (height, width).
     """
-    if _is_noise(gray):
-        return Page()
     page = _find(gray)
+    if page.is_slice or _is_noise(gray):
+        return Page()
     panels: list[Panel] = []
     for panel in page.panels:
         parts = _find(panel.cut(gray)).panels if _is_large(panel, page.panels) else ()
@@ -150,7 +150,11 @@ def _is_large(panel: Panel, panels: Sequence[Panel]) -> bool:
 
 def _find(gray: np.ndarray) -> Page:
     height, width = gray.shape
-    gray = _without_lines(_without_lines(gray).T).T
+    gray = _without_lines(np.ascontiguousarray(gray))
+    turned = cv2.transpose(gray)
+    without = _without_lines(turned)
+    if without is not turned:
+        gray = cv2.transpose(without)
     shrink = max(1.0, max(height, width) / _SIDE)
     size = max(1, round(width / shrink)), max(1, round(height / shrink))
     small = cv2.resize(gray, size, interpolation=cv2.INTER_AREA) if shrink > 1 else gray
@@ -167,7 +171,7 @@ def _find(gray: np.ndarray) -> Page:
             return Page(is_mixed=True)
         pieces += [(area, _moved(box, part)) for area, box in apart]
     if len(_of_size(pieces, _BESIDE, _SIDES)) < 2:
-        return Page(has_inset=has_inset(gray))
+        return Page(has_inset=has_inset(small))
     listed = _of_size(pieces, _LISTED, _LISTED_SIDES)
     scale_x, scale_y = width / size[0], height / size[1]
     return Page(
@@ -219,11 +223,13 @@ def _without_lines(gray: np.ndarray) -> np.ndarray:
     sides are alike.
     """
     height, width = gray.shape
-    gray = np.ascontiguousarray(gray)
+    rows = _may_be_lines(gray)
+    if not len(rows):
+        return gray
+    bright = cv2.transpose(gray[rows])
+    level = np.sort(bright, axis=0)[width // 2]
     is_line = np.zeros(height, bool)
-    for row in _may_be_lines(gray):
-        level = int(np.median(gray[row]))
-        is_line[row] = level > _NOISE and _near(gray[row : row + 1], level, _FLAT)[0] >= _OF_A_LINE * width
+    is_line[rows] = (level > _NOISE) & (_near(bright, level, _FLAT) >= _OF_A_LINE * width)
     cleaned = gray
     for first, last in _runs(is_line):
         if last - first > max(3, height * _THIN) or first == 0 or last == height:
@@ -241,20 +247,20 @@ def _may_be_lines(gray: np.ndarray) -> np.ndarray:
     The pixels of such a row are no darker than its shade by more than `_FLAT`. Through a head most rows begin
     and end in the dark.
     """
-    dark = _count(gray, _NOISE - _FLAT)
+    dark = cv2.threshold(gray, _NOISE - _FLAT, 1, cv2.THRESH_BINARY_INV)[1]
+    dark = cv2.reduce(dark, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S)[:, 0]
     return np.flatnonzero(gray.shape[1] - dark >= _OF_A_LINE * gray.shape[1])
 
 
-def _near(image: np.ndarray, shade: np.ndarray | int, most: float) -> np.ndarray:
-    """How many pixels of each row differ from a shade by `most` grey levels at most: int (height,)."""
-    shade = np.ascontiguousarray(np.broadcast_to(np.asarray(shade, np.uint8), image.shape))
-    return _count(cv2.absdiff(image, shade), most) if len(image) else np.empty(0, int)
+def _near(image: np.ndarray, shade: np.ndarray, most: float) -> np.ndarray:
+    """How many pixels of each column differ from its shade by `most` grey levels at most: int (width,)."""
+    return _count(cv2.absdiff(image, np.ascontiguousarray(np.broadcast_to(shade, image.shape))), most)
 
 
 def _count(image: np.ndarray, most: float) -> np.ndarray:
-    """How many pixels of each row are `most` at most: int (height,)."""
+    """How many pixels of each column are `most` at most: int (width,)."""
     mask = cv2.threshold(image, most, 1, cv2.THRESH_BINARY_INV)[1]
-    return cv2.reduce(mask, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S)[:, 0]
+    return cv2.reduce(mask, 0, cv2.REDUCE_SUM, dtype=cv2.CV_32S)[0]
 
 
 def _alike(before: np.ndarray, after: np.ndarray) -> bool:
@@ -290,7 +296,7 @@ def _moved(box: Panel, by: Panel) -> Panel:
 def _split(image: np.ndarray, region: Panel, flat: float, background: float) -> list[Panel]:
     """What is left of a region once the lines of one shade that cross it are taken out, again and again."""
     part = region.cut(image)
-    rows, columns = _runs(~_separates(part, flat, background)), _runs(~_separates(part.T, flat, background))
+    rows, columns = (_runs(~_separates(values, flat, background)) for values in (cv2.transpose(part), part))
     if not rows or not columns:
         return []
     if rows == [(0, part.shape[0])] and columns == [(0, part.shape[1])]:
@@ -305,10 +311,9 @@ def _split(image: np.ndarray, region: Panel, flat: float, background: float) -> 
 
 
 def _separates(image: np.ndarray, flat: float, background: float) -> np.ndarray:
-    """Which rows are of one shade, or no brighter than the background: bool (height,)."""
-    image = np.ascontiguousarray(image)
-    has_shade, is_dark = _near(image, image[:, :1], flat), _count(image, background)
-    return np.maximum(has_shade, is_dark) >= _OF_A_LINE * image.shape[1]
+    """Which columns are of one shade, or no brighter than the background: bool (width,)."""
+    has_shade, is_dark = _near(image, image[0], flat), _count(image, background)
+    return np.maximum(has_shade, is_dark) >= _OF_A_LINE * len(image)
 
 
 def _runs(marked: np.ndarray) -> list[tuple[int, int]]:
@@ -338,14 +343,7 @@ def _pieces(image: np.ndarray, dark: float, may_touch: bool) -> list[tuple[int, 
     (bright,) = percentiles(small, (99,))
     if bright - dark < _FLAT:
         return []
-    mask, brighter = (
-        cv2.morphologyEx(
-            cv2.threshold(small, dark + share * (bright - dark), 1, cv2.THRESH_BINARY)[1],
-            cv2.MORPH_OPEN,
-            np.ones((3, 3), np.uint8),
-        )
-        for share in (_BRIGHT, _BRIGHTER)
-    )
+    mask = _brighter(small, dark + _BRIGHT * (bright - dark))
     _, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8, ltype=cv2.CV_32S)
     areas = stats[1:, cv2.CC_STAT_AREA]
     if not len(areas):
@@ -355,7 +353,9 @@ def _pieces(image: np.ndarray, dark: float, may_touch: bool) -> list[tuple[int, 
         for x, y, w, h, area in stats[1:]
         if area >= SECOND * areas.max()
     ]
-    cells = (cut_apart(mask) or cut_apart(brighter)) if may_touch else []
+    cells: list[Box] = []
+    if may_touch:
+        cells = cut_apart(mask) or cut_apart(_brighter(small, dark + _BRIGHTER * (bright - dark)))
     parts = [Panel(*cell) for cell in cells] or _between(_joined(large), Panel(0, 0, *size))
     if not parts:
         return None
@@ -367,6 +367,12 @@ def _pieces(image: np.ndarray, dark: float, may_touch: bool) -> list[tuple[int, 
         )
         for part in parts
     ]
+
+
+def _brighter(gray: np.ndarray, level: float) -> np.ndarray:
+    """Where a picture is brighter than a level, without specks: uint8 (height, width), 0 or 1."""
+    mask = cv2.threshold(gray, level, 1, cv2.THRESH_BINARY)[1]
+    return cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
 
 
 def _joined(boxes: list[Panel]) -> list[Panel]:

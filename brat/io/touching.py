@@ -56,8 +56,8 @@ def cut_apart(mask: np.ndarray) -> list[Box]:
         mask: uint8 (height, width), 1 where it is bright.
     """
     left, top, width, height = cv2.boundingRect(mask)
-    heads = _heads(mask, (left, top, left + width, top + height), 0)
-    if len(heads) < 2 or min(head.roundness for head in heads) < _ROUND:
+    heads = _heads(mask, (left, top, left + width, top + height), _ROUND, _DEEPEST)
+    if len(heads) < 2:
         return []
     for sides in ([head.width for head in heads], [head.height for head in heads]):
         if min(sides) < _ALIKE * max(sides):
@@ -65,23 +65,40 @@ def cut_apart(mask: np.ndarray) -> list[Box]:
     return [head.cell for head in heads]
 
 
-def _heads(mask: np.ndarray, cell: Box, depth: int) -> list[_Head]:
-    """What a cell holds, by those cuts of it after which the least round part is the roundest."""
+def _heads(mask: np.ndarray, cell: Box, least: float, cuts: int) -> list[_Head]:
+    """What a cell holds, by those cuts of it after which the least round part is the roundest.
+
+    Args:
+        least: how round all parts must be.
+        cuts: within cuts, at most.
+
+    Returns:
+        An empty list where not all can be as round.
+    """
     left, top, right, bottom = cell
-    best = [_head(mask, cell)]
-    if depth == _DEEPEST:
-        return best
-    for is_column in (True, False):
-        part = mask[top:bottom, left:right]
-        at = _waist(np.count_nonzero(part, axis=0 if is_column else 1))
+    if min(right - left, bottom - top) < _SMALLEST:
+        return []
+    whole = _head(mask, cell)
+    best = [whole] if whole.roundness >= least else []
+    part = mask[top:bottom, left:right]
+    for axis in (0, 1) if cuts else ():
+        across = cv2.reduce(part, axis, cv2.REDUCE_SUM, dtype=cv2.CV_32S).ravel()
+        at = _waist(across)
         if at is None:
             continue
-        if is_column:
+        if axis == 0:
             cells = (left, top, left + at, bottom), (left + at, top, right, bottom)
         else:
             cells = (left, top, right, top + at), (left, top + at, right, bottom)
-        heads = [head for half in cells for head in _heads(mask, half, depth + 1)]
-        if min(head.roundness for head in heads) > min(head.roundness for head in best):
+        heads: list[_Head] = []
+        for half in cells:
+            found = _heads(mask, half, max(least, whole.roundness), cuts - 1)
+            heads = [*heads, *found] if found else []
+            if not found:
+                break
+        if heads and min(head.roundness for head in heads) > min(
+            (head.roundness for head in best), default=0
+        ):
             best = heads
     return best
 
@@ -99,8 +116,9 @@ def _waist(across: np.ndarray) -> int | None:
     narrow = (across / np.maximum(np.minimum(before, after), 1))[first:last]
     if narrow.min() > _WAIST:
         return None
-    lowest = np.flatnonzero(narrow < narrow[np.argmin(narrow)] + _FLAT)
-    return first + int(lowest[np.argmin(np.abs(lowest - np.median(lowest)))])
+    lowest = np.flatnonzero(narrow < narrow.min() + _FLAT)
+    middle = (lowest[(len(lowest) - 1) // 2] + lowest[len(lowest) // 2]) / 2
+    return first + int(lowest[np.argmin(np.abs(lowest - middle))])
 
 
 def _head(mask: np.ndarray, cell: Box) -> _Head:
