@@ -110,42 +110,43 @@ def _shrunk(gray: np.ndarray, side: int) -> np.ndarray:
 
 def _has_piece(gray: np.ndarray) -> bool:
     """Whether a compact piece lies by itself in a corner."""
-    height, width = gray.shape
     dark, bright = percentiles(gray, (1, 99))
     for share in _BRIGHT:
         mask = cv2.threshold(gray, float(dark + share * (bright - dark)), 1, cv2.THRESH_BINARY)[1]
         mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-        count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8, ltype=cv2.CV_32S)
-        if count < 3:
+        outlines, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+        if len(outlines) < 2 or not any(_is_in_corner(cv2.boundingRect(o), gray.shape) for o in outlines):
             continue
+        _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8, ltype=cv2.CV_32S)
         areas = stats[1:, cv2.CC_STAT_AREA]
-        for number in _in_corner(stats[1:], (height, width)):
-            if areas[number] == areas.max():
+        for number, (left, top, across, down, area) in enumerate(stats[1:], 1):
+            if area == areas.max() or not _is_in_corner((left, top, across, down), gray.shape):
                 continue
-            _, _, across, down, _ = stats[1 + number]
-            piece = (labels == 1 + number).astype(np.uint8)
+            piece = (labels == number).astype(np.uint8)
             if _is_compact(piece, down * across) and _outlined(piece) >= _PIECE * areas.max():
                 return True
     return False
 
 
-def _in_corner(stats: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """The numbers of those pieces that lie in a corner and are as large as an inset.
+def _is_in_corner(box: Sequence[int], shape: tuple[int, ...]) -> bool:
+    """Whether a box lies in a corner of a picture and has the size of an inset.
 
     Args:
-        stats: of OpenCV, one row for each piece.
+        box: left, top, width and height.
         shape: height and width of the picture.
     """
+    left, top, across, down = box
     height, width = shape
     shortest, longest = _SIDES
-    left, top, across, down, _ = stats.T
-    fits = (across >= shortest * width) & (across <= longest * width)
-    fits &= (down >= shortest * height) & (down <= longest * height)
-    fits &= np.minimum(across, down) >= 0.5 * np.maximum(across, down)
-    for begin, side, whole in ((left, across, width), (top, down, height)):
-        middle = begin + side / 2
-        fits &= np.minimum(middle, whole - middle) <= _IN_CORNER * whole
-    return np.flatnonzero(fits)
+    if not (shortest * width <= across <= longest * width and shortest * height <= down <= longest * height):
+        return False
+    if min(across, down) < 0.5 * max(across, down):
+        return False
+    middle_x, middle_y = left + across / 2, top + down / 2
+    return bool(
+        min(middle_x, width - middle_x) <= _IN_CORNER * width
+        and min(middle_y, height - middle_y) <= _IN_CORNER * height
+    )
 
 
 def _has_head(gray: np.ndarray) -> bool:
@@ -174,7 +175,7 @@ def _has_head(gray: np.ndarray) -> bool:
     return False
 
 
-def _is_at_edge(box: Sequence[int], shape: tuple[int, int]) -> bool:
+def _is_at_edge(box: Sequence[int], shape: tuple[int, ...]) -> bool:
     """Whether a box lies at an edge of a picture and has the size of a head.
 
     Args:
@@ -276,12 +277,13 @@ def _lines(edges: np.ndarray, crossing: np.ndarray) -> _Lines:
     if width <= 2 * _BESIDE:
         return _Lines(edges, crossing, np.empty(0, int), np.empty((len(part), 0), np.int16))
     # Of most columns the counts at the ends of blocks of rows tell that there is no line.
-    begins = np.arange(0, len(part), _ROWS)
-    ends = np.cumsum(np.add.reduceat(part, begins, axis=0, dtype=np.int16), axis=0, dtype=np.int16)
+    blocks = cv2.copyMakeBorder(part, 0, -len(part) % _ROWS, 0, 0, cv2.BORDER_CONSTANT)
+    ends = np.cumsum(blocks.reshape(-1, _ROWS, width).sum(axis=1, dtype=np.int16), axis=0, dtype=np.int16)
     before = np.concatenate([np.zeros((1, width), np.int16), ends[:-1]])
     most = ends[:, _BESIDE:-_BESIDE] - np.maximum(before[:, 2 * _BESIDE :], before[:, : -2 * _BESIDE])
-    least = _STRAIGHT * np.maximum(begins + 1, _SIDES[0] * height)
-    columns = _BESIDE + np.flatnonzero((most >= least[:, np.newaxis]).any(axis=0))
+    first = np.maximum(np.arange(len(ends)) * _ROWS + 1, _SIDES[0] * height)
+    least = np.ceil(_STRAIGHT * first).astype(np.int16)
+    columns = _BESIDE + np.flatnonzero((most - least[:, np.newaxis]).max(axis=0) >= 0)
     at, left, right = (
         np.cumsum(part[:, columns + aside], axis=0, dtype=np.int16) for aside in (0, -_BESIDE, _BESIDE)
     )

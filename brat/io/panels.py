@@ -226,10 +226,9 @@ def _without_lines(gray: np.ndarray) -> np.ndarray:
     rows = _may_be_lines(gray)
     if not len(rows):
         return gray
-    bright = cv2.transpose(gray[rows])
-    level = np.sort(bright, axis=0)[width // 2]
+    level = np.partition(gray[rows], width // 2, axis=1)[:, width // 2]
     is_line = np.zeros(height, bool)
-    is_line[rows] = (level > _NOISE) & (_near(bright, level, _FLAT) >= _OF_A_LINE * width)
+    is_line[rows] = (level > _NOISE) & (_near(cv2.transpose(gray[rows]), level, _FLAT) >= _OF_A_LINE * width)
     cleaned = gray
     for first, last in _runs(is_line):
         if last - first > max(3, height * _THIN) or first == 0 or last == height:
@@ -254,7 +253,9 @@ def _may_be_lines(gray: np.ndarray) -> np.ndarray:
 
 def _near(image: np.ndarray, shade: np.ndarray, most: float) -> np.ndarray:
     """How many pixels of each column differ from its shade by `most` grey levels at most: int (width,)."""
-    return _count(cv2.absdiff(image, np.ascontiguousarray(np.broadcast_to(shade, image.shape))), most)
+    shades = np.empty_like(image)
+    shades[:] = shade
+    return _count(cv2.absdiff(image, shades), most)
 
 
 def _count(image: np.ndarray, most: float) -> np.ndarray:
