@@ -99,6 +99,12 @@ def has_inset(gray: np.ndarray) -> bool:
     return _has_piece(_shrunk(fine, _COARSE)) or _has_head(fine) or _has_outline(gray)
 
 
+def brighter(gray: np.ndarray, level: float) -> np.ndarray:
+    """Where a picture is brighter than a level, without specks: uint8 (height, width), 0 or 1."""
+    mask = cv2.threshold(gray, level, 1, cv2.THRESH_BINARY)[1]
+    return cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+
+
 def _shrunk(gray: np.ndarray, side: int) -> np.ndarray:
     height, width = gray.shape
     shrink = max(height, width) / side
@@ -112,10 +118,9 @@ def _has_piece(gray: np.ndarray) -> bool:
     """Whether a compact piece lies by itself in a corner."""
     dark, bright = percentiles(gray, (1, 99))
     for share in _BRIGHT:
-        mask = cv2.threshold(gray, float(dark + share * (bright - dark)), 1, cv2.THRESH_BINARY)[1]
-        mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-        outlines, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
-        if len(outlines) < 2 or not any(_is_in_corner(cv2.boundingRect(o), gray.shape) for o in outlines):
+        mask = brighter(gray, dark + share * (bright - dark))
+        outlines = _outlines(mask, cv2.RETR_LIST, _SIDES[0] * min(gray.shape))
+        if not any(_is_in_corner(cv2.boundingRect(outline), gray.shape) for outline in outlines):
             continue
         _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8, ltype=cv2.CV_32S)
         areas = stats[1:, cv2.CC_STAT_AREA]
@@ -126,6 +131,18 @@ def _has_piece(gray: np.ndarray) -> bool:
             if _is_compact(piece, down * across) and _outlined(piece) >= _PIECE * areas.max():
                 return True
     return False
+
+
+def _outlines(mask: np.ndarray, which: int, shortest: float) -> list[np.ndarray]:
+    """The outlines, of all their points, of what may be as large, both across and down.
+
+    Args:
+        mask: uint8 (height, width), 0 or 1.
+        which: how OpenCV retrieves them.
+    """
+    outlines, _ = cv2.findContours(mask, which, cv2.CHAIN_APPROX_NONE)
+    # An outline has as many points at least, also where it runs aslant.
+    return [outline for outline in outlines if len(outline) >= 2 * (shortest - 1)]
 
 
 def _is_in_corner(box: Sequence[int], shape: tuple[int, ...]) -> bool:
@@ -153,11 +170,10 @@ def _has_head(gray: np.ndarray) -> bool:
     """Whether a piece as round as a head lies by itself at an edge."""
     dark, bright = percentiles(gray, (1, 99))
     for share in _BRIGHT:
-        mask = cv2.threshold(gray, float(dark + share * (bright - dark)), 1, cv2.THRESH_BINARY)[1]
-        mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-        outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        mask = brighter(gray, dark + share * (bright - dark))
+        outlines = _outlines(mask, cv2.RETR_EXTERNAL, _HEAD[0] * min(gray.shape))
         may_be = [outline for outline in outlines if _is_at_edge(cv2.boundingRect(outline), gray.shape)]
-        if len(outlines) < 2 or not may_be:
+        if not may_be:
             continue
         largest = max(outlines, key=cv2.contourArea)
         may_be = [outline for outline in may_be if outline is not largest and roundness(outline) >= _ROUND]
@@ -299,6 +315,8 @@ def _has_square(upright: _Lines, lying: _Lines, is_last: bool, is_right: bool) -
         is_last: whether the corner is a lower one.
         is_right: whether it is one to the right.
     """
+    if not len(upright.columns) or not len(lying.columns):
+        return False
     height, width = upright.edges.shape
     rows = height - 1 - lying.columns if is_last else lying.columns
     columns = width - 1 - upright.columns if is_right else upright.columns
@@ -313,6 +331,8 @@ def _has_square(upright: _Lines, lying: _Lines, is_last: bool, is_right: bool) -
 
 def _has_box(lines: _Lines) -> bool:
     """Whether three straight edges cut a box off the edge at which lines begin."""
+    if len(lines.columns) < 2:
+        return False
     height = len(lines.edges)
     sides = lines.straight(_BOXED)[: int(_SIDES[1] * height)]
     sides[: int(_DEEP * height)] = False

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from brat.io.display import percentiles
-from brat.io.insets import has_inset
+from brat.io.insets import brighter, has_inset
 from brat.io.scan import UnreadableScan
 from brat.io.touching import Box, cut_apart
 
@@ -344,19 +344,18 @@ def _pieces(image: np.ndarray, dark: float, may_touch: bool) -> list[tuple[int, 
     (bright,) = percentiles(small, (99,))
     if bright - dark < _FLAT:
         return []
-    mask = _brighter(small, dark + _BRIGHT * (bright - dark))
-    _, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8, ltype=cv2.CV_32S)
+    mask = brighter(small, dark + _BRIGHT * (bright - dark))
+    _, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8, ltype=cv2.CV_16U)
     areas = stats[1:, cv2.CC_STAT_AREA]
     if not len(areas):
         return []
     large = [
         Panel(int(x), int(y), int(x + w), int(y + h))
-        for x, y, w, h, area in stats[1:]
-        if area >= SECOND * areas.max()
+        for x, y, w, h, _ in stats[1:][areas >= SECOND * areas.max()]
     ]
     cells: list[Box] = []
     if may_touch:
-        cells = cut_apart(mask) or cut_apart(_brighter(small, dark + _BRIGHTER * (bright - dark)))
+        cells = cut_apart(mask) or cut_apart(brighter(small, dark + _BRIGHTER * (bright - dark)))
     parts = [Panel(*cell) for cell in cells] or _between(_joined(large), Panel(0, 0, *size))
     if not parts:
         return None
@@ -368,12 +367,6 @@ def _pieces(image: np.ndarray, dark: float, may_touch: bool) -> list[tuple[int, 
         )
         for part in parts
     ]
-
-
-def _brighter(gray: np.ndarray, level: float) -> np.ndarray:
-    """Where a picture is brighter than a level, without specks: uint8 (height, width), 0 or 1."""
-    mask = cv2.threshold(gray, level, 1, cv2.THRESH_BINARY)[1]
-    return cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
 
 
 def _joined(boxes: list[Panel]) -> list[Panel]:

@@ -56,7 +56,11 @@ def cut_apart(mask: np.ndarray) -> list[Box]:
         mask: uint8 (height, width), 1 where it is bright.
     """
     left, top, width, height = cv2.boundingRect(mask)
-    heads = _heads(mask, (left, top, left + width, top + height), _ROUND, _DEEPEST)
+    cell = left, top, left + width, top + height
+    # Most pictures of one head have no waist.
+    if min(width, height) < _SMALLEST or not _halves(mask, cell):
+        return []
+    heads = _heads(mask, cell, _ROUND, _DEEPEST)
     if len(heads) < 2:
         return []
     for sides in ([head.width for head in heads], [head.height for head in heads]):
@@ -80,27 +84,32 @@ def _heads(mask: np.ndarray, cell: Box, least: float, cuts: int) -> list[_Head]:
         return []
     whole = _head(mask, cell)
     best = [whole] if whole.roundness >= least else []
-    part = mask[top:bottom, left:right]
-    for axis in (0, 1) if cuts else ():
-        across = cv2.reduce(part, axis, cv2.REDUCE_SUM, dtype=cv2.CV_32S).ravel()
-        at = _waist(across)
-        if at is None:
-            continue
-        if axis == 0:
-            cells = (left, top, left + at, bottom), (left + at, top, right, bottom)
-        else:
-            cells = (left, top, right, top + at), (left, top + at, right, bottom)
+    least = max(least, whole.roundness)
+    for halves in _halves(mask, cell) if cuts else ():
         heads: list[_Head] = []
-        for half in cells:
-            found = _heads(mask, half, max(least, whole.roundness), cuts - 1)
-            heads = [*heads, *found] if found else []
+        for half in halves:
+            found = _heads(mask, half, least, cuts - 1)
             if not found:
                 break
-        if heads and min(head.roundness for head in heads) > min(
-            (head.roundness for head in best), default=0
-        ):
-            best = heads
+            heads += found
+        else:
+            if not best or min(h.roundness for h in heads) > min(h.roundness for h in best):
+                best = heads
     return best
+
+
+def _halves(mask: np.ndarray, cell: Box) -> list[tuple[Box, Box]]:
+    """What is to the left and right of a cell's waist, and what is above and below one."""
+    left, top, right, bottom = cell
+    part = mask[top:bottom, left:right]
+    halves: list[tuple[Box, Box]] = []
+    at = _waist(cv2.reduce(part, 0, cv2.REDUCE_SUM, dtype=cv2.CV_32S)[0])
+    if at is not None:
+        halves.append(((left, top, left + at, bottom), (left + at, top, right, bottom)))
+    at = _waist(cv2.reduce(part, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S)[:, 0])
+    if at is not None:
+        halves.append(((left, top, right, top + at), (left, top + at, right, bottom)))
+    return halves
 
 
 def _waist(across: np.ndarray) -> int | None:
