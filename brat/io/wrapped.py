@@ -141,17 +141,18 @@ def _jumps_of_tiles(tiles: np.ndarray, factor: float, interpolation: int) -> int
         interpolation: of OpenCV.
     """
     smaller, enlarging = _resizing_amid(factor, interpolation)
-    before = np.clip(np.round(smaller @ tiles @ smaller.T), 0, 255)
+    before = np.clip(np.rint(smaller @ tiles @ smaller.T), 0, 255)
     again = np.clip(enlarging[_KNOWN] @ before @ enlarging[_KNOWN].T, 0, 255)
-    differ = np.square(again - tiles[:, _KNOWN, _KNOWN]).mean(axis=(1, 2))
+    differ = (again - tiles[:, _KNOWN, _KNOWN]).reshape(len(tiles), -1)
+    differ = np.square(differ).mean(axis=1)
     explained = before[differ <= _NEARLY_EXPLAINED**2].astype(np.int16)
     if not len(explained):
         return 0
     # Across a jump, the outermost line is a guess.
-    return sum(_count_run_over(v[:, :, 1:-1])[0] for v in (explained, explained.swapaxes(1, 2)))
+    return _count_run_over(np.concatenate([explained, explained.swapaxes(1, 2)])[:, :, 1:-1])[0]
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=12)
 def _resizing(length: int, factor: float, interpolation: int) -> tuple[np.ndarray, np.ndarray]:
     """What makes a line shorter, float32 (length / factor, length), and what enlarges it to its length again.
 
@@ -161,7 +162,9 @@ def _resizing(length: int, factor: float, interpolation: int) -> tuple[np.ndarra
     """
     few = round(length / factor)
     enlarging = cv2.resize(np.eye(few), (few, length), interpolation=interpolation)
-    return np.linalg.pinv(enlarging).astype(np.float32), enlarging.astype(np.float32)
+    # The pseudo-inverse, whose singular values take several times as long: they are all far from 0.
+    smaller = np.linalg.solve(enlarging.T @ enlarging, enlarging.T)
+    return smaller.astype(np.float32), enlarging.astype(np.float32)
 
 
 @lru_cache
