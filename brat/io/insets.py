@@ -96,7 +96,11 @@ def has_inset(gray: np.ndarray) -> bool:
     """
     gray = _shrunk(gray, _SIDE)
     fine = _shrunk(gray, _FINE)
-    return _has_piece(_shrunk(fine, _COARSE)) or _has_head(fine) or _has_outline(gray)
+    dark, bright = percentiles(fine, (1, 99))
+    levels = [dark + share * (bright - dark) for share in _BRIGHT]
+    if _has_piece(_shrunk(fine, _COARSE), levels) or _has_head(fine, levels, _VARIED * (bright - dark)):
+        return True
+    return _has_outline(gray)
 
 
 def brighter(gray: np.ndarray, level: float) -> np.ndarray:
@@ -114,11 +118,10 @@ def _shrunk(gray: np.ndarray, side: int) -> np.ndarray:
     return cv2.resize(gray, size, interpolation=cv2.INTER_AREA)
 
 
-def _has_piece(gray: np.ndarray) -> bool:
-    """Whether a compact piece lies by itself in a corner."""
-    dark, bright = percentiles(gray, (1, 99))
-    for share in _BRIGHT:
-        mask = brighter(gray, dark + share * (bright - dark))
+def _has_piece(gray: np.ndarray, levels: Sequence[float]) -> bool:
+    """Whether a compact piece lies by itself in a corner, brighter than one of the levels."""
+    for level in levels:
+        mask = brighter(gray, level)
         outlines = _outlines(mask, cv2.RETR_LIST, _SIDES[0] * min(gray.shape))
         if not any(_is_in_corner(cv2.boundingRect(outline), gray.shape) for outline in outlines):
             continue
@@ -166,18 +169,21 @@ def _is_in_corner(box: Sequence[int], shape: tuple[int, ...]) -> bool:
     )
 
 
-def _has_head(gray: np.ndarray) -> bool:
-    """Whether a piece as round as a head lies by itself at an edge."""
-    dark, bright = percentiles(gray, (1, 99))
-    for share in _BRIGHT:
-        mask = brighter(gray, dark + share * (bright - dark))
+def _has_head(gray: np.ndarray, levels: Sequence[float], varied: float) -> bool:
+    """Whether a piece as round as a head lies by itself at an edge, brighter than one of the levels.
+
+    Args:
+        varied: deviation inside it, at least.
+    """
+    for level in levels:
+        mask = brighter(gray, level)
         outlines = _outlines(mask, cv2.RETR_EXTERNAL, _HEAD[0] * min(gray.shape))
         may_be = [outline for outline in outlines if _is_at_edge(cv2.boundingRect(outline), gray.shape)]
         if not may_be:
             continue
         largest = max(outlines, key=cv2.contourArea)
         may_be = [outline for outline in may_be if outline is not largest and roundness(outline) >= _ROUND]
-        if not may_be or _deviation(gray, largest) < _VARIED * (bright - dark):
+        if not may_be or _deviation(gray, largest) < varied:
             # The largest one is padding beside the slice.
             continue
         hull = cv2.convexHull(largest)
@@ -186,7 +192,7 @@ def _has_head(gray: np.ndarray) -> bool:
             # What the other slice surrounds is a part of it, such as an ear.
             if cv2.pointPolygonTest(hull, (left + width / 2, top + height / 2), False) > 0:
                 continue
-            if _deviation(gray, outline) >= _VARIED * (bright - dark):
+            if _deviation(gray, outline) >= varied:
                 return True
     return False
 
