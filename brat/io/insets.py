@@ -296,8 +296,9 @@ def _lines(edges: np.ndarray, crossing: np.ndarray) -> _Lines:
     """Args: see `_Lines`."""
     height, width = edges.shape
     part = edges[: min(height, int(_SIDES[1] * height) + 3 * _BESIDE)]
+    none = _Lines(edges, crossing, np.empty(0, int), np.empty((len(part), 0), np.int16))
     if width <= 2 * _BESIDE:
-        return _Lines(edges, crossing, np.empty(0, int), np.empty((len(part), 0), np.int16))
+        return none
     # Of most columns the counts at the ends of blocks of rows tell that there is no line.
     blocks = cv2.copyMakeBorder(part, 0, -len(part) % _ROWS, 0, 0, cv2.BORDER_CONSTANT)
     ends = np.cumsum(blocks.reshape(-1, _ROWS, width).sum(axis=1, dtype=np.int16), axis=0, dtype=np.int16)
@@ -306,6 +307,8 @@ def _lines(edges: np.ndarray, crossing: np.ndarray) -> _Lines:
     first = np.maximum(np.arange(len(ends)) * _ROWS + 1, _SIDES[0] * height)
     least = np.ceil(_STRAIGHT * first).astype(np.int16)
     columns = _BESIDE + np.flatnonzero((most - least[:, np.newaxis]).max(axis=0) >= 0)
+    if not len(columns):
+        return none
     at, left, right = (
         np.cumsum(part[:, columns + aside], axis=0, dtype=np.int16) for aside in (0, -_BESIDE, _BESIDE)
     )

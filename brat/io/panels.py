@@ -296,6 +296,8 @@ def _moved(box: Panel, by: Panel) -> Panel:
 
 def _split(image: np.ndarray, region: Panel, flat: float, background: float) -> list[Panel]:
     """What is left of a region once the lines of one shade that cross it are taken out, again and again."""
+    if min(region.width, region.height) < _SMALLEST:
+        return [region]
     part = region.cut(image)
     rows, columns = (_runs(~_separates(values, flat, background)) for values in (cv2.transpose(part), part))
     if not rows or not columns:
@@ -319,8 +321,9 @@ def _separates(image: np.ndarray, flat: float, background: float) -> np.ndarray:
 
 def _runs(marked: np.ndarray) -> list[tuple[int, int]]:
     """Begin and end, exclusive, of each run of true values."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], marked.astype(np.int8), [0]])))
-    return [(int(first), int(last)) for first, last in zip(edges[::2], edges[1::2], strict=True)]
+    changes = (np.flatnonzero(marked[1:] != marked[:-1]) + 1).tolist()
+    bounds = [0] * bool(marked[0]) + changes + [len(marked)] * bool(marked[-1])
+    return list(zip(bounds[::2], bounds[1::2], strict=True))
 
 
 def _pieces(image: np.ndarray, dark: float, may_touch: bool) -> list[tuple[int, Panel]] | None:
