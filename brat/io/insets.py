@@ -344,7 +344,7 @@ def _has_box(lines: _Lines) -> bool:
         return False
     height = len(lines.edges)
     sides = lines.straight(_BOXED)[: int(_SIDES[1] * height)]
-    sides[: int(_DEEP * height)] = False
+    sides[: max(_BESIDE, int(_DEEP * height))] = False
     sides[:, np.count_nonzero(lines.edges[:, lines.columns], axis=0) >= _THROUGH * height] = False
     for row in np.flatnonzero(np.count_nonzero(sides, axis=1) > 1):
         if row + _BESIDE >= height:

@@ -32,7 +32,6 @@ _OF_EDGES = 0.05
 _RIM = 0.03
 """Of the shorter side: what is left out all round, as there may be lines."""
 
-
 _FACTORS = (1.5, 2, 3)
 """How many times larger a picture may have been made after its values ran over."""
 
@@ -95,8 +94,8 @@ def _jumps(gray: np.ndarray, apart: int) -> list[np.ndarray]:
 def _before_enlarged(gray: np.ndarray) -> Iterator[np.ndarray]:
     """The middle of a picture, uint8, as it was before it was enlarged, for each way that explains it.
 
-    Of most pictures no way explains the places with most jumps so that any ran over: this is tried first, and
-    takes a hundredth of the time.
+    Of most pictures no way explains the places with most jumps so that some ran over there. As this takes far
+    less time, it is tried first.
     """
     middle = []
     for length in gray.shape:

@@ -12,7 +12,7 @@ import pydicom
 import pytest
 from PIL import Image
 
-from brat.io import panels
+from brat.io import insets, panels, touching, wrapped
 from brat.io.display import to_display
 from brat.io.files import File
 from brat.io.intake import Item, Part, SeveralPanels, group_into_series, load
@@ -119,10 +119,10 @@ def test_panel_below_the_smallest_size_is_refused():
 @pytest.mark.parametrize("gain", [2, 3, 4, 8])
 def test_values_modulo_256_are_refused(gain):
     smooth = cv2.GaussianBlur(synthetic_head(256, 256).astype(np.float32), (0, 0), 3)
-    wrapped = (smooth * gain).astype(np.int64) % 256
-    assert is_wrapped(wrapped.astype(np.uint8))
+    ran_over = ((smooth * gain).astype(np.int64) % 256).astype(np.uint8)
+    assert is_wrapped(ran_over)
     with pytest.raises(UnreadableScan, match="ran over"):
-        read_scan(png(wrapped.astype(np.uint8)))
+        read_scan(png(ran_over))
     assert not is_wrapped(np.clip(smooth * gain, 0, 255).astype(np.uint8))
     assert not is_wrapped(smooth.astype(np.uint8))
 
@@ -374,12 +374,50 @@ def test_smaller_picture_at_an_edge_is_refused(turn, kind):
 @pytest.mark.parametrize("factor", [1.5, 2, 3])
 def test_values_that_ran_over_before_an_enlargement_are_refused(factor, interpolation):
     smooth = cv2.GaussianBlur(synthetic_head(256, 256).astype(np.float32), (0, 0), 2)
-    wrapped = ((smooth * 3).astype(np.int64) % 256).astype(np.uint8)
+    ran_over = ((smooth * 3).astype(np.int64) % 256).astype(np.uint8)
     enlarged, plain = (
         cv2.resize(picture, None, fx=factor, fy=factor, interpolation=interpolation)
-        for picture in (wrapped, smooth.astype(np.uint8))
+        for picture in (ran_over, smooth.astype(np.uint8))
     )
     assert is_wrapped(enlarged)
     with pytest.raises(UnreadableScan, match="ran over"):
         read_scan(png(enlarged))
     assert not is_wrapped(plain)
+
+
+def not_to_be_called(*arguments: object) -> None:
+    raise AssertionError("this takes long, and most slices do not need it")
+
+
+@pytest.mark.parametrize("factor", [1, 2, 3])
+def test_a_slice_with_steep_edges_is_not_made_smaller(monkeypatch, factor):
+    head = cv2.resize(synthetic_head(256, 256), None, fx=factor, fy=factor)
+    gray = cv2.GaussianBlur(cv2.threshold(head, 30, 220, cv2.THRESH_BINARY)[1], (3, 3), 0)
+    assert wrapped._has_jumps(gray, wrapped._SOFT)
+    monkeypatch.setattr(wrapped, "_resizing", not_to_be_called)
+    assert not is_wrapped(gray)
+
+
+def test_a_head_without_a_waist_is_not_measured(monkeypatch):
+    mask = cv2.ellipse(np.zeros((160, 120), np.uint8), (60, 80), (50, 70), 0, 0, 360, 1, -1)
+    monkeypatch.setattr(touching, "_heads", not_to_be_called)
+    assert touching.cut_apart(mask) == []
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_straight_line_is_lost_where_edges_are_counted_by_blocks(seed):
+    random = np.random.default_rng(seed)
+    height, width = (int(side) for side in random.integers(60, 513, 2))
+    edges = (random.random((height, width)) < random.uniform(0, 0.3)).astype(np.uint8)
+    for column in random.integers(0, width, 6):
+        edges[: int(random.integers(height)), column] |= random.random() < 0.7
+    lines = insets._lines(edges, edges)
+    counts = np.cumsum(edges, axis=0, dtype=int)[: len(lines.more)]
+    more = counts[:, 4:-4] - np.maximum(counts[:, 8:], counts[:, :-8])
+    sizes = np.arange(1, len(more) + 1)
+    is_straight = (more / sizes[:, np.newaxis] >= insets._STRAIGHT)[sizes >= insets._SIDES[0] * height]
+    found = 4 + np.flatnonzero(is_straight.any(axis=0))
+    assert set(found) <= set(lines.columns)
+    np.testing.assert_array_equal(lines.more, more[:, lines.columns - 4])
+    # Few other columns are followed.
+    assert len(lines.columns) < len(found) + width / 4
