@@ -421,3 +421,25 @@ def test_no_straight_line_is_lost_where_edges_are_counted_by_blocks(seed):
     np.testing.assert_array_equal(lines.more, more[:, lines.columns - 4])
     # Few other columns are followed.
     assert len(lines.columns) < len(found) + width / 4
+
+
+def test_a_straight_line_that_ends_within_a_block_of_rows_is_followed():
+    edges = np.zeros((320, 320), np.uint8)
+    # 18 of 50 rows, which is just enough, and lines beside it right below.
+    edges[[5, 13, 21, 29], 100] = edges[36:50, 100] = 1
+    edges[50:, (96, 104)] = 1
+    lines = insets._lines(edges, edges)
+    assert 100 in lines.columns
+    assert lines.straight(insets._STRAIGHT)[49, list(lines.columns).index(100)]
+
+
+@pytest.mark.parametrize("side", [9, 18, 31])
+def test_the_outline_of_a_piece_that_is_just_large_enough_is_kept(side):
+    for points in (
+        ((0, 0), (side - 1, 0), (side - 1, side - 1), (0, side - 1)),
+        ((side // 2, 0), (side - 1, side // 2), (side // 2, side - 1), (0, side // 2)),
+    ):
+        mask = cv2.fillConvexPoly(np.zeros((80, 80), np.uint8), np.array(points) + 10, 1)
+        assert cv2.boundingRect(mask)[2:] == (side, side)
+        assert len(insets._outlines(mask, cv2.RETR_EXTERNAL, side)) == 1
+        assert not insets._outlines(mask, cv2.RETR_EXTERNAL, 4 * side)
