@@ -190,6 +190,17 @@ def _no_number() -> Made:
     return [("slice.dcm", data.replace(b"9.99", b"NaN "))]
 
 
+def _swapped() -> Made:
+    return [("slice.dcm", dicom(_values().byteswap()))]
+
+
+def _block() -> Made:
+    """An artefact of 1 % of the voxels."""
+    values = _values().astype(np.int16)
+    values[:20, :20] = 32000
+    return _nifti(values, np.eye(4))
+
+
 def _members() -> Made:
     ((_, volume),) = _nifti(_values(), np.eye(4))
     parts = [gzip.compress(volume[at : at + 65280]) for at in range(0, len(volume), 65280)]
@@ -244,10 +255,14 @@ CASES: dict[str, Callable[[], Made]] = {
     "A header without Photometric Interpretation (VinDr #3)": _lacking,
     "A transfer syntax that does not fit (OHIF #372)": _unfit,
     "A rescale intercept of NaN": _no_number,
+    "A rescale slope of 1e38": lambda: _one(RescaleSlope="1e38", RescaleIntercept="0"),
+    "Bytes that lie the other way round than the header says": _swapped,
+    "NIfTI with a bright block": _block,
     ".nii.gz of several gzip members (zlib #984)": _members,
     "JPEG without its last two bytes": lambda: _cut_jpeg(2),
     "JPEG without its last 500 bytes": lambda: _cut_jpeg(500),
     "HEIC without its content": lambda: [("photo.heic", b"\0\0\0\x1cftypheic" + bytes(40))],
+    "PDF": lambda: [("page.pdf", b"%PDF-1.7\n" + bytes(600))],
     ".npy": _array,
     ".mat of figshare": lambda: [("1.mat", b"MATLAB 7.3 MAT-file".ljust(512) + b"\x89HDF\r\n\x1a\n")],
     "A name in Latin-1": lambda: [("caf\udce9.png", _png(_head()))],

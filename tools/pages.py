@@ -69,6 +69,72 @@ def _inset(draw: Draw, random: np.random.Generator) -> np.ndarray:
     return page
 
 
+def _thumbnails(draw: Draw, random: np.random.Generator) -> np.ndarray:
+    """A large slice with a row of small ones below it, or to its right."""
+    count, gutter, shade = (
+        int(random.integers(3, 7)),
+        int(random.choice(_GUTTERS)),
+        int(random.choice(_SHADES)),
+    )
+    side = (512 - (count - 1) * gutter) // count
+    page = np.full((512 + gutter + side, 512), shade, np.uint8)
+    page[:512] = _fitted(draw(), 512)
+    for number in range(count):
+        left = number * (side + gutter)
+        page[512 + gutter :, left : left + side] = _fitted(draw(), side)
+    return np.ascontiguousarray(page.T[:, ::-1]) if random.random() < 0.5 else page
+
+
+def _small_inset(draw: Draw, random: np.random.Generator) -> np.ndarray:
+    """In a corner, 12 to 22 % as wide as the slice."""
+    page, side = _fitted(draw(), 512), int(random.integers(62, 113))
+    top, left = (int(random.choice((4, 508 - side))) for _ in range(2))
+    page[top : top + side, left : left + side] = _fitted(draw(), side)
+    return page
+
+
+def _inset_at_edge(draw: Draw, random: np.random.Generator) -> np.ndarray:
+    """Amid an edge, which it touches."""
+    page, side = _fitted(draw(), 512), int(random.integers(100, 200))
+    along = int(random.integers(512 // 8, 512 * 7 // 8 - side))
+    page[-side:, along : along + side] = _fitted(draw(), side)
+    return np.ascontiguousarray(np.rot90(page, int(random.integers(4))))
+
+
+def _framed_inset(draw: Draw, random: np.random.Generator) -> np.ndarray:
+    """In a box with a frame, or with a background of another shade, anywhere along an edge."""
+    page, side = _fitted(draw(), 512), int(random.integers(80, 200))
+    box = _fitted(draw(), side)
+    if random.random() < 0.5:
+        box = np.maximum(box, int(random.integers(40, 130)))
+    else:
+        box = cv2.rectangle(box, (0, 0), (side - 1, side - 1), int(random.integers(120, 256)), 1)
+    away, along = int(random.integers(0, 12)), int(random.integers(0, 512 - side))
+    page[512 - away - side : 512 - away, along : along + side] = box
+    return np.ascontiguousarray(np.rot90(page, int(random.integers(4))))
+
+
+def _cropped(gray: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The head alone, cropped up to its skin, (width, height)."""
+    dark, bright = np.percentile(gray, (1, 99))
+    mask = (gray > dark + 0.15 * (bright - dark)).astype(np.uint8)
+    mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
+    stats = cv2.connectedComponentsWithStats(mask)[2]
+    left, top, width, height, _ = (
+        stats[1:][np.argmax(stats[1:, cv2.CC_STAT_AREA])]
+        if len(stats) > 1
+        else (0, 0, gray.shape[1], gray.shape[0], 0)
+    )
+    head = gray[top : top + height, left : left + width]
+    return cv2.resize(head, size, interpolation=cv2.INTER_AREA)
+
+
+def _touching(draw: Draw, random: np.random.Generator, rows: int, columns: int) -> np.ndarray:
+    """Slices that are cropped to the head, edge to edge."""
+    size = int(random.integers(200, 280)), int(random.integers(220, 320))
+    return np.block([[_cropped(draw(), size) for _ in range(columns)] for _ in range(rows)])
+
+
 KINDS: dict[str, tuple[int, Callable[[Draw, np.random.Generator], np.ndarray]]] = {
     "2 x 2": (4, lambda draw, random: _grid(draw, random, 2, 2, 256)),
     "side by side": (2, lambda draw, random: _grid(draw, random, 1, 2, 384)),
@@ -77,7 +143,15 @@ KINDS: dict[str, tuple[int, Callable[[Draw, np.random.Generator], np.ndarray]]] 
     "film sheet, 4 x 5": (20, lambda draw, random: _grid(draw, random, 4, 5, 200)),
     "three planes": (3, _three_planes),
     "mosaic, 6 x 6 of 64 pixels": (36, _mosaic),
+    "2 x 2, cropped to the heads": (4, lambda draw, random: _touching(draw, random, 2, 2)),
+    "side by side, cropped to the heads": (2, lambda draw, random: _touching(draw, random, 1, 2)),
+    "one above the other, cropped to the heads": (2, lambda draw, random: _touching(draw, random, 2, 1)),
+    "3 x 3, cropped to the heads": (9, lambda draw, random: _touching(draw, random, 3, 3)),
+    "a slice with a row of thumbnails": (2, _thumbnails),
     "a slice with an inset": (2, _inset),
+    "a slice with an inset of 12 to 22 %": (2, _small_inset),
+    "a slice with an inset amid an edge": (2, _inset_at_edge),
+    "a slice with an inset in a box": (2, _framed_inset),
 }
 """Kind of page -> how many slices are on it, and what draws it."""
 
@@ -110,6 +184,32 @@ def measure_pages(slices: Sequence[IndexedSlice], count: int) -> dict[str, Count
     return verdicts
 
 
+ENLARGED: dict[str, tuple[float, int]] = {
+    "not enlarged": (1, cv2.INTER_LINEAR),
+    "enlarged 1.5 times, linear": (1.5, cv2.INTER_LINEAR),
+    "enlarged 1.5 times, cubic": (1.5, cv2.INTER_CUBIC),
+    "enlarged 2 times, linear": (2, cv2.INTER_LINEAR),
+    "enlarged 2 times, cubic": (2, cv2.INTER_CUBIC),
+    "enlarged 3 times, linear": (3, cv2.INTER_LINEAR),
+    "enlarged 3 times, cubic": (3, cv2.INTER_CUBIC),
+    "enlarged 2.3 times, linear": (2.3, cv2.INTER_LINEAR),
+}
+"""What is done to a slice after its values ran over -> factor, interpolation of OpenCV."""
+
+
+def measure_wrapped(slices: Sequence[IndexedSlice], count: int) -> dict[str, int]:
+    """How many of `count` slices whose values ran over are noticed, after each of `ENLARGED`."""
+    random = np.random.default_rng(0)
+    noticed = Counter[str]()
+    for number in random.choice(len(slices), count, replace=False):
+        smooth = cv2.GaussianBlur(read_scan(slices[int(number)].path).gray.astype(np.float32), (0, 0), 1)
+        wrapped = ((smooth * 3).astype(np.int64) % 256).astype(np.uint8)
+        for name, (factor, interpolation) in ENLARGED.items():
+            enlarged = cv2.resize(wrapped, None, fx=factor, fy=factor, interpolation=interpolation)
+            noticed[name] += is_wrapped(np.asarray(enlarged, np.uint8))
+    return noticed
+
+
 def false_alarms(slices: Sequence[IndexedSlice]) -> tuple[list[str], list[str]]:
     """Paths of single slices that are taken for a page, and of those that seem to have run over."""
     pages, wrapped = [], []
@@ -133,6 +233,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"| Page | {' | '.join(columns)} |\n| --- |{' ---: |' * len(columns)}")
     for kind, verdicts in measure_pages(slices, options.count).items():
         print(f"| {kind} | {' | '.join(str(verdicts[column]) for column in columns)} |")
+    print(f"\n| Values modulo 256 | noticed of {options.count} |\n| --- | ---: |")
+    for name, noticed in measure_wrapped(slices, options.count).items():
+        print(f"| {name} | {noticed} |")
     pages, wrapped = false_alarms(slices)
     print(f"\nOf {len(slices):,} single slices {len(pages)} are taken for a page {pages},")
     print(f"and {len(wrapped)} for one whose values ran over {wrapped}.")

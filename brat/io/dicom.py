@@ -40,6 +40,7 @@ from brat.io.dicom_values import (
     Shown,
     luminance,
     refuse_overrun,
+    refuse_swapped,
     rescaled,
     shown,
     stored_bits,
@@ -124,6 +125,7 @@ class Dicom:
             UnreadableScan: there is no picture in it, or a far too large one.
         """
         refuse_deflated_bomb(data)
+        _refuse_byte_order(data)
         dataset = pydicom.dcmread(io.BytesIO(data), force=True)
         rows, columns = int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0)
         if not any(keyword in dataset for keyword in _PIXELS):
@@ -261,6 +263,7 @@ class Dicom:
         values = stored_bits(stored, dataset, is_cell)
         if values.ndim == 2 and not kinds_of((dataset, *self._every_group(frame))):
             # What a phase map shows runs over by nature.
+            refuse_swapped(stored, dataset)
             refuse_overrun(stored, values, dataset)
         stored = values
         if dataset.PhotometricInterpretation == "PALETTE COLOR":
@@ -403,6 +406,26 @@ def _refuse_lacking(dataset: Dataset) -> None:
         raise UnreadableScan(
             f"What the header of this DICOM file says of how its picture is stored does not fit ({names}). "
             "Export it again from the PACS or the scanner."
+        )
+
+
+def _refuse_byte_order(data: bytes) -> None:
+    """Raises `UnreadableScan` where the header names another order of bytes than the file's own.
+
+    pydicom takes such a file for one without a picture.
+    """
+    stream = io.BytesIO(data)
+    syntax = transfer_syntax(stream)
+    # A dataset begins with an element of group 8.
+    begin = stream.read(2)
+    if syntax is None or begin not in (b"\x08\0", b"\0\x08") or not syntax.is_transfer_syntax:
+        return
+    if syntax.is_little_endian != (begin == b"\x08\0"):
+        named, found = ("little", "big") if syntax.is_little_endian else ("big", "little")
+        raise UnreadableScan(
+            f"The header of this DICOM file says that its bytes lie in {named} endian order ({syntax.name}), "
+            f"but they lie in {found} endian order: its transfer syntax does not fit. Export it again from "
+            "the PACS or the scanner."
         )
 
 

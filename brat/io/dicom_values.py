@@ -16,7 +16,7 @@ import pydicom  # noqa: F401
 from pydicom.dataset import Dataset
 
 from brat.io.dicom_header import numbers
-from brat.io.display import finite, stretch
+from brat.io.display import finite, is_out_of_range, stretch
 from brat.io.scan import WINDOW_LOST, UnreadableScan, Window, display_window
 from brat.io.wrapped import is_wrapped
 
@@ -85,6 +85,22 @@ def refuse_overrun(stored: np.ndarray, values: np.ndarray, dataset: Dataset) -> 
         )
 
 
+def refuse_swapped(stored: np.ndarray, dataset: Dataset) -> None:
+    """To be called with the values as a decoder gives them.
+
+    Raises:
+        UnreadableScan: they go beyond the bits that the header names, and do not with their bytes swapped.
+    """
+    if stored.dtype.kind != "u" or not 8 < int(dataset.BitsStored) < 8 * stored.dtype.itemsize:
+        return
+    bits = int(dataset.BitsStored)
+    if np.right_shift(stored, bits).any() and not np.right_shift(stored.byteswap(), bits).any():
+        raise UnreadableScan(
+            "The bytes of each value in this DICOM file lie the other way round than its header says: its "
+            "transfer syntax does not fit. Export it again from the PACS or the scanner."
+        )
+
+
 def without_padding(values: np.ndarray, stored: np.ndarray, dataset: Dataset, inverted: bool) -> np.ndarray:
     """The values with the darkest measured one where pixels are padding (PS3.3 C.7.5.1.1.2).
 
@@ -129,14 +145,18 @@ def rescaled(stored: np.ndarray, header: Dataset) -> tuple[np.ndarray, tuple[str
         (numbers(header.get(keyword)) or [math.nan])[0] if header.get(keyword) not in (None, "") else default
         for keyword, default in (("RescaleSlope", 1.0), ("RescaleIntercept", 0.0))
     )
+    unusable = (
+        "The rescale slope or intercept in the header is no number, 0, or far too large or small. The values "
+        "are shown as they are stored.",
+    )
     if not math.isfinite(slope) or not math.isfinite(intercept) or slope == 0:
-        return finite(stored), (
-            "The rescale slope or intercept in the header is no number, or 0. The values are shown as they "
-            "are stored.",
-        )
+        return finite(stored), unusable
     if slope == 1 and intercept == 0:
         return finite(stored), ()
-    return finite((stored * slope + intercept).astype(np.float32, copy=False)), ()
+    values = (stored.astype(np.float64) * slope + intercept).astype(np.float32)
+    if is_out_of_range(values) and not is_out_of_range(stored):
+        return finite(stored), unusable
+    return finite(values), ()
 
 
 class Shown(NamedTuple):

@@ -8,6 +8,15 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+_APART = 4
+"""How many times as far from the lowest value a bright block lies as all other values."""
+
+_BLOCK = 97
+"""Percentile above which such a block is: where it is larger, it may be what the picture shows."""
+
+_SHADES = 16
+"""Values below such a block; where there are fewer the picture is a mask."""
+
 _AMID = 0.02
 """Share of the measured values that must lie below a background for it to lie amid them."""
 
@@ -42,6 +51,14 @@ def finite(pixels: np.ndarray) -> np.ndarray:
     return np.nan_to_num(pixels, nan=low, posinf=high, neginf=low)
 
 
+def is_out_of_range(values: np.ndarray) -> bool:
+    """Whether values are beyond what their type holds: some infinite, or all of them one value."""
+    if not values.size:
+        return False
+    low, high = values.min(), values.max()
+    return bool(np.isinf(low) or np.isinf(high) or low == high)
+
+
 def to_display(pixels: np.ndarray) -> np.ndarray:
     """Map full-range values to uint8: the lowest to 0, the 99.9th percentile and above to 255."""
     return stretch(pixels, *display_range(pixels))
@@ -51,13 +68,34 @@ def display_range(pixels: np.ndarray) -> tuple[float, float]:
     """The values to show black and white where the file names no window: the lowest, the 99.9th percentile.
 
     The percentile keeps a few hot pixels from turning the rest of the slice black. Where a few cold ones lie
-    farther below the others than these are wide, the 0.1th percentile is the lowest.
+    farther below the others than these are wide, the 0.1th percentile is the lowest. A block of an artefact
+    or a clip, far above all other values and with none in between, is left out.
     """
     low = float(pixels.min())
-    floor, high = (float(value) for value in np.percentile(pixels, (0.1, 99.9)))
+    floor, most, high = (float(value) for value in np.percentile(pixels, (0.1, _BLOCK, 99.9)))
+    if high - low > _APART * (most - low):
+        high = _below_block(pixels, low, most, high)
     if floor - low > high - floor > 0:
         low = floor
     return low, high if high > low else float(pixels.max())
+
+
+def _below_block(pixels: np.ndarray, low: float, most: float, high: float) -> float:
+    """The 99.9th percentile of what lies below a bright block, or `high` where there is none.
+
+    Args:
+        low: the lowest value.
+        most: above it is the block, if any.
+        high: the 99.9th percentile of all values.
+    """
+    above = np.unique(np.append(pixels[pixels > most], most).astype(np.float64))
+    apart = np.flatnonzero(above[1:] - low > _APART * (above[:-1] - low))
+    # A step up from the lowest value itself is no block, but all that is shown.
+    apart = apart[above[apart] > low]
+    if not len(apart):
+        return high
+    others = pixels[pixels <= above[apart[0]]]
+    return float(np.percentile(others, 99.9)) if len(np.unique(others)) > _SHADES else high
 
 
 def without_background(values: np.ndarray, inverted: bool = False) -> np.ndarray:

@@ -49,7 +49,13 @@ _EDGES = {"axial": ("R", "A", "L", "P"), "coronal": ("R", "H", "L", "F"), "sagit
 _TURNED = 0.05
 """Cosines, and shares of a voxel's size, by which two statements of how a volume lies may differ."""
 
-_NO_SCALE = "The slope or intercept in the header is no number. The values are shown as they are stored."
+_NO_SCALE = (
+    "The slope or intercept in the header is no number, or far too large or small. The values are shown as "
+    "they are stored."
+)
+_SCALES = 1e-28, 1e28
+"""Slopes between which the values of 32 bits stay within those of float32, with as many digits."""
+
 
 MAX_UNPACKED = 500_000_000
 """Bytes. What unpacks to more is refused: a hosted app has about 1 GB of memory."""
@@ -200,7 +206,7 @@ def _read(data: bytes, name: str, digest: str) -> Series:
 
 
 def _with_usable_scale(data: bytes) -> tuple[bytes, bool]:
-    """The file without a slope and intercept that are no numbers, and whether it had others.
+    """The file without a slope and intercept that cannot be used, and whether it had others.
 
     Where the slope is 0 the values are meant as they are stored. nibabel refuses a slope with an intercept
     that is no number.
@@ -208,7 +214,8 @@ def _with_usable_scale(data: bytes) -> tuple[bytes, bool]:
     order = _byte_order(data)
     at, type = (176, "2d") if _is_second(data) else (112, "2f")
     slope, intercept = struct.unpack_from(order + type, data, at)
-    if slope == 0 or (np.isfinite(slope) and np.isfinite(intercept)):
+    least, most = _SCALES
+    if slope == 0 or (least < abs(slope) < most and abs(intercept) < most):
         return data, True
     changed = bytearray(data)
     struct.pack_into(order + type, changed, at, 0, 0)

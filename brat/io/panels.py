@@ -1,8 +1,8 @@
 """Several slices on one picture, as on a film sheet or a screenshot: where each of them is.
 
-A page is split along lines of one shade, such as the background between two heads, and then between large
-bright pieces that a straight cut parts. A part that is far larger than the others is looked at once more by
-itself.
+A page is split along lines of one shade, such as the background between two heads, then where heads touch,
+and then between large bright pieces that a straight cut parts. A part that is far larger than the others is
+looked at once more by itself.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import cv2
 import numpy as np
 
 from brat.io.display import percentiles
-from brat.io.insets import has_inset
+from brat.io.insets import brighter, has_inset
 from brat.io.scan import UnreadableScan
+from brat.io.touching import Box, cut_apart
 
 SECOND = 0.3
 """Bright area of a second piece, as a share of the largest one's, from which it is a picture of its own."""
@@ -37,6 +38,9 @@ _SIDE = 512
 
 _BRIGHT = 0.12
 """Share of the way from dark to bright above which a pixel may belong to a head."""
+
+_BRIGHTER = 0.2
+"""The same where heads touch, whose skin is dim at its end."""
 
 _FLAT = 16
 """Grey levels by which a pixel may differ from the shade of its line, at most."""
@@ -61,6 +65,9 @@ _BLOCK = 8
 
 _COMMON = 0.25
 """Deviation of these averages, as a share of that of the pixels, below which all is noise."""
+
+_FULL = 0.25
+"""Area left once the lines are out, as a share of the picture's, from which slices may touch there."""
 
 _SLIMMEST = 1 / 3
 """Shorter side of a picture, as a share of the longer one."""
@@ -96,7 +103,7 @@ class Page(NamedTuple):
     Attributes:
         panels: row by row, where it holds several slices that can be told apart; empty otherwise.
         is_mixed: whether it holds several that cannot be told apart.
-        has_inset: whether a smaller picture lies in a corner of one slice.
+        has_inset: whether a smaller picture lies in a corner or at an edge of one slice.
         left_out: how many further parts there are that are too faint or small to be taken for slices.
     """
 
@@ -117,9 +124,9 @@ def find_panels(gray: np.ndarray) -> Page:
     Args:
         gray: uint8 (height, width).
     """
-    if _is_noise(gray):
-        return Page()
     page = _find(gray)
+    if page.is_slice or _is_noise(gray):
+        return Page()
     panels: list[Panel] = []
     for panel in page.panels:
         parts = _find(panel.cut(gray)).panels if _is_large(panel, page.panels) else ()
@@ -143,7 +150,11 @@ def _is_large(panel: Panel, panels: Sequence[Panel]) -> bool:
 
 def _find(gray: np.ndarray) -> Page:
     height, width = gray.shape
-    gray = _without_lines(_without_lines(gray).T).T
+    gray = _without_lines(np.ascontiguousarray(gray))
+    turned = cv2.transpose(gray)
+    without = _without_lines(turned)
+    if without is not turned:
+        gray = cv2.transpose(without)
     shrink = max(1.0, max(height, width) / _SIDE)
     size = max(1, round(width / shrink)), max(1, round(height / shrink))
     small = cv2.resize(gray, size, interpolation=cv2.INTER_AREA) if shrink > 1 else gray
@@ -152,13 +163,15 @@ def _find(gray: np.ndarray) -> Page:
     faint = _BRIGHT * (bright - dark)
     parts = _split(small, Panel(0, 0, *size), min(_FLAT, faint), dark + min(_NOISE, faint))
     pieces: list[tuple[int, Panel]] = []
+    # Of the top of a head that lies alone the halves of the brain are two round pieces.
+    is_full = sum(part.width * part.height for part in parts) >= _FULL * size[0] * size[1]
     for part in parts:
-        apart = _pieces(part.cut(small), dark)
+        apart = _pieces(part.cut(small), dark, is_full)
         if apart is None:
             return Page(is_mixed=True)
         pieces += [(area, _moved(box, part)) for area, box in apart]
     if len(_of_size(pieces, _BESIDE, _SIDES)) < 2:
-        return Page(has_inset=has_inset(gray))
+        return Page(has_inset=has_inset(small))
     listed = _of_size(pieces, _LISTED, _LISTED_SIDES)
     scale_x, scale_y = width / size[0], height / size[1]
     return Page(
@@ -188,8 +201,8 @@ def refuse_page(gray: np.ndarray, page: Page | None = None) -> None:
     page = find_panels(gray) if page is None else page
     if page.has_inset:
         raise UnreadableScan(
-            "A smaller picture lies in a corner of this one, and both would be read as one slice. Crop it "
-            "away, or export the slice without it."
+            "A smaller picture lies in a corner or at an edge of this one, and both would be read as one "
+            "slice. Crop it away, or export the slice without it."
         )
     if page.is_mixed:
         raise UnreadableScan(
@@ -210,11 +223,12 @@ def _without_lines(gray: np.ndarray) -> np.ndarray:
     sides are alike.
     """
     height, width = gray.shape
-    gray = np.ascontiguousarray(gray)
+    rows = _may_be_lines(gray)
+    if not len(rows):
+        return gray
+    level = np.partition(gray[rows], width // 2, axis=1)[:, width // 2]
     is_line = np.zeros(height, bool)
-    for row in _may_be_lines(gray):
-        level = int(np.median(gray[row]))
-        is_line[row] = level > _NOISE and _near(gray[row : row + 1], level, _FLAT)[0] >= _OF_A_LINE * width
+    is_line[rows] = (level > _NOISE) & (_near(cv2.transpose(gray[rows]), level, _FLAT) >= _OF_A_LINE * width)
     cleaned = gray
     for first, last in _runs(is_line):
         if last - first > max(3, height * _THIN) or first == 0 or last == height:
@@ -232,20 +246,22 @@ def _may_be_lines(gray: np.ndarray) -> np.ndarray:
     The pixels of such a row are no darker than its shade by more than `_FLAT`. Through a head most rows begin
     and end in the dark.
     """
-    dark = _count(gray, _NOISE - _FLAT)
+    dark = cv2.threshold(gray, _NOISE - _FLAT, 1, cv2.THRESH_BINARY_INV)[1]
+    dark = cv2.reduce(dark, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S)[:, 0]
     return np.flatnonzero(gray.shape[1] - dark >= _OF_A_LINE * gray.shape[1])
 
 
-def _near(image: np.ndarray, shade: np.ndarray | int, most: float) -> np.ndarray:
-    """How many pixels of each row differ from a shade by `most` grey levels at most: int (height,)."""
-    shade = np.ascontiguousarray(np.broadcast_to(np.asarray(shade, np.uint8), image.shape))
-    return _count(cv2.absdiff(image, shade), most) if len(image) else np.empty(0, int)
+def _near(image: np.ndarray, shade: np.ndarray, most: float) -> np.ndarray:
+    """How many pixels of each column differ from its shade by `most` grey levels at most: int (width,)."""
+    shades = np.empty_like(image)
+    shades[:] = shade
+    return _count(cv2.absdiff(image, shades), most)
 
 
 def _count(image: np.ndarray, most: float) -> np.ndarray:
-    """How many pixels of each row are `most` at most: int (height,)."""
+    """How many pixels of each column are `most` at most: int (width,)."""
     mask = cv2.threshold(image, most, 1, cv2.THRESH_BINARY_INV)[1]
-    return cv2.reduce(mask, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S)[:, 0]
+    return cv2.reduce(mask, 0, cv2.REDUCE_SUM, dtype=cv2.CV_32S)[0]
 
 
 def _alike(before: np.ndarray, after: np.ndarray) -> bool:
@@ -280,8 +296,10 @@ def _moved(box: Panel, by: Panel) -> Panel:
 
 def _split(image: np.ndarray, region: Panel, flat: float, background: float) -> list[Panel]:
     """What is left of a region once the lines of one shade that cross it are taken out, again and again."""
+    if min(region.width, region.height) < _SMALLEST:
+        return [region]
     part = region.cut(image)
-    rows, columns = _runs(~_separates(part, flat, background)), _runs(~_separates(part.T, flat, background))
+    rows, columns = (_runs(~_separates(values, flat, background)) for values in (cv2.transpose(part), part))
     if not rows or not columns:
         return []
     if rows == [(0, part.shape[0])] and columns == [(0, part.shape[1])]:
@@ -296,24 +314,25 @@ def _split(image: np.ndarray, region: Panel, flat: float, background: float) -> 
 
 
 def _separates(image: np.ndarray, flat: float, background: float) -> np.ndarray:
-    """Which rows are of one shade, or no brighter than the background: bool (height,)."""
-    image = np.ascontiguousarray(image)
-    has_shade, is_dark = _near(image, image[:, :1], flat), _count(image, background)
-    return np.maximum(has_shade, is_dark) >= _OF_A_LINE * image.shape[1]
+    """Which columns are of one shade, or no brighter than the background: bool (width,)."""
+    has_shade, is_dark = _near(image, image[0], flat), _count(image, background)
+    return np.maximum(has_shade, is_dark) >= _OF_A_LINE * len(image)
 
 
 def _runs(marked: np.ndarray) -> list[tuple[int, int]]:
     """Begin and end, exclusive, of each run of true values."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], marked.astype(np.int8), [0]])))
-    return [(int(first), int(last)) for first, last in zip(edges[::2], edges[1::2], strict=True)]
+    changes = (np.flatnonzero(marked[1:] != marked[:-1]) + 1).tolist()
+    bounds = [0] * bool(marked[0]) + changes + [len(marked)] * bool(marked[-1])
+    return list(zip(bounds[::2], bounds[1::2], strict=True))
 
 
-def _pieces(image: np.ndarray, dark: float) -> list[tuple[int, Panel]] | None:
+def _pieces(image: np.ndarray, dark: float, may_touch: bool) -> list[tuple[int, Panel]] | None:
     """The slices on a part that no line of one shade crosses, each with its bright area and its box in it.
 
     Args:
         image: uint8 (height, width), the part.
         dark: the dark level of the whole picture.
+        may_touch: whether one piece may be several heads that touch.
 
     Returns:
         An empty list where there is nothing bright; None where there are several that no straight cut parts.
@@ -328,18 +347,19 @@ def _pieces(image: np.ndarray, dark: float) -> list[tuple[int, Panel]] | None:
     (bright,) = percentiles(small, (99,))
     if bright - dark < _FLAT:
         return []
-    mask = cv2.threshold(small, dark + _BRIGHT * (bright - dark), 1, cv2.THRESH_BINARY)[1]
-    mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-    _, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8, ltype=cv2.CV_32S)
+    mask = brighter(small, dark + _BRIGHT * (bright - dark))
+    _, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8, ltype=cv2.CV_16U)
     areas = stats[1:, cv2.CC_STAT_AREA]
     if not len(areas):
         return []
     large = [
         Panel(int(x), int(y), int(x + w), int(y + h))
-        for x, y, w, h, area in stats[1:]
-        if area >= SECOND * areas.max()
+        for x, y, w, h, _ in stats[1:][areas >= SECOND * areas.max()]
     ]
-    parts = _between(_joined(large), Panel(0, 0, *size))
+    cells: list[Box] = []
+    if may_touch:
+        cells = cut_apart(mask) or cut_apart(brighter(small, dark + _BRIGHTER * (bright - dark)))
+    parts = [Panel(*cell) for cell in cells] or _between(_joined(large), Panel(0, 0, *size))
     if not parts:
         return None
     scale_x, scale_y = width / size[0], height / size[1]

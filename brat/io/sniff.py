@@ -51,6 +51,8 @@ _HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 """Brands of HEIC and HEIF (ISO/IEC 23008-12, annex B), as phones write them."""
 
 _HOW = {
+    "a PDF document": "Export the scan itself from the viewer or the PACS, as DICOM or PNG; or save the page "
+    "that shows it as PNG, and upload that.",
     "a NumPy array": "In Python `brat.read(numpy.load(path))` reads one slice of it, or `PIL.Image` writes "
     "it as PNG.",
     "a MATLAB file": "In MATLAB write its image as a file: `imwrite(mat2gray(cjdata.image), 'slice.png')`, "

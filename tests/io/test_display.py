@@ -11,7 +11,7 @@ import pydicom
 import pytest
 from PIL import Image
 from pydicom.dataset import Dataset
-from pydicom.uid import JPEG2000Lossless, RLELossless
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, JPEG2000Lossless, RLELossless
 
 from brat.io.display import display_range, without_background
 from brat.io.files import File
@@ -370,3 +370,51 @@ def test_shape_of_a_pixel_may_be_that_of_the_detector(keyword):
 def test_pixels_a_thousand_times_as_high_as_wide_are_not_believed():
     scan = read_scan(head(PixelSpacing=[1000.0, 1.0]))
     assert (scan.gray.shape, scan.spacing) == ((80, 70), None)
+
+
+@pytest.mark.parametrize(
+    "elements",
+    [
+        {"RescaleSlope": "1e38"},
+        {"RescaleSlope": "1e300"},
+        {"RescaleSlope": "1e-300"},
+        {"RescaleIntercept": "1e38"},
+    ],
+)
+def test_rescale_beyond_what_values_hold_is_left_out_and_said(elements):
+    scan = read_scan(written(changed(head(), **{"RescaleSlope": "1", "RescaleIntercept": "0", **elements})))
+    np.testing.assert_array_equal(scan.pixels, HEAD)
+    assert "far too large or small" in scan.remarks[0]
+
+
+def test_order_of_bytes_that_does_not_fit_is_said():
+    data = head()
+    little, big = (f"{uid}\0".encode() for uid in (ExplicitVRLittleEndian, ExplicitVRBigEndian))
+    assert data.count(little) == 1
+    with pytest.raises(
+        UnreadableScan, match=r"lie in big endian order .* but they lie in little endian order"
+    ):
+        read_scan(data.replace(little, big))
+    swapped = head(HEAD.byteswap())
+    with pytest.raises(UnreadableScan, match=r"bytes of each value .* the other way round"):
+        read_scan(swapped)
+
+
+@pytest.mark.parametrize("side", [3, 8, 12])
+def test_a_bright_block_leaves_the_rest_as_it_is(side):
+    values = HEAD.astype(np.int32)
+    low, high = display_range(values)
+    with_block = values.copy()
+    with_block[:side, :side] = 30_000
+    assert display_range(with_block)[0] == low
+    assert display_range(with_block)[1] == pytest.approx(high, rel=0.02)
+
+
+def test_what_a_dark_picture_shows_is_no_block():
+    # A mask of few values, and a small lesion that shades into what is around it.
+    mask = np.zeros((200, 200), np.uint16)
+    mask[:20, :20], mask[20:30, :20] = 1, 1000
+    assert display_range(mask) == (0, 1000)
+    rows, columns = np.mgrid[:200, :200]
+    spot = 5000 * np.exp(-((rows - 100) ** 2 + (columns - 100) ** 2) / 200) + rows
+    assert display_range(spot.astype(np.float32))[1] == pytest.approx(np.percentile(spot, 99.9), rel=1e-5)

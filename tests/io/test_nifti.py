@@ -305,7 +305,8 @@ def test_a_broken_file_is_refused_with_a_sentence():
 def test_scale_that_is_no_number_is_said():
     data = saved(nibabel.Nifti1Image(head(), np.eye(4)))
     plain = middle(opened(data), "axial")
-    for slope, intercept, said in ((1, np.nan, 1), (np.inf, 0, 1), (np.nan, np.nan, 0), (0, 5, 0)):
+    cases = ((1, np.nan, 1), (np.inf, 0, 1), (np.nan, np.nan, 0), (0, 5, 0), (1e38, 0, 1), (1e-44, 0, 1))
+    for slope, intercept, said in cases:
         changed = bytearray(data)
         struct.pack_into("<2f", changed, 112, slope, intercept)
         series = opened(bytes(changed))

@@ -12,7 +12,7 @@ import pydicom
 import pytest
 from PIL import Image
 
-from brat.io import panels
+from brat.io import insets, panels, touching, wrapped
 from brat.io.display import to_display
 from brat.io.files import File
 from brat.io.intake import Item, Part, SeveralPanels, group_into_series, load
@@ -119,10 +119,10 @@ def test_panel_below_the_smallest_size_is_refused():
 @pytest.mark.parametrize("gain", [2, 3, 4, 8])
 def test_values_modulo_256_are_refused(gain):
     smooth = cv2.GaussianBlur(synthetic_head(256, 256).astype(np.float32), (0, 0), 3)
-    wrapped = (smooth * gain).astype(np.int64) % 256
-    assert is_wrapped(wrapped.astype(np.uint8))
+    ran_over = ((smooth * gain).astype(np.int64) % 256).astype(np.uint8)
+    assert is_wrapped(ran_over)
     with pytest.raises(UnreadableScan, match="ran over"):
-        read_scan(png(wrapped.astype(np.uint8)))
+        read_scan(png(ran_over))
     assert not is_wrapped(np.clip(smooth * gain, 0, 255).astype(np.uint8))
     assert not is_wrapped(smooth.astype(np.uint8))
 
@@ -311,3 +311,135 @@ def test_noise_is_no_page(seed, side, scale):
     random = np.random.default_rng(seed)
     noise = np.hypot(*random.normal(0, scale, (2, side, side)))
     assert find_panels(to_display(noise.astype(np.uint16))) == Page()
+
+
+def cropped(seed: int, side: int = 200) -> np.ndarray:
+    """A head up to its skin, which touches all four edges."""
+    gray = synthetic_head(240, 240, seed=seed)
+    left, top, width, height = cv2.boundingRect((gray > 40).astype(np.uint8))
+    return cv2.resize(gray[top : top + height, left : left + width], (side, side))
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1, 2), (2, 1), (2, 2), (3, 3)])
+def test_heads_that_touch_are_parted(rows, columns):
+    page = page_of([cropped(seed) for seed in range(rows * columns)], columns)
+    panels = find_panels(page).panels
+    assert len(panels) == rows * columns
+    for number, panel in enumerate(panels):
+        top, left = (200 * place for place in divmod(number, columns))
+        np.testing.assert_allclose(panel, (left, top, left + 200, top + 200), atol=12)
+
+
+def test_a_cropped_or_padded_head_and_the_halves_of_a_brain_are_one_slice():
+    assert find_panels(cropped(0)) == Page()
+    for shade in (60, 255):
+        padded = cv2.copyMakeBorder(
+            synthetic_head(300, 260), 0, 0, 130, 130, cv2.BORDER_CONSTANT, value=shade
+        )
+        assert find_panels(padded) == Page()
+    alone = np.zeros((218, 182), np.uint8)
+    for column in (68, 114):
+        cv2.ellipse(alone, (column, 145), (22, 24), 0, 0, 360, 160, -1)
+    alone[140:150, 85:97] = 160
+    assert find_panels(alone) == Page()
+
+
+def test_a_row_of_thumbnails_is_noticed():
+    small = [synthetic_head(80, 80, seed=seed) for seed in range(1, 6)]
+    below = np.vstack([synthetic_head(400, 400), page_of(small, 5)])
+    for page in (below, np.ascontiguousarray(below.T)):
+        assert not find_panels(page).is_slice
+
+
+@pytest.mark.parametrize("turn", range(4))
+@pytest.mark.parametrize("kind", ["amid an edge", "framed", "on gray", "small"])
+def test_smaller_picture_at_an_edge_is_refused(turn, kind):
+    page, side = cropped(1, 480), {"small": 70}.get(kind, 140)
+    small = synthetic_head(side, side, seed=2)
+    at = 480 - side
+    if kind == "framed":
+        cv2.rectangle(small, (0, 0), (side - 1, side - 1), 200, 1)
+    elif kind == "on gray":
+        small = np.maximum(small, 90)
+    elif kind == "small":
+        page = cv2.copyMakeBorder(cv2.resize(page, (300, 300)), 90, 90, 90, 90, cv2.BORDER_CONSTANT, value=0)
+    page[at:, 160 : 160 + side] = small
+    page = np.ascontiguousarray(np.rot90(page, turn))
+    assert find_panels(page).has_inset
+    with pytest.raises(UnreadableScan, match="or at an edge of this one"):
+        load(Item("a.png", (File("a.png", png(page)),)))
+
+
+@pytest.mark.parametrize("interpolation", [cv2.INTER_LINEAR, cv2.INTER_CUBIC])
+@pytest.mark.parametrize("factor", [1.5, 2, 3])
+def test_values_that_ran_over_before_an_enlargement_are_refused(factor, interpolation):
+    smooth = cv2.GaussianBlur(synthetic_head(256, 256).astype(np.float32), (0, 0), 2)
+    ran_over = ((smooth * 3).astype(np.int64) % 256).astype(np.uint8)
+    enlarged, plain = (
+        cv2.resize(picture, None, fx=factor, fy=factor, interpolation=interpolation)
+        for picture in (ran_over, smooth.astype(np.uint8))
+    )
+    assert is_wrapped(enlarged)
+    with pytest.raises(UnreadableScan, match="ran over"):
+        read_scan(png(enlarged))
+    assert not is_wrapped(plain)
+
+
+def not_to_be_called(*arguments: object) -> None:
+    raise AssertionError("this takes long, and most slices do not need it")
+
+
+@pytest.mark.parametrize("factor", [1, 2, 3])
+def test_a_slice_with_steep_edges_is_not_made_smaller(monkeypatch, factor):
+    head = cv2.resize(synthetic_head(256, 256), None, fx=factor, fy=factor)
+    gray = cv2.GaussianBlur(cv2.threshold(head, 30, 220, cv2.THRESH_BINARY)[1], (3, 3), 0)
+    assert wrapped._has_jumps(gray, wrapped._SOFT)
+    monkeypatch.setattr(wrapped, "_resizing", not_to_be_called)
+    assert not is_wrapped(gray)
+
+
+def test_a_head_without_a_waist_is_not_measured(monkeypatch):
+    mask = cv2.ellipse(np.zeros((160, 120), np.uint8), (60, 80), (50, 70), 0, 0, 360, 1, -1)
+    monkeypatch.setattr(touching, "_heads", not_to_be_called)
+    assert touching.cut_apart(mask) == []
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_straight_line_is_lost_where_edges_are_counted_by_blocks(seed):
+    random = np.random.default_rng(seed)
+    height, width = (int(side) for side in random.integers(60, 513, 2))
+    edges = (random.random((height, width)) < random.uniform(0, 0.3)).astype(np.uint8)
+    for column in random.integers(0, width, 6):
+        edges[: int(random.integers(height)), column] |= random.random() < 0.7
+    lines = insets._lines(edges, edges)
+    counts = np.cumsum(edges, axis=0, dtype=int)[: len(lines.more)]
+    more = counts[:, 4:-4] - np.maximum(counts[:, 8:], counts[:, :-8])
+    sizes = np.arange(1, len(more) + 1)
+    is_straight = (more / sizes[:, np.newaxis] >= insets._STRAIGHT)[sizes >= insets._SIDES[0] * height]
+    found = 4 + np.flatnonzero(is_straight.any(axis=0))
+    assert set(found) <= set(lines.columns)
+    np.testing.assert_array_equal(lines.more, more[:, lines.columns - 4])
+    # Few other columns are followed.
+    assert len(lines.columns) < len(found) + width / 4
+
+
+def test_a_straight_line_that_ends_within_a_block_of_rows_is_followed():
+    edges = np.zeros((320, 320), np.uint8)
+    # 18 of 50 rows, which is just enough, and lines beside it right below.
+    edges[[5, 13, 21, 29], 100] = edges[36:50, 100] = 1
+    edges[50:, (96, 104)] = 1
+    lines = insets._lines(edges, edges)
+    assert 100 in lines.columns
+    assert lines.straight(insets._STRAIGHT)[49, list(lines.columns).index(100)]
+
+
+@pytest.mark.parametrize("side", [9, 18, 31])
+def test_the_outline_of_a_piece_that_is_just_large_enough_is_kept(side):
+    for points in (
+        ((0, 0), (side - 1, 0), (side - 1, side - 1), (0, side - 1)),
+        ((side // 2, 0), (side - 1, side // 2), (side // 2, side - 1), (0, side // 2)),
+    ):
+        mask = cv2.fillConvexPoly(np.zeros((80, 80), np.uint8), np.array(points) + 10, 1)
+        assert cv2.boundingRect(mask)[2:] == (side, side)
+        assert len(insets._outlines(mask, cv2.RETR_EXTERNAL, side)) == 1
+        assert not insets._outlines(mask, cv2.RETR_EXTERNAL, 4 * side)

@@ -820,6 +820,9 @@ class TestRefusals:
     def test_other_kinds_are_named(self, start, name):
         assert refusal(start + bytes(600)).startswith(f"This is {name}")
 
+    def test_what_to_do_with_a_pdf(self):
+        assert "save the page that shows it as PNG" in refusal(b"%PDF-1.7\n" + bytes(600))
+
     @pytest.mark.parametrize(("shade", "word"), [(0, "black"), (255, "white"), (77, "one shade of gray")])
     def test_uniform_images(self, shade, word):
         assert f"is {word} all over" in refusal(pillow(np.full_like(GRAY, shade), "PNG"))
