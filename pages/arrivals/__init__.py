@@ -36,8 +36,9 @@ def watch(is_open: bool) -> None:
     # In a list, see `pages.viewer`.
     _mount(
         key=_KEY,
-        data=[visit(), is_open, words.OFFLINE, _drops()],
+        data=[visit(), is_open, words.OFFLINE, _drops(), st.session_state.get("drops_asked", "")],
         on_failed_change=_keep_failed,
+        on_asked_change=_keep_asked,
         on_forgotten_change=_keep_forgotten,
         on_returned_change=_keep_returned,
         # Enough that the page runs.
@@ -74,6 +75,11 @@ def _keep_failed() -> None:
     drops, failed = st.session_state.get("not_arrived", (_drops(), []))
     new = [(str(name), str(why)) for name, why in told]
     st.session_state.not_arrived = (_drops(), [*(failed if drops == _drops() else []), *new])
+
+
+def _keep_asked() -> None:
+    """The browser wants to know how many drops there were: what it sent before this has come by now."""
+    st.session_state.drops_asked = str(st.session_state[_KEY]["asked"])
 
 
 def _keep_forgotten() -> None:

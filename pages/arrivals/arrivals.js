@@ -37,8 +37,10 @@ const page = (window.bratArrivals ??= {
 // Outlives a reload, and ends with the tab.
 const VISIT = "brat-visit";
 
-export default function ({ data: [visit, isOpen, offline, drops], setTriggerValue, parentElement }) {
-  Object.assign(page, { parent: parentElement, drops, tell: (failed) => setTriggerValue("failed", failed) });
+export default function ({ data: [visit, isOpen, offline, drops, answered], setTriggerValue, parentElement }) {
+  Object.assign(page, { parent: parentElement, drops, answered });
+  page.tell = (failed) => setTriggerValue("failed", failed);
+  page.ask = (question) => setTriggerValue("asked", question);
   page.observer?.disconnect();
   page.look = () => {
     tellFailed(setTriggerValue);
@@ -142,8 +144,15 @@ function follow(sent, resting) {
     page.sent = null;
   } else if (!widget.isConnected) {
     if (resting < REST) return;
-    page.sent = null;
-    page.waiting.unshift(drop);
+    if (sent.question && page.answered === sent.question) {
+      page.sent = null;
+      page.waiting.unshift(drop);
+    } else {
+      // It may have come: a slow browser learns late what the server has counted. So the server is asked.
+      sent.question ??= `${performance.now()} ${Math.random()}`;
+      page.restingSince = performance.now();
+      page.ask(sent.question);
+    }
   } else {
     const chips = [...widget.querySelectorAll(CHIP)].filter((chip) => !sent.before.has(chip));
     const isComing = chips.some((chip) => !chip.matches(FAILED));
