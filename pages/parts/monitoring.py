@@ -38,6 +38,9 @@ def start_monitoring() -> None:
 def _sweep() -> None:
     while True:
         time.sleep(SWEEP)
+        # The server has ended, and this process has not.
+        if not runtime.exists():
+            return
         try:
             free_ended_sessions(runtime.get_instance()._session_mgr)
         # Another Streamlit keeps them elsewhere, and frees them when the next session ends.

@@ -111,6 +111,19 @@ def test_keys_give_the_verdict_and_an_unsaved_one_is_asked_about(open_page, addr
     assert asked == ["beforeunload"]
 
 
+def test_a_verdict_by_key_waits_until_the_page_is_drawn(open_page, address):
+    page = opened(open_page, address)
+    page.mouse.click(5, 400)
+    app = page.get_by_test_id("stApp")
+    app.evaluate("app => { app.dataset.testScriptState = 'running'; }")
+    page.keyboard.press("d")
+    page.wait_for_timeout(500)
+    verdict = page.locator("[class*='st-key-verdict-']").get_by_role("radio", name="Disagree")
+    playwright.expect(verdict).to_have_attribute("aria-checked", "false")
+    app.evaluate("app => { app.dataset.testScriptState = 'notRunning'; }")
+    playwright.expect(verdict).to_have_attribute("aria-checked", "true")
+
+
 def test_a_bar_that_is_pointed_at_or_in_focus_says_its_value(open_page, address):
     page = opened(open_page, address)
     shows = "bar => { const {visibility, content} = getComputedStyle(bar, '::after');"

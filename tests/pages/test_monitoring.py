@@ -9,6 +9,7 @@ from streamlit.runtime.memory_session_storage import MemorySessionStorage
 from streamlit.runtime.session_manager import SessionInfo
 from streamlit.runtime.websocket_session_manager import WebsocketSessionManager
 
+from pages.parts import monitoring
 from pages.parts.monitoring import free_ended_sessions
 
 
@@ -44,3 +45,9 @@ def test_a_session_that_ended_is_freed_though_no_other_one_ends():
     assert sessions["first"]() is None
     assert sessions["second"]() is not None
     assert [info.session.id for info in storage.list()] == ["second"]
+
+
+def test_the_sweep_ends_with_the_server(monkeypatch):
+    monkeypatch.setattr(monitoring, "SWEEP", 0.0)
+    assert not monitoring.runtime.exists()
+    monitoring._sweep()
