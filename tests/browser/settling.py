@@ -24,6 +24,8 @@ _SETTLED = """async ([quiet, limit]) => {
 
 def settle(page, quiet: int = 400) -> None:
     """Wait until the script has run, nothing fades, and nothing has changed for `quiet` milliseconds."""
+    # Of a page that is about to be the app's nothing has changed, either.
+    page.locator("[data-test-script-state]").first.wait_for(state="attached")
     assert page.evaluate(_SETTLED, [quiet, 30_000]), "the page does not stand still"
 
 
