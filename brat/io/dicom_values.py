@@ -196,11 +196,12 @@ def shown(pixels: np.ndarray, header: Dataset, remarks: tuple[str, ...]) -> Show
 
 def _is_lost(gray: np.ndarray, pixels: np.ndarray) -> bool:
     """Whether a window leaves one shade, or hardly any, of values that differ."""
-    inside = gray[pixels > pixels.min()]
-    if not inside.size or gray.min() == gray.max():
-        return bool(inside.size)
-    most = np.sort(np.bincount(inside))[-_SHADES:].sum()
-    return bool(most > (1 - _FEW) * inside.size) and len(np.unique(pixels[::2, ::2])) > _MANY
+    above = (pixels > pixels.min()).view(np.uint8)
+    counts = np.sort(cv2.calcHist([gray], [0], above, [256], [0, 256]).ravel())
+    inside = counts.sum()
+    if not inside or gray.min() == gray.max():
+        return bool(inside)
+    return bool(counts[-_SHADES:].sum() > (1 - _FEW) * inside) and len(np.unique(pixels[::2, ::2])) > _MANY
 
 
 def _windows(header: Dataset) -> tuple[Window, ...]:

@@ -17,6 +17,9 @@ _BLOCK = 97
 _SHADES = 16
 """Values below such a block; where there are fewer the picture is a mask."""
 
+_MANY = 256
+"""Values a side."""
+
 _AMID = 0.02
 """Share of the measured values that must lie below a background for it to lie amid them."""
 
@@ -112,8 +115,8 @@ def without_background(values: np.ndarray, inverted: bool = False) -> np.ndarray
     if values.dtype.itemsize == 1 or not values.size:
         return values
     levels = np.unique(values[np.ix_(*[[0, -1]] * values.ndim)])
-    # Of every other one each way, which are enough to judge by.
-    some = values[(slice(None, None, 2),) * values.ndim]
+    # Of every other one each way, or every fourth where there are many, which are enough to judge by.
+    some = values[(slice(None, None, 4 if min(values.shape) >= _MANY else 2),) * values.ndim]
     # A level that lies outside is the lowest of all corners, or the highest.
     for level in levels[[0, -1]]:
         rest = some[some != level]
