@@ -47,9 +47,9 @@ class _Process:
                 is_series = kind != "slice"
                 stack = tuple(positions) if kind == "stack" else ()
                 self._items = [Item(files[0].name, tuple(files), is_series, positions=stack)]
-                yield self._open(0), []
+                yield from self._opened(0)
             case "open":
-                yield self._open(fields["item"]), []
+                yield from self._opened(fields["item"])
             case "read":
                 yield self._read(fields["slice"]), []
 
@@ -77,6 +77,13 @@ class _Process:
                 },
                 [],
             )
+
+    def _opened(self, number: int) -> Iterator[Reply]:
+        opened = self._open(number)
+        yield opened, []
+        if opened["slices"] == 1:
+            # To be asked for it would take a twentieth of the time.
+            yield self._read(0), []
 
     def _open(self, number: int) -> dict[str, Any]:
         item = self._items[number]

@@ -365,11 +365,14 @@ def _item(
     """
     try:
         with _disbelieving():
-            (opened,) = opening()
+            # Of a single slice its reading follows.
+            opened, *read_already = opening()
             count, panels = _whole(opened["slices"]), _whole(opened["panels"])
             is_series, said = opened["series"] is True, _texts(opened["remarks"])
             order = [_whole(place) for place in opened["places"]] or [0] * count
             if len(order) != count or max(order, default=0) >= len(places):
+                raise Stopped(DIED)
+            if bool(read_already) != (count == 1):
                 raise Stopped(DIED)
     except UnreadableScan as error:
         for place in places:
@@ -388,7 +391,7 @@ def _item(
         if died < GIVE_UP:
             try:
                 with _disbelieving():
-                    (answer,) = process.ask({"do": "read", "slice": number}, account)
+                    (answer,) = read_already or process.ask({"do": "read", "slice": number}, account)
                     read = _checked(answer)
                     account.earn(_PER_SLICE + _PER_PIXEL * _whole(answer["pixels"]))
             except UnreadableScan as error:
