@@ -54,7 +54,7 @@ def robustness(metrics: Mapping[str, Any]) -> None:
         trust.robustness(metrics["robustness"])
 
 
-def by_protocol(metrics: Mapping[str, Any]) -> None:
+def by_protocol(metrics: Mapping[str, Any], card: Mapping[str, Any] | None) -> None:
     """The protocols side by side, each of them, and other hospitals by slice and by series."""
     measured = metrics["protocols"]
     st.header("Side by side", anchor=False)
@@ -66,6 +66,7 @@ def by_protocol(metrics: Mapping[str, Any]) -> None:
     of = another_hospital.hospitals(metrics)
     if "another_hospital" in metrics or any(name.startswith("stacks_") for name in measured):
         st.header("Hospitals", anchor="another-hospital")
+        another_hospital.other_lengths(metrics, card)
         another_hospital.whole_stacks(of)
         another_hospital.whole_series(of)
         another_hospital.contrast(of)
@@ -91,7 +92,7 @@ def show_measured(metrics: Mapping[str, Any], card: Mapping[str, Any] | None, is
         "Trust": lambda: reliability(metrics),
         "Maps": lambda: maps(metrics, is_usable),
         "Robustness": lambda: robustness(metrics),
-        "Protocols": lambda: by_protocol(metrics),
+        "Protocols": lambda: by_protocol(metrics, card),
         "Data and audit": lambda: data(metrics),
         "Model card": lambda: trust.show_card(card),
     }

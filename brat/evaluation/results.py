@@ -135,9 +135,8 @@ def write_results(
     if (runs / "random" / "readings.npz").exists():
         parts = deal_at_random(Path(data), card["recipe"]["seed"])
         dealt = Readings.load(runs / "random" / "readings.npz", parts.test)
-        epochs = json.loads((runs / "random" / "model_card.json").read_text())["recipe"]["epochs"]
         by_protocol["random_split"] = {
-            "epochs": epochs,
+            "epochs": _epochs(runs / "random"),
             **_random_split(parts, dealt, readings, probabilities),
         }
         dealt_labels = np.array([CLASSES.index(s.label) for s in dealt.slices])
@@ -157,6 +156,7 @@ def _another_hospital(
 
     Both are measured on the same slices. The second is what it gains to have a hospital's own patients in
     training. Probabilities of the first are not calibrated, as there is nothing to calibrate to.
+    `epochs` says how long it was trained.
     """
     measured = {}
     for run in sorted(runs.glob("without-*")):
@@ -166,10 +166,18 @@ def _another_hospital(
         read = Readings.load(run / "readings.npz", slices)
         rows = np.array([row for row, s in enumerate(unseen.slices) if s.source == source], int)
         measured[source] = {
+            "epochs": _epochs(run),
             "without": protocols(read, softmax(read.logits)),
             "with": protocols(unseen.take(rows), probabilities[rows]),
         }
     return measured
+
+
+def _epochs(run: Path) -> int:
+    """How many epochs the model of a run was trained for."""
+    # Of a run that is kept without its model there is the plan alone.
+    card = next(path for name in ("model_card.json", "plan.json") if (path := run / name).exists())
+    return int(json.loads(card.read_text())["recipe"]["epochs"])
 
 
 def _calibrated(

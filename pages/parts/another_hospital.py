@@ -60,6 +60,22 @@ def figures(measured: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
     ]
 
 
+def other_lengths(metrics: Mapping[str, Any], card: Mapping[str, Any] | None) -> None:
+    """Which models of new hospitals were trained for another time than the one that ships.
+
+    Args:
+        metrics, card: content of `metrics.json` and `model_card.json`.
+    """
+    epochs = card["recipe"]["epochs"] if card else None
+    others = {
+        source: entries["epochs"]
+        for source, entries in metrics.get("another_hospital", {}).items()
+        if entries.get("epochs", epochs) != epochs
+    }
+    if others and epochs:
+        st.caption(words.other_lengths(others, epochs))
+
+
 def whole_stacks(of: Mapping[str, Protocols]) -> None:
     """How slices are read, by hospital and sequence.
 

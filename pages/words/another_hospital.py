@@ -15,6 +15,12 @@ def headline(source: str, sequence: str) -> str:
     return f"Another hospital: {source}, {sequence}."
 
 
+def other_lengths(epochs: Mapping[str, int], usual: int) -> str:
+    """Args: epochs: of each new hospital's model; usual: of the one that ships."""
+    each = ", ".join(f"{source} {count}" for source, count in epochs.items())
+    return f"Epochs of models without a hospital: {each}; of the one that ships: {usual}."
+
+
 def runs(length: int, least: float) -> str:
     return f"{length} slices in a row with any tumour at {percent(least)} or more."
 

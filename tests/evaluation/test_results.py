@@ -207,6 +207,8 @@ def test_another_hospital_stands_beside_the_same_slices_with_it_in_training(writ
     result, _, _ = written
     (source,) = result["another_hospital"]
     assert source == "br35h"
+    card = json.loads((WEIGHTS / "model_card.json").read_text())
+    assert result["another_hospital"][source]["epochs"] == card["recipe"]["epochs"]
     of_source = [s for s in read_index(collection) if s.source == source]
     without, trained = (result["another_hospital"][source][key]["same_source"] for key in ("without", "with"))
     assert without["slices"] == trained["slices"] == len(of_source)

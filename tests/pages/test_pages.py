@@ -785,6 +785,18 @@ def test_model_page_shows_series_and_contrast_of_another_hospital(model_page):
     assert "2 slices in a row with any tumour at 65 % or more." in said(page)
 
 
+def test_model_page_says_which_new_hospitals_were_trained_without_for_another_time(model_page):
+    usual = json.loads((WEIGHTS / "model_card.json").read_text())["recipe"]["epochs"]
+
+    def add(metrics):
+        for source, entries in metrics["another_hospital"].items():
+            entries["epochs"] = usual // 2 if source == "lgg" else usual
+
+    page, _, _ = model_page(add, test_fold=None)
+    wanted = f"Epochs of models without a hospital: lgg {usual // 2}; of the one that ships: {usual}."
+    assert wanted in [caption.value for caption in page.caption]
+
+
 def test_model_page_shows_collections_without_stacks_new_and_known(model_page):
     def add(metrics):
         measured = metrics["another_hospital"]["br35h"]
