@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 
 import pytest
 
 from brat.io.samples import load_samples
+from pages import arrivals
 from pages.words import arrivals as words
 from tests.browser.settling import settle
 from tests.factories.streamlit_server import serving
@@ -171,6 +173,59 @@ def test_a_file_whose_place_goes_while_it_is_sent_is_given_again(open_page, addr
     playwright.expect(page.get_by_text("first.png ·")).to_be_visible()
     playwright.expect(page.locator(".answer h2")).to_be_visible()
     assert len(sent) == 2
+
+
+# As much of Streamlit's page as the script looks at.
+_PAGE = """<div data-test-script-state="notRunning" data-test-connection-state="CONNECTED"></div>
+<div id="part"></div>
+<div data-testid="stFileUploader"><div data-testid="stFileUploaderDropzone"><input type="file"></div></div>"""
+
+# What the page sends to the server, and how often it gives the widget a drop.
+_SERVER = """() => {
+  Object.assign(window, { sent: [], given: 0 });
+  window.says = (drops, answered) => window.part({
+    data: ["visit", false, "", drops, answered],
+    setTriggerValue: (name, value) => window.sent.push([name, value]),
+    parentElement: document.querySelector("#part"),
+  });
+  window.addEventListener("drop", ({ isOurs }) => { window.given += Boolean(isOurs); });
+  window.says(0, "");
+}"""
+
+# The widget takes the drop, and another is put in its place before the browser knows what the server counted.
+_DROP_AND_REPLACE = """() => {
+  const widget = document.querySelector('[data-testid="stFileUploader"]');
+  const item = { kind: "file", getAsFile: () => new File(["scan"], "scan.png") };
+  const drop = Object.assign(new Event("drop", { bubbles: true, cancelable: true }), {
+    dataTransfer: { types: ["Files"], items: [item] },
+  });
+  widget.querySelector("input").parentElement.dispatchEvent(drop);
+  widget.replaceWith(widget.cloneNode(true));
+}"""
+
+
+@pytest.mark.parametrize(("counted", "given"), [(1, 0), (0, 1)], ids=["it came", "it did not come"])
+def test_a_file_whose_place_went_is_given_again_only_where_the_server_says_it_did_not_come(
+    open_page, counted, given
+):
+    page = open_page("about:blank")
+    page.route("http://app.test/", lambda route: route.fulfill(content_type="text/html", body=_PAGE))
+    page.goto("http://app.test/")
+    script = (Path(arrivals.__file__).parent / "arrivals.js").read_text()
+    page.add_script_tag(
+        content=script.replace("export default function", "window.part = function"), type="module"
+    )
+    page.evaluate(_SERVER)
+    page.evaluate(_DROP_AND_REPLACE)
+    page.wait_for_function("window.sent.some(([name]) => name === 'asked')")
+    # However long the answer takes.
+    page.wait_for_timeout(1500)
+    asked = [value for name, value in page.evaluate("window.sent") if name == "asked"]
+    assert len(set(asked)) == 1
+    assert page.evaluate("window.given") == 0
+    page.evaluate("answer => window.says(...answer)", [counted, asked[0]])
+    page.wait_for_timeout(1500)
+    assert page.evaluate("window.given") == given
 
 
 _DROP_ON_THE_PAGE = """([name, base64]) => {
