@@ -256,10 +256,15 @@ def origin(header: Dataset, purpose: Purpose, frame: int = 0) -> Dataset:
         frame: of which it is; of a file of frames.
 
     Raises:
-        NoReference: the slice has no UIDs.
+        NoReference: the slice has no UIDs, or its header was left empty.
     """
     import pydicom
 
+    if not header:
+        raise NoReference(
+            "The header of this DICOM file is far longer than that of a scan, so nothing is made that refers "
+            "to it."
+        )
     if not _is_instance(header):
         raise NoReference(
             "This DICOM file does not say which study, series and instance it is, so nothing can refer to it."

@@ -139,7 +139,7 @@ def show_downloads(
     elif source and not can_report:
         st.caption(words.PRIVATE)
     elif source and not named:
-        st.caption(words.UNNAMED)
+        st.caption(words.UNNAMED + (words.FRAME if frame is not None else ""))
 
 
 def _button(label: str, explanation: str, make: Callable[[], bytes], file: str, mime: str, icon: str) -> None:
