@@ -101,6 +101,7 @@ _PICTURE = (
     "FlipAngle",
     "MagneticFieldStrength",
     "ConversionType",
+    "PatientOrientation",
     "PixelData",
 )
 """What a slice for teaching keeps beside its geometry: pixels, how they are shown, how they were acquired.
@@ -337,7 +338,7 @@ def slice_for_teaching(data: bytes, frame: int = 0) -> bytes:
     kept = origin(source, Purpose.TEACHING, frame)
     for keyword in _PICTURE:
         _copy(source, kept, keyword)
-    for keyword in _EMPTY:
+    for keyword in (*_EMPTY, *(() if "ImageOrientationPatient" in kept else ("PatientOrientation",))):
         if keyword not in kept:
             setattr(kept, keyword, None)
     kept.file_meta = pydicom.dataset.FileMetaDataset()
