@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from pydicom.dataelem import DataElement
+import pydicom
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 from pydicom.valuerep import DSfloat
@@ -95,5 +95,5 @@ def of_frame(header: Dataset, place: np.ndarray) -> Dataset:
                 del alone[keyword]
             continue
         said = [DSfloat(value, auto_format=True) for value in values]
-        alone[keyword] = DataElement(Tag(keyword), "DS", said)
+        alone[keyword] = pydicom.DataElement(Tag(keyword), "DS", said)
     return alone
