@@ -115,6 +115,23 @@ def test_a_series_whose_slices_are_frames_of_one_file_is_read_and_returned(tmp_p
     assert frames[1:] == [2, 4, 3, 1]
 
 
+def test_of_several_files_of_frames_the_largest_is_read(tmp_path, readers):
+    data = known_enhanced()
+    whole = pydicom.dcmread(io.BytesIO(data))
+    study, series = whole.StudyInstanceUID, whole.SeriesInstanceUID
+    others = [
+        known_enhanced(places, StudyInstanceUID=study, SeriesInstanceUID=series)
+        for places in ([0.0], [0.0, 3.0], [50.0])
+    ]
+    queue, shelf = Queue(tmp_path), Shelf()
+    fill(queue, [*others[:2], data, *others[2:]])
+    work_through(router(queue, shelf, readers))
+    report = pydicom.dcmread(io.BytesIO(shelf.taken[-1]))
+    (evidence,) = report.CurrentRequestedProcedureEvidenceSequence
+    of_series = next(one for one in evidence.ReferencedSeriesSequence if one.SeriesInstanceUID == series)
+    assert [one.ReferencedSOPInstanceUID for one in of_series.ReferencedSOPSequence] == [whole.SOPInstanceUID]
+
+
 @pytest.mark.parametrize("after", [1, 2])
 def test_a_kill_between_two_sends_loses_nothing_and_makes_nothing_twice(tmp_path, slices, readers, after):
     queue, shelf = Queue(tmp_path), Shelf()

@@ -388,6 +388,8 @@ def test_one_header_does_not_change_another_nor_what_is_made_again(source, slice
     # Where the file names something that frames name too.
     data = changed(source, lambda dataset: setattr(dataset, "SliceThickness", 9))
     assert header_of(data, 0).SliceThickness == 3
+    data = changed(source, lambda dataset: setattr(dataset, "ImagePositionPatient", [0, 0, 50]))
+    assert [float(part.header.ImagePositionPatient[2]) for part in read(data)] == [0, 3, 6, 9]
 
 
 def crowded(frames: int, items: int, **changes) -> bytes:
