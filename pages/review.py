@@ -69,11 +69,20 @@ _STYLE = """<style>
 
 
 @st.fragment
-def show_opinion(scan: Scan, data: bytes | None, uploaded: Reading) -> None:
+def show_opinion(scan: Scan, data: bytes | None, frame: int | None, uploaded: Reading) -> None:
     """What the clinician says of the scan as uploaded, and reading and verdict as files."""
     model = reader().classifier.digest
     opinion = verdict_form(scan, uploaded, model)
-    show_downloads(scan, data, uploaded, model, verdict=opinion.printed, note=opinion.note, opinion=opinion)
+    show_downloads(
+        scan,
+        data,
+        uploaded,
+        model,
+        frame=frame,
+        verdict=opinion.printed,
+        note=opinion.note,
+        opinion=opinion,
+    )
 
 
 def show_uploader() -> None:
@@ -180,7 +189,7 @@ with picture:
 with opinion:
     open_scan.show_remarks(scan.remarks)
     if is_shown:
-        show_opinion(scan, st.session_state.data, uploaded)
+        show_opinion(scan, st.session_state.data, st.session_state.frame, uploaded)
         show_stability(scan, reader())
     if sample := st.session_state.sample:
         st.caption(words.sample(sample.title, sample.origin))

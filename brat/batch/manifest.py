@@ -235,7 +235,7 @@ def chosen(said: dict[str, list[str]], every: bool) -> Choice:
     for keyword, values in said.items():
         if values:
             setattr(header, keyword, values[0] if len(values) == 1 else values)
-    choice = choose(header, returned=False)
+    choice = choose(header)
     return Choice(True, choice.sequence, "all are read") if every and not choice.read else choice
 
 
@@ -273,7 +273,7 @@ def planned_series(archive: Archive, studies: Iterable[str], every: bool = False
         brat.pacs.archive.PacsError: the archive does not answer.
     """
     for study in dict.fromkeys(studies):
-        for entry, choice in choices_of(archive, study, returned=False):
+        for entry, choice in choices_of(archive, study):
             is_read = choice.read or (every and entry.modality == "MR")
             yield Planned(
                 "remote",

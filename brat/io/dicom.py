@@ -27,6 +27,7 @@ from pydicom.uid import (
 )
 
 from brat.io.codecs import Undecodable, decode
+from brat.io.dicom_frames import MAX_FRAMES, PER_FRAME, SHARED, groups
 from brat.io.dicom_header import (
     ORIENTATION,
     POSITION,
@@ -72,8 +73,6 @@ _OF_A_FRAME = (
 
 
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
-
-MAX_FRAMES = 10_000
 
 _NEEDED = (
     *("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation"),
@@ -273,8 +272,9 @@ class Dicom:
     def _alone(self, frame: int) -> bytes:
         """A compressed frame as a file of its own, with nothing in it but what a decoder needs."""
         whole = self._dataset
-        offsets = _offsets(whole)
-        encoded = get_frame(whole.PixelData, frame, number_of_frames=self.frames, extended_offsets=offsets)
+        encoded = get_frame(
+            whole.PixelData, frame, number_of_frames=self.frames, extended_offsets=offsets(whole)
+        )
         alone = Dataset()
         for keyword in _PICTURE:
             if keyword in whole:
@@ -295,7 +295,7 @@ class Dicom:
         """What is said of one frame: by itself, by all of them together, or by the file."""
         header = Dataset()
         header.update(self._of_all)
-        for source in self._groups("PerFrame", frame):
+        for source in groups(self._dataset, PER_FRAME, frame):
             _take(source, header)
         return header
 
@@ -303,20 +303,13 @@ class Dicom:
     def _of_all(self) -> Dataset:
         """What is said of all frames; looked for once, however many there are."""
         header = Dataset()
-        for source in (self._dataset, *self._groups("Shared", 0)):
+        for source in (self._dataset, *groups(self._dataset, SHARED)):
             _take(source, header)
         return header
 
     def _every_group(self, frame: int) -> list[Dataset]:
         """The items that speak of a frame: those of all frames, then its own."""
-        return [*self._groups("Shared", 0), *self._groups("PerFrame", frame)]
-
-    def _groups(self, whose: str, index: int) -> list[Dataset]:
-        """The first item of each functional group."""
-        items = self._dataset.get(f"{whose}FunctionalGroupsSequence") or []
-        if index >= len(items):
-            return []
-        return [element.value[0] for element in items[index] if element.VR == "SQ" and element.value]
+        return [*groups(self._dataset, SHARED), *groups(self._dataset, PER_FRAME, frame)]
 
 
 def _ends_at_high_bit(stored: np.ndarray, dataset: Dataset) -> bool:
@@ -334,7 +327,7 @@ def _take(source: Dataset, header: Dataset) -> None:
             header[keyword] = source[keyword]
 
 
-def _offsets(dataset: Dataset) -> tuple[bytes, bytes] | None:
+def offsets(dataset: Dataset) -> tuple[bytes, bytes] | None:
     """Where the frames begin, in files that keep it outside the picture (PS3.3 C.7.6.3.1.8)."""
     table, lengths = dataset.get("ExtendedOffsetTable"), dataset.get("ExtendedOffsetTableLengths")
     return (table, lengths) if table and lengths else None

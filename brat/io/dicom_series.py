@@ -82,16 +82,17 @@ def series_of_files(
     )
 
 
-def series_of_frames(name: str, data: bytes) -> Series:
+def series_of_frames(name: str, source: File) -> Series:
     """A series with a frame of one file for each slice.
 
     Args:
         name: what to call it.
-        data: the file.
+        source: the file.
 
     Raises:
         UnreadableScan: the file is damaged, is no MR, or no frame of it can be read.
     """
+    data = source.read()
     digest = hashlib.sha256(data).hexdigest()
     with decoding("DICOM"):
         file = Dicom(data, digest)
@@ -120,7 +121,13 @@ def series_of_frames(name: str, data: bytes) -> Series:
         def named(number: int) -> Scan:
             return replace(shown(frames[number]), name=f"{prefix}, {number + 1} of {len(frames)}")
 
-        return Stack(len(frames), named, positions=_from_first([positions[index] for index in frames]))
+        return Stack(
+            len(frames),
+            named,
+            positions=_from_first([positions[index] for index in frames]),
+            files=[source] * len(frames),
+            frames=[order[index] for index in frames],
+        )
 
     return Series(
         name=name,

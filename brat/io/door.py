@@ -101,7 +101,7 @@ def examined(
         try:
             on_server = MAX_ON_SERVER - Unpacked.total
             fields = {"do": "examine", "left": max(min(left, on_server), 0)}
-            paid = LISTING + PER_GIVEN * _size(file)
+            paid = LISTING + PER_GIVEN * size_of(file)
             account = drop.of_file(paid) if drop else Account(seconds)
             for reply, arrays in _ask(fields, [file], account):
                 if "header" not in reply:
@@ -130,7 +130,7 @@ def load(item: Item) -> Scan | Series:
 def _load(item: Item) -> Scan | Series:
     if item.problem:
         raise UnreadableScan(item.problem)
-    account = (item.drop or Account()).of_file(OPENING + PER_UNPACKED * sum(map(_size, item.files)))
+    account = (item.drop or Account()).of_file(OPENING + PER_UNPACKED * sum(map(size_of, item.files)))
     try:
         return _open_item(item, account)
     finally:
@@ -166,20 +166,29 @@ def describe(file: File, seconds: float | None = None) -> dict[str, list[str]]:
     return checked_description(fields["said"])
 
 
-def parts(file: File, keywords: Collection[str] = (), picture: bool = False) -> Parts:
+def parts(
+    file: File, keywords: Collection[str] = (), picture: bool = False, frame: int | None = None
+) -> Parts:
     """As `brat.io.dicom_parts.parts`.
 
     Raises:
         UnreadableScan: as there; or it asks for more work than a file may.
     """
+    from brat.io.dicom_frames import COLUMNS, MAX_FRAMES
     from brat.io.dicom_parts import MAX_HEADER, Parts
 
-    request = {"do": "parts", "keywords": [*keywords], "picture": picture}
-    fields, (header, stored) = _one(request, [file], Account())
-    if header.ndim != 1 or stored.ndim != 1 or len(header) > MAX_HEADER:
+    request = {"do": "parts", "keywords": [*keywords], "picture": picture, "frame": frame}
+    fields, (header, stored, places) = _one(request, [file], Account())
+    row = COLUMNS * np.dtype(np.float64).itemsize
+    if any(part.ndim != 1 for part in (header, stored, places)) or len(header) > MAX_HEADER:
+        raise Stopped(DIED)
+    if len(places) % row or len(places) > MAX_FRAMES * row:
+        raise Stopped(DIED)
+    table = np.frombuffer(wire.content_of(places), np.float64).reshape(-1, COLUMNS)
+    if np.isinf(table).any():
         raise Stopped(DIED)
     syntax, vr = _text(fields, "syntax", 64), _one_of(fields.get("vr"), ("", "OB", "OW"))
-    return Parts(wire.content_of(header), syntax, wire.content_of(stored), vr)
+    return Parts(wire.content_of(header), syntax, wire.content_of(stored), vr, table)
 
 
 def checked_description(said: Any) -> dict[str, list[str]]:
@@ -214,7 +223,7 @@ def _series_of_files(item: Item, account: Account) -> Series:
 
     def digest(file: File, pixels: bool) -> str:
         fields, _ = _one({"do": "digest", "pixels": pixels}, [file], account)
-        account.earn(_of_slice(_size(file)))
+        account.earn(_of_slice(size_of(file)))
         return _text(fields, "digest", 64)
 
     is_open = False
@@ -222,7 +231,7 @@ def _series_of_files(item: Item, account: Account) -> Series:
     def decode(file: File) -> Scan:
         scan = _scan(*_one({"do": "decode"}, [file], account))
         if is_open:
-            account.earn(_of_slice(_size(file)))
+            account.earn(_of_slice(size_of(file)))
         return _under_own_digest(replace(scan, name=file.name), [file])
 
     series = series_of_files(item.name, item.files, item.positions, decode=decode, digest=digest)
@@ -253,15 +262,22 @@ class _Cut:
 
     def __init__(self, item: Item, key: str, account: Account):
         self._item, self._key, self._account = item, key, account
-        self._size = sum(map(_size, item.files))
+        self._size = sum(map(size_of, item.files))
 
     def __call__(self, plane: str, volume: int) -> Stack:
+        from brat.io.dicom_frames import MAX_FRAMES
+
         fields, _ = self._ask({"do": "stack", "plane": plane, "volume": volume})
         count, positions = _whole(fields, "count", 1_000_000), fields.get("positions")
         if positions is not None:
             positions = [_number(position) for position in positions]
             if len(positions) != count:
                 raise Stopped(DIED)
+
+        frames = fields.get("frames") or []
+        if not isinstance(frames, list) or (frames and not len({*frames}) == len(frames) == count):
+            raise Stopped(DIED)
+        frames = [_whole({"frame": frame}, "frame", MAX_FRAMES - 1) for frame in frames]
 
         def decode(index: int) -> Scan:
             # Keeps this object, and so what the process keeps, as long as a slice may be asked for.
@@ -270,7 +286,8 @@ class _Cut:
             self._account.earn(_of_slice(self._size / max(count, 1)))
             return scan
 
-        return Stack(count, decode, plane, positions)
+        files = self._item.files[:1] * len(frames)
+        return Stack(count, decode, plane, positions, files, frames)
 
     def _ask(self, fields: dict[str, Any]) -> tuple[dict[str, Any], list[np.ndarray]]:
         fields = {**fields, "key": self._key}
@@ -289,7 +306,7 @@ def _of_slice(size: float) -> float:
     return PER_SLICE + PER_STORED * size
 
 
-def _size(file: File) -> int:
+def size_of(file: File) -> int:
     """Bytes that a file has, or takes on the disk: a hole pays for nothing."""
     if isinstance(file.source, bytes):
         return len(file.source)

@@ -314,7 +314,7 @@ def _load(item: Item) -> Scan | Series:
             return _only_slice(item, read_scan(data, item.files[0].name))
         from brat.io.dicom_series import series_of_frames
 
-        return series_of_frames(item.name, data)
+        return series_of_frames(item.name, item.files[0])
     if sniff.is_nifti(data):
         # nibabel is slow to import, and pictures do not need it.
         from brat.io.nifti import read_nifti

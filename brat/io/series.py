@@ -28,7 +28,8 @@ class Stack(Sequence[Scan]):
     Attributes:
         plane: `ACQUIRED`, or "axial", "coronal" or "sagittal".
         positions: millimetres along the stack from its first slice; None where they are not known.
-        files: of each slice, where each has a file of its own; empty otherwise.
+        files: of DICOM, the file that each slice is in; empty otherwise.
+        frames: where the slices are frames of one file, which frame each is, from 0; empty otherwise.
     """
 
     def __init__(
@@ -38,9 +39,10 @@ class Stack(Sequence[Scan]):
         plane: str = ACQUIRED,
         positions: Sequence[float] | None = None,
         files: Sequence[File] = (),
+        frames: Sequence[int] = (),
     ):
         """Args: decode: the number of a slice, 0 to `count` - 1 -> the slice."""
-        self.files = tuple(files)
+        self.files, self.frames = tuple(files), tuple(frames)
         self.plane = plane
         self.positions = None if positions is None else tuple(positions)
         self._count, self._decode = count, decode
@@ -123,7 +125,7 @@ class Series:
                 # One slice of a series may be in colour.
                 return scan.windowed(window) if scan.window else scan
 
-            return Stack(len(before), decode, plane, before.positions, before.files)
+            return Stack(len(before), decode, plane, before.positions, before.files, before.frames)
 
         return replace(self, window=window, cut=cut)
 

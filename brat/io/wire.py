@@ -28,7 +28,7 @@ DTYPES = tuple(map(np.dtype, ("u1", "i1", "<u2", "<i2", "<u4", "<i4", "<f4", "<f
 MAX_JSON = 4_000_000
 """Bytes; a picture has no more panels, and a header no more words."""
 
-MAX_ARRAYS = 2
+MAX_ARRAYS = 3
 
 
 class BadReplyError(ValueError):

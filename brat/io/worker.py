@@ -87,10 +87,13 @@ class _Reading:
                 for place in listed(files[0]):
                     yield {"place": place}, []
             case "parts":
-                found = parts(files[0].read(), fields["keywords"], fields["picture"])
+                found = parts(files[0].read(), fields["keywords"], fields["picture"], fields["frame"])
                 yield (
                     {"syntax": found.syntax, "vr": found.vr},
-                    [np.frombuffer(part, np.uint8) for part in (found.header, found.picture)],
+                    [
+                        np.frombuffer(part, np.uint8)
+                        for part in (found.header, found.picture, found.places.tobytes())
+                    ],
                 )
             case "frame":
                 yield {}, [codecs.decode_here(blobs[0])]
@@ -98,7 +101,7 @@ class _Reading:
                 yield self._open(fields, files)
             case "stack":
                 stack = self._held[fields["key"]].stack(fields["plane"], fields["volume"])
-                yield {"count": len(stack), "positions": stack.positions}, []
+                yield {"count": len(stack), "positions": stack.positions, "frames": stack.frames}, []
             case "slice":
                 stack = self._held[fields["key"]].stack(fields["plane"], fields["volume"])
                 yield _of_scan(stack[fields["index"]])

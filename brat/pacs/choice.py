@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pydicom.uid import EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage, MRImageStorage
 
+from brat.io.dicom_frames import PER_FRAME, SHARED, groups
 from brat.io.evidence import SEQUENCES, guess_sequence, is_derived, kinds_of, other_part
 
 if TYPE_CHECKING:
@@ -46,30 +47,30 @@ class Choice(NamedTuple):
     reason: str
 
 
-def choose(header: Dataset, returned: bool = True) -> Choice:
+def choose(header: Dataset) -> Choice:
     """Judge a series by the header of one of its instances; nothing else is known of it.
 
-    Args:
-        returned: whether its reading goes back to the archive, for which each slice must be a file.
+    Of a file of frames the first frame is judged, and what is said of all.
     """
     if (modality := str(header.get("Modality") or "")) != "MR":
         return _not_mr(modality)
-    if header.get("SOPClassUID") not in ((MRImageStorage,) if returned else MR):
-        return _no("all slices in one file, which cannot be returned to yet")
+    if header.get("SOPClassUID") not in MR:
+        return _no("not stored as images of MR")
     if part := other_part(header):
         return _no(f"not of the head but of {part}")
     described = f"{header.get('SeriesDescription') or ''} {header.get('ProtocolName') or ''}"
     if not header.get("BodyPartExamined") and re.search(_ELSEWHERE, described.lower().replace("_", " ")):
         return _no("not of the head, by its description")
-    if kinds := kinds_of([header]):
+    sources = (header, *groups(header, SHARED), *groups(header, PER_FRAME))
+    if kinds := kinds_of(sources):
         return _no(kinds[0])
-    sequence = guess_sequence([header])
+    sequence = guess_sequence(sources)
     if sequence == "localizer":
         return _no(SEQUENCES[sequence])
     if sequence not in MEASURED:
         kind = SEQUENCES.get(sequence, "a sequence that the header does not tell")
         return Choice(False, sequence, f"{kind}, which the model was not measured on")
-    if is_derived([header]):
+    if is_derived(sources):
         return _no("derived from other images")
     return Choice(True, sequence, SEQUENCES[sequence])
 
@@ -85,11 +86,8 @@ def _no(reason: str) -> Choice:
     return Choice(False, "", reason)
 
 
-def choices_of(archive: Archive, study: str, returned: bool = True) -> list[tuple[SeriesEntry, Choice]]:
+def choices_of(archive: Archive, study: str) -> list[tuple[SeriesEntry, Choice]]:
     """Every series of a study with whether it is read; headers are asked for only of MR.
-
-    Args:
-        returned: see `choose`.
 
     Raises:
         brat.pacs.archive.PacsError: the archive does not answer.
@@ -99,5 +97,5 @@ def choices_of(archive: Archive, study: str, returned: bool = True) -> list[tupl
         if entry.modality and entry.modality != "MR":
             judged.append((entry, _not_mr(entry.modality)))
         else:
-            judged.append((entry, choose(archive.header(entry), returned)))
+            judged.append((entry, choose(archive.header(entry))))
     return judged

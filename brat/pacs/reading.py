@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from brat.io.door import group_into_series, load, within_budget
+from brat.io.door import group_into_series, load, size_of, within_budget
 from brat.io.files import File
 from brat.io.intake import Item
 from brat.io.scan import Scan, UnreadableScan, Window
@@ -29,7 +29,8 @@ def read_series(
 ) -> Results:
     """Read a series, and make the objects that its archive gets.
 
-    Of files that lie in several planes or volumes the largest stack is read.
+    Of files that lie in several planes the largest stack is read, and of several files of frames the largest,
+    by their bytes.
 
     Raises:
         UnreadableScan: nothing in it can be read.
@@ -38,7 +39,9 @@ def read_series(
     items = [item for item in group_into_series(files) if not item.problem]
     if not items:
         raise UnreadableScan("None of the files of this series can be opened.")
-    return item_results(max(items, key=lambda item: len(item.files)), readers, predecessors)
+    # A stack of files and a file of frames are told apart by no number of files.
+    largest = max(items, key=lambda item: sum(map(size_of, item.files)))
+    return item_results(largest, readers, predecessors)
 
 
 def item_results(

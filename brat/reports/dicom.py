@@ -28,6 +28,7 @@ from brat.reports.dicom_source import (
     has_reference,
     has_standard_class,
     header_of,
+    headers_of,
     is_of_the_standard,
     origin,
     patient,
@@ -56,15 +57,16 @@ __all__ = [
 
 @dataclass(frozen=True, eq=False)
 class ReadSlice:
-    """A slice that was read, of a DICOM file of its own.
+    """A slice that was read, of a DICOM file of its own or a frame of one.
 
     Attributes:
-        header: of its file.
+        header: of its file, from `brat.reports.dicom_source.header_of`.
         reading: of it.
         window: what was shown of it; None where it has no window.
         scan: gives it.
         verdict: on it; of a series all are of one person. For teaching it goes out without the person's name,
             and verifies nothing.
+        frame: of its file, from 0.
     """
 
     header: Dataset
@@ -72,6 +74,7 @@ class ReadSlice:
     window: Window | None
     scan: Callable[[], Scan]
     verdict: Verdict | None = None
+    frame: int = 0
 
 
 @dataclass(frozen=True)
@@ -95,15 +98,19 @@ class Results:
         return {name: content for name, content in made.items() if content}
 
 
-def slice_of(data: bytes, scan: Scan, reading: Reading, verdict: Verdict | None = None) -> ReadSlice:
+def slice_of(
+    data: bytes, scan: Scan, reading: Reading, verdict: Verdict | None = None, frame: int = 0
+) -> ReadSlice:
     """One slice.
 
     Args:
         data: the bytes that `scan` was read from; a scan keeps nothing of the file.
         reading: of `scan.gray`.
         verdict: on it.
+        frame: of the file that it is, from 0.
     """
-    return ReadSlice(header_of(data), SliceReading.of(reading), scan.window, lambda: scan, verdict)
+    header = header_of(data, frame)
+    return ReadSlice(header, SliceReading.of(reading), scan.window, lambda: scan, verdict, frame)
 
 
 def slices_of(
@@ -112,21 +119,28 @@ def slices_of(
     """The slices of a series.
 
     Args:
-        stack: whose slices each have a file of their own.
+        stack: of DICOM, whose slices each have a file of their own, or are frames of one.
         read: of each slice in turn the window that was shown of it, its reading, and the verdict on it.
 
     Raises:
-        NoReference: the slices are frames of one file.
+        NoReference: the slices are of no DICOM file.
     """
     if not stack.files:
-        raise NoReference("The slices of this series are frames of one file; no report is made of these yet.")
+        raise NoReference("This series is not DICOM, so there is no instance that a report could refer to.")
+    frames = stack.frames or (0,) * len(stack)
+    if stack.frames:
+        headers = headers_of(stack.files[0], stack.frames)
+    else:
+        headers = [header_of(file) for file in stack.files]
 
     def scan(number: int) -> Callable[[], Scan]:
         return lambda: stack[number]
 
     return [
-        ReadSlice(header_of(file), reading, window, scan(number), verdict)
-        for number, (file, (window, reading, verdict)) in enumerate(zip(stack.files, read, strict=True))
+        ReadSlice(header, reading, window, scan(number), verdict, frame)
+        for number, (header, frame, (window, reading, verdict)) in enumerate(
+            zip(headers, frames, read, strict=True)
+        )
     ]
 
 
@@ -164,7 +178,7 @@ def results(
         predecessors = ()
     # Neither a report nor a parametric map can refer to an object of a maker's own class.
     is_standard = all(is_of_the_standard(part.header) for part in slices)
-    origins = [origin(part.header, purpose) for part in slices]
+    origins = [origin(part.header, purpose, part.frame) for part in slices]
     program = _version()
     images: list[Dataset] = []
     shown = slices[series.most_suspicious]

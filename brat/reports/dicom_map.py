@@ -80,8 +80,7 @@ def capture(
     image.SeriesDescription = series_description(label)
     image.DerivationDescription = f"Grad-CAM of {CLASS_NAMES[label].lower()} laid over the source image"
     reference = Dataset()
-    reference.ReferencedSOPClassUID = source.SOPClassUID
-    reference.ReferencedSOPInstanceUID = source.SOPInstanceUID
+    _refer(reference, source)
     purpose = code("121322", "Source image for image processing operation", "DCM")
     reference.PurposeOfReferenceCodeSequence = [purpose]
     image.SourceImageSequence = [reference]
@@ -129,8 +128,10 @@ def parametric_map(
         intercept=0,
         quantity_definition=codes.DCM.GradientWeightedClassActivation,
     )
+    # highdicom takes one file of frames whole, or files of a slice each; it is told of the latter.
+    slices = {str(generate_uid(prefix=None)): source for source in sources}
     image = ParametricMap(
-        source_images=list(sources),
+        source_images=[_stand_in(source, uid) for uid, source in slices.items()],
         pixel_array=np.stack(frames).astype(np.float32),
         series_instance_uid=generate_uid(prefix=None),
         series_number=9903,
@@ -146,10 +147,66 @@ def parametric_map(
         content_label="CLASS_MAP",
         content_description=f"Where the reading of {name} comes from, not a medical device"[:64],
     )
+    _refer_to(image, slices)
     _turn_round(image)
     image.SeriesDescription = series_description(label)
     image.BodyPartExamined = "BRAIN"
     return image
+
+
+_OF_INSTANCE = ("SOPClassUID", "SOPInstanceUID", "ReferencedFrameNumber", "NumberOfFrames")
+
+
+def _stand_in(source: Dataset, uid: str) -> Dataset:
+    """A frame, or a slice, as a slice of an instance of its own."""
+    from pydicom.dataset import Dataset
+    from pydicom.uid import MRImageStorage
+
+    alone = Dataset()
+    alone.update({element.tag: element for element in source if element.keyword not in _OF_INSTANCE})
+    alone.SOPClassUID, alone.SOPInstanceUID = MRImageStorage, uid
+    return alone
+
+
+def _refer_to(image: ParametricMap, slices: dict[str, Dataset]) -> None:
+    """Have a map refer to its sources, not to what stands in for them.
+
+    Args:
+        slices: of each stand-in, by its UID, the source.
+    """
+    from pydicom.dataset import Dataset
+
+    for group in image.PerFrameFunctionalGroupsSequence:
+        for derivation in group.get("DerivationImageSequence", ()):
+            for reference in derivation.SourceImageSequence:
+                _refer(reference, slices[reference.ReferencedSOPInstanceUID])
+    instances: dict[str, list[Dataset]] = {}
+    for source in slices.values():
+        instances.setdefault(source.SOPInstanceUID, []).append(source)
+    images, referenced = [], []
+    for sources in instances.values():
+        image_, instance = Dataset(), Dataset()
+        _refer(image_, sources[0])
+        _refer(instance, sources[0])
+        if "ReferencedFrameNumber" in instance:
+            del instance.ReferencedFrameNumber
+            # Numbers say that it is not all of them (PS3.3 table 10-3).
+            numbers = sorted(int(source.ReferencedFrameNumber) for source in sources)
+            image_.ReferencedFrameNumber = numbers
+            if len(numbers) == sources[0].NumberOfFrames:
+                del image_.ReferencedFrameNumber
+        images.append(image_)
+        referenced.append(instance)
+    image.SourceImageSequence = images
+    image.ReferencedSeriesSequence[0].ReferencedInstanceSequence = referenced
+
+
+def _refer(reference: Dataset, source: Dataset) -> None:
+    """Name a slice: a file of its own, or a frame of one."""
+    reference.ReferencedSOPClassUID = source.SOPClassUID
+    reference.ReferencedSOPInstanceUID = source.SOPInstanceUID
+    if "ReferencedFrameNumber" in source:
+        reference.ReferencedFrameNumber = source.ReferencedFrameNumber
 
 
 def _turn_round(image: ParametricMap) -> None:

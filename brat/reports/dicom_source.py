@@ -9,16 +9,25 @@ of reference get new UIDs, so that it cannot be filed into the clinician's study
 is taken over (Basic Application Level Confidentiality Profile, PS3.15 E.2; text in the picture stays, the
 Clean Pixel Data Option is not claimed). One source has the same new UIDs as long as the program runs; the key
 is kept nowhere.
+
+A slice may be a frame of a file of many. For the archive an object refers to the file and the number of the
+frame. For teaching the frame becomes a slice of its own, which the object refers to: the file would bring
+every other frame along.
 """
 
 from __future__ import annotations
 
+import copy
 import enum
 import hashlib
 import hmac
 import io
+import math
 import secrets
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from brat.io import door
 from brat.io.files import File
@@ -91,6 +100,8 @@ _PICTURE = (
     "EchoTrainLength",
     "FlipAngle",
     "MagneticFieldStrength",
+    "ConversionType",
+    "PatientOrientation",
     "PixelData",
 )
 """What a slice for teaching keeps beside its geometry: pixels, how they are shown, how they were acquired.
@@ -103,11 +114,37 @@ _EMPTY = (
     "PositionReferenceIndicator",
     "Manufacturer",
     "ScanOptions",
+    "MRAcquisitionType",
     "RepetitionTime",
     "EchoTime",
     "EchoTrainLength",
 )
 """What a slice for teaching has to have, if only empty (type 2)."""
+
+_OF_FRAMES = (
+    "FrameType",
+    "EffectiveEchoTime",
+    "InversionTimes",
+    "EchoPulseSequence",
+    "InversionRecovery",
+    "EchoPlanarPulseSequence",
+    "SteadyStatePulseSequence",
+    "Spoiling",
+    "SegmentedKSpaceTraversal",
+    "MagnetizationTransfer",
+)
+"""What a file of frames has for elements of a slice of its own, see `_as_slice`."""
+
+_TECHNIQUES = {"SPIN": ["SE"], "GRADIENT": ["GR"], "BOTH": ["SE", "GR"]}
+"""Echo Pulse Sequence (PS3.3 C.8.13.4.1) -> Scanning Sequence (PS3.3 C.8.3.1.1.1)."""
+
+_VARIANTS = {
+    "SegmentedKSpaceTraversal": ("SK", ("PARTIAL", "FULL")),
+    "MagnetizationTransfer": ("MTC", ("ON_RESONANCE", "OFF_RESONANCE", "BOTH")),
+    "SteadyStatePulseSequence": ("SS", ("FREE_PRECESSION", "TRANSVERSE", "TIME_REVERSED", "LONGITUDINAL")),
+    "Spoiling": ("SP", ("RF", "GRADIENT", "RF_AND_GRADIENT")),
+}
+"""Of a file of frames: keyword -> a value of Sequence Variant, and the values for which it stands."""
 
 _CHECKED = ("AS", "DA", "DS", "IS", "TM")
 """Value representations of which nothing can be made where they break the rules (PS3.5 6.2)."""
@@ -115,7 +152,7 @@ _CHECKED = ("AS", "DA", "DS", "IS", "TM")
 _KEPT = 32
 """Headers that are kept, as the pages ask again with every run."""
 
-_headers: dict[bytes, bytes] = {}
+_headers: dict[bytes, tuple[bytes, np.ndarray]] = {}
 
 _KEY = secrets.token_bytes(32)
 
@@ -131,31 +168,51 @@ class Purpose(enum.Enum):
     TEACHING = "teaching"
 
 
-def header_of(source: bytes | File) -> Dataset:
+def header_of(source: bytes | File, frame: int = 0) -> Dataset:
     """The header of a DICOM file, its text decoded, without values of which nothing can be made.
 
     The file is read in another process, and what comes from there is small. It is empty where the file has
-    more items of sequences than a slice has, so that nothing can refer to it.
+    more items of sequences than its slices have, so that nothing can refer to it.
+
+    Args:
+        frame: of a file of frames, from 0. The header says where this one lies, as that of a slice does.
 
     Raises:
+        NoReference: there is no such frame.
         UnreadableScan: the file is damaged, or asks for more work than a file may.
     """
+    (header,) = headers_of(source, [frame])
+    return header
+
+
+def headers_of(source: bytes | File, frames: Sequence[int]) -> list[Dataset]:
+    """As `header_of`, of several frames of one file."""
     import pydicom
+
+    from brat.io.dicom_frames import of_frame
 
     data = source if isinstance(source, bytes) else source.source
     key = hashlib.sha256(data).digest() if isinstance(data, bytes) else b""
-    content = _headers.get(key)
-    if content is None:
+    kept = _headers.get(key)
+    if kept is None:
         file = source if isinstance(source, File) else File("slice", source)
-        content = door.parts(file).header
+        found = door.parts(file)
+        kept = found.header, found.places
+    content, places = kept
     with decoding("DICOM"):
         header = pydicom.dcmread(io.BytesIO(content))
         header.decode()
     if key:
-        _headers[key] = content
+        _headers[key] = kept
         for oldest in [*_headers][:-_KEPT]:
             _headers.pop(oldest, None)
-    return header
+    # A header that is left empty has no frames either.
+    if not header or not len(places):
+        return [header] * len(frames)
+    if max(frames) >= len(places):
+        raise NoReference(f"This DICOM file has no frame {max(frames) + 1}.")
+    header.NumberOfFrames = len(places)
+    return [of_frame(header, places[frame]) for frame in frames]
 
 
 def has_reference(data: bytes) -> bool:
@@ -187,16 +244,28 @@ def patient(data: bytes) -> str:
     return ", ".join(value for value in values if value)
 
 
-def origin(header: Dataset, purpose: Purpose) -> Dataset:
+def origin(header: Dataset, purpose: Purpose, frame: int = 0) -> Dataset:
     """What an object may refer to: the UIDs of the slice, new ones for teaching, and its geometry.
+
+    A frame of several has its number, from 1, in `ReferencedFrameNumber`, and `NumberOfFrames`. For teaching
+    it is a slice of its own.
 
     Patient and study are there and empty. `finish` fills them in, where the purpose allows it.
 
+    Args:
+        header: from `header_of`.
+        frame: of which it is; of a file of frames.
+
     Raises:
-        NoReference: the slice has no UIDs.
+        NoReference: the slice has no UIDs, or its header was left empty.
     """
     import pydicom
 
+    if not header:
+        raise NoReference(
+            "The header of this DICOM file is far longer than that of a scan, so nothing is made that refers "
+            "to it."
+        )
     if not _is_instance(header):
         raise NoReference(
             "This DICOM file does not say which study, series and instance it is, so nothing can refer to it."
@@ -209,6 +278,12 @@ def origin(header: Dataset, purpose: Purpose) -> Dataset:
         if header.get(keyword):
             uid = header.get(keyword)
             setattr(kept, keyword, uid if purpose is Purpose.ARCHIVE else new_uid(uid))
+    if "NumberOfFrames" in header:
+        if purpose is Purpose.TEACHING:
+            kept.SOPClassUID = _class_of_slice(header.SOPClassUID)
+            kept.SOPInstanceUID = new_uid(f"{header.SOPInstanceUID} frame {frame + 1}")
+        elif header.NumberOfFrames > 1:
+            kept.NumberOfFrames, kept.ReferencedFrameNumber = header.NumberOfFrames, frame + 1
     for keyword in IDENTITY:
         setattr(kept, keyword, "")
     return kept
@@ -220,6 +295,7 @@ def finish(dataset: Any, header: Dataset, purpose: Purpose) -> bytes:
     Args:
         dataset: a `highdicom.SOPClass` that was made of `origin(header, purpose)`.
     """
+    from pydicom.dataelem import DataElement
     from pydicom.uid import MRImageStorage
 
     # Names of the archive may be in any script.
@@ -228,7 +304,8 @@ def finish(dataset: Any, header: Dataset, purpose: Purpose) -> bytes:
         # highdicom looks the modules up by SOP class and does not know all classes; of patient and study they
         # are the same in every one.
         source = _with_conformant_values(header)
-        source.SOPClassUID = MRImageStorage
+        # The element is the header's, and must not be changed.
+        source["SOPClassUID"] = DataElement(source["SOPClassUID"].tag, "UI", MRImageStorage)
         uids = dataset.SOPClassUID, dataset.SOPInstanceUID
         dataset.copy_patient_and_study_information(source)
         assert (dataset.SOPClassUID, dataset.SOPInstanceUID) == uids
@@ -237,8 +314,11 @@ def finish(dataset: Any, header: Dataset, purpose: Purpose) -> bytes:
     return written(dataset)
 
 
-def slice_for_teaching(data: bytes) -> bytes:
+def slice_for_teaching(data: bytes, frame: int = 0) -> bytes:
     """The slice itself under the UIDs by which objects for teaching refer to it, without what identifies.
+
+    Args:
+        frame: of a file of frames, from 0; it becomes a slice of its own.
 
     Raises:
         NoReference: the slice has no UIDs.
@@ -247,13 +327,18 @@ def slice_for_teaching(data: bytes) -> bytes:
     import pydicom
     from pydicom.uid import ExplicitVRLittleEndian
 
-    read = ("SOPClassUID", *_UIDS, *_GEOMETRY, *_PICTURE)
-    parts = door.parts(File("slice", data), read, picture=True)
-    source = pydicom.dcmread(io.BytesIO(parts.header))
-    kept = origin(source, Purpose.TEACHING)
+    from brat.io.dicom_frames import of_frame
+
+    read = ("SOPClassUID", *_UIDS, *_GEOMETRY, *_PICTURE, *_OF_FRAMES, "NumberOfFrames")
+    parts = door.parts(File("slice", data), read, picture=True, frame=frame)
+    source: Dataset = pydicom.dcmread(io.BytesIO(parts.header))
+    if len(parts.places):
+        source = _as_slice(of_frame(source, parts.places[frame]), frame)
+        source.NumberOfFrames = len(parts.places)
+    kept = origin(source, Purpose.TEACHING, frame)
     for keyword in _PICTURE:
         _copy(source, kept, keyword)
-    for keyword in _EMPTY:
+    for keyword in (*_EMPTY, *(() if "ImageOrientationPatient" in kept else ("PatientOrientation",))):
         if keyword not in kept:
             setattr(kept, keyword, None)
     kept.file_meta = pydicom.dataset.FileMetaDataset()
@@ -266,6 +351,49 @@ def slice_for_teaching(data: bytes) -> bytes:
         kept["PixelData"].is_undefined_length = parts.is_compressed
     _declare_deidentified(kept)
     return written(kept)
+
+
+def _class_of_slice(sop_class: str) -> str:
+    """The class of a slice that is made of a frame."""
+    from pydicom import uid
+
+    mr = (uid.MRImageStorage, uid.EnhancedMRImageStorage, uid.LegacyConvertedEnhancedMRImageStorage)
+    return uid.MRImageStorage if sop_class in mr else uid.SecondaryCaptureImageStorage
+
+
+def _as_slice(header: Dataset, frame: int) -> Dataset:
+    """The header of a frame as that of a slice of its own: what a file of frames says in other elements."""
+    from pydicom.multival import MultiValue
+    from pydicom.uid import SecondaryCaptureImageStorage
+    from pydicom.valuerep import DSfloat
+
+    alone = copy.deepcopy(header)
+    if header.get("FrameType"):
+        alone.ImageType = header.FrameType
+    for keyword, other in (("EchoTime", "EffectiveEchoTime"), ("InversionTime", "InversionTimes")):
+        value = header.get(other)
+        value = value[0] if isinstance(value, MultiValue) and value else value
+        if isinstance(value, float) and math.isfinite(value):
+            setattr(alone, keyword, DSfloat(value, auto_format=True))
+    techniques = [
+        *_TECHNIQUES.get(header.get("EchoPulseSequence"), []),
+        *(["IR"] if header.get("InversionRecovery") == "YES" else []),
+        *(["EP"] if header.get("EchoPlanarPulseSequence") == "YES" else []),
+    ]
+    if techniques and "ScanningSequence" not in alone:
+        alone.ScanningSequence = techniques
+    if "SequenceVariant" not in alone and any(keyword in header for keyword in _VARIANTS):
+        found = [said for keyword, (said, values) in _VARIANTS.items() if header.get(keyword) in values]
+        alone.SequenceVariant = found or "NONE"
+    is_capture = _class_of_slice(header.get("SOPClassUID", "")) == SecondaryCaptureImageStorage
+    if is_capture and "ConversionType" not in alone:
+        alone.ConversionType = "WSD"
+    alone.InstanceNumber = frame + 1
+    # Of the whole file.
+    for keyword in ("SmallestImagePixelValue", "LargestImagePixelValue"):
+        if keyword in alone:
+            del alone[keyword]
+    return alone
 
 
 def new_uid(uid: str) -> str:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         MeasurementsAndQualitativeEvaluations,
         ObservationContext,
         QualitativeEvaluation,
+        SourceImageForMeasurementGroup,
     )
     from pydicom.dataset import Dataset
 
@@ -203,7 +204,7 @@ def _of_slice(
         finding_sites=[sr.FindingSite(code("12738006", "Brain", "SCT"))],
         measurements=measurements or None,
         qualitative_evaluations=evaluations or None,
-        source_images=[sr.SourceImageForMeasurementGroup(source.SOPClassUID, source.SOPInstanceUID)],
+        source_images=[_image(source)],
     )
 
 
@@ -239,7 +240,17 @@ def _of_series(
         ],
         qualitative_evaluations=None if series.known else [_in_distribution(False)],
         # The slice to look at first.
-        source_images=[sr.SourceImageForMeasurementGroup(shown.SOPClassUID, shown.SOPInstanceUID)],
+        source_images=[_image(shown)],
+    )
+
+
+def _image(source: Dataset) -> SourceImageForMeasurementGroup:
+    """A reference to a slice: to a file of its own, or to a frame of one."""
+    from highdicom.sr import SourceImageForMeasurementGroup
+
+    frame = source.get("ReferencedFrameNumber")
+    return SourceImageForMeasurementGroup(
+        source.SOPClassUID, source.SOPInstanceUID, None if frame is None else [int(frame)]
     )
 
 

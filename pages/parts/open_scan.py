@@ -20,10 +20,10 @@ from brat.io.workers import owner
 from pages import arrivals
 from pages.words import open_scan as words
 
-STATE = ("scan", "data", "sample", "series", "problem", "item")
-"""In `st.session_state`: the open scan, the bytes of its file where it has one of its own, the sample that it
-is; the open series, which is behind the scan where both are; what could not be opened last, and why; where
-scan or series came from."""
+STATE = ("scan", "data", "frame", "sample", "series", "problem", "item")
+"""In `st.session_state`: the open scan, the bytes of the file that it was read from, where one can say so,
+and which frame of it, from 0, where it has several; the sample that it is; the open series, which is behind
+the scan where both are; what could not be opened last, and why; where scan or series came from."""
 
 BACK = "back-to-series"
 """Key of the button that leads from a slice to its series."""
@@ -152,6 +152,7 @@ def open_slice(stack: Stack, number: int) -> None:
     try:
         scan = stack[number]
         data = stack.files[number].read() if stack.files else None
+        frame = stack.frames[number] if stack.frames else None
     except UnreadableScan as error:
         log.refusal(error)
         st.session_state.problem = words.not_read(words.slice_number(number + 1), str(error))
@@ -160,7 +161,7 @@ def open_slice(stack: Stack, number: int) -> None:
     # A report of the slice says it, too.
     said = left_out_in_words(len(state.series.left_out))
     scan = replace(scan, remarks=(*said, *scan.remarks))
-    _open(scan=scan, data=data, series=state.series, item=state.item)
+    _open(scan=scan, data=data, frame=frame, series=state.series, item=state.item)
 
 
 def show_remarks(remarks: Sequence[str], left_out: Sequence[str] = ()) -> None:

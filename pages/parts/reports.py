@@ -30,6 +30,7 @@ def show_downloads(
     reading: Reading,
     model: str,
     *,
+    frame: int | None = None,
     verdict: str = "",
     note: str = "",
     opinion: Opinion | None = None,
@@ -40,9 +41,11 @@ def show_downloads(
     teaching.
 
     Args:
-        data: the bytes that the scan was read from; None where it is a part of a larger file.
+        data: the bytes of the file that the scan was read from; None where it is a part of a picture, or of a
+            volume that is not DICOM.
         reading: of the scan as uploaded.
         model: `Classifier.digest` of the model that read it.
+        frame: which frame of the file it is, from 0; None where the file is this slice alone.
         verdict, note: of the clinician, as they are to be printed.
         opinion: of the clinician, as the DICOM report has it.
     """
@@ -76,7 +79,8 @@ def show_downloads(
 
         if not made:
             purpose = Purpose.ARCHIVE if named else Purpose.TEACHING
-            made.append(results([slice_of(source, scan, reading, _verdict(opinion))], model, purpose))
+            read = slice_of(source, scan, reading, _verdict(opinion), frame or 0)
+            made.append(results([read], model, purpose))
         return made[0]
 
     def overlay(source: bytes) -> bytes:
@@ -90,7 +94,7 @@ def show_downloads(
 
         files = results(source).files()
         if not named:
-            files["slice"] = slice_for_teaching(source)
+            files["slice"] = slice_for_teaching(source, frame or 0)
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, content in files.items():
@@ -135,7 +139,7 @@ def show_downloads(
     elif source and not can_report:
         st.caption(words.PRIVATE)
     elif source and not named:
-        st.caption(words.UNNAMED)
+        st.caption(words.UNNAMED + (words.FRAME if frame is not None else ""))
 
 
 def _button(label: str, explanation: str, make: Callable[[], bytes], file: str, mime: str, icon: str) -> None:

@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
+from pydicom.uid import EnhancedMRImageStorage, ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
 from brat.io.read import read_scan
 from brat.io.samples import load_samples
@@ -63,3 +63,64 @@ def known_series() -> list[bytes]:
         source.save_as(written)
         made.append(written.getvalue())
     return made
+
+
+def known_enhanced(places: list[float] | None = None, **changes) -> bytes:
+    """`KNOWN` as an Enhanced MR file, after contrast: a frame for each place, new at each call.
+
+    The value of the first pixel of each frame is its number, from 0.
+
+    Args:
+        places: millimetres, of the frames as they are stored; by default four, which are not in order.
+        changes: elements of the file.
+    """
+    places = [9.0, 0.0, 6.0, 3.0] if places is None else places
+    source = pydicom.dcmread(io.BytesIO(known_dicom()))
+    source.SOPClassUID = source.file_meta.MediaStorageSOPClassUID = EnhancedMRImageStorage
+    source.SOPInstanceUID = source.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    source.StudyInstanceUID, source.SeriesInstanceUID = generate_uid(), generate_uid()
+    source.ImageType = ["ORIGINAL", "PRIMARY", "M", "NONE"]
+    source.PatientName, source.PatientID, source.StudyDate = "Planted^Name", "P7", "20260102"
+    source.StudyDescription, source.SeriesDescription = "MR BRAIN", "t1_tse_post_KM"
+    source.PatientBirthDate, source.PatientSex, source.StudyTime = "19470305", "F", "101112"
+    pixels = [np.frombuffer(source.PixelData, "<u2").copy() for _ in places]
+    for number, values in enumerate(pixels):
+        values[0] = number
+    source.NumberOfFrames = len(places)
+    source.PixelData = b"".join(values.tobytes() for values in pixels)
+
+    def item(**elements) -> Dataset:
+        made = Dataset()
+        for keyword, value in elements.items():
+            setattr(made, keyword, value)
+        return made
+
+    window = item(WindowCenter=source.WindowCenter, WindowWidth=source.WindowWidth)
+    shared = item(
+        PixelMeasuresSequence=[item(PixelSpacing=source.PixelSpacing, SliceThickness=3)],
+        PlaneOrientationSequence=[item(ImageOrientationPatient=source.ImageOrientationPatient)],
+        FrameVOILUTSequence=[window],
+        MRTimingAndRelatedParametersSequence=[item(RepetitionTime=500, FlipAngle=90, EchoTrainLength=1)],
+        MREchoSequence=[item(EffectiveEchoTime=9.0)],
+        MRImageFrameTypeSequence=[item(FrameType=source.ImageType)],
+    )
+    source.SharedFunctionalGroupsSequence = [shared]
+    source.PerFrameFunctionalGroupsSequence = [
+        item(
+            PlanePositionSequence=[item(ImagePositionPatient=[-100, -120, place])],
+            FrameContentSequence=[item(StackID="1", InStackPositionNumber=number)],
+        )
+        for number, place in enumerate(places, 1)
+    ]
+    source.EchoPulseSequence, source.Spoiling = "SPIN", "RF"
+    source.SteadyStatePulseSequence = "NONE"
+    for keyword in (
+        *("ImageOrientationPatient", "ImagePositionPatient", "PixelSpacing", "SliceThickness"),
+        *("WindowCenter", "WindowWidth"),
+    ):
+        del source[keyword]
+    for keyword, value in changes.items():
+        setattr(source, keyword, value)
+    written = io.BytesIO()
+    source.save_as(written, enforce_file_format=True)
+    return written.getvalue()

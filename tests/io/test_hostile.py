@@ -140,9 +140,9 @@ def test_a_hole_pays_for_nothing(tmp_path):
     path = tmp_path / "a.dcm"
     with path.open("wb") as file:
         file.truncate(400_000_000)
-    assert door._size(File("a.dcm", path)) < 1_000_000
+    assert door.size_of(File("a.dcm", path)) < 1_000_000
     path.write_bytes(bytes(5000))
-    assert door._size(File("a.dcm", path)) == 5000
+    assert door.size_of(File("a.dcm", path)) == 5000
 
 
 def test_one_file_of_an_archive_may_not_take_all_memory(monkeypatch):

@@ -8,12 +8,17 @@ import pytest
 pytest.importorskip("pynetdicom", reason="pynetdicom is not installed")
 pytest.importorskip("dicomweb_client", reason="dicomweb-client is not installed")
 
+from pydicom.uid import generate_uid
+
 from brat import cli
+from brat.model.pool import Readers
 from brat.pacs.archive import PacsError, Query, Server, load_server, servers_of
 from brat.pacs.choice import choices_of
 from brat.pacs.connect import connect
+from brat.pacs.reading import earlier_reports, fetch_series, read_series
 from tests.factories.certificates import certificate
 from tests.factories.orthanc import free_port, orthanc, why_not
+from tests.factories.samples import known_enhanced
 
 
 @pytest.fixture(params=["dicomweb", "get", "move"])
@@ -46,6 +51,35 @@ def test_what_is_stored_is_found_and_comes_back(asked, slices):
     back = {d.SOPInstanceUID: d for d in (pydicom.dcmread(io.BytesIO(c)) for c in asked.fetch(series))}
     assert len(back) == 4
     assert (back[first.SOPInstanceUID].pixel_array == first.pixel_array).all()
+
+
+def test_the_results_of_a_file_of_frames_come_back_in_its_study(asked, archive):
+    """Stored, found, fetched, read, its results stored: one study, and the original as it was."""
+    running, _ = archive
+    # In an archive of tests that share it: the patient is another one each time.
+    data = known_enhanced(PatientID=generate_uid(), StudyDate="20260303", StudyDescription="MR FRAMES")
+    original = pydicom.dcmread(io.BytesIO(data))
+    asked.store([data])
+    found = asked.studies(Query(date="20260303", description="FRAMES", modality="MR"))
+    assert original.StudyInstanceUID in [study.study for study in found]
+    ((series, choice),) = choices_of(asked, original.StudyInstanceUID)
+    assert (series.modality, choice.read, choice.sequence) == ("MR", True, "t1ce")
+    made = read_series(fetch_series(asked, series), Readers())
+    assert set(made.files()) == {"sr", "map", "pm"}
+    asked.store([*made.files().values()])
+    entries = asked.series(original.StudyInstanceUID)
+    assert sorted(entry.modality for entry in entries) == ["MR", "OT", "OT", "SR"]
+    assert earlier_reports(asked, original.StudyInstanceUID)[0].SOPInstanceUID == (
+        pydicom.dcmread(io.BytesIO(made.report)).SOPInstanceUID
+    )
+    (back,) = [pydicom.dcmread(io.BytesIO(content)) for content in asked.fetch(series)]
+    assert back.SOPInstanceUID == original.SOPInstanceUID
+    assert (back.pixel_array == original.pixel_array).all()
+    for uid in (original.StudyInstanceUID, original.PatientID):
+        level = "studies" if uid == original.StudyInstanceUID else "patients"
+        kept = [running.get(f"/{level}/{one}")["MainDicomTags"] for one in running.get(f"/{level}")]
+        key = "StudyInstanceUID" if level == "studies" else "PatientID"
+        assert [tags[key] for tags in kept].count(uid) == 1
 
 
 @pytest.mark.parametrize("kind", ["dicomweb", "dimse"])

@@ -2,7 +2,7 @@
 
 import pytest
 from pydicom.dataset import Dataset
-from pydicom.uid import EnhancedMRImageStorage, MRImageStorage
+from pydicom.uid import EnhancedMRImageStorage, MRImageStorage, SecondaryCaptureImageStorage
 
 from brat.pacs.choice import choose
 
@@ -51,7 +51,7 @@ def test_what_was_measured_is_read(values, sequence):
         ({"Modality": "CT"}, "not MR but CT"),
         ({"Modality": "JANE DOE"}, "not MR but another modality"),
         ({"Modality": ""}, "names no modality"),
-        ({"SOPClassUID": EnhancedMRImageStorage}, "all slices in one file"),
+        ({"SOPClassUID": SecondaryCaptureImageStorage}, "not stored as images of MR"),
         ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, "localiser"),
         ({"SeriesDescription": "localizer_3plane"}, "localiser"),
         ({"SeriesDescription": "AAHead_Scout"}, "localiser"),
@@ -71,4 +71,43 @@ def test_what_was_measured_is_read(values, sequence):
 def test_what_it_cannot_read_is_left_out_with_the_reason(values, reason):
     choice = choose(header(**values))
     assert not choice.read
+    assert reason in choice.reason
+
+
+def frames(shared: dict, first: dict, **values) -> Dataset:
+    """The header of a file of frames: its times and its kind stand in functional groups."""
+
+    def item(**elements) -> Dataset:
+        made, group = Dataset(), Dataset()
+        for keyword, value in elements.items():
+            setattr(group, keyword, value)
+        made.MREchoSequence = [group]
+        return made
+
+    of_all = {"SOPClassUID": EnhancedMRImageStorage, "RepetitionTime": None, "EchoTime": None}
+    return header(
+        **of_all,
+        SharedFunctionalGroupsSequence=[item(**shared)],
+        PerFrameFunctionalGroupsSequence=[item(**first)],
+        **values,
+    )
+
+
+T1 = {"RepetitionTime": 500, "EffectiveEchoTime": 9.0}
+
+
+@pytest.mark.parametrize(
+    ("made", "read", "sequence", "reason"),
+    [
+        (frames(T1, {}), True, "t1", "T1"),
+        (frames({"RepetitionTime": 500}, {"EffectiveEchoTime": 9.0}), True, "t1", "T1"),
+        (frames(T1, {}, SeriesDescription="t1_tse_post_KM"), True, "t1ce", "T1 after contrast"),
+        (frames({"RepetitionTime": 4000, "EffectiveEchoTime": 100.0}, {}), False, "t2", "T2, which"),
+        (frames(T1, {"FrameType": ["ORIGINAL", "PRIMARY", "PHASE MAP"]}), False, "", "a phase map"),
+        (frames(T1, {"FrameType": ["DERIVED", "PRIMARY", "MPR"]}), False, "", "derived"),
+    ],
+)
+def test_a_file_of_frames_is_judged_by_its_groups_too(made, read, sequence, reason):
+    choice = choose(made)
+    assert (choice.read, choice.sequence) == (read, sequence)
     assert reason in choice.reason

@@ -20,6 +20,7 @@ from brat.pacs.queue import FAILED, LEFT_OUT, READ, SENT, WAITING, Queue
 from brat.pacs.router import Listener, Router
 from tests.factories.orthanc import free_port
 from tests.factories.paths import ROOT
+from tests.factories.samples import known_enhanced
 
 _MAIN = "import sys; from brat.cli import main; sys.exit(main())"
 
@@ -96,6 +97,39 @@ def test_a_series_is_read_once_and_returned(tmp_path, slices, readers):
     # After a restart, too.
     assert router(Queue(tmp_path), shelf, readers).step() == 0
     assert len(shelf.taken) == before
+
+
+def test_a_series_whose_slices_are_frames_of_one_file_is_read_and_returned(tmp_path, readers):
+    data = known_enhanced()
+    queue, shelf = Queue(tmp_path), Shelf()
+    fill(queue, [data])
+    work_through(router(queue, shelf, readers))
+    (state,) = queue.states()
+    assert (state.state, state.why) == (SENT, "")
+    made = [pydicom.dcmread(io.BytesIO(content)) for content in shelf.taken]
+    assert [dataset.Modality for dataset in made] == ["OT", "OT", "SR"]
+    for dataset in made:
+        assert (dataset.StudyInstanceUID, dataset.PatientID) == (uids(data)[0], "P7")
+    frames = [element.value for element in made[-1].iterall() if element.keyword == "ReferencedFrameNumber"]
+    # Of the series, then of each slice by its place.
+    assert frames[1:] == [2, 4, 3, 1]
+
+
+def test_of_several_files_of_frames_the_largest_is_read(tmp_path, readers):
+    data = known_enhanced()
+    whole = pydicom.dcmread(io.BytesIO(data))
+    study, series = whole.StudyInstanceUID, whole.SeriesInstanceUID
+    others = [
+        known_enhanced(places, StudyInstanceUID=study, SeriesInstanceUID=series)
+        for places in ([0.0], [0.0, 3.0], [50.0])
+    ]
+    queue, shelf = Queue(tmp_path), Shelf()
+    fill(queue, [*others[:2], data, *others[2:]])
+    work_through(router(queue, shelf, readers))
+    report = pydicom.dcmread(io.BytesIO(shelf.taken[-1]))
+    (evidence,) = report.CurrentRequestedProcedureEvidenceSequence
+    of_series = next(one for one in evidence.ReferencedSeriesSequence if one.SeriesInstanceUID == series)
+    assert [one.ReferencedSOPInstanceUID for one in of_series.ReferencedSOPSequence] == [whole.SOPInstanceUID]
 
 
 @pytest.mark.parametrize("after", [1, 2])

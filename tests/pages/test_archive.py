@@ -17,6 +17,7 @@ from brat.pacs.connect import connect
 from pages.words import archive as words
 from tests.factories.orthanc import free_port, orthanc, why_not
 from tests.factories.paths import ROOT
+from tests.factories.samples import known_enhanced
 
 pytestmark = pytest.mark.usefixtures("fresh_caches")
 
@@ -92,6 +93,21 @@ def test_a_study_is_found_read_and_its_results_sent_back_once(monkeypatch, archi
     modalities = sorted(entry.modality for entry in connect(Server("m", url=url)).series(study))
     assert modalities[-1] == "SR"
     assert modalities.count("SR") == 1
+
+
+def test_a_file_of_frames_is_read_and_its_results_sent_back(monkeypatch, archive):
+    url, _ = archive
+    data = known_enhanced(PatientID="P-frames")
+    connect(Server("main", url=url)).store([data])
+    study = str(pydicom.dcmread(io.BytesIO(data)).StudyInstanceUID)
+    page = read_through(worklist(monkeypatch, url, study=study))
+    (row,) = page.session_state["worklist"].rows()
+    assert row.problem == ""
+    page.button(key="archive-send").click().run()
+    assert not page.exception
+    assert any(text.endswith(words.SENT) for text in texts(page)), texts(page)
+    modalities = sorted(entry.modality for entry in connect(Server("m", url=url)).series(study))
+    assert modalities == ["MR", "OT", "OT", "SR"]
 
 
 @pytest.mark.parametrize(

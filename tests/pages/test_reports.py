@@ -10,20 +10,30 @@ from streamlit.runtime.secrets import secrets_singleton
 from streamlit.testing.v1 import AppTest
 
 from brat.io.samples import load_samples
-from tests.factories.samples import known_dicom
+from tests.factories.samples import known_dicom, known_enhanced
 
 PLANTED = "PLANTED^NAME"
 
 
-def _page(file: str):
+def _page(file: str, number: int | None):
     from pathlib import Path
 
+    from brat.io.door import group_into_series, load
+    from brat.io.files import File
     from brat.io.read import read_scan
     from brat.model.reader import Reader
     from pages.parts.reports import show_downloads
 
-    scan, reader = read_scan(file), Reader()
-    show_downloads(scan, Path(file).read_bytes(), reader.read(scan.gray), reader.classifier.digest)
+    frame = None
+    if number is None:
+        scan = read_scan(file)
+    else:
+        (item,) = group_into_series([File("frames.dcm", Path(file))])
+        stack = load(item).stack()
+        scan, frame = stack[number], stack.frames[number]
+    reader = Reader()
+    data, reading = Path(file).read_bytes(), reader.read(scan.gray)
+    show_downloads(scan, data, reading, reader.classifier.digest, frame=frame)
 
 
 @pytest.fixture
@@ -38,8 +48,8 @@ def show(monkeypatch):
 
     monkeypatch.setattr(st, "download_button", caught)
 
-    def shown(file) -> tuple[list[str], dict]:
-        page = AppTest.from_function(_page, args=(str(file),), default_timeout=120).run()
+    def shown(file, number: int | None = None) -> tuple[list[str], dict]:
+        page = AppTest.from_function(_page, args=(str(file), number), default_timeout=120).run()
         assert not page.exception
         return [c.value for c in page.caption], downloads
 
@@ -78,6 +88,27 @@ def test_a_dicom_scan_has_dicom_reports_too_and_none_names_the_patient(show, dic
     assert made["map.dcm"] == made["Map (DICOM)"]
     assert pydicom.dcmread(io.BytesIO(made["map.dcm"])).SOPInstanceUID.encode() in made["Report (DICOM SR)"]
     assert "do not name the patient" in captions[0]
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_frame_of_a_file_has_what_a_slice_with_a_file_has(show, tmp_path, monkeypatch, named):
+    monkeypatch.setattr(secrets_singleton, "_secrets", {"privacy": {"identified": named}})
+    (tmp_path / "frames.dcm").write_bytes(known_enhanced())
+    captions, downloads = show(tmp_path / "frames.dcm", 1)
+    assert list(downloads) == ["Report (PDF)", "Map (DICOM)", "Report (DICOM SR)", "All DICOM (ZIP)"]
+    with zipfile.ZipFile(io.BytesIO(downloads["All DICOM (ZIP)"]())) as archive:
+        made = {name: pydicom.dcmread(io.BytesIO(archive.read(name))) for name in archive.namelist()}
+    (reference,) = made["map.dcm"].SourceImageSequence
+    if named:
+        # The second slice by its place is the fourth frame.
+        assert reference.ReferencedFrameNumber == 4
+        assert made["sr.dcm"].PatientID == "P7"
+        assert set(made) == {"sr.dcm", "map.dcm", "pm.dcm"}
+        assert captions == []
+    else:
+        assert reference.ReferencedSOPInstanceUID == made["slice.dcm"].SOPInstanceUID
+        assert made["slice.dcm"].pixel_array[0, 0] == 3
+        assert "goes out as a slice of its own" in captions[0]
 
 
 def test_configured_so_they_name_the_patient(show, dicom, monkeypatch):

@@ -18,7 +18,7 @@ from tests.factories.files import slice_of, volume, zipped
 from tests.factories.pages import sent_to_viewer
 from tests.factories.paths import ROOT
 from tests.factories.readings import GLIOMA, MENINGIOMA, NONE, REFUSED, UNREAD
-from tests.factories.samples import KNOWN, known_label
+from tests.factories.samples import KNOWN, known_enhanced, known_label
 
 
 def review(name: str, data: bytes) -> AppTest:
@@ -155,6 +155,24 @@ def test_a_slice_by_itself_keeps_what_is_said_of_its_series(monkeypatch):
     assert not page.exception
     told = [warning.value for warning in page.warning]
     assert any("1 file is a copy of a slice" in value for value in told)
+
+
+def test_a_frame_that_is_opened_by_itself_has_its_file_and_its_number(monkeypatch):
+    data = known_enhanced()
+    page = review("frames.dcm", data)
+    state = {name: page.session_state[name] for name in open_scan.STATE}
+    with monkeypatch.context() as patch:
+        patch.setattr(open_scan.st, "session_state", SimpleNamespace(**state))
+        patch.setattr(open_scan, "_open", lambda **opened: state.update(opened))
+        open_scan.open_slice(state["series"].stack(), 1)
+    assert (state["frame"], state["data"]) == (3, data)
+    for name in ("scan", "data", "frame"):
+        page.session_state[name] = state[name]
+    page.run()
+    assert not page.exception
+    offered = [element.proto.label for element in page.get("download_button")]
+    assert offered == ["Report (PDF)", "Map (DICOM)", "Report (DICOM SR)", "All DICOM (ZIP)"]
+    assert any("goes out as a slice of its own" in caption.value for caption in page.caption)
 
 
 def test_a_series_that_cannot_be_read_leaves_the_scan():

@@ -367,8 +367,8 @@ def test_what_a_process_says_of_a_header_is_checked(source, monkeypatch, lie):
     from brat.io.scan import UnreadableScan
 
     content = lie.pop("header", b"")
-    array = np.frombuffer(content, np.uint8)
-    reply = {"syntax": "", "vr": ""} | lie, [array, np.frombuffer(b"", np.uint8)]
+    array, empty = np.frombuffer(content, np.uint8), np.frombuffer(b"", np.uint8)
+    reply = {"syntax": "", "vr": ""} | lie, [array, empty, empty]
     monkeypatch.setattr(door, "_one", lambda *_: reply)
     with pytest.raises(UnreadableScan):
         header_of(source + bytes([len(content) % 251, len(str(lie)) % 251]))

@@ -26,6 +26,7 @@ from brat.serve.command import read_keys
 from tests.factories.files import volume, zipped
 from tests.factories.orthanc import free_port
 from tests.factories.paths import ROOT
+from tests.factories.samples import known_enhanced
 from tests.factories.weights import recalibrated
 
 KEY = "a-key-of-more-than-twenty-characters"
@@ -118,6 +119,20 @@ def test_dicom_gets_overlay_and_report_on_request(api):
     assert report.StudyInstanceUID == pydicom.dcmread(DICOM).StudyInstanceUID
     status, answer = api.ask("/api/v1/readings?report=true", PICTURE.read_bytes())
     assert status == 422
+
+
+def test_a_file_of_frames_gets_a_report_too_and_a_volume_says_why_not(api):
+    status, answer = api.ask("/api/v1/readings?report=true", known_enhanced())
+    assert status == 200
+    assert len(answer["readings"]) == 4
+    (objects,) = answer["dicom"]
+    assert set(objects) == {"name", "sr", "map", "pm"}
+    report = pydicom.dcmread(io.BytesIO(base64.b64decode(objects["sr"])))
+    frames = [element.value for element in report.iterall() if element.keyword == "ReferencedFrameNumber"]
+    assert frames[1:] == [2, 4, 3, 1]
+    status, answer = api.ask("/api/v1/readings?report=true", volume())
+    assert status == 422
+    assert "is not DICOM" in answer["detail"]
 
 
 def test_volumes_and_archives_are_read_slice_by_slice(api):
