@@ -127,6 +127,17 @@ def _parser() -> argparse.ArgumentParser:
     export.set_defaults(run=_export)
     export.add_argument("weights", metavar="DIR", help="folder of model.keras")
 
+    quantize = commands.add_parser(
+        "quantize",
+        help="write a model in int8, for `brat batch run --int8`",
+        description="Write a model in int8 to a folder of its own. It reads in about half the time, and "
+        "needs a calibration of its own: docs/model-files.md.",
+    )
+    quantize.set_defaults(run=_quantize)
+    quantize.add_argument("weights", metavar="DIR", help="folder of model.keras")
+    quantize.add_argument("--data", required=True, metavar="INDEX.csv", help="that it was trained with")
+    quantize.add_argument("--out", required=True, metavar="DIR")
+
     manifest = commands.add_parser("manifest", help="write the manifest of a model's folder that has none")
     manifest.set_defaults(run=_manifest)
     manifest.add_argument("weights", metavar="DIR", help="folder of the model")
@@ -426,6 +437,14 @@ def _export(options: argparse.Namespace) -> int:
 
     export_again(options.weights)
     print(f"Wrote {Path(options.weights) / 'model.tflite'}.")
+    return 0
+
+
+def _quantize(options: argparse.Namespace) -> int:
+    from brat.training.quantize import quantize
+
+    out = quantize(options.data, options.weights, options.out)
+    print(f"Wrote {out / 'model.tflite'}. Calibrate it before use: docs/model-files.md.")
     return 0
 
 

@@ -57,6 +57,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--part", type=_part, default=(1, 1), metavar="K/N", help="every N-th shard, beginning with the K-th"
     )
     run.add_argument("--weights", default=WEIGHTS, metavar="DIR", help="folder of the model")
+    run.add_argument(
+        "--int8",
+        action="store_true",
+        help="read with the int8 version of the model, in int8/ below its folder, in about half the time",
+    )
 
     for each in (plan, run):
         each.add_argument(
@@ -139,7 +144,10 @@ def _run(options: argparse.Namespace) -> int:
 
     log.start("batch run")
     archive = partial(_connect, options.settings and options.settings.absolute())
-    which = (options.folder, options.weights, options.processes, options.part, archive)
+    weights = Path(options.weights)
+    if options.int8 and not (weights := weights / "int8").is_dir():
+        raise ValueError(f"There is no {weights}: `brat quantize` writes the int8 version of a model.")
+    which = (options.folder, weights, options.processes, options.part, archive)
     if options.engine == "ray":
         from brat.batch import on_ray
 

@@ -59,7 +59,7 @@ from brat.evaluation.readings import Readings
 from brat.evaluation.reliability import measure_calibration
 from brat.model.calibration import softmax
 from brat.model.classifier import Classifier
-from brat.model.files import CALIBRATION, DETECTOR, ModelFolder, update_manifest
+from brat.model.files import CALIBRATION, DETECTOR, KERAS, ModelFolder, update_manifest
 from brat.model.out_of_distribution import OodDetector
 
 CURVE_POINTS = 100
@@ -127,7 +127,7 @@ def write_results(
         **_protocol_curves(readings.slices, probabilities, by_protocol),
         "calibration": measure_calibration(logits[known], labels, folds[known], clusters, groups),
         "robustness": _cached(runs / "robustness.json", lambda: _robustness(runs, slices)),
-        "maps": _cached(runs / "maps.json", lambda: _maps(runs, slices)),
+        **_maps_of_all_ways(runs, slices),
         "audit": {k: v for k, v in audit(data).findings.items() if k not in _NOT_FOR_THE_PAGE},
         "history": _with_held_out(read_history(weights), runs),
     }
@@ -443,6 +443,14 @@ def _maps(runs: Path, slices: Sequence[IndexedSlice]) -> dict:
             for method, values in compare_methods(models).items()
         },
     }
+
+
+def _maps_of_all_ways(runs: Path, slices: Sequence[IndexedSlice]) -> dict:
+    """`maps`, measured or kept; nothing of models in int8, which have no gradients."""
+    kept = runs / "maps.json"
+    if not kept.exists() and not all((runs / f"fold-{fold}" / KERAS).exists() for fold in _folds(runs)):
+        return {}
+    return {"maps": _cached(kept, lambda: _maps(runs, slices))}
 
 
 def _cached(path: Path, measure: Callable[[], dict]) -> dict:

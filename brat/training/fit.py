@@ -199,12 +199,7 @@ def _start_of(folder: Path) -> _Start:
             "beside model.tflite. Name a folder that has it."
         )
     checked = ModelFolder(folder)
-    content = checked.read(KERAS)
-    with tempfile.NamedTemporaryFile(suffix=f"-{KERAS}") as file:
-        # The bytes that were checked.
-        file.write(content)
-        file.flush()
-        model = keras.models.load_model(file.name, compile=False)
+    model = load_keras(checked)
     before = _card_of(folder)
     kept = (
         "data_fingerprint",
@@ -220,6 +215,21 @@ def _start_of(folder: Path) -> _Start:
         **{name: before[name] for name in kept if name in before},
     }
     return _Start(described["name"], described, model)
+
+
+def load_keras(folder: ModelFolder) -> keras.Model:
+    """The serving model of a folder, not compiled.
+
+    Raises:
+        FileNotFoundError: there is no `model.keras`.
+        ModelError: that file is damaged, or is not the one of the folder's manifest.
+    """
+    content = folder.read(KERAS)
+    with tempfile.NamedTemporaryFile(suffix=f"-{KERAS}") as file:
+        # The bytes that were checked.
+        file.write(content)
+        file.flush()
+        return keras.models.load_model(file.name, compile=False)
 
 
 def _card_of(folder: Path) -> dict:
@@ -424,7 +434,7 @@ def export_again(folder: str | Path) -> None:
     for name in checked.records.keys() - {MODEL}:
         checked.read(name)
     card = json.loads((folder / "model_card.json").read_text())
-    export(keras.models.load_model(folder / KERAS), folder, card)
+    export(load_keras(checked), folder, card)
     update_manifest(checked, (KERAS, MODEL))
 
 

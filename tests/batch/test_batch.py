@@ -30,7 +30,7 @@ from brat.cli import main
 from brat.environment import WEIGHTS
 from brat.io import workers
 from brat.io.read import read_scan
-from brat.model.files import MODEL, write_manifest
+from brat.model.files import MODEL, ModelFolder, write_manifest
 from brat.model.series_reading import NOTHING
 from brat.pacs.archive import LIMIT, PacsError
 from brat.predict import find_files, read_entries, sort_files
@@ -256,6 +256,21 @@ def test_parts_share_the_shards(tmp_path, process):
     assert do_shard(batch, parts[1][0], process) == 0
     said = status(batch)
     assert (said.shards, said.done, said.rows, said.units) == (5, 2, 4, 10)
+
+
+def test_int8_reads_with_the_model_below_the_folder(tmp_path, capsys):
+    batch = planned(pictures(tmp_path / "in", 3), tmp_path / "batch")
+    weights = tmp_path / "weights"
+    running = ["batch", "run", str(batch), "--weights", str(weights), "--int8", "--processes", "1"]
+    assert main(running) == 2
+    assert f"There is no {weights / 'int8'}: `brat quantize` writes" in capsys.readouterr().err
+    # That of the folder itself is not asked for.
+    model_folder(weights / "int8")
+    assert main(running) == 0
+    assert main(["batch", "merge", str(batch), "--out", str(tmp_path / "all.parquet")]) == 0
+    rows = pq.read_table(tmp_path / "all.parquet").to_pylist()
+    assert {row["model"] for row in rows} == {ModelFolder(WEIGHTS).records[MODEL].sha256}
+    assert len(rows) == 3
 
 
 def test_another_model_does_not_go_on(tmp_path, process, capsys):

@@ -11,13 +11,14 @@ import pytest
 from brat.classes import CLASSES
 from brat.cli import main
 from brat.data.index import LeakError, fingerprint, read_index
+from brat.io.read import read_scan
 from brat.model.classifier import Classifier
-from brat.model.files import write_manifest
-from brat.model.preprocess import SIZE
+from brat.model.files import ModelFolder, write_manifest
+from brat.model.preprocess import SIZE, prepare
 
 keras = pytest.importorskip("keras", reason="needs the full installation")
 
-from brat.training import batches, fit  # noqa: E402
+from brat.training import batches, fit, quantize  # noqa: E402
 from brat.training.network import MAP_SIZE, SMALL, STRIDE, MapLoss, accuracy, build, hand_over  # noqa: E402
 from brat.training.recipe import Recipe  # noqa: E402
 from tests.factories.indexes import index_of_blobs  # noqa: E402
@@ -130,6 +131,45 @@ def test_litert_equals_keras(trained):
     kept = keras.models.load_model(out / "model.keras").predict(model_input[np.newaxis], verbose=0)
     for name in ("probabilities", "maps", "features"):
         np.testing.assert_allclose(getattr(served, name), kept[name][0], atol=1e-4)
+
+
+def test_a_quantized_model_reads_nearly_as_the_model_does(trained, tmp_path, capsys):
+    index, out = trained
+    small = tmp_path / "int8"
+    quantizing = ["quantize", str(out), "--data", str(index), "--out", str(small)]
+    assert main(quantizing) == 0
+    assert "Calibrate it before use" in capsys.readouterr().out
+    card, before = (json.loads((f / "model_card.json").read_text()) for f in (small, out))
+    # What a model has learned from goes along; the fold that it has not seen is the same.
+    assert card["quantized"] == {"to": "int8", "from": before["model.keras"]["sha256"], "examples": 10}
+    assert "model.keras" not in card
+    for key in ("data_fingerprint", "test_fold", "held_out", "recipe", "train_slices"):
+        assert card[key] == before[key]
+    assert card["model.tflite"]["bytes"] < 0.4 * before["model.tflite"]["bytes"]
+    # Neither calibration nor check of the model are taken over.
+    assert [*ModelFolder(small).records] == ["model.tflite"]
+    float32, int8 = Classifier(out), Classifier(small)
+    draw = np.random.default_rng(1)
+    for s in read_index(index)[:4]:
+        model_input = prepare(read_scan(s.path).gray)[0] + draw.normal(0, 0.01, (SIZE, SIZE, 1))
+        kept, quantized = (each.predict(model_input.astype(np.float32)) for each in (float32, int8))
+        np.testing.assert_allclose(quantized.probabilities, kept.probabilities, atol=0.05)
+        assert np.corrcoef(quantized.appearance, kept.appearance)[0, 1] > 0.9
+    assert main(quantizing) == 2
+    assert "already holds a model" in capsys.readouterr().err
+    other = index_of_blobs(tmp_path)
+    other.write_text(other.read_text().replace("glioma-0", "glioma-9"))
+    (tmp_path / "glioma-0.png").rename(tmp_path / "glioma-9.png")
+    assert main(["quantize", str(out), "--data", str(other), "--out", str(tmp_path / "other")]) == 2
+    assert "was trained on other data" in capsys.readouterr().err
+
+
+def test_examples_are_drawn_from_each_source_sequence_and_class(monkeypatch, index):
+    monkeypatch.setattr(quantize, "EXAMPLES", 2)
+    slices = read_index(index)
+    chosen = quantize.choose_examples(slices)
+    assert sorted(s.label for s in chosen) == sorted([*CLASSES, ""] * 2)
+    assert [s.path for s in chosen] == [s.path for s in quantize.choose_examples(slices[::-1][::-1])]
 
 
 def test_will_not_overwrite_or_mix_runs(trained, backbone):
