@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -38,8 +37,6 @@ RUNS = Path(os.environ.get("BRAT_RUNS", ROOT / "runs" / "cv"))
 
 SHIPPED = "float32"
 OTHERS = ("float16", "dynamic range", "int8")
-EXAMPLES = 100
-"""The most training slices from which int8 learns the ranges of the network's inner values."""
 
 
 def rows(short: bool) -> Iterator[Row]:
@@ -118,17 +115,15 @@ def convert(model, name: str, slices: Sequence[IndexedSlice], fold: int) -> byte
     """A Keras model as a LiteRT flatbuffer in one of `OTHERS`; `slices` and `fold` as in `write_formats`."""
     import tensorflow as tf
 
+    from brat.training.quantize import choose_examples, to_int8
+
+    if name == "int8":
+        learned = without_near_duplicates(split(slices, fold, None)).train
+        return to_int8(model, np.stack([model_input(s) for s in choose_examples(learned)]))
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if name == "float16":
         converter.target_spec.supported_types = [tf.float16]
-    if name == "int8":
-        # Input and outputs stay floats, so that nothing around the model changes.
-        parts = split(slices, fold, None)
-        seen = without_near_duplicates(replace(parts, train=draw(parts.train, EXAMPLES))).train
-        examples = [[model_input(s)[np.newaxis]] for s in seen]
-        converter.representative_dataset = lambda: iter(examples)
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     return converter.convert()
 
 
