@@ -215,18 +215,13 @@ def headers_of(source: bytes | File, frames: Sequence[int]) -> list[Dataset]:
     return [of_frame(header, places[frame]) for frame in frames]
 
 
-def has_reference(data: bytes) -> bool:
+def is_instance(header: Dataset) -> bool:
     """Whether a DICOM file says which study, series and instance it is, so that something can refer to it."""
-    return _is_instance(header_of(data))
-
-
-def has_standard_class(data: bytes) -> bool:
-    """Whether a DICOM file is an object of the standard's own, which a structured report can refer to."""
-    return is_of_the_standard(header_of(data))
+    return all(header.get(keyword) for keyword in _REFERENCE)
 
 
 def is_of_the_standard(header: Dataset) -> bool:
-    """As `has_standard_class`, of a header."""
+    """Whether a DICOM file is an object of the standard's own, which a structured report can refer to."""
     from pydicom.uid import UID
 
     known = UID(str(header.get("SOPClassUID") or ""))
@@ -266,7 +261,7 @@ def origin(header: Dataset, purpose: Purpose, frame: int = 0) -> Dataset:
             "The header of this DICOM file is far longer than that of a scan, so nothing is made that refers "
             "to it."
         )
-    if not _is_instance(header):
+    if not is_instance(header):
         raise NoReference(
             "This DICOM file does not say which study, series and instance it is, so nothing can refer to it."
         )
@@ -407,10 +402,6 @@ def written(dataset: Dataset) -> bytes:
     buffer = io.BytesIO()
     dataset.save_as(buffer, enforce_file_format=True)
     return buffer.getvalue()
-
-
-def _is_instance(header: Dataset) -> bool:
-    return all(header.get(keyword) for keyword in _REFERENCE)
 
 
 def _with_conformant_values(header: Dataset) -> Dataset:

@@ -53,8 +53,7 @@ def show_downloads(
     stem = f"reading-{scan.digest[:12]}"
     source = data if scan.format.startswith("DICOM") else None
     try:
-        can_refer = source is not None and _has_reference(source)
-        can_report = source is not None and can_refer and _has_standard_class(source)
+        can_refer, can_report = _may_refer(source) if source is not None else (False, False)
     except UnreadableScan as error:
         tell("report", error, st.warning)
         source, can_refer, can_report = None, False, False
@@ -155,10 +154,13 @@ def _button(label: str, explanation: str, make: Callable[[], bytes], file: str, 
     )
 
 
-def _has_reference(data: bytes) -> bool:
-    from brat.reports.dicom import has_reference
+def _may_refer(data: bytes) -> tuple[bool, bool]:
+    """Whether anything can refer to a DICOM file, and whether a structured report can."""
+    from brat.reports.dicom import header_of, is_instance, is_of_the_standard
 
-    return has_reference(data)
+    # Of a large file it takes a while each time.
+    header = header_of(data)
+    return is_instance(header), is_instance(header) and is_of_the_standard(header)
 
 
 def _verdict(opinion: Opinion | None) -> Verdict | None:
@@ -177,9 +179,3 @@ def _verdict(opinion: Opinion | None) -> Verdict | None:
         organization if isinstance(organization, str) else "",
         logged_in=logged_in,
     )
-
-
-def _has_standard_class(data: bytes) -> bool:
-    from brat.reports.dicom import has_standard_class
-
-    return has_standard_class(data)

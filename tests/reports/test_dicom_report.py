@@ -29,15 +29,16 @@ from brat.reports.dicom import (
     Purpose,
     ReadSlice,
     Verdict,
-    has_reference,
-    has_standard_class,
+    header_of,
+    is_instance,
+    is_of_the_standard,
     patient,
     results,
     slice_for_teaching,
     slice_of,
     slices_of,
 )
-from brat.reports.dicom_source import header_of, new_uid
+from brat.reports.dicom_source import new_uid
 from brat.reports.dicom_sr import predecessor
 from tests.factories.orthanc import orthanc, why_not
 from tests.factories.readings import reading_with_a_spot
@@ -319,9 +320,9 @@ def test_a_header_of_very_many_items_is_not_taken_apart(source, deflated):
     written = io.BytesIO()
     many.save_as(written)
     begun = time.process_time()
-    assert not has_reference(written.getvalue())
+    assert not is_instance(header_of(written.getvalue()))
     assert time.process_time() - begun < 0.1
-    assert has_reference(source)
+    assert is_instance(header_of(source))
 
 
 def test_a_header_of_millions_of_elements_costs_this_process_next_to_nothing(source, monkeypatch):
@@ -329,7 +330,7 @@ def test_a_header_of_millions_of_elements_costs_this_process_next_to_nothing(sou
     from brat.io.scan import UnreadableScan
     from tests.factories.hostile import deep_items, many_elements
 
-    has_reference(source)
+    is_instance(header_of(source))
     for data in (many_elements(2_000_000), deep_items()):
         begun = time.process_time()
         with contextlib.suppress(UnreadableScan):
@@ -526,8 +527,8 @@ def test_a_source_without_uids_is_refused(source):
     dataset.save_as(written)
     data = written.getvalue()
     scan = read_scan(data, "scan.dcm")
-    assert has_reference(source)
-    assert not has_reference(data)
+    assert is_instance(header_of(source))
+    assert not is_instance(header_of(data))
     with pytest.raises(NoReference, match="nothing can refer to it"):
         results([slice_of(data, scan, reading_with_a_spot(scan, ()))], DIGEST, Purpose.ARCHIVE)
 
@@ -614,8 +615,8 @@ def test_odd_values_of_the_source_are_left_out_and_nothing_is_lost(source, keywo
 
 def test_an_object_of_a_makers_own_has_a_map_and_no_structured_report(source):
     private = changed(source, SOPClassUID="1.3.12.2.1107.5.9.1")
-    assert has_standard_class(source)
-    assert not has_standard_class(private)
+    assert is_of_the_standard(header_of(source))
+    assert not is_of_the_standard(header_of(private))
     scan = read_scan(source, "planted.dcm")
     for purpose in Purpose:
         made = results([slice_of(private, scan, reading_with_a_spot(scan, ("glioma",)))], DIGEST, purpose)
