@@ -27,7 +27,7 @@ from pydicom.uid import (
 )
 
 from brat.io.codecs import Undecodable, decode
-from brat.io.dicom_frames import MAX_FRAMES, PER_FRAME, SHARED, groups
+from brat.io.dicom_frames import MAX_FRAMES, PER_FRAME, SHARED, acquisitions, groups
 from brat.io.dicom_header import (
     ORIENTATION,
     POSITION,
@@ -94,6 +94,8 @@ _BEYOND = (
     "the slice may be missing."
 )
 
+_PART = "This file is one part of a longer series of frames; each part is read by itself."
+
 _ITEM = b"\xfe\xff\x00\xe0"
 """Begins the picture where it is compressed (PS3.5 A.4)."""
 
@@ -148,6 +150,8 @@ class Dicom:
                 f"This DICOM file says that it holds {self.frames:,} frames; {MAX_FRAMES:,} are read at most."
             )
         self._refuse_more_frames()
+        if "ConcatenationUID" in dataset and numbers(dataset.get("InConcatenationTotalNumber")) != [1]:
+            self._remarks += (_PART,)
         self.modality = modality_of(dataset)
         # As a number, or anybody's words could stand there.
         bits = int(dataset.get("BitsStored") or dataset.get("BitsAllocated") or 0)
@@ -231,6 +235,15 @@ class Dicom:
             return None
         planes = np.array([numbers(header.get(ORIENTATION)) for header in headers])
         return places if np.ptp(planes, axis=0).max() <= SAME_PLANE else None
+
+    @property
+    def is_placed(self) -> bool:
+        """Whether any of its frames says where it lies."""
+        return any(numbers(self._header(frame).get(POSITION)) for frame in range(self.frames))
+
+    def acquisitions(self) -> list[tuple]:
+        """As `brat.io.dicom_frames.acquisitions`."""
+        return acquisitions(self._dataset, self.frames)
 
     def _stored(self, frame: int) -> np.ndarray:
         """The values as they are stored; (rows, columns, 3) RGB where there is colour."""

@@ -139,7 +139,8 @@ def uids(content: bytes) -> tuple[str, str, str]:
 
 
 def read_header(file: File) -> Header | None:
-    """Read the elements up to Columns, a few kilobytes, however large the file is.
+    """Read the elements up to Columns, a few kilobytes, however large the file is; of a file of one frame
+    also the functional groups.
 
     Args:
         file: a DICOM file by its content.
@@ -149,9 +150,25 @@ def read_header(file: File) -> Header | None:
     """
     try:
         with decoding("DICOM"):
-            return _header(_read(file, _TAGS))
+            dataset = _read(file, _TAGS)
+            if dataset.get(_FRAMES) is not None and _POSITION not in dataset:
+                dataset = _placed(file, dataset)
+            return _header(dataset)
     except UnreadableScan:
         return None
+
+
+def _placed(file: File, dataset: Dataset) -> Dataset:
+    """The header of a file of one frame, with what its functional groups say of where that lies; that of
+    another file as it is.
+    """
+    from brat.io.dicom_frames import PER_FRAME, SHARED, of_frame, places
+
+    if int(dataset[_FRAMES].value or 1) > 1:
+        return dataset
+    found = _read(file, [Tag(SHARED), Tag(PER_FRAME)])
+    found.update(dataset)
+    return of_frame(dataset, places(found, 1)[0])
 
 
 def _read(file: File, tags: Sequence[BaseTag]) -> Dataset:
@@ -244,7 +261,7 @@ def _along_normal(place: Sequence[float], cosines: Sequence[float]) -> float | N
 def numbers(value: Any) -> list[float]:
     """The numbers in a DICOM element, which may hold several, one or none."""
     try:
-        return [float(part) for part in (value if isinstance(value, MultiValue) else [value])]
+        return [float(part) for part in (value if isinstance(value, (MultiValue, list)) else [value])]
     except (TypeError, ValueError):
         return []
 
