@@ -14,7 +14,7 @@ import numpy as np
 import pydicom
 from pydicom.datadict import dictionary_description
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.encaps import encapsulate, get_frame, parse_basic_offsets
+from pydicom.encaps import encapsulate, get_frame, parse_basic_offsets, parse_fragments
 from pydicom.multival import MultiValue
 from pydicom.pixels import apply_color_lut, pixel_array
 from pydicom.uid import (
@@ -96,6 +96,12 @@ _BEYOND = (
 
 _PART = "This file is one part of a longer series of frames; each part is read by itself."
 
+_BEGIN = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51")
+"""Of a picture as JPEG or JPEG-LS, and as JPEG 2000."""
+
+_BEGIN_OF_RLE = b"\x40\0\0\0"
+"""The second number of one as RLE: its first segment follows a header of 64 bytes (PS3.5 G.5)."""
+
 _ITEM = b"\xfe\xff\x00\xe0"
 """Begins the picture where it is compressed (PS3.5 A.4)."""
 
@@ -166,7 +172,7 @@ class Dicom:
         if "PixelData" not in dataset or not syntax.is_transfer_syntax:
             return
         if syntax.is_compressed and syntax != DeflatedExplicitVRLittleEndian:
-            stored = len(parse_basic_offsets(dataset.PixelData))
+            stored = _frames_in(dataset)
         else:
             bits = (
                 int(dataset.Rows)
@@ -323,6 +329,16 @@ class Dicom:
     def _every_group(self, frame: int) -> list[Dataset]:
         """The items that speak of a frame: those of all frames, then its own."""
         return [*groups(self._dataset, SHARED), *groups(self._dataset, PER_FRAME, frame)]
+
+
+def _frames_in(dataset: Dataset) -> int:
+    """How many frames a compressed picture has: by a table of offsets, or by how its pieces begin."""
+    extended = offsets(dataset)
+    tables = len(parse_basic_offsets(dataset.PixelData)), len(extended[0]) // 8 if extended else 0
+    begins = [dataset.PixelData[place + 8 : place + 16] for place in parse_fragments(dataset.PixelData)[1]]
+    if dataset.file_meta.TransferSyntaxUID == RLELossless:
+        return max(*tables, sum(begin.endswith(_BEGIN_OF_RLE) for begin in begins))
+    return max(*tables, sum(begin.startswith(_BEGIN) for begin in begins))
 
 
 def _ends_at_high_bit(stored: np.ndarray, dataset: Dataset) -> bool:

@@ -6,9 +6,12 @@ import time
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate, encapsulate_extended, generate_frames
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     EnhancedMRImageStorage,
+    JPEG2000Lossless,
+    JPEGLSLossless,
     MRImageStorage,
     RLELossless,
     SecondaryCaptureImageStorage,
@@ -620,3 +623,28 @@ def test_a_slice_for_teaching_has_the_first_of_several_inversion_times(source):
         dataset.SharedFunctionalGroupsSequence[0].MRModifierSequence = [inversion]
 
     assert parsed(slice_for_teaching(changed(source, change), 1)).InversionTime == 900
+
+
+@pytest.mark.parametrize("syntax", [RLELossless, JPEGLSLossless, JPEG2000Lossless])
+@pytest.mark.parametrize("table", ["none", "extended"])
+@pytest.mark.parametrize("named", [1, 3, 4])
+def test_compressed_frames_beyond_those_that_the_header_names_are_an_error(syntax, table, named):
+    def change(dataset):
+        dataset.compress(syntax, generate_instance_uid=False)
+        frames = [*generate_frames(dataset.PixelData, number_of_frames=4)]
+        if table == "extended":
+            dataset.PixelData, *both = encapsulate_extended(frames)
+            dataset.ExtendedOffsetTable, dataset.ExtendedOffsetTableLengths = both
+        else:
+            # A frame in several pieces is one.
+            pieces = 1 if syntax == RLELossless else 2
+            dataset.PixelData = encapsulate(frames, pieces, has_bot=False)
+        dataset.NumberOfFrames = named
+
+    data = changed(known_enhanced(PLACES), change)
+    if named == 4:
+        (series,) = opened(data)
+        assert [int(scan.pixels[0, 0]) for scan in series.stack()] == [1, 3, 2, 0]
+    else:
+        with pytest.raises(UnreadableScan, match=f"names {named} frames? and holds 4"):
+            opened(data)
