@@ -46,6 +46,8 @@ _TAGS = [
 _SERIES, _NUMBER, _POSITION, _ORIENTATION, _LOCATION, _FRAMES, *_REST = _TAGS
 _ROWS, _COLUMNS, _INSTANCE, _PATIENT, _NAME = _REST
 
+_GROUPS = [Tag("SharedFunctionalGroupsSequence"), Tag("PerFrameFunctionalGroupsSequence")]
+
 _MAX_READ = 1 << 20
 """Bytes of a header that are read at most; what a value holds that is not wanted is passed over."""
 
@@ -162,13 +164,14 @@ def _placed(file: File, dataset: Dataset) -> Dataset:
     """The header of a file of one frame, with what its functional groups say of where that lies; that of
     another file as it is.
     """
-    from brat.io.dicom_frames import PER_FRAME, SHARED, of_frame, places
-
     if int(dataset[_FRAMES].value or 1) > 1:
         return dataset
-    found = _read(file, [Tag(SHARED), Tag(PER_FRAME)])
-    found.update(dataset)
-    return of_frame(dataset, places(found, 1)[0])
+    found = _read(file, _GROUPS)
+    for item in (item for tag in _GROUPS if tag in found for item in found[tag].value[:1]):
+        for macro in ("PlanePositionSequence", "PlaneOrientationSequence"):
+            for said in (item.get(macro) or [])[:1]:
+                dataset.update({each.tag: each for each in said if each.keyword in (POSITION, ORIENTATION)})
+    return dataset
 
 
 def _read(file: File, tags: Sequence[BaseTag]) -> Dataset:
