@@ -14,7 +14,7 @@ import numpy as np
 import pydicom
 from pydicom.datadict import dictionary_description
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.encaps import encapsulate, get_frame, parse_basic_offsets
+from pydicom.encaps import encapsulate, get_frame, parse_basic_offsets, parse_fragments
 from pydicom.multival import MultiValue
 from pydicom.pixels import apply_color_lut, pixel_array
 from pydicom.uid import (
@@ -27,7 +27,7 @@ from pydicom.uid import (
 )
 
 from brat.io.codecs import Undecodable, decode
-from brat.io.dicom_frames import MAX_FRAMES, PER_FRAME, SHARED, groups
+from brat.io.dicom_frames import MAX_FRAMES, PER_FRAME, SHARED, acquisitions, groups
 from brat.io.dicom_header import (
     ORIENTATION,
     POSITION,
@@ -94,6 +94,14 @@ _BEYOND = (
     "the slice may be missing."
 )
 
+_PART = "This file is one part of a longer series of frames; each part is read by itself."
+
+_BEGIN = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51")
+"""Of a picture as JPEG or JPEG-LS, and as JPEG 2000."""
+
+_BEGIN_OF_RLE = b"\x40\0\0\0"
+"""The second number of one as RLE: its first segment follows a header of 64 bytes (PS3.5 G.5)."""
+
 _ITEM = b"\xfe\xff\x00\xe0"
 """Begins the picture where it is compressed (PS3.5 A.4)."""
 
@@ -148,6 +156,8 @@ class Dicom:
                 f"This DICOM file says that it holds {self.frames:,} frames; {MAX_FRAMES:,} are read at most."
             )
         self._refuse_more_frames()
+        if "ConcatenationUID" in dataset and numbers(dataset.get("InConcatenationTotalNumber")) != [1]:
+            self._remarks += (_PART,)
         self.modality = modality_of(dataset)
         # As a number, or anybody's words could stand there.
         bits = int(dataset.get("BitsStored") or dataset.get("BitsAllocated") or 0)
@@ -162,7 +172,7 @@ class Dicom:
         if "PixelData" not in dataset or not syntax.is_transfer_syntax:
             return
         if syntax.is_compressed and syntax != DeflatedExplicitVRLittleEndian:
-            stored = len(parse_basic_offsets(dataset.PixelData))
+            stored = _frames_in(dataset)
         else:
             bits = (
                 int(dataset.Rows)
@@ -231,6 +241,15 @@ class Dicom:
             return None
         planes = np.array([numbers(header.get(ORIENTATION)) for header in headers])
         return places if np.ptp(planes, axis=0).max() <= SAME_PLANE else None
+
+    @property
+    def is_placed(self) -> bool:
+        """Whether any of its frames says where it lies."""
+        return any(numbers(self._header(frame).get(POSITION)) for frame in range(self.frames))
+
+    def acquisitions(self) -> list[tuple]:
+        """As `brat.io.dicom_frames.acquisitions`."""
+        return acquisitions(self._dataset, self.frames)
 
     def _stored(self, frame: int) -> np.ndarray:
         """The values as they are stored; (rows, columns, 3) RGB where there is colour."""
@@ -310,6 +329,16 @@ class Dicom:
     def _every_group(self, frame: int) -> list[Dataset]:
         """The items that speak of a frame: those of all frames, then its own."""
         return [*groups(self._dataset, SHARED), *groups(self._dataset, PER_FRAME, frame)]
+
+
+def _frames_in(dataset: Dataset) -> int:
+    """How many frames a compressed picture has: by a table of offsets, or by how its pieces begin."""
+    extended = offsets(dataset)
+    tables = len(parse_basic_offsets(dataset.PixelData)), len(extended[0]) // 8 if extended else 0
+    begins = [dataset.PixelData[place + 8 : place + 16] for place in parse_fragments(dataset.PixelData)[1]]
+    if dataset.file_meta.TransferSyntaxUID == RLELossless:
+        return max(*tables, sum(begin.endswith(_BEGIN_OF_RLE) for begin in begins))
+    return max(*tables, sum(begin.startswith(_BEGIN) for begin in begins))
 
 
 def _ends_at_high_bit(stored: np.ndarray, dataset: Dataset) -> bool:

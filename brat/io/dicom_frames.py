@@ -23,6 +23,14 @@ pixels are."""
 _MACROS = ("PixelMeasuresSequence", "PlaneOrientationSequence", "PlanePositionSequence")
 """The functional groups that they stand in; a maker's own may repeat them."""
 
+_TOLD_APART = (
+    *("TemporalPositionIndex", "EffectiveEchoTime", "DiffusionBValue"),
+    *("DimensionIndexValues", "FrameType"),
+)
+
+_OF_PLACE = tuple(map(Tag, ("StackID", "InStackPositionNumber", POSITION, ORIENTATION)))
+"""Dimensions that say where a frame lies, and not what it shows."""
+
 COLUMNS = sum(PLACE.values())
 
 
@@ -58,6 +66,26 @@ def places(dataset: Dataset, frames: int) -> np.ndarray:
     for row, item in enumerate((dataset.get(PER_FRAME) or [])[:frames]):
         _put_groups(item, table[row : row + 1])
     return table
+
+
+def acquisitions(dataset: Dataset, frames: int) -> list[tuple]:
+    """Of each frame what tells it from others at its place: time, echo, diffusion weighting, what else the
+    file counts its frames by, and its type. They can be compared, and are equal where frames are of one
+    volume.
+    """
+    pointers = [item.get("DimensionIndexPointer") for item in dataset.get("DimensionIndexSequence") or []]
+    counted = [index for index, pointer in enumerate(pointers) if pointer not in _OF_PLACE]
+    found = []
+    for frame in range(frames):
+        said = Dataset()
+        for group in (*groups(dataset, SHARED), *groups(dataset, PER_FRAME, frame)):
+            said.update({each.tag: each for each in group if each.keyword in _TOLD_APART})
+        values = [(numbers(said.get(keyword)) or [-1.0])[0] for keyword in _TOLD_APART[:-2]]
+        indices = numbers(said.get("DimensionIndexValues"))
+        values += [indices[index] if index < len(indices) else -1.0 for index in counted]
+        numbered = (value if math.isfinite(value) else -1.0 for value in values)
+        found.append((*numbered, str(said.get("FrameType") or "")))
+    return found
 
 
 def _put_groups(item: Dataset, rows: np.ndarray) -> None:

@@ -46,6 +46,8 @@ _TAGS = [
 _SERIES, _NUMBER, _POSITION, _ORIENTATION, _LOCATION, _FRAMES, *_REST = _TAGS
 _ROWS, _COLUMNS, _INSTANCE, _PATIENT, _NAME = _REST
 
+_GROUPS = [Tag("SharedFunctionalGroupsSequence"), Tag("PerFrameFunctionalGroupsSequence")]
+
 _MAX_READ = 1 << 20
 """Bytes of a header that are read at most; what a value holds that is not wanted is passed over."""
 
@@ -139,7 +141,8 @@ def uids(content: bytes) -> tuple[str, str, str]:
 
 
 def read_header(file: File) -> Header | None:
-    """Read the elements up to Columns, a few kilobytes, however large the file is.
+    """Read the elements up to Columns, a few kilobytes, however large the file is; of a file of one frame
+    also the functional groups.
 
     Args:
         file: a DICOM file by its content.
@@ -149,9 +152,26 @@ def read_header(file: File) -> Header | None:
     """
     try:
         with decoding("DICOM"):
-            return _header(_read(file, _TAGS))
+            dataset = _read(file, _TAGS)
+            if dataset.get(_FRAMES) is not None and _POSITION not in dataset:
+                dataset = _placed(file, dataset)
+            return _header(dataset)
     except UnreadableScan:
         return None
+
+
+def _placed(file: File, dataset: Dataset) -> Dataset:
+    """The header of a file of one frame, with what its functional groups say of where that lies; that of
+    another file as it is.
+    """
+    if int(dataset[_FRAMES].value or 1) > 1:
+        return dataset
+    found = _read(file, _GROUPS)
+    for item in (item for tag in _GROUPS if tag in found for item in found[tag].value[:1]):
+        for macro in ("PlanePositionSequence", "PlaneOrientationSequence"):
+            for said in (item.get(macro) or [])[:1]:
+                dataset.update({each.tag: each for each in said if each.keyword in (POSITION, ORIENTATION)})
+    return dataset
 
 
 def _read(file: File, tags: Sequence[BaseTag]) -> Dataset:
@@ -244,7 +264,7 @@ def _along_normal(place: Sequence[float], cosines: Sequence[float]) -> float | N
 def numbers(value: Any) -> list[float]:
     """The numbers in a DICOM element, which may hold several, one or none."""
     try:
-        return [float(part) for part in (value if isinstance(value, MultiValue) else [value])]
+        return [float(part) for part in (value if isinstance(value, (MultiValue, list)) else [value])]
     except (TypeError, ValueError):
         return []
 

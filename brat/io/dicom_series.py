@@ -14,6 +14,16 @@ from brat.io.read import decode_scan
 from brat.io.scan import Scan, decoding
 from brat.io.series import ACQUIRED, Series, Stack, first_readable, left_out_in_words, under_one_window
 
+_UNORDERED = (
+    "The frames of this file lie in planes that are not parallel, or do not all say where they lie. They are "
+    "shown in the order in which they are stored."
+)
+
+_MIXED = (
+    "The frames of this file are of different echoes, times, weightings or types, and are shown as one "
+    "series."
+)
+
 
 def decode_slice(file: File) -> Scan:
     """A file of one slice; as `brat.io.read.decode_scan`, and a page of several is refused."""
@@ -98,12 +108,20 @@ def series_of_frames(name: str, source: File) -> Series:
         file = Dicom(data, digest)
         refuse_other_modality(file.modality)
         places = file.positions()
+        kinds = file.acquisitions()
     order = list(range(file.frames))
+    remarks: tuple[str, ...] = ()
     # Where all have one place, as in a film, frames stay as they are stored.
     if places and len(set(places)) > 1:
-        order.sort(key=places.__getitem__)
+        order.sort(key=lambda frame: (round(places[frame], 3), kinds[frame]))
+    elif not places and file.is_placed:
+        remarks = (_UNORDERED,)
     positions = [places[frame] if places else None for frame in order]
     volumes = _volumes(positions)
+    for volume in volumes:
+        is_again = len({positions[index] for index in volume}) < len(volume)
+        if is_again and len({kinds[order[index]] for index in volume}) > 1:
+            remarks += (_MIXED,)
 
     def decode(index: int) -> Scan:
         with decoding("DICOM"):
@@ -139,7 +157,7 @@ def series_of_frames(name: str, source: File) -> Series:
         window=window,
         presets=first.presets,
         cut=cut,
-        remarks=first.remarks,
+        remarks=remarks + first.remarks,
     )
 
 

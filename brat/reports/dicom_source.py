@@ -358,17 +358,16 @@ def _class_of_slice(sop_class: str) -> str:
 
 def _as_slice(header: Dataset, frame: int) -> Dataset:
     """The header of a frame as that of a slice of its own: what a file of frames says in other elements."""
-    from pydicom.multival import MultiValue
     from pydicom.uid import SecondaryCaptureImageStorage
     from pydicom.valuerep import DSfloat
+
+    from brat.io.dicom_header import numbers
 
     alone = copy.deepcopy(header)
     if header.get("FrameType"):
         alone.ImageType = header.FrameType
     for keyword, other in (("EchoTime", "EffectiveEchoTime"), ("InversionTime", "InversionTimes")):
-        value = header.get(other)
-        value = value[0] if isinstance(value, MultiValue) and value else value
-        if isinstance(value, float) and math.isfinite(value):
+        for value in [value for value in numbers(header.get(other)) if math.isfinite(value)][:1]:
             setattr(alone, keyword, DSfloat(value, auto_format=True))
     techniques = [
         *_TECHNIQUES.get(header.get("EchoPulseSequence"), []),

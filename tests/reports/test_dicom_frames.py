@@ -6,9 +6,12 @@ import time
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate, encapsulate_extended, generate_frames
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     EnhancedMRImageStorage,
+    JPEG2000Lossless,
+    JPEGLSLossless,
     MRImageStorage,
     RLELossless,
     SecondaryCaptureImageStorage,
@@ -497,3 +500,152 @@ def test_a_series_of_frames_with_new_uids_is_another_series(source):
     other = changed(source, lambda dataset: setattr(dataset, "SOPInstanceUID", generate_uid()))
     made = [parsed(slice_for_teaching(data, 0)).SOPInstanceUID for data in (source, other)]
     assert len({*made, parsed(slice_for_teaching(source, 1)).SOPInstanceUID}) == 3
+
+
+def weighted(frames: list[tuple[float, str]]) -> bytes:
+    """Frames at places, each of an echo time and a type; the value of the first pixel is its number."""
+    echo_of = {"M": 10.0, "P": 10.0, "late": 90.0}
+
+    def change(dataset):
+        del dataset.SharedFunctionalGroupsSequence[0].MREchoSequence
+        del dataset.SharedFunctionalGroupsSequence[0].MRImageFrameTypeSequence
+        for item, (_, kind) in zip(dataset.PerFrameFunctionalGroupsSequence, frames, strict=True):
+            echo, type_ = Dataset(), Dataset()
+            echo.EffectiveEchoTime = echo_of[kind]
+            type_.FrameType = ["ORIGINAL", "PRIMARY", "P" if kind == "P" else "M", "NONE"]
+            item.MREchoSequence, item.MRImageFrameTypeSequence = [echo], [type_]
+
+    return changed(known_enhanced([place for place, _ in frames]), change)
+
+
+def opened(*files: bytes):
+    return [intake.load(item) for item in intake.group_into_series([File("f", data) for data in files])]
+
+
+@pytest.mark.parametrize("other", ["late", "P"])
+def test_frames_of_two_weightings_are_two_volumes_in_whatever_order_they_are_stored(other):
+    frames = [(0.0, "M"), (3.0, other), (6.0, "M"), (3.0, "M"), (0.0, other), (6.0, other)]
+    (series,) = opened(weighted(frames))
+    assert series.volumes == 2
+    assert [series.stack(volume=volume).frames for volume in (0, 1)] == [(0, 3, 2), (4, 1, 5)]
+    assert series.remarks == ()
+
+
+def test_frames_counted_by_something_else_are_parted_by_that():
+    frames = [(0.0, "M"), (3.0, "M"), (3.0, "M"), (0.0, "M")]
+
+    def change(dataset):
+        dataset.DimensionIndexSequence = [Dataset(), Dataset()]
+        for item, keyword in zip(
+            dataset.DimensionIndexSequence,
+            ("InStackPositionNumber", "NominalCardiacTriggerDelayTime"),
+            strict=True,
+        ):
+            item.DimensionIndexPointer = keyword
+        for item, values in zip(
+            dataset.PerFrameFunctionalGroupsSequence, ([1, 1], [2, 2], [2, 1], [1, 2]), strict=True
+        ):
+            item.FrameContentSequence[0].DimensionIndexValues = values
+
+    (series,) = opened(changed(weighted(frames), change))
+    assert [series.stack(volume=volume).frames for volume in (0, 1)] == [(0, 2), (3, 1)]
+
+
+def test_frames_of_two_echoes_that_do_not_make_whole_volumes_are_told_of():
+    (series,) = opened(weighted([(0.0, "M"), (3.0, "M"), (0.0, "late")]))
+    assert series.volumes == 1
+    assert series.remarks == (
+        "The frames of this file are of different echoes, times, weightings or types, and are shown as one "
+        "series.",
+    )
+
+
+def test_frames_in_planes_that_are_not_parallel_are_told_of():
+    def change(dataset):
+        plane = Dataset()
+        plane.ImageOrientationPatient = [0, 1, 0, 0, 0, -1]
+        dataset.PerFrameFunctionalGroupsSequence[2].PlaneOrientationSequence = [plane]
+
+    (series,) = opened(changed(known_enhanced(PLACES), change))
+    assert series.stack().frames == (0, 1, 2, 3)
+    assert any("not parallel" in remark for remark in series.remarks)
+
+
+@pytest.mark.parametrize("syntax", ["plain", "deflated"])
+def test_files_of_one_frame_are_in_the_order_of_their_places(syntax):
+    study, series_uid = generate_uid(), generate_uid()
+
+    def change(number):
+        def inner(dataset):
+            dataset.StudyInstanceUID, dataset.SeriesInstanceUID = study, series_uid
+            dataset.InstanceNumber = number
+            if syntax == "deflated":
+                dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+
+        return inner
+
+    files = [changed(known_enhanced([place]), change(n)) for n, place in enumerate(PLACES, 1)]
+    (series,) = opened(*files)
+    assert series.stack().positions == (0.0, 3.0, 6.0, 9.0)
+    assert [file.read() for file in series.stack().files] == [files[index] for index in (1, 3, 2, 0)]
+
+
+def test_files_of_one_frame_in_several_planes_are_several_series():
+    study, series_uid = generate_uid(), generate_uid()
+
+    def change(number):
+        def inner(dataset):
+            dataset.StudyInstanceUID, dataset.SeriesInstanceUID = study, series_uid
+            if number > 1:
+                (plane,) = dataset.SharedFunctionalGroupsSequence[0].PlaneOrientationSequence
+                plane.ImageOrientationPatient = [0, 1, 0, 0, 0, -1]
+
+        return inner
+
+    files = [changed(known_enhanced([place]), change(n)) for n, place in enumerate(PLACES)]
+    assert [len(item.files) for item in intake.group_into_series([File("f", data) for data in files])] == [
+        2,
+        2,
+    ]
+
+
+def test_a_part_of_a_concatenation_is_told_of():
+    changes = {"ConcatenationUID": generate_uid(), "InConcatenationNumber": 2}
+    (series,) = opened(known_enhanced(PLACES, **changes, InConcatenationTotalNumber=3))
+    assert any("one part of a longer series" in remark for remark in series.remarks)
+    (whole,) = opened(known_enhanced(PLACES, **changes, InConcatenationTotalNumber=1))
+    assert whole.remarks == ()
+
+
+def test_a_slice_for_teaching_has_the_first_of_several_inversion_times(source):
+    def change(dataset):
+        inversion = Dataset()
+        inversion.InversionTimes = [900.0, 1000.0]
+        dataset.SharedFunctionalGroupsSequence[0].MRModifierSequence = [inversion]
+
+    assert parsed(slice_for_teaching(changed(source, change), 1)).InversionTime == 900
+
+
+@pytest.mark.parametrize("syntax", [RLELossless, JPEGLSLossless, JPEG2000Lossless])
+@pytest.mark.parametrize("table", ["none", "extended"])
+@pytest.mark.parametrize("named", [1, 3, 4])
+def test_compressed_frames_beyond_those_that_the_header_names_are_an_error(syntax, table, named):
+    def change(dataset):
+        dataset.compress(syntax, generate_instance_uid=False)
+        frames = [*generate_frames(dataset.PixelData, number_of_frames=4)]
+        if table == "extended":
+            dataset.PixelData, *both = encapsulate_extended(frames)
+            dataset.ExtendedOffsetTable, dataset.ExtendedOffsetTableLengths = both
+        else:
+            # A frame in several pieces is one.
+            pieces = 1 if syntax == RLELossless else 2
+            dataset.PixelData = encapsulate(frames, pieces, has_bot=False)
+        dataset.NumberOfFrames = named
+
+    data = changed(known_enhanced(PLACES), change)
+    if named == 4:
+        (series,) = opened(data)
+        assert [int(scan.pixels[0, 0]) for scan in series.stack()] == [1, 3, 2, 0]
+    else:
+        with pytest.raises(UnreadableScan, match=f"names {named} frames? and holds 4"):
+            opened(data)
