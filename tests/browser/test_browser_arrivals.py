@@ -215,6 +215,8 @@ def test_a_file_whose_place_went_is_given_again_only_where_the_server_says_it_di
     page.add_script_tag(
         content=script.replace("export default function", "window.part = function"), type="module"
     )
+    # A module runs once it was looked through.
+    page.wait_for_function("Boolean(window.part)")
     page.evaluate(_SERVER)
     page.evaluate(_DROP_AND_REPLACE)
     page.wait_for_function("window.sent.some(([name]) => name === 'asked')")
@@ -224,6 +226,8 @@ def test_a_file_whose_place_went_is_given_again_only_where_the_server_says_it_di
     assert len(set(asked)) == 1
     assert page.evaluate("window.given") == 0
     page.evaluate("answer => window.says(...answer)", [counted, asked[0]])
+    page.wait_for_function(f"window.given === {given}")
+    # Nor once more.
     page.wait_for_timeout(1500)
     assert page.evaluate("window.given") == given
 
