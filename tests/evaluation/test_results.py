@@ -216,6 +216,17 @@ def test_another_hospital_stands_beside_the_same_slices_with_it_in_training(writ
         assert without["metrics"][name]["value"] == trained["metrics"][name]["value"]
 
 
+def test_no_maps_are_measured_of_models_without_gradients_but_those_that_were_kept_stay(tmp_path):
+    (tmp_path / "fold-0").mkdir()
+    # Models in int8 have no model.keras.
+    for name in ("readings.npz", "model.tflite"):
+        (tmp_path / "fold-0" / name).touch()
+    assert results_module._maps_of_all_ways(tmp_path, []) == {}
+    kept = {"slices": 7, "methods": {}}
+    (tmp_path / "maps.json").write_text(json.dumps(kept))
+    assert results_module._maps_of_all_ways(tmp_path, []) == {"maps": kept}
+
+
 def test_a_source_that_is_not_there_cannot_be_held_out(collection, tmp_path):
     with pytest.raises(ValueError, match=r"'lgg' cannot be held out\. The index has br35h, figshare"):
         another_hospital(collection, "not needed", tmp_path, ["lgg"])
