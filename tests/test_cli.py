@@ -60,7 +60,7 @@ def test_predict_says_what_was_left_out_and_what_the_header_says(tmp_path, capsy
     for record in records:
         assert record["sequence"] == "t1ce"
         assert record["remarks"] == [
-            "1 file is a copy of a slice that is here already, and was left out.",
+            "1 file is a copy of another that is here already, and was left out.",
             "By its header this shows a knee. The model knows the head only.",
         ]
     assert main(["predict", str(tmp_path)]) == 0

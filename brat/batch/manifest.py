@@ -203,7 +203,7 @@ def planned_files(paths: Iterable[str], every: bool = False) -> Iterator[Planned
             yield _of_files(_kind(entry), entry.files, _choice(entry, every), entry.positions)
             copies = [(name, None, False, None) for name in entry.copies]
             if copies:
-                yield Planned("slice", 0, tuple(copies), reason="a copy of a slice that is here already")
+                yield Planned("slice", 0, tuple(copies), reason="a copy of another that is here already")
     for path, reason in skipped:
         yield Planned("slice", 0, ((clean_name(path), None, False, None),), reason=reason)
 

@@ -100,7 +100,7 @@ class Entry(NamedTuple):
     Attributes:
         file: as it was given, or what was unpacked of it.
         problem: why it cannot be opened, where that is known already.
-        header: of a DICOM slice that may belong to a series; None otherwise.
+        header: of a DICOM file; None where it is damaged, or this is none.
         is_series: whether it has more than one slice.
         is_nifti_header: whether it is NIfTI, and so may be the header of a pair.
     """
@@ -187,11 +187,22 @@ def group(entries: Iterable[Entry]) -> list[Item]:
     """The items that files make up, of what is known of each. No file is read."""
     items: list[Item | _Stack] = []
     series: dict[tuple[object, ...], _Planes] = {}
+    alone: dict[tuple[object, ...], int] = {}
     for entry in _paired(entries):
         if isinstance(entry, Item):
             items.append(entry)
         elif entry.header is None or entry.problem:
             items.append(Item(entry.file.name, (entry.file,), entry.is_series, entry.problem))
+        elif not entry.header.is_slice:
+            header = entry.header
+            key = (header.series, header.frames, header.patient, header.instance)
+            known = alone.setdefault(key, len(items)) if header.instance else len(items)
+            if known == len(items):
+                items.append(Item(entry.file.name, (entry.file,), entry.is_series))
+            else:
+                again = items[known]
+                assert isinstance(again, Item)
+                items[known] = replace(again, copies=(*again.copies, entry.file.name))
         else:
             # Two patients are two items, whatever is said of their series.
             key = (*entry.header.series, *entry.header.patient)
@@ -269,12 +280,11 @@ def _entry(file: File, head: bytes, left: int) -> Entry:
         header = _header(file)
     except UnreadableScan as error:
         return Entry(file, str(error))
-    if header is None or not header.is_slice:
-        has_frames = header is not None and header.frames > 1
-        return Entry(
-            file, is_series=has_frames or is_nifti or _has_pages(file, head), is_nifti_header=is_nifti
-        )
-    return Entry(file, header=header, is_nifti_header=is_nifti)
+    is_slice = header is not None and header.is_slice
+    is_series = not is_slice and (
+        (header is not None and header.frames > 1) or is_nifti or _has_pages(file, head)
+    )
+    return Entry(file, header=header, is_series=is_series, is_nifti_header=is_nifti)
 
 
 def load(item: Item) -> Scan | Series:

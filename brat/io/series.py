@@ -227,5 +227,5 @@ def left_out_in_words(count: int) -> tuple[str, ...]:
     if not count:
         return ()
     if count == 1:
-        return ("1 file is a copy of a slice that is here already, and was left out.",)
-    return (f"{count} files are copies of slices that are here already, and were left out.",)
+        return ("1 file is a copy of another that is here already, and was left out.",)
+    return (f"{count} files are copies of others that are here already, and were left out.",)

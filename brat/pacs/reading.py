@@ -30,18 +30,19 @@ def read_series(
     """Read a series, and make the objects that its archive gets.
 
     Of files that lie in several planes the largest stack is read, and of several files of frames the largest,
-    by their bytes.
+    by their bytes; the report says how many others there are.
 
     Raises:
         UnreadableScan: nothing in it can be read.
         brat.reports.dicom.NoReference: it does not say which instances it is of.
     """
-    items = [item for item in group_into_series(files) if not item.problem]
+    found = group_into_series(files)
+    items = [item for item in found if not item.problem]
     if not items:
         raise UnreadableScan("None of the files of this series can be opened.")
     # A stack of files and a file of frames are told apart by no number of files.
     largest = max(items, key=lambda item: sum(map(size_of, item.files)))
-    return item_results(largest, readers, predecessors)
+    return item_results(largest, readers, predecessors, others=len(found) - 1)
 
 
 def item_results(
@@ -49,12 +50,14 @@ def item_results(
     readers: Readers,
     predecessors: Sequence[Dataset] = (),
     verdicts_on: Callable[[Sequence[str]], Mapping[str, Verdict]] = lambda _: {},
+    others: int = 0,
 ) -> Results:
     """As `read_series`, of what was sorted already.
 
     Args:
         verdicts_on: given `Scan.slice_digest` of each slice, the verdicts on them that there are, of one
             person.
+        others: how many other items its series has, which are not read.
     """
     opened = load(item)
     model = readers().classifier.digest
@@ -64,6 +67,7 @@ def item_results(
         slices = [slice_of(item.files[0].read(), opened, of_scan, _of(given, of_scan.prediction))]
     else:
         assert isinstance(opened, Series)
+        others += opened.volumes - 1
         stack = opened.stack()
         read: list[tuple[Window | None, SliceReading, str]] = []
         for scan, reading in read_stack(stack, readers):
@@ -76,7 +80,7 @@ def item_results(
                 for window, reading, digest in read
             ],
         )
-    made = results(slices, model, Purpose.ARCHIVE, predecessors=predecessors)
+    made = results(slices, model, Purpose.ARCHIVE, predecessors=predecessors, others=others)
     if made.report is None:
         raise NoReference(
             "A slice is an object of its maker's own, which a structured report cannot refer to."

@@ -150,6 +150,7 @@ def results(
     purpose: Purpose,
     *,
     predecessors: Sequence[Dataset] = (),
+    others: int = 0,
 ) -> Results:
     """The objects of one slice, or of one series: one report, and the map of its most suspicious slice.
 
@@ -162,6 +163,7 @@ def results(
         model: SHA-256 of the model, from `brat.model.classifier.Classifier`.
         predecessors: reports that this one replaces, from `brat.reports.dicom_sr.predecessor`; for the
             archive only.
+        others: how many other stacks and volumes the series has, which were not read.
 
     Raises:
         NoReference: a slice has no UIDs, or none of them could be read.
@@ -212,6 +214,7 @@ def results(
             model=model,
             version=program,
             predecessors=predecessors,
+            others=others,
         )
     header = shown.header
     return Results(

@@ -75,6 +75,7 @@ def structured_report(
     model: str,
     version: str,
     predecessors: Sequence[Dataset] = (),
+    others: int = 0,
 ) -> ComprehensiveSR:
     """One report of one slice, or of all slices of a series.
 
@@ -87,6 +88,7 @@ def structured_report(
         model: SHA-256 of the model.
         version: of the program.
         predecessors: the UIDs of reports that this one replaces, see `predecessor`.
+        others: how many other stacks and volumes the series has, which were not read.
     """
     from highdicom import sr
     from pydicom.sr.codedict import codes
@@ -109,8 +111,8 @@ def structured_report(
         given.append(verdict)
         for evaluation in _of_person(verdict) if verdict else ():
             groups[-1][0].ContentSequence.extend(evaluation)
-    if len(sources) > 1:
-        groups.insert(0, _of_series(sources, readings, algorithm))
+    if len(sources) > 1 or others:
+        groups.insert(0, _of_series(sources, readings, algorithm, others))
     first = groups[0][0].ContentSequence
     for image in maps:
         # TID 1500 is extensible.
@@ -209,7 +211,10 @@ def _of_slice(
 
 
 def _of_series(
-    sources: Sequence[Dataset], readings: Sequence[SliceReading], algorithm: AlgorithmIdentification
+    sources: Sequence[Dataset],
+    readings: Sequence[SliceReading],
+    algorithm: AlgorithmIdentification,
+    others: int,
 ) -> MeasurementsAndQualitativeEvaluations:
     from highdicom import sr
     from pydicom.sr.codedict import codes
@@ -228,6 +233,8 @@ def _of_series(
             for label in CLASSES
         },
     }
+    if others:
+        counts["N-OTHERS", "Number of other stacks and volumes of the series, not read"] = others
     shown = sources[series.most_suspicious]
     return sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=sr.TrackingIdentifier(uid=generate_uid(prefix=None), identifier="Series"),

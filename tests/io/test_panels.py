@@ -155,9 +155,9 @@ def test_slice_that_was_given_twice_counts_once():
     assert [file.name for file in item.files] == ["0-0", "1-0", "2-0"]
     series = load(item)
     assert series.left_out == ("0-1", "0-2", "1-1", "1-2", "2-1", "2-2")
-    assert series.remarks == ("6 files are copies of slices that are here already, and were left out.",)
+    assert series.remarks == ("6 files are copies of others that are here already, and were left out.",)
     (one,) = group_into_series([File(str(copy), data[0]) for copy in range(2)])
-    assert load(one).remarks == ("1 file is a copy of a slice that is here already, and was left out.",)
+    assert load(one).remarks == ("1 file is a copy of another that is here already, and was left out.",)
 
 
 def test_equal_pixels_at_one_place_count_once():
@@ -170,7 +170,7 @@ def test_equal_pixels_at_one_place_count_once():
     both = [File("again", files[0].read()), *files]
     series = load(group_into_series(both)[0])
     assert len(series.left_out) == 7
-    assert series.remarks == ("7 files are copies of slices that are here already, and were left out.",)
+    assert series.remarks == ("7 files are copies of others that are here already, and were left out.",)
 
 
 def test_equal_empty_slices_of_two_volumes_stay():

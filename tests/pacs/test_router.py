@@ -21,6 +21,7 @@ from brat.pacs.router import Listener, Router
 from tests.factories.orthanc import free_port
 from tests.factories.paths import ROOT
 from tests.factories.samples import known_enhanced
+from tests.reports.test_dicom_frames import counted, weighted
 
 _MAIN = "import sys; from brat.cli import main; sys.exit(main())"
 
@@ -130,6 +131,17 @@ def test_of_several_files_of_frames_the_largest_is_read(tmp_path, readers):
     (evidence,) = report.CurrentRequestedProcedureEvidenceSequence
     of_series = next(one for one in evidence.ReferencedSeriesSequence if one.SeriesInstanceUID == series)
     assert [one.ReferencedSOPInstanceUID for one in of_series.ReferencedSOPSequence] == [whole.SOPInstanceUID]
+    # A file of two frames, and two of one frame that make a stack.
+    assert counted(shelf.taken[-1], "N-OTHERS") == [2]
+
+
+def test_the_report_of_the_first_of_two_volumes_says_that_there_is_another(tmp_path, readers):
+    frames = [(0.0, "M"), (3.0, "M"), (0.0, "late"), (3.0, "late")]
+    queue, shelf = Queue(tmp_path), Shelf()
+    fill(queue, [weighted(frames)])
+    work_through(router(queue, shelf, readers))
+    assert counted(shelf.taken[-1], "N-SLICES") == [2]
+    assert counted(shelf.taken[-1], "N-OTHERS") == [1]
 
 
 @pytest.mark.parametrize("after", [1, 2])

@@ -61,6 +61,17 @@ def changed(data: bytes, change) -> bytes:
     return written(dataset)
 
 
+def counted(report: bytes, name: str) -> list[int]:
+    """The numbers that a report gives under a code."""
+    return [
+        int(item.MeasuredValueSequence[0].NumericValue)
+        for element in parsed(report).iterall()
+        if element.keyword == "ContentSequence"
+        for item in element.value
+        if item.ValueType == "NUM" and item.ConceptNameCodeSequence[0].CodeValue == name
+    ]
+
+
 def read(data: bytes, unlike: tuple[int, ...] = (), through=door) -> list[ReadSlice]:
     """All slices as meningioma, but for those that are out of distribution."""
     (item,) = through.group_into_series([File("enhanced.dcm", data)])
@@ -529,6 +540,35 @@ def test_frames_of_two_weightings_are_two_volumes_in_whatever_order_they_are_sto
     assert series.volumes == 2
     assert [series.stack(volume=volume).frames for volume in (0, 1)] == [(0, 3, 2), (4, 1, 5)]
     assert series.remarks == ()
+
+
+@pytest.mark.parametrize("through", [door, intake])
+def test_a_file_of_frames_that_was_given_twice_counts_once(source, through):
+    other = changed(source, lambda dataset: setattr(dataset, "SOPInstanceUID", generate_uid()))
+    named = zip(("one", "again", "other", "again, too"), (source, source, other, source), strict=True)
+    items = through.group_into_series([File(name, data) for name, data in named])
+    assert [item.name for item in items] == ["one", "other"]
+    series = through.load(items[0])
+    assert series.left_out == ("again", "again, too")
+    assert series.remarks[0] == "2 files are copies of others that are here already, and were left out."
+    assert through.load(items[1]).left_out == ()
+
+
+def test_files_of_frames_of_two_patients_are_two_whatever_their_uid(source):
+    other = changed(source, lambda dataset: setattr(dataset, "PatientID", "P8"))
+    assert len(intake.group_into_series([File("one", source), File("other", other)])) == 2
+
+
+def test_files_without_an_instance_uid_are_no_copies(source):
+    nameless = changed(source, lambda dataset: delattr(dataset, "SOPInstanceUID"))
+    assert len(intake.group_into_series([File(name, nameless) for name in "ab"])) == 2
+
+
+@pytest.mark.parametrize("others", [0, 3])
+def test_the_report_says_how_much_of_the_series_was_not_read(slices, others, tmp_path):
+    files = results(slices, DIGEST, Purpose.ARCHIVE, others=others).files()
+    assert counted(files["sr"], "N-OTHERS") == ([others] if others else [])
+    assert validated(files["sr"], tmp_path) == []
 
 
 def test_frames_counted_by_something_else_are_parted_by_that():
