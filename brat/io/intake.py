@@ -195,8 +195,8 @@ def group(entries: Iterable[Entry]) -> list[Item]:
             items.append(Item(entry.file.name, (entry.file,), entry.is_series, entry.problem))
         elif not entry.header.is_slice:
             header = entry.header
-            key = (header.series, header.frames, header.patient, header.instance)
-            known = alone.setdefault(key, len(items)) if header.instance else len(items)
+            image = (header.series, header.frames, header.patient, header.instance)
+            known = alone.setdefault(image, len(items)) if header.instance else len(items)
             if known == len(items):
                 items.append(Item(entry.file.name, (entry.file,), entry.is_series))
             else:
