@@ -334,11 +334,9 @@ def _folds(runs: Path) -> list[int]:
 def _with_held_out(history: list[dict[str, float]], runs: Path) -> list[dict[str, float]]:
     """The curves of the model that ships, with those of held-out slices.
 
-    A model that learned from all folds has none of its own: it gets the mean of the folds that recorded them,
-    in as many epochs.
+    They are the mean of the folds that recorded them, in as many epochs: the model itself has held out a few
+    patients at most, whose curves stand only where no fold has any.
     """
-    if any("val_loss" in row for row in history):
-        return history
     folds = [read_history(runs / f"fold-{fold}") for fold in _folds(runs)]
     recorded = [f for f in folds if len(f) == len(history) and all("val_loss" in row for row in f)]
     if not recorded:

@@ -19,13 +19,13 @@ class Recipe:
         seed: of the weights, the draws and the augmentation.
     """
 
-    epochs: int = 14
+    epochs: int = 28
     slices_per_epoch: int = 3600
     batch_size: int = 32
     learning_rate: float = 7e-4
     warm_up: float = 0.1
     weight_decay: float = 1e-3
-    small_epochs: int = 9
+    small_epochs: int = 18
     locate: float = 0.3
     confine: float = 0.2
     seed: int = 0
