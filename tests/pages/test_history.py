@@ -443,6 +443,35 @@ def test_history_raises_an_alarm_where_a_month_crosses_a_limit(two_months):
     assert not any("Refused" in one.value for one in page.warning)
 
 
+def test_what_is_listed_does_not_choose_what_is_counted(two_months, some_cases, monkeypatch):
+    monkeypatch.setattr("pages.parts.agreement.LEAST", 4)
+    whole = history()
+    agreed = whole.metric[0].value
+    (alarm,) = (one.value for one in whole.warning)
+    for choose in (
+        lambda page: page.multiselect[0].select("disagree"),
+        lambda page: page.multiselect[1].select("glioma"),
+        lambda page: page.text_input(key="history-search").input("note 1"),
+    ):
+        page = history()
+        choose(page).run()
+        assert not page.exception
+        assert len(page.dataframe[0].value) < 56
+        assert [one.value for one in page.warning] == [alarm]
+        assert page.metric[0].value == agreed
+        assert any("of all 56 cases" in one.value for one in page.caption)
+    assert not any("of all 56 cases" in one.value for one in whole.caption)
+
+
+def test_another_calibration_is_no_drift(two_months, engine):
+    with Session(engine) as session, session.begin():
+        for case in two_months[25:]:
+            session.get(Case, case).recalibration = "a" * 64
+    page = history()
+    assert not any("Refused" in one.value for one in page.warning)
+    assert any("25 cases of the model that is in use. 25 that" in one.value for one in page.caption)
+
+
 def test_history_compares_with_the_first_months_once_they_hold_enough(two_months, monkeypatch):
     page = history()
     page.get("button_group")[0].set_value("The first months").run()
