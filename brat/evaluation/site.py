@@ -165,9 +165,10 @@ def side_by_side(readings: SiteReadings, first: Reader, second: Reader) -> dict[
 
     Returns:
         `model_sha256` of the second; `protocols`, its figures; `difference`, of each measure the second's
-        minus the first's, with an interval from resampling clusters for both models at once; `counts` of
-        slices that both, the first alone, the second alone and neither read rightly; `test`, and `p`, of the
-        hypothesis that neither is right more often.
+        minus the first's, with an interval from resampling clusters for both models at once, and `right`, of
+        the share of slices read as a class that they may be; `counts` of slices that both, the first alone,
+        the second alone and neither read rightly; `test`, and `p`, of the hypothesis that neither is right
+        more often.
     """
     ours, theirs = (
         _probabilities(reader, outputs)
@@ -183,7 +184,10 @@ def side_by_side(readings: SiteReadings, first: Reader, second: Reader) -> dict[
         "sensitivity": (read_as_tumor, tumor),
         "specificity": (-read_as_tumor, ~tumor),
     }
-    for label in CLASSES[:NO_TUMOR]:
+    if len(named := _named(readings)):
+        # A tumour of unknown class has no part in the accuracy of four classes.
+        weighed["accuracy"] = (gain, np.isin(np.arange(len(gain)), named))
+    for label in CLASSES:
         of_class = np.array([s.label == label for s in readings.slices])
         weighed[f"recall/{label}"] = (gain, of_class)
     return {
@@ -296,33 +300,41 @@ def _protocols(readings: SiteReadings, probabilities: np.ndarray) -> dict[str, d
         of = {f"recall/{name}": {s.cluster for s in chosen if s.label == name} for name in CLASSES} | {
             "accuracy": {s.cluster for s in chosen}
         }
-        protocols["four_classes"] = _with_ends(measured, of)
+        protocols["four_classes"] = {**measured, "metrics": _with_ends(measured["metrics"], of)}
     if len({s.tumor for s in readings.slices}) == 2:
         of = {
             name: {s.cluster for s in readings.slices if s.tumor is tumor}
             for name, tumor in (("sensitivity", True), ("specificity", False))
         }
-        protocols["tumor_or_none"] = _with_ends(same_source(readings.slices, probabilities), of)
+        two = same_source(readings.slices, probabilities)
+        protocols["tumor_or_none"] = {**two, "metrics": _with_ends(two["metrics"], of)}
     return protocols
 
 
-def _with_ends(entry: dict, clusters: Mapping[str, set[str]]) -> dict:
-    """The entry, with an interval of some width where all slices, or none, are read rightly.
+def _with_ends(metrics: dict, clusters: Mapping[str, set[str]]) -> dict:
+    """Metrics, with an interval of some width where all slices, or none, are read rightly.
 
     No resample differs then. The end is that of the exact binomial interval of the clusters (Clopper and
-    Pearson 1934, doi 10.1093/biomet/26.4.404).
+    Pearson 1934, doi 10.1093/biomet/26.4.404); of a mean over classes, it is from the ends of all of them, as
+    that of a difference in `compare`.
 
     Args:
         clusters: name of a measure -> the clusters that it is measured on.
     """
-    metrics = dict(entry["metrics"])
+    metrics = dict(metrics)
     for name, members in clusters.items():
         value = metrics[name]["value"]
         if value in (0, 1) and members:
             reach = 0.025 ** (1 / len(members))
             low, high = (reach, 1.0) if value else (0.0, 1 - reach)
             metrics[name] = {"value": value, "low": low, "high": high}
-    return {**entry, "metrics": metrics}
+    balanced = metrics.get("balanced_accuracy")
+    if balanced and balanced["value"] in (0, 1):
+        recalls = [metrics[name] for name, members in clusters.items() if "/" in name and members]
+        far = "low" if balanced["value"] else "high"
+        reach = math.hypot(*(one[far] - one["value"] for one in recalls)) / len(recalls)
+        metrics["balanced_accuracy"] = {**balanced, far: abs(balanced["value"] - reach)}
+    return metrics
 
 
 def _left_out(left_out: Sequence[Skipped]) -> dict[str, int]:
@@ -351,10 +363,14 @@ def _trust(
     results: dict[str, Any] = {"calibration": measure_probabilities(probabilities[named], labels, clusters)}
     if reader.calibration:
         results["sets"] = {
-            str(level): measure_sets(membership(probabilities[named], least), labels, clusters)
+            str(level): _measure_sets(membership(probabilities[named], least), labels, clusters)
             for level, least in reader.calibration.thresholds.items()
         }
     return results
+
+
+def _measure_sets(inside: np.ndarray, labels: np.ndarray, clusters: Sequence[str]) -> dict[str, Any]:
+    return _with_ends(measure_sets(inside, labels, clusters), {"coverage": set(clusters)})
 
 
 def _labels(readings: SiteReadings, named: np.ndarray) -> tuple[np.ndarray, list[str]]:
@@ -384,16 +400,19 @@ def _refusals(readings: SiteReadings, probabilities: np.ndarray) -> dict[str, An
         "right": (right, every),
         "right_kept": (right, ~refused),
     }
+    clusters = np.array([s.cluster for s in readings.slices])
     measured = with_intervals(
         lambda weights: {name: mean(values, weights * rows) for name, (values, rows) in counted.items()},
-        [s.cluster for s in readings.slices],
+        clusters.tolist(),
     )
     return {
         "slices": len(refused),
         "counts": {
             name: int(counted[name][0].sum()) for name in ("refused", "right_withheld", "wrong_withheld")
         },
-        "metrics": measured,
+        "metrics": _with_ends(
+            measured, {name: set(clusters[np.asarray(rows, bool)]) for name, (_, rows) in counted.items()}
+        ),
     }
 
 
@@ -424,7 +443,7 @@ def _recalibrate(
         found |= {
             "temperature": calibration.temperature,
             "calibration": measure_probabilities(refitted, labels, clusters),
-            "sets": {str(level): measure_sets(inside, labels, clusters) for level, inside in sets.items()},
+            "sets": {str(level): _measure_sets(inside, labels, clusters) for level, inside in sets.items()},
             "gain": with_intervals(means({"nll": before - after}), clusters)["nll"],
         }
     every = [s.cluster for s in readings.slices]

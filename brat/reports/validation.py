@@ -89,13 +89,12 @@ def two_models(results: Results) -> list[tuple[str, str, str, str]]:
         }
         for protocols in (results["protocols"], second["protocols"])
     )
-    of = {"accuracy": "right"}
     return [
         (
             title,
             estimate(ours[name]),
             estimate(theirs[name]),
-            points(second["difference"].get(of.get(name, name))),
+            points(second["difference"].get(name)),
         )
         for name, title in MEASURES.items()
         if name in ours and name in theirs
