@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import streamlit as st
 
 from brat.classes import CLASS_NAMES, CLASSES
-from brat.io.names import clean_name
+from brat.io.names import clean_name, clean_note
 from pages.parts.failures import tell
 from pages.parts.login import person
 from pages.parts.store import is_on, store
@@ -145,9 +145,10 @@ def is_unsaved(opinion: Opinion, of: str, earlier: list[Case]) -> bool:
     if opinion.verdict is None:
         return bool(opinion.note)
     state, start = st.session_state, st.session_state[f"start-{of}"]
-    name = state.get(f"name-{of}", start["name"]).strip()
+    # As the store has them: what it leaves out of a note or writes out of a name is no change.
+    name = clean_name(state.get(f"name-{of}", start["name"]).strip(), 100)
     own = next((case for case in earlier if case.observer == name), None)
-    said = (opinion.seen, opinion.note, state.get(f"picture-{of}", start["picture"]))
+    said = (opinion.seen, clean_note(opinion.note), state.get(f"picture-{of}", start["picture"]))
     return own is None or said != (own.seen, own.note, own.pictured)
 
 
@@ -204,7 +205,8 @@ def _ask_to_keep(opinion: Opinion, of: str, earlier: list[Case]) -> _Request | N
             placeholder="Optional",
             help=login_words.NOT_VERIFIED,
             **_field("name", of),
-        ).strip()
+        )
+        name = clean_name(name.strip(), 100)
     memory()[NAME] = name
     with st.container(horizontal=True, vertical_alignment="center"):
         # Whose name comes later goes on with the case that had none.

@@ -405,6 +405,12 @@ def test_unsaved_is_said_until_it_is_kept(engine):
     assert not marks(page)
     control(page, "note-").input("dural tail").run()
     assert marks(page)
+    # The store keeps a note without its ends, and a name with what would not be seen written out.
+    control(page, "note-").input(" dural tail\n").run()
+    control(page, "name-").input("A\u202eB").run()
+    control(page, "keep-").click().run()
+    assert not marks(page.run())
+    assert control(page, "keep-").label == "Replace"
 
 
 DIGEST = ModelFolder(WEIGHTS).records["model.tflite"].sha256
