@@ -487,6 +487,10 @@ def test_misuse_is_said(tmp_path, capsys):
     batch = planned(pictures(tmp_path / "in", 1), tmp_path / "batch")
     assert main(["batch", "plan", str(batch), str(tmp_path / "in")]) == 2
     assert "has a plan already" in capsys.readouterr().err
+    left = tmp_path / "left"
+    result_file(left, 0).parent.mkdir(parents=True)
+    assert main(["batch", "plan", str(left), str(tmp_path / "in")]) == 2
+    assert "results of an earlier plan" in capsys.readouterr().err
     assert main(["batch", "status", str(batch), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["shards"] == 1
     assert main(["batch", "status", str(batch)]) == 0
