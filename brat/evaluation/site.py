@@ -125,10 +125,10 @@ def measure(
 
     Returns:
         Results with `written`, `site`, `model_sha256`, `by`, `slices`, `clusters`, `classes`, `left_out`,
-        `copies_sought`; `enough`; `protocols`, as in `metrics.json`: `four_classes` where classes of tumours
-        are known, `tumor_or_none` where there are both; `calibration` and `sets` where classes are known;
-        `out_of_distribution` where the model has that check; `comparison` where figures ship;
-        `recalibration`.
+        `copies_sought`; `site_calibration`, in words, where one was read with; `enough`; `protocols`,
+        as in `metrics.json`: `four_classes` where classes of tumours are known, `tumor_or_none` where there
+        are both; `calibration` and `sets` where classes are known; `out_of_distribution` where the model has
+        that check; `comparison` where figures of this model ship; `recalibration`.
     """
     slices, outputs = readings.slices, readings.outputs[0]
     probabilities = _probabilities(reader, outputs)
@@ -138,6 +138,7 @@ def measure(
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "site": site,
         "model_sha256": reader.classifier.digest,
+        "site_calibration": str(reader.site) if reader.site else "",
         "by": readings.by,
         "slices": len(slices),
         "clusters": len(set(clusters)),
@@ -152,7 +153,8 @@ def measure(
         results |= _trust(readings, named, reader, probabilities)
     if reader.detector:
         results["out_of_distribution"] = _refusals(readings, probabilities)
-    if shipped:
+    # Figures of another model say nothing of this one.
+    if shipped and shipped.get("model_sha256") == reader.classifier.digest:
         results["comparison"] = compare(protocols, shipped["protocols"])
     recalibration = None
     if fitted_to is not None:

@@ -149,6 +149,8 @@ def remarks(results: Results) -> list[str]:
         "files, they are too narrow.",
     )
     said = [enough(results), by]
+    if used := results["site_calibration"]:
+        said.append(f"As the app reads here, {used}; the figures that ship are without it.")
     if results["copies_sought"]:
         said.append(
             "Left out as near-duplicates of slices that the model was trained on: "
@@ -188,20 +190,27 @@ def _refused(check: Mapping) -> str:
     )
 
 
+def is_advised(results: Results) -> bool:
+    """Whether a recalibration is better on slices that it was not fitted to, or is a limit alone."""
+    found = results["recalibration"]
+    if gain := found.get("gain"):
+        return gain["low"] is not None and gain["low"] > 0
+    return "limit" in found
+
+
 def recalibration(results: Results) -> list[str]:
     """What a recalibration for the site would do."""
     found = results["recalibration"]
     said = []
     if "gain" in found:
-        before, after, gain = results["calibration"]["ece"], found["calibration"]["ece"], found["gain"]
-        helps = gain["low"] is not None and gain["low"] > 0
+        before, after = results["calibration"]["ece"], found["calibration"]["ece"]
         said.append(
             f"A recalibration, judged on slices that it was not fitted to, has a calibration error of "
             f"{estimate(after)}, where it is {estimate(before)} now, with the temperature "
             f"{found['temperature']:.2f}. "
             + (
                 "It fits these slices better than the one that ships (negative log likelihood)."
-                if helps
+                if is_advised(results)
                 else "Whether it fits better than the one that ships, these slices do not tell: leave it."
             )
         )
@@ -268,7 +277,12 @@ def checklist(results: Results) -> list[ChecklistItem]:
         ("14-16", "8", "Reference standard, who set it, blinded to the model?", _TO_BE_SAID),
         ("19", "10", "Sample size", enough(results)),
         ("20, 21", "16", "Disjoint from the training data, at which level", disjoint),
-        ("22", "22", "Model", f"SHA-256 {results['model_sha256']}, unchanged."),
+        (
+            "22",
+            "22",
+            "Model",
+            f"SHA-256 {results['model_sha256']}, {results['site_calibration'] or 'unchanged'}.",
+        ),
         ("28", "12", "Measures", "Those of the tables above, on all slices, whether refused or not."),
         ("29", "12", "Uncertainty and tests", f"Bootstrap of {units(results)}, 1,000 resamples. {compared}"),
         ("", "12, 24", "Model updating", updated),
