@@ -22,7 +22,7 @@ from brat.data.index import count_classes
 from brat.data.labelled import LabelledFile
 from brat.evaluation.fit_calibration import fit_calibration
 from brat.evaluation.fit_out_of_distribution import REFUSED, choose_limit
-from brat.evaluation.metrics import NO_TUMOR, mean, means, with_intervals
+from brat.evaluation.metrics import NO_TUMOR, detection, mean, means, with_intervals
 from brat.evaluation.protocols import four_classes, same_source
 from brat.evaluation.reliability import (
     cross_fitted_sets,
@@ -192,13 +192,19 @@ def side_by_side(readings: SiteReadings, first: Reader, second: Reader) -> dict[
     for label in CLASSES:
         of_class = np.array([s.label == label for s in readings.slices])
         weighed[f"recall/{label}"] = (gain, of_class)
+
+    def differences(weights: np.ndarray) -> dict[str, float]:
+        found = {name: mean(values, weights * rows) for name, (values, rows) in weighed.items()}
+        is_measured = all(weights[side].any() for side in (tumor, ~tumor))
+        before, after = (
+            detection(tumor, shares, weights)["auc"] if is_measured else np.nan for shares in (ours, theirs)
+        )
+        return found | {"auc": after - before}
+
     return {
         "model_sha256": second.classifier.digest,
         "protocols": _protocols(readings, theirs),
-        "difference": with_intervals(
-            lambda weights: {name: mean(values, weights * rows) for name, (values, rows) in weighed.items()},
-            clusters,
-        ),
+        "difference": with_intervals(differences, clusters),
         "counts": {
             "both": int((right & other).sum()),
             "first": int((right & ~other).sum()),
@@ -251,8 +257,12 @@ def compare(protocols: Mapping[str, Mapping], shipped: Mapping[str, Mapping]) ->
         }
     two, same = protocols.get("tumor_or_none"), shipped.get("same_source")
     if two and same:
-        names = ("sensitivity", "specificity")
-        pairs |= {name: (two["metrics"][name], same["metrics"][name], same) for name in names}
+        names = ("sensitivity", "specificity", "auc")
+        pairs |= {
+            name: (two["metrics"][name], same["metrics"][name], same)
+            for name in names
+            if name in two["metrics"] and name in same["metrics"]
+        }
     measures = {name: _difference(here, there, entry) for name, (here, there, entry) in pairs.items()}
     tested = sorted((one for one in measures.values() if one["p"] is not None), key=lambda one: one["p"])
     least = 0.0
@@ -308,6 +318,8 @@ def _protocols(readings: SiteReadings, probabilities: np.ndarray) -> dict[str, d
             name: {s.cluster for s in readings.slices if s.tumor is tumor}
             for name, tumor in (("sensitivity", True), ("specificity", False))
         }
+        # As many tumours can be held against as many others, each once: in none the other was likelier.
+        of["auc"] = min(of.values(), key=len)
         two = same_source(readings.slices, probabilities)
         protocols["tumor_or_none"] = {**two, "metrics": _with_ends(two["metrics"], of)}
     return protocols

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from brat.classes import CLASS_NAMES, CLASSES
 from brat.model.calibration import DEFAULT_LEVEL
 from brat.reports.pdf import WIDTH, Page, new_document, warn
-from brat.wording import estimate, percent
+from brat.wording import decimal, estimate, percent
 
 Results = Mapping[str, Any]
 """As `brat.evaluation.site.measure` returns them."""
@@ -25,6 +25,7 @@ MEASURES = {
     "balanced_accuracy": "Balanced accuracy, four classes",
     "sensitivity": "Sensitivity, tumour or none",
     "specificity": "Specificity, tumour or none",
+    "auc": "AUC, tumour or none",
     **{f"recall/{name}": f"Sensitivity for {title.lower()}" for name, title in CLASS_NAMES.items()},
 }
 """Names of measures -> how they are written."""
@@ -68,8 +69,8 @@ def figures(results: Results) -> list[Comparison]:
         rows.append(
             Comparison(
                 title,
-                estimate(measured[name]),
-                estimate(beside["shipped"]) if beside else "",
+                _written(name, measured[name]),
+                _written(name, beside["shipped"]) if beside else "",
                 points(beside["difference"]) if beside else "",
                 p_value(beside["p"]) if beside else "",
             )
@@ -92,8 +93,8 @@ def two_models(results: Results) -> list[tuple[str, str, str, str]]:
     return [
         (
             title,
-            estimate(ours[name]),
-            estimate(theirs[name]),
+            _written(name, ours[name]),
+            _written(name, theirs[name]),
             points(second["difference"].get(name)),
         )
         for name, title in MEASURES.items()
@@ -101,8 +102,12 @@ def two_models(results: Results) -> list[tuple[str, str, str, str]]:
     ]
 
 
+def _written(name: str, entry: Mapping[str, Any]) -> str:
+    return decimal(entry) if name == "auc" else estimate(entry)
+
+
 def points(entry: Mapping[str, float | None] | None) -> str:
-    """A difference of shares with its interval, in percentage points: "-3.1 (-7.0 to +0.8)"."""
+    """A difference with its interval, in hundredths, of shares percentage points: "-3.1 (-7.0 to +0.8)"."""
     if entry is None or entry["value"] is None:
         return ""
     value, low, high = (f"{100 * (entry[key] or 0):+.1f}" for key in ("value", "low", "high"))

@@ -74,7 +74,7 @@ def test_tumour_or_none_needs_no_classes(reader):
     )
     assert set(results.results["protocols"]) == {"tumor_or_none"}
     assert "calibration" not in results.results
-    assert set(results.results["comparison"]["measures"]) == {"sensitivity", "specificity"}
+    assert set(results.results["comparison"]["measures"]) == {"sensitivity", "specificity", "auc"}
     assert results.rows[0]["label"] == "tumor"
 
 
@@ -84,6 +84,7 @@ def test_an_interval_has_some_width_where_all_are_right(reader):
     low = entry["metrics"]["sensitivity"]["low"]
     # Ten of ten: the exact interval begins at 69.15 %.
     assert low == pytest.approx(0.6915, abs=1e-4)
+    assert entry["metrics"]["auc"]["low"] == pytest.approx(0.6915, abs=1e-4)
     wrong = measure(readings_of(sure(["no_tumor"] * 10 + ["glioma"] * 10), truth), reader, None)
     assert wrong.results["protocols"]["tumor_or_none"]["metrics"]["sensitivity"] == pytest.approx(
         {"value": 0.0, "low": 0.0, "high": 1 - 0.6915}, abs=1e-4
@@ -174,7 +175,7 @@ def test_no_difference_is_beyond_all_or_nothing():
 def test_a_mean_over_fewer_classes_is_not_compared(reader):
     truth = ["glioma", "no_tumor", "glioma", "no_tumor"]
     compared = measure(readings_of(sure(truth), truth), reader, SHIPPED).results["comparison"]["measures"]
-    assert set(compared) == {"recall/glioma", "recall/no_tumor", "sensitivity", "specificity"}
+    assert set(compared) == {"recall/glioma", "recall/no_tumor", "sensitivity", "specificity", "auc"}
 
 
 def test_what_is_never_seen_may_still_happen(reader):
@@ -294,6 +295,10 @@ class TestTwoModels:
             (results["protocols"]["four_classes"], results["against"]["protocols"]["four_classes"]),
             results["against"]["difference"],
         )
+        two = (results["protocols"]["tumor_or_none"], results["against"]["protocols"]["tumor_or_none"])
+        before, after = (one["metrics"]["auc"]["value"] for one in two)
+        assert difference["auc"]["value"] == pytest.approx(after - before)
+        assert after > before
         for name in ("accuracy", "recall/glioma", "recall/no_tumor"):
             apart = second["metrics"][name]["value"] - first["metrics"][name]["value"]
             assert difference[name]["value"] == pytest.approx(apart), name

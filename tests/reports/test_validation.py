@@ -65,7 +65,10 @@ def test_every_figure_stands_beside_the_one_that_ships(results):
     assert row.here.startswith("93.8 % (")
     assert row.shipped == report.estimate(shipped)
     assert row.difference.startswith(f"{100 * (accuracy['value'] - shipped['value']):+.1f} (")
-    assert len(rows) == 8
+    auc = results["protocols"]["tumor_or_none"]["metrics"]["auc"]
+    assert rows["AUC, tumour or none"].here == f"{auc['value']:.3f} ({auc['low']:.3f} to {auc['high']:.3f})"
+    assert rows["AUC, tumour or none"].p
+    assert len(rows) == 9
 
 
 def test_the_pdf_has_figures_matrix_and_checklists(results):
