@@ -17,6 +17,7 @@ from brat.environment import WEIGHTS
 from brat.model.files import ModelFolder
 from brat.store.cases import Case, find, keep, trail
 from brat.store.database import prepare
+from pages.parts.widget_memory import MEMORY
 from tests.factories.log import Recorder
 from tests.factories.paths import ROOT
 from tests.factories.readings import MODEL, NEXT_MODEL, READING, reading_of, scan_of
@@ -190,6 +191,21 @@ def test_a_name_that_comes_later_is_given_to_the_same_case(engine):
     assert control(page, "keep-").label == "Keep"
     control(page, "keep-").click().run()
     assert {case.observer for case in find(engine)} == {"AB", "CD"}
+
+
+def test_a_name_that_is_typed_before_a_reload_is_given_to_the_same_case(engine):
+    page = form()
+    control(page, "verdict-").set_value("agree").run()
+    control(page, "keep-").click().run()
+    control(page, "name-").input("AB").run()
+    # What is remembered of a visit outlives a reload.
+    again = AppTest.from_function(review, default_timeout=120)
+    again.session_state[MEMORY] = page.session_state[MEMORY]
+    again.run()
+    assert control(again, "name-").value == "AB"
+    control(again, "keep-").click().run()
+    (case,) = find(engine)
+    assert case.observer == "AB"
 
 
 def test_who_came_with_a_name_leaves_a_case_without_one_alone(engine):
