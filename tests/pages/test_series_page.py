@@ -13,6 +13,7 @@ from brat.io.read import read_scan
 from brat.model.classifier import Classifier
 from brat.model.series_reading import SeriesReading
 from pages.parts import open_scan
+from pages.parts.widget_memory import MEMORY
 from pages.words import series as words
 from tests.factories.files import slice_of, volume, zipped
 from tests.factories.pages import sent_to_viewer
@@ -21,9 +22,10 @@ from tests.factories.readings import GLIOMA, MENINGIOMA, NONE, REFUSED, UNREAD
 from tests.factories.samples import KNOWN, known_enhanced, known_label
 
 
-def review(name: str, data: bytes) -> AppTest:
+def review(name: str, data: bytes, memory: dict | None = None) -> AppTest:
     page = AppTest.from_file(str(ROOT / "pages" / "review.py"), default_timeout=120)
     page.session_state["entered"] = True
+    page.session_state[MEMORY] = memory or {}
     page.run()
     page.file_uploader[0].upload(name, data).run()
     assert not page.exception
@@ -65,6 +67,19 @@ def test_a_volume_is_read_slice_by_slice(monkeypatch):
     page.toggle(key="series-numbers").set_value(True).run()
     assert not page.exception
     assert len(page.dataframe[0].value) == 6
+
+
+@pytest.mark.parametrize(("name", "key"), [("head.nii", "series-numbers"), (KNOWN.file.name, "stability-")])
+def test_a_toggle_stays_as_it_was_set_while_another_page_is_shown(name, key):
+    data = volume() if key == "series-numbers" else KNOWN.file.read_bytes()
+
+    def toggle(page):
+        (found,) = [one for one in page.toggle if one.key.startswith(key)]
+        return found
+
+    page = review(name, data)
+    toggle(page).set_value(True).run()
+    assert toggle(review(name, data, page.session_state[MEMORY])).value is True
 
 
 def test_another_view_is_read_by_itself_and_a_stretched_one_says_so():
