@@ -159,7 +159,7 @@ def test_a_slice_by_itself_keeps_what_is_said_of_its_series(monkeypatch):
     files = {f"a/{n}": slice_of(n) for n in range(4)}
     page = review("study.zip", zipped(files | {"a/copy": files["a/1"]}))
     told = [warning.value for warning in page.warning]
-    assert any("1 file is a copy of a slice" in value for value in told)
+    assert any("1 file is a copy of another" in value for value in told)
     state = {name: page.session_state[name] for name in open_scan.STATE}
     with monkeypatch.context() as patch:
         patch.setattr(open_scan.st, "session_state", SimpleNamespace(**state))
@@ -169,7 +169,7 @@ def test_a_slice_by_itself_keeps_what_is_said_of_its_series(monkeypatch):
     page.run()
     assert not page.exception
     told = [warning.value for warning in page.warning]
-    assert any("1 file is a copy of a slice" in value for value in told)
+    assert any("1 file is a copy of another" in value for value in told)
 
 
 def test_a_frame_that_is_opened_by_itself_has_its_file_and_its_number(monkeypatch):
