@@ -544,13 +544,21 @@ def _validate(options: argparse.Namespace) -> int:
     (out / "validation.pdf").write_bytes(report.pdf(measured.results))
     written = [out / f"validation.{kind}" for kind in ("json", "csv", "pdf")]
     if measured.recalibration:
-        for folder in (out, weights) if options.apply else (out,):
+        is_applied = options.apply and report.is_advised(measured.results)
+        for folder in (out, weights) if is_applied else (out,):
             (folder / SITE).write_bytes(measured.recalibration.to_bytes())
             written.append(folder / SITE)
     print(report.text(measured.results))
     print(f"\nWrote {', '.join(map(str, written))}.")
     if options.apply and not measured.recalibration:
         print("brat: there is no recalibration to put beside the weights.", file=sys.stderr)
+        return 1
+    if options.apply and not is_applied:
+        print(
+            "brat: not put beside the weights, as these slices do not tell whether it fits better. To use it "
+            f"all the same, copy {out / SITE} there.",
+            file=sys.stderr,
+        )
         return 1
     return 0
 

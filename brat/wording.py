@@ -20,3 +20,8 @@ def estimate(entry: Mapping[str, float | None]) -> str:
     if value is None or low is None or high is None:
         return "not measured"
     return f"{100 * value:.1f} % ({100 * low:.1f} to {100 * high:.1f})"
+
+
+def decimal(entry: Mapping[str, float]) -> str:
+    """What is no proportion, and its 95 % interval: "0.914 (0.880 to 0.940)"."""
+    return f"{entry['value']:.3f} ({entry['low']:.3f} to {entry['high']:.3f})"

@@ -35,6 +35,10 @@ from pages.words import login as login_words
 _SHORT = 8
 """Digits of a hash that are shown."""
 
+_BY_ANSWER = ("search", "verdicts", "labels")
+"""Conditions that choose cases by what was read or seen in them: statistics of what they leave would say
+what was asked for."""
+
 
 def show_filters(engine: Engine) -> dict:
     """The conditions to search by, as arguments of `brat.store.cases.find`."""
@@ -175,8 +179,13 @@ def show(engine: Engine, who: Person) -> None:
     selected = show_cases(cases)
     if selected:
         show_case(engine, selected, who)
-    show_agreement(cases, lambda case: case.model[:_SHORT])
-    show_drift(cases, chosen(), alarm)
+    counted = cases
+    if any(conditions[name] for name in _BY_ANSWER):
+        others = {name: value for name, value in conditions.items() if name not in _BY_ANSWER}
+        counted = find(engine, **others, on_damaged=lambda _: None)
+        st.caption(words.counted(len(counted)))
+    show_agreement(counted, lambda case: case.model[:_SHORT])
+    show_drift(counted, chosen(), alarm)
 
 
 require_entry()

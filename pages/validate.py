@@ -19,6 +19,7 @@ from pages.parts.validation import (
     measure_verdicts,
     show,
 )
+from pages.parts.widget_memory import remember, restore
 from pages.words import validate as words
 
 
@@ -39,7 +40,9 @@ def ask() -> None:
     else:
         st.caption(words.VERDICTS_NOTE)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        site = st.text_input(words.SITE, key="validate-site")
+        key = "validate-site"
+        restore(key, "")
+        site = st.text_input(words.SITE, key=key, on_change=remember, args=(key,))
         wanted = st.button("Measure", key="validate-measure")
     if not wanted:
         return

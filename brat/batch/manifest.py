@@ -30,6 +30,9 @@ from brat.predict import find_files, sort_files
 
 MANIFEST = "manifest.parquet"
 
+RESULTS = "shards"
+"""The folder of the shards that are done, beside it."""
+
 SHARD_SIZE = 1000
 """Slices of a shard, about: what a killed process has to read again."""
 
@@ -105,12 +108,15 @@ def plan(folder: Path, units: Iterable[Planned], every: bool = False, shard_size
         The number of shards.
 
     Raises:
-        FileExistsError: the folder has a manifest already.
+        FileExistsError: the folder has a manifest already, or shards that were read by another one.
         ValueError: there is nothing to read.
     """
     target = folder / MANIFEST
     if target.exists():
         raise FileExistsError(f"{folder} has a plan already. Name another folder.")
+    # A shard is done when its file is there: those of another plan would be taken for this one's.
+    if (folder / RESULTS).exists():
+        raise FileExistsError(f"{folder} has results of an earlier plan. Name another folder.")
     rows: list[dict[str, Any]] = []
     shard, filled = 0, 0
     for number, unit in enumerate(units):

@@ -11,11 +11,9 @@ from typing import NamedTuple
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from brat.batch.manifest import reasons, rows_of, shards_of, write_whole
+from brat.batch.manifest import RESULTS, reasons, rows_of, shards_of, write_whole
 from brat.batch.shard import SCHEMA, ReadingProcess, read_shard
 from brat.pacs.archive import Archive
-
-RESULTS = "shards"
 
 _MODEL = b"reads_with"
 

@@ -295,7 +295,9 @@ def _fetch(archive: Archive, row: Row) -> list[File]:
     entry = SeriesEntry(row["study"], row["series"], "", "MR", "", None)
     for pause in _PAUSES:
         try:
-            files = [File(f"{number}.dcm", content) for number, content in enumerate(archive.fetch(entry), 1)]
+            # In an order of their own: which plane of a series is its first item is not up to the archive.
+            contents = sorted(archive.fetch(entry))
+            files = [File(f"{number}.dcm", content) for number, content in enumerate(contents, 1)]
             if files:
                 return files
         except PacsError:

@@ -22,7 +22,7 @@ from brat.data.index import count_classes
 from brat.data.labelled import LabelledFile
 from brat.evaluation.fit_calibration import fit_calibration
 from brat.evaluation.fit_out_of_distribution import REFUSED, choose_limit
-from brat.evaluation.metrics import NO_TUMOR, mean, means, with_intervals
+from brat.evaluation.metrics import NO_TUMOR, detection, mean, means, with_intervals
 from brat.evaluation.protocols import four_classes, same_source
 from brat.evaluation.reliability import (
     cross_fitted_sets,
@@ -125,10 +125,10 @@ def measure(
 
     Returns:
         Results with `written`, `site`, `model_sha256`, `by`, `slices`, `clusters`, `classes`, `left_out`,
-        `copies_sought`; `enough`; `protocols`, as in `metrics.json`: `four_classes` where classes of tumours
-        are known, `tumor_or_none` where there are both; `calibration` and `sets` where classes are known;
-        `out_of_distribution` where the model has that check; `comparison` where figures ship;
-        `recalibration`.
+        `copies_sought`; `site_calibration`, in words, where one was read with; `enough`; `protocols`,
+        as in `metrics.json`: `four_classes` where classes of tumours are known, `tumor_or_none` where there
+        are both; `calibration` and `sets` where classes are known; `out_of_distribution` where the model has
+        that check; `comparison` where figures of this model ship; `recalibration`.
     """
     slices, outputs = readings.slices, readings.outputs[0]
     probabilities = _probabilities(reader, outputs)
@@ -138,6 +138,7 @@ def measure(
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "site": site,
         "model_sha256": reader.classifier.digest,
+        "site_calibration": str(reader.site) if reader.site else "",
         "by": readings.by,
         "slices": len(slices),
         "clusters": len(set(clusters)),
@@ -152,7 +153,8 @@ def measure(
         results |= _trust(readings, named, reader, probabilities)
     if reader.detector:
         results["out_of_distribution"] = _refusals(readings, probabilities)
-    if shipped:
+    # Figures of another model say nothing of this one.
+    if shipped and shipped.get("model_sha256") == reader.classifier.digest:
         results["comparison"] = compare(protocols, shipped["protocols"])
     recalibration = None
     if fitted_to is not None:
@@ -165,9 +167,10 @@ def side_by_side(readings: SiteReadings, first: Reader, second: Reader) -> dict[
 
     Returns:
         `model_sha256` of the second; `protocols`, its figures; `difference`, of each measure the second's
-        minus the first's, with an interval from resampling clusters for both models at once; `counts` of
-        slices that both, the first alone, the second alone and neither read rightly; `test`, and `p`, of the
-        hypothesis that neither is right more often.
+        minus the first's, with an interval from resampling clusters for both models at once, and `right`, of
+        the share of slices read as a class that they may be; `counts` of slices that both, the first alone,
+        the second alone and neither read rightly; `test`, and `p`, of the hypothesis that neither is right
+        more often.
     """
     ours, theirs = (
         _probabilities(reader, outputs)
@@ -183,16 +186,25 @@ def side_by_side(readings: SiteReadings, first: Reader, second: Reader) -> dict[
         "sensitivity": (read_as_tumor, tumor),
         "specificity": (-read_as_tumor, ~tumor),
     }
-    for label in CLASSES[:NO_TUMOR]:
+    if len(named := _named(readings)):
+        # A tumour of unknown class has no part in the accuracy of four classes.
+        weighed["accuracy"] = (gain, np.isin(np.arange(len(gain)), named))
+    for label in CLASSES:
         of_class = np.array([s.label == label for s in readings.slices])
         weighed[f"recall/{label}"] = (gain, of_class)
+
+    def differences(weights: np.ndarray) -> dict[str, float]:
+        found = {name: mean(values, weights * rows) for name, (values, rows) in weighed.items()}
+        is_measured = all(weights[side].any() for side in (tumor, ~tumor))
+        before, after = (
+            detection(tumor, shares, weights)["auc"] if is_measured else np.nan for shares in (ours, theirs)
+        )
+        return found | {"auc": after - before}
+
     return {
         "model_sha256": second.classifier.digest,
         "protocols": _protocols(readings, theirs),
-        "difference": with_intervals(
-            lambda weights: {name: mean(values, weights * rows) for name, (values, rows) in weighed.items()},
-            clusters,
-        ),
+        "difference": with_intervals(differences, clusters),
         "counts": {
             "both": int((right & other).sum()),
             "first": int((right & ~other).sum()),
@@ -245,8 +257,12 @@ def compare(protocols: Mapping[str, Mapping], shipped: Mapping[str, Mapping]) ->
         }
     two, same = protocols.get("tumor_or_none"), shipped.get("same_source")
     if two and same:
-        names = ("sensitivity", "specificity")
-        pairs |= {name: (two["metrics"][name], same["metrics"][name], same) for name in names}
+        names = ("sensitivity", "specificity", "auc")
+        pairs |= {
+            name: (two["metrics"][name], same["metrics"][name], same)
+            for name in names
+            if name in two["metrics"] and name in same["metrics"]
+        }
     measures = {name: _difference(here, there, entry) for name, (here, there, entry) in pairs.items()}
     tested = sorted((one for one in measures.values() if one["p"] is not None), key=lambda one: one["p"])
     least = 0.0
@@ -296,33 +312,43 @@ def _protocols(readings: SiteReadings, probabilities: np.ndarray) -> dict[str, d
         of = {f"recall/{name}": {s.cluster for s in chosen if s.label == name} for name in CLASSES} | {
             "accuracy": {s.cluster for s in chosen}
         }
-        protocols["four_classes"] = _with_ends(measured, of)
+        protocols["four_classes"] = {**measured, "metrics": _with_ends(measured["metrics"], of)}
     if len({s.tumor for s in readings.slices}) == 2:
         of = {
             name: {s.cluster for s in readings.slices if s.tumor is tumor}
             for name, tumor in (("sensitivity", True), ("specificity", False))
         }
-        protocols["tumor_or_none"] = _with_ends(same_source(readings.slices, probabilities), of)
+        # As many tumours can be held against as many others, each once: in none the other was likelier.
+        of["auc"] = min(of.values(), key=len)
+        two = same_source(readings.slices, probabilities)
+        protocols["tumor_or_none"] = {**two, "metrics": _with_ends(two["metrics"], of)}
     return protocols
 
 
-def _with_ends(entry: dict, clusters: Mapping[str, set[str]]) -> dict:
-    """The entry, with an interval of some width where all slices, or none, are read rightly.
+def _with_ends(metrics: dict, clusters: Mapping[str, set[str]]) -> dict:
+    """Metrics, with an interval of some width where all slices, or none, are read rightly.
 
     No resample differs then. The end is that of the exact binomial interval of the clusters (Clopper and
-    Pearson 1934, doi 10.1093/biomet/26.4.404).
+    Pearson 1934, doi 10.1093/biomet/26.4.404); of a mean over classes, it is from the ends of all of them, as
+    that of a difference in `compare`.
 
     Args:
         clusters: name of a measure -> the clusters that it is measured on.
     """
-    metrics = dict(entry["metrics"])
+    metrics = dict(metrics)
     for name, members in clusters.items():
         value = metrics[name]["value"]
         if value in (0, 1) and members:
             reach = 0.025 ** (1 / len(members))
             low, high = (reach, 1.0) if value else (0.0, 1 - reach)
             metrics[name] = {"value": value, "low": low, "high": high}
-    return {**entry, "metrics": metrics}
+    balanced = metrics.get("balanced_accuracy")
+    if balanced and balanced["value"] in (0, 1):
+        recalls = [metrics[name] for name, members in clusters.items() if "/" in name and members]
+        far = "low" if balanced["value"] else "high"
+        reach = math.hypot(*(one[far] - one["value"] for one in recalls)) / len(recalls)
+        metrics["balanced_accuracy"] = {**balanced, far: abs(balanced["value"] - reach)}
+    return metrics
 
 
 def _left_out(left_out: Sequence[Skipped]) -> dict[str, int]:
@@ -351,10 +377,14 @@ def _trust(
     results: dict[str, Any] = {"calibration": measure_probabilities(probabilities[named], labels, clusters)}
     if reader.calibration:
         results["sets"] = {
-            str(level): measure_sets(membership(probabilities[named], least), labels, clusters)
+            str(level): _measure_sets(membership(probabilities[named], least), labels, clusters)
             for level, least in reader.calibration.thresholds.items()
         }
     return results
+
+
+def _measure_sets(inside: np.ndarray, labels: np.ndarray, clusters: Sequence[str]) -> dict[str, Any]:
+    return _with_ends(measure_sets(inside, labels, clusters), {"coverage": set(clusters)})
 
 
 def _labels(readings: SiteReadings, named: np.ndarray) -> tuple[np.ndarray, list[str]]:
@@ -384,16 +414,19 @@ def _refusals(readings: SiteReadings, probabilities: np.ndarray) -> dict[str, An
         "right": (right, every),
         "right_kept": (right, ~refused),
     }
+    clusters = np.array([s.cluster for s in readings.slices])
     measured = with_intervals(
         lambda weights: {name: mean(values, weights * rows) for name, (values, rows) in counted.items()},
-        [s.cluster for s in readings.slices],
+        clusters.tolist(),
     )
     return {
         "slices": len(refused),
         "counts": {
             name: int(counted[name][0].sum()) for name in ("refused", "right_withheld", "wrong_withheld")
         },
-        "metrics": measured,
+        "metrics": _with_ends(
+            measured, {name: set(clusters[np.asarray(rows, bool)]) for name, (_, rows) in counted.items()}
+        ),
     }
 
 
@@ -424,7 +457,7 @@ def _recalibrate(
         found |= {
             "temperature": calibration.temperature,
             "calibration": measure_probabilities(refitted, labels, clusters),
-            "sets": {str(level): measure_sets(inside, labels, clusters) for level, inside in sets.items()},
+            "sets": {str(level): _measure_sets(inside, labels, clusters) for level, inside in sets.items()},
             "gain": with_intervals(means({"nll": before - after}), clusters)["nll"],
         }
     every = [s.cluster for s in readings.slices]

@@ -216,11 +216,19 @@ def warn(page: Page, sentence: str) -> None:
 
 def _pictures(page: Page, scan: Scan, reading: Reading) -> None:
     pdf, label = page.pdf, reading.prediction.label
-    cam = onto_scan(grad_cam(reading.prediction, label), reading.geometry)
     scale = _PICTURE / max(scan.width, scan.height)
     width, height, top = scan.width * scale, scan.height * scale, pdf.get_y()
     second = LEFT + _PICTURE + 6
     pdf.image(_shrunk(scan.gray), LEFT, top, width, height, alt_text="The scan")
+    if unmarked := _why_unmarked(reading):
+        page.style(8, shade=70)
+        pdf.set_xy(second, top)
+        pdf.multi_cell(LEFT + WIDTH - second, 4, unmarked, align="L")
+        pdf.set_xy(LEFT, top + height + 1.5)
+        pdf.cell(_PICTURE, 4, "The scan", new_x="LMARGIN", new_y="NEXT")
+        pdf.ln(3)
+        return
+    cam = onto_scan(grad_cam(reading.prediction, label), reading.geometry)
     overlay = _shrunk(blend(scan.gray, cam, 0.5))
     named = CLASS_NAMES[label].lower()
     pdf.image(overlay, second, top, width, height, alt_text=f"The scan with its map of {named}")
@@ -238,6 +246,15 @@ def _pictures(page: Page, scan: Scan, reading: Reading) -> None:
     caption = f"Grad-CAM: what speaks for {named}, from 0 (nothing) to 1 (the most in this scan)"
     pdf.multi_cell(LEFT + WIDTH - second, 4, caption, align="L", new_x="LMARGIN", new_y="NEXT")
     pdf.ln(3)
+
+
+def _why_unmarked(reading: Reading) -> str:
+    """Why no map is printed; empty where one is. As on the page, a map is where it says something."""
+    if reading.ood is not None and not reading.ood.in_distribution:
+        return "No map: of a slice unlike those that the model knows it says nothing."
+    if reading.prediction.label == "no_tumor":
+        return "No map: that of no tumour would cover the whole brain."
+    return ""
 
 
 def _shrunk(picture: np.ndarray) -> Image.Image:

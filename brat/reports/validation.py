@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from brat.classes import CLASS_NAMES, CLASSES
 from brat.model.calibration import DEFAULT_LEVEL
 from brat.reports.pdf import WIDTH, Page, new_document, warn
-from brat.wording import estimate, percent
+from brat.wording import decimal, estimate, percent
 
 Results = Mapping[str, Any]
 """As `brat.evaluation.site.measure` returns them."""
@@ -25,6 +25,7 @@ MEASURES = {
     "balanced_accuracy": "Balanced accuracy, four classes",
     "sensitivity": "Sensitivity, tumour or none",
     "specificity": "Specificity, tumour or none",
+    "auc": "AUC, tumour or none",
     **{f"recall/{name}": f"Sensitivity for {title.lower()}" for name, title in CLASS_NAMES.items()},
 }
 """Names of measures -> how they are written."""
@@ -68,8 +69,8 @@ def figures(results: Results) -> list[Comparison]:
         rows.append(
             Comparison(
                 title,
-                estimate(measured[name]),
-                estimate(beside["shipped"]) if beside else "",
+                _written(name, measured[name]),
+                _written(name, beside["shipped"]) if beside else "",
                 points(beside["difference"]) if beside else "",
                 p_value(beside["p"]) if beside else "",
             )
@@ -89,21 +90,24 @@ def two_models(results: Results) -> list[tuple[str, str, str, str]]:
         }
         for protocols in (results["protocols"], second["protocols"])
     )
-    of = {"accuracy": "right"}
     return [
         (
             title,
-            estimate(ours[name]),
-            estimate(theirs[name]),
-            points(second["difference"].get(of.get(name, name))),
+            _written(name, ours[name]),
+            _written(name, theirs[name]),
+            points(second["difference"].get(name)),
         )
         for name, title in MEASURES.items()
         if name in ours and name in theirs
     ]
 
 
+def _written(name: str, entry: Mapping[str, Any]) -> str:
+    return decimal(entry) if name == "auc" else estimate(entry)
+
+
 def points(entry: Mapping[str, float | None] | None) -> str:
-    """A difference of shares with its interval, in percentage points: "-3.1 (-7.0 to +0.8)"."""
+    """A difference with its interval, in hundredths, of shares percentage points: "-3.1 (-7.0 to +0.8)"."""
     if entry is None or entry["value"] is None:
         return ""
     value, low, high = (f"{100 * (entry[key] or 0):+.1f}" for key in ("value", "low", "high"))
@@ -150,6 +154,8 @@ def remarks(results: Results) -> list[str]:
         "files, they are too narrow.",
     )
     said = [enough(results), by]
+    if used := results["site_calibration"]:
+        said.append(f"As the app reads here, {used}; the figures that ship are without it.")
     if results["copies_sought"]:
         said.append(
             "Left out as near-duplicates of slices that the model was trained on: "
@@ -189,20 +195,27 @@ def _refused(check: Mapping) -> str:
     )
 
 
+def is_advised(results: Results) -> bool:
+    """Whether a recalibration is better on slices that it was not fitted to, or is a limit alone."""
+    found = results["recalibration"]
+    if gain := found.get("gain"):
+        return gain["low"] is not None and gain["low"] > 0
+    return "limit" in found
+
+
 def recalibration(results: Results) -> list[str]:
     """What a recalibration for the site would do."""
     found = results["recalibration"]
     said = []
     if "gain" in found:
-        before, after, gain = results["calibration"]["ece"], found["calibration"]["ece"], found["gain"]
-        helps = gain["low"] is not None and gain["low"] > 0
+        before, after = results["calibration"]["ece"], found["calibration"]["ece"]
         said.append(
             f"A recalibration, judged on slices that it was not fitted to, has a calibration error of "
             f"{estimate(after)}, where it is {estimate(before)} now, with the temperature "
             f"{found['temperature']:.2f}. "
             + (
                 "It fits these slices better than the one that ships (negative log likelihood)."
-                if helps
+                if is_advised(results)
                 else "Whether it fits better than the one that ships, these slices do not tell: leave it."
             )
         )
@@ -269,7 +282,12 @@ def checklist(results: Results) -> list[ChecklistItem]:
         ("14-16", "8", "Reference standard, who set it, blinded to the model?", _TO_BE_SAID),
         ("19", "10", "Sample size", enough(results)),
         ("20, 21", "16", "Disjoint from the training data, at which level", disjoint),
-        ("22", "22", "Model", f"SHA-256 {results['model_sha256']}, unchanged."),
+        (
+            "22",
+            "22",
+            "Model",
+            f"SHA-256 {results['model_sha256']}, {results['site_calibration'] or 'unchanged'}.",
+        ),
         ("28", "12", "Measures", "Those of the tables above, on all slices, whether refused or not."),
         ("29", "12", "Uncertainty and tests", f"Bootstrap of {units(results)}, 1,000 resamples. {compared}"),
         ("", "12, 24", "Model updating", updated),

@@ -26,6 +26,7 @@ import numpy as np
 from brat.classes import CLASSES
 
 if TYPE_CHECKING:
+    from brat.model.site import SiteCalibration
     from brat.store.cases import Case
 
 TAIL = 0.00135
@@ -170,10 +171,13 @@ def first_months(cases: Iterable[Case]) -> tuple[dict[str, Reference], str]:
     return references, last
 
 
-def of_metrics(metrics: Mapping[str, Any]) -> dict[str, Reference]:
+def of_metrics(metrics: Mapping[str, Any], site: SiteCalibration | None = None) -> dict[str, Reference]:
     """What a model's `metrics.json` leads one to expect; a measure that it does not hold is left out.
 
     Its slices are of few patients: a reference has as many independent cases as there are clusters.
+
+    Args:
+        site: a recalibration that is in use. What it changes was not measured with it, and is left out.
     """
     references: dict[str, Reference] = {}
     classes = metrics["protocols"].get("four_classes")
@@ -186,14 +190,15 @@ def of_metrics(metrics: Mapping[str, Any]) -> dict[str, Reference]:
         count = sum(figures[f"confusion/{truth}/{read}"] for truth in CLASSES)
         references[f"read/{read}"] = Share(count / classes["slices"], of)
     if check := metrics.get("out_of_distribution"):
-        references["refused"] = Share(check["refused"]["value"], of)
+        if site is None or site.limit is None:
+            references["refused"] = Share(check["refused"]["value"], of)
         counts: dict[str, int] = {}
         for group, entry in check["refused_by_group"].items():
             sequence = group.rpartition("/")[2].replace("unknown", "")
             counts[sequence] = counts.get(sequence, 0) + entry["slices"]
         for sequence, count in counts.items():
             references[f"sequence/{sequence}"] = Share(count / sum(counts.values()), of)
-    if "calibration" in metrics:
+    if "calibration" in metrics and (site is None or site.calibration is None):
         references["confidence"] = _confidence(metrics["calibration"]["after"]["bins"], of)
     return references
 

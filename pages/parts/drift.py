@@ -13,6 +13,7 @@ from brat.classes import CLASS_NAMES
 from brat.figures.drift import control_chart
 from brat.io.evidence import SEQUENCES
 from brat.model.files import MODEL, ModelError, ModelFolder
+from brat.model.site import SiteCalibration
 from brat.store.cases import Case
 from brat.store.drift import FIRST, Chart, Month, charts, first_months, of_metrics
 from pages.parts.captioned_figures import figure
@@ -34,18 +35,21 @@ LEAST = 20
 
 
 def show_drift(cases: Sequence[Case], weights: Path, alarm: DeltaGenerator) -> None:
-    """The control charts of the cases that one model has read.
+    """The control charts of the cases that one model has read, with the recalibration that it has now.
 
     Args:
         weights: the folder of the model, with its `metrics.json`.
         alarm: where it is said that a month crosses a limit; whoever opens the page is to see that first.
     """
     try:
-        model = ModelFolder(weights).records[MODEL].sha256
+        folder = ModelFolder(weights)
+        model, site = folder.records[MODEL].sha256, SiteCalibration.beside(folder)
     # Review says what is wrong with it.
     except (ModelError, FileNotFoundError, KeyError):
         return
-    own = [case for case in cases if case.model == model]
+    # Another temperature or limit would look like drift.
+    used = site.digest if site else ""
+    own = [case for case in cases if (case.model, case.recalibration) == (model, used)]
     if not own:
         return
     st.header("From month to month", anchor=False)
@@ -64,7 +68,7 @@ def show_drift(cases: Sequence[Case], weights: Path, alarm: DeltaGenerator) -> N
     if reference == _REFERENCES[0]:
         # Figures of another model say nothing of this one.
         measured = metrics if metrics and metrics.get("model_sha256") == model else None
-        expected = of_metrics(measured) if measured else {}
+        expected = of_metrics(measured, site) if measured else {}
         if not expected:
             st.caption(words.NO_FIGURES)
     else:

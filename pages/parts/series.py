@@ -209,7 +209,9 @@ def show_findings(read: SeriesReading) -> None:
 @st.fragment
 def show_numbers(read: SeriesReading) -> None:
     """Every slice in a table, once somebody asks for it."""
-    if not st.toggle("Every slice as numbers", key="series-numbers"):
+    key = "series-numbers"
+    restore(key, False)
+    if not st.toggle("Every slice as numbers", key=key, on_change=remember, args=(key,)):
         return
     # Tables are loaded once somebody wants one.
     import pandas as pd

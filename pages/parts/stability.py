@@ -9,6 +9,7 @@ import streamlit as st
 from brat.classes import CLASSES
 from brat.io.scan import Scan
 from brat.model.reader import Reader
+from pages.parts.widget_memory import remember, restore
 from pages.words import stability as words
 
 if TYPE_CHECKING:
@@ -28,7 +29,9 @@ def _measured(digest: str, model: str, _gray: np.ndarray, _reader: Reader) -> St
 @st.fragment
 def show_stability(scan: Scan, reader: Reader) -> None:
     """A toggle and, where it is on, the sentence and the picture, of the scan as uploaded."""
-    if not st.toggle(words.ASK, key=f"stability-{scan.digest}", help=words.ASK_HELP):
+    key = f"stability-{scan.digest}"
+    restore(key, False)
+    if not st.toggle(words.ASK, key=key, help=words.ASK_HELP, on_change=remember, args=(key,)):
         return
     # Charts and tables are loaded once somebody wants one.
     from brat.figures.stability import stability

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import streamlit as st
 
 from brat.classes import CLASS_NAMES, CLASSES
-from brat.io.names import clean_name
+from brat.io.names import clean_name, clean_note
 from pages.parts.failures import tell
 from pages.parts.login import person
 from pages.parts.store import is_on, store
@@ -114,18 +114,19 @@ def _start_from(earlier: list[Case], reading: Reading, of: str) -> None:
     name = who.name if who and who.verified else memory().get(NAME, "")
     own = next((case for case in earlier if case.observer == name), None)
     said = _said(own, reading) if own else {}
-    st.session_state.setdefault(f"start-{of}", {**_FIELDS, "name": name, **said})
+    # Remembered as what was typed is: after a reload the form must know as what it began.
+    memory().setdefault(f"start-{of}", {**_FIELDS, "name": name, **said})
 
 
 def _is_of_nobody(of: str) -> bool:
     """Whether the form began without a name, and so with what was kept without one."""
-    return not st.session_state[f"start-{of}"]["name"]
+    return not memory()[f"start-{of}"]["name"]
 
 
 def _field(field: str, of: str) -> dict[str, Any]:
     """Key and callback of a control of the form, which is set as it was left, or as it begins."""
     key = f"{field}-{of}"
-    restore(key, st.session_state[f"start-{of}"][field])
+    restore(key, memory()[f"start-{of}"][field])
     return {"key": key, "on_change": remember, "args": (key,)}
 
 
@@ -144,10 +145,11 @@ def is_unsaved(opinion: Opinion, of: str, earlier: list[Case]) -> bool:
     """Whether the form says something that this observer's kept case does not."""
     if opinion.verdict is None:
         return bool(opinion.note)
-    state, start = st.session_state, st.session_state[f"start-{of}"]
-    name = state.get(f"name-{of}", start["name"]).strip()
+    state, start = st.session_state, memory()[f"start-{of}"]
+    # As the store has them: what it leaves out of a note or writes out of a name is no change.
+    name = clean_name(state.get(f"name-{of}", start["name"]).strip(), 100)
     own = next((case for case in earlier if case.observer == name), None)
-    said = (opinion.seen, opinion.note, state.get(f"picture-{of}", start["picture"]))
+    said = (opinion.seen, clean_note(opinion.note), state.get(f"picture-{of}", start["picture"]))
     return own is None or said != (own.seen, own.note, own.pictured)
 
 
@@ -204,7 +206,8 @@ def _ask_to_keep(opinion: Opinion, of: str, earlier: list[Case]) -> _Request | N
             placeholder="Optional",
             help=login_words.NOT_VERIFIED,
             **_field("name", of),
-        ).strip()
+        )
+        name = clean_name(name.strip(), 100)
     memory()[NAME] = name
     with st.container(horizontal=True, vertical_alignment="center"):
         # Whose name comes later goes on with the case that had none.

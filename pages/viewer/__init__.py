@@ -88,7 +88,8 @@ def window_values(scan: Scan) -> dict[str, Any] | None:
         return None
     lowest, highest = float(pixels.min()), float(pixels.max())
     is_whole = bool((pixels == np.round(pixels)).all()) and highest - lowest < 2**16
-    step = 1.0 if is_whole else (highest - lowest) / (2**16 - 1)
+    # Of one value throughout there is no range.
+    step = 1.0 if is_whole or highest == lowest else (highest - lowest) / (2**16 - 1)
     stored = np.round((pixels.astype(np.float64) - lowest) / step).astype("<u2")
     return {
         "data": _base64(np.ascontiguousarray(stored).tobytes()),

@@ -204,6 +204,9 @@ class Viewer {
     this.setComparing("");
     this.divideAt(0.5);
     this.use("");
+    // Of another scan, or of another window that the page has chosen, the values mean something else.
+    this.shownWindow = null;
+    this.isInverted = false;
     this.resetView();
   }
 
@@ -702,6 +705,7 @@ class Viewer {
     const { names, method, words } = this.data;
     const { name } = this.slice;
     const caption = [names[this.label] ?? words.noMap, method, `opacity ${percent(taste.opacity)}`];
+    if (this.shownWindow) caption.push(fill(words.window, levels(this.shownWindow)));
     if (taste.clahe) caption.push(`CLAHE ${taste.clipLimit}`);
     if (taste.brightness) caption.push(`brightness ${signed(taste.change)}`);
     if (this.isInverted) caption.push("inverted");

@@ -36,7 +36,8 @@ export default function ({ data: [isAlone, back] }) {
     const place = VERDICT_KEYS.indexOf(event.key.toLowerCase());
     const target = event.composedPath()[0];
     const isTyping = target.matches?.("input:not([type=checkbox], [type=range]), textarea, select, [contenteditable]");
-    if (place < 0 || isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
+    // A key that is held down would give the verdict and take it back by turns.
+    if (place < 0 || event.repeat || isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
     // Below a new answer the verdict on the one before may stand until the page is drawn.
     if (!isResting()) await rest();
     const buttons = document.querySelectorAll("[class*='st-key-verdict-'] button:not([aria-label^='Help'])");

@@ -18,16 +18,21 @@ NOTHING_TO_COMPARE = "Nothing is known of this to compare with, so that it has n
 
 
 def of_cases(cases: int, others: int) -> str:
-    """Args: others: cases that another model has read."""
-    left_out = f" {others} that another model has read are left out." if others else ""
+    """Args: others: cases that another model has read, or this one otherwise calibrated."""
+    left_out = (
+        f" {others} that another model, or this one under another calibration, has read are left out."
+        if others
+        else ""
+    )
     return f"{cases} case{'s' * (cases != 1)} of the model that is in use.{left_out}"
 
 
 def how(least: int) -> str:
     return (
         "If nothing has changed, a month lies between the dashed limits (p-chart and X-bar chart, three "
-        "sigma; Shewhart 1931): some 1 in 100 crosses one by chance, more where several slices are of one "
-        f"patient. Open circles are not judged: fewer than {least} cases, or a part of the first months."
+        "sigma; Shewhart 1931): in each chart some 1 in 100 crosses one by chance, and there is a chart for "
+        "each measure; more do where several slices are of one patient. "
+        f"Open circles are not judged: fewer than {least} cases, or a part of the first months."
     )
 
 

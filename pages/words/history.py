@@ -91,6 +91,13 @@ def count(cases: int) -> str:
     return f"**{cases} case{'s' * (cases > 1)}.** Select one to see all that is kept of it."
 
 
+def counted(cases: int) -> str:
+    return (
+        f"What follows is of all {cases} cases of the chosen models, observers and days: words, verdicts and "
+        "classes choose what is listed, not what is counted."
+    )
+
+
 def interval(low: float, high: float) -> str:
     return f"95 % interval {low:.2f} to {high:.2f}"
 

@@ -1,6 +1,6 @@
 """Words of the buttons that make a reading a file."""
 
-PDF_HELP = "One page: scan, map, probabilities, verdict, note. The file is not named."
+PDF_HELP = "One page: scan, map of a tumour, probabilities, verdict, note. The file is not named."
 MAP_HELP = "A secondary capture that refers to the scan."
 SR_HELP = "A structured report that refers to the scan."
 NO_REFERENCE = (

@@ -441,6 +441,24 @@ def test_a_dicom_archive_is_planned_by_series_and_read_under_uids(tmp_path, proc
     assert row["error"] == "The archive does not give this series."
 
 
+def test_planes_of_a_series_keep_their_places_whatever_the_archive_sends_first(tmp_path, process):
+    series = generate_uid()
+    across = {"ImageOrientationPatient": [1, 0, 0, 0, 0, -1]}
+    axial, coronal = (
+        [
+            head(number, series=series, SOPInstanceUID=f"1.2.3.{kind}.{number}", **changes)
+            for number in range(2)
+        ]
+        for kind, changes in enumerate(({}, across), 1)
+    )
+    archive = Archive([*axial, *coronal])
+    plan(tmp_path / "batch", planned_series(archive, ["1.2"]))
+    table = read_shard(rows_of(tmp_path / "batch", 0), process, lambda name: archive)
+    assert set(table["item"].to_pylist()) == {0, 1}
+    archive.files = [*coronal, *axial]
+    assert read_shard(rows_of(tmp_path / "batch", 0), process, lambda name: archive).equals(table)
+
+
 def test_days_with_too_many_studies_are_halved():
     asked = []
 
@@ -487,6 +505,10 @@ def test_misuse_is_said(tmp_path, capsys):
     batch = planned(pictures(tmp_path / "in", 1), tmp_path / "batch")
     assert main(["batch", "plan", str(batch), str(tmp_path / "in")]) == 2
     assert "has a plan already" in capsys.readouterr().err
+    left = tmp_path / "left"
+    result_file(left, 0).parent.mkdir(parents=True)
+    assert main(["batch", "plan", str(left), str(tmp_path / "in")]) == 2
+    assert "results of an earlier plan" in capsys.readouterr().err
     assert main(["batch", "status", str(batch), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["shards"] == 1
     assert main(["batch", "status", str(batch)]) == 0

@@ -111,6 +111,19 @@ def test_keys_give_the_verdict_and_an_unsaved_one_is_asked_about(open_page, addr
     assert asked == ["beforeunload"]
 
 
+def test_a_key_that_is_held_down_does_not_take_its_verdict_back(open_page, address):
+    page = opened(open_page, address)
+    page.mouse.click(5, 400)
+    # The second is what the keyboard repeats.
+    page.keyboard.down("a")
+    settle(page)
+    page.keyboard.down("a")
+    settle(page)
+    page.keyboard.up("a")
+    verdict = page.locator("[class*='st-key-verdict-']").get_by_role("radio", name="Agree", exact=True)
+    playwright.expect(verdict).to_have_attribute("aria-checked", "true")
+
+
 def test_a_verdict_by_key_waits_until_the_page_is_drawn(open_page, address):
     page = opened(open_page, address)
     page.mouse.click(5, 400)

@@ -454,6 +454,22 @@ def test_window_ruler_inversion_and_their_keys(page):
     assert page.get_by_text("Mouse, touch and keys").is_visible()
 
 
+def test_window_and_inversion_do_not_pass_to_another_scan(page):
+    x, y = middle_of_pixel(page, 160, 130)
+    page.mouse.move(x, y)
+    page.keyboard.press("i")
+    page.keyboard.press("w")
+    page.mouse.down()
+    page.mouse.move(x, y + 100, steps=3)
+    page.mouse.up()
+    page.get_by_text("Other scan").click()
+    playwright.expect(page.get_by_role("combobox", name="Map of")).to_have_value("no_tumor")
+    button(page, "Hide map").click()
+    assert gray_difference(page, make_scan()[::-1]) == 0
+    playwright.expect(page.locator("[data-ui=state]")).to_have_text("")
+    playwright.expect(button(page, "Invert")).to_have_attribute("aria-pressed", "false")
+
+
 def test_values_behind_a_scan_reach_the_browser_whole():
     pixels = np.arange(-100, 1500, dtype=np.int16).reshape(40, 40)
     scan = Scan(
@@ -470,6 +486,9 @@ def test_values_behind_a_scan_reach_the_browser_whole():
     stored = np.frombuffer(base64.b64decode(sent["data"]), "<u2")
     assert (sent["lowest"] + sent["step"] * stored == pixels.ravel()).all()
     assert (sent["center"], sent["width"], sent["inverted"]) == (500, 900, True)
+    with np.errstate(invalid="raise"):
+        even = window_values(dataclasses.replace(scan, pixels=np.full((40, 40), 0.5)))
+    assert (even["lowest"], any(base64.b64decode(even["data"]))) == (0.5, False)
     # Of 8 bits there is no more than the picture shows.
     assert window_values(dataclasses.replace(scan, pixels=pixels.astype(np.uint8))) is None
     assert window_values(dataclasses.replace(scan, window=None)) is None

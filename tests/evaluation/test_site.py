@@ -26,7 +26,7 @@ from brat.io.read import read_scan
 from brat.io.samples import load_samples
 from brat.model.files import CALIBRATION, TRAINED_ON, ModelError, ModelFolder, write_manifest
 from brat.model.reader import Reader
-from brat.reports.validation import remarks
+from brat.reports.validation import remarks, two_models
 from tests.factories.calibration import honest
 from tests.factories.files import slice_of
 from tests.factories.heads import synthetic_head
@@ -74,7 +74,7 @@ def test_tumour_or_none_needs_no_classes(reader):
     )
     assert set(results.results["protocols"]) == {"tumor_or_none"}
     assert "calibration" not in results.results
-    assert set(results.results["comparison"]["measures"]) == {"sensitivity", "specificity"}
+    assert set(results.results["comparison"]["measures"]) == {"sensitivity", "specificity", "auc"}
     assert results.rows[0]["label"] == "tumor"
 
 
@@ -84,9 +84,27 @@ def test_an_interval_has_some_width_where_all_are_right(reader):
     low = entry["metrics"]["sensitivity"]["low"]
     # Ten of ten: the exact interval begins at 69.15 %.
     assert low == pytest.approx(0.6915, abs=1e-4)
+    assert entry["metrics"]["auc"]["low"] == pytest.approx(0.6915, abs=1e-4)
     wrong = measure(readings_of(sure(["no_tumor"] * 10 + ["glioma"] * 10), truth), reader, None)
     assert wrong.results["protocols"]["tumor_or_none"]["metrics"]["sensitivity"] == pytest.approx(
         {"value": 0.0, "low": 0.0, "high": 1 - 0.6915}, abs=1e-4
+    )
+
+
+def test_the_interval_of_a_mean_over_classes_has_some_width_too(reader):
+    truth = [name for name in CLASSES for _ in range(10)]
+    (right, wrong) = (
+        measure(readings_of(sure(read), truth), reader, SHIPPED).results["protocols"]["four_classes"][
+            "metrics"
+        ]
+        for read in (truth, truth[::-1])
+    )
+    # Ten of ten in each of four: the mean lies half as far from the end as one of them.
+    assert right["balanced_accuracy"] == pytest.approx(
+        {"value": 1.0, "low": 1 - (1 - 0.6915) / 2, "high": 1.0}, abs=1e-4
+    )
+    assert wrong["balanced_accuracy"] == pytest.approx(
+        {"value": 0.0, "low": 0.0, "high": (1 - 0.6915) / 2}, abs=1e-4
     )
 
 
@@ -157,7 +175,17 @@ def test_no_difference_is_beyond_all_or_nothing():
 def test_a_mean_over_fewer_classes_is_not_compared(reader):
     truth = ["glioma", "no_tumor", "glioma", "no_tumor"]
     compared = measure(readings_of(sure(truth), truth), reader, SHIPPED).results["comparison"]["measures"]
-    assert set(compared) == {"recall/glioma", "recall/no_tumor", "sensitivity", "specificity"}
+    assert set(compared) == {"recall/glioma", "recall/no_tumor", "sensitivity", "specificity", "auc"}
+
+
+def test_what_is_never_seen_may_still_happen(reader):
+    truth = [name for name in CLASSES for _ in range(5)]
+    results = measure(readings_of(sure(truth), truth), reader, None).results
+    check = results["out_of_distribution"]["metrics"]
+    # None of twenty: the exact interval ends at 16.84 %.
+    assert check["refused"] == pytest.approx({"value": 0.0, "low": 0.0, "high": 0.1684}, abs=1e-4)
+    assert check["right_kept"]["low"] == pytest.approx(1 - 0.1684, abs=1e-4)
+    assert results["sets"]["0.95"]["coverage"]["low"] == pytest.approx(1 - 0.1684, abs=1e-4)
 
 
 def test_what_the_check_costs(reader):
@@ -255,6 +283,28 @@ class TestTwoModels:
         assert second["difference"]["sensitivity"]["value"] == pytest.approx(0.9)
         assert second["difference"]["right"]["low"] > 0
         assert second["p"] == pytest.approx(1 / 401)
+
+    def test_a_difference_is_of_the_figures_beside_it(self, reader):
+        truth = ["glioma"] * 10 + ["no_tumor"] * 10 + [""] * 20
+        readings = readings_of(sure(["no_tumor"] * 40), truth)
+        other = ModelOutputs(sure(["glioma"] * 5 + ["no_tumor"] * 10 + ["glioma"] * 25), np.full(40, -1.0))
+        readings = replace(readings, outputs=[*readings.outputs, other])
+        results = measure(readings, reader, None).results
+        results["against"] = side_by_side(readings, reader, reader)
+        (first, second), difference = (
+            (results["protocols"]["four_classes"], results["against"]["protocols"]["four_classes"]),
+            results["against"]["difference"],
+        )
+        two = (results["protocols"]["tumor_or_none"], results["against"]["protocols"]["tumor_or_none"])
+        before, after = (one["metrics"]["auc"]["value"] for one in two)
+        assert difference["auc"]["value"] == pytest.approx(after - before)
+        assert after > before
+        for name in ("accuracy", "recall/glioma", "recall/no_tumor"):
+            apart = second["metrics"][name]["value"] - first["metrics"][name]["value"]
+            assert difference[name]["value"] == pytest.approx(apart), name
+        assert difference["accuracy"]["value"] == pytest.approx(0.0)
+        assert difference["right"]["value"] == pytest.approx(20 / 40)
+        assert two_models(results)[0][3].startswith("+0.0 (")
 
     def test_one_patient_proves_nothing(self, reader):
         truth = ["glioma"] * 20 + ["no_tumor"] * 20

@@ -17,6 +17,7 @@ from brat.environment import WEIGHTS
 from brat.model.files import ModelFolder
 from brat.store.cases import Case, find, keep, trail
 from brat.store.database import prepare
+from pages.parts.widget_memory import MEMORY
 from tests.factories.log import Recorder
 from tests.factories.paths import ROOT
 from tests.factories.readings import MODEL, NEXT_MODEL, READING, reading_of, scan_of
@@ -190,6 +191,21 @@ def test_a_name_that_comes_later_is_given_to_the_same_case(engine):
     assert control(page, "keep-").label == "Keep"
     control(page, "keep-").click().run()
     assert {case.observer for case in find(engine)} == {"AB", "CD"}
+
+
+def test_a_name_that_is_typed_before_a_reload_is_given_to_the_same_case(engine):
+    page = form()
+    control(page, "verdict-").set_value("agree").run()
+    control(page, "keep-").click().run()
+    control(page, "name-").input("AB").run()
+    # What is remembered of a visit outlives a reload.
+    again = AppTest.from_function(review, default_timeout=120)
+    again.session_state[MEMORY] = page.session_state[MEMORY]
+    again.run()
+    assert control(again, "name-").value == "AB"
+    control(again, "keep-").click().run()
+    (case,) = find(engine)
+    assert case.observer == "AB"
 
 
 def test_who_came_with_a_name_leaves_a_case_without_one_alone(engine):
@@ -405,6 +421,12 @@ def test_unsaved_is_said_until_it_is_kept(engine):
     assert not marks(page)
     control(page, "note-").input("dural tail").run()
     assert marks(page)
+    # The store keeps a note without its ends, and a name with what would not be seen written out.
+    control(page, "note-").input(" dural tail\n").run()
+    control(page, "name-").input("A\u202eB").run()
+    control(page, "keep-").click().run()
+    assert not marks(page.run())
+    assert control(page, "keep-").label == "Replace"
 
 
 DIGEST = ModelFolder(WEIGHTS).records["model.tflite"].sha256
@@ -441,6 +463,35 @@ def test_history_raises_an_alarm_where_a_month_crosses_a_limit(two_months):
     page.date_input[1].set_value(date(2026, 9, 30)).run()
     assert not page.exception
     assert not any("Refused" in one.value for one in page.warning)
+
+
+def test_what_is_listed_does_not_choose_what_is_counted(two_months, some_cases, monkeypatch):
+    monkeypatch.setattr("pages.parts.agreement.LEAST", 4)
+    whole = history()
+    agreed = whole.metric[0].value
+    (alarm,) = (one.value for one in whole.warning)
+    for choose in (
+        lambda page: page.multiselect[0].select("disagree"),
+        lambda page: page.multiselect[1].select("glioma"),
+        lambda page: page.text_input(key="history-search").input("note 1"),
+    ):
+        page = history()
+        choose(page).run()
+        assert not page.exception
+        assert len(page.dataframe[0].value) < 56
+        assert [one.value for one in page.warning] == [alarm]
+        assert page.metric[0].value == agreed
+        assert any("of all 56 cases" in one.value for one in page.caption)
+    assert not any("of all 56 cases" in one.value for one in whole.caption)
+
+
+def test_another_calibration_is_no_drift(two_months, engine):
+    with Session(engine) as session, session.begin():
+        for case in two_months[25:]:
+            session.get(Case, case).recalibration = "a" * 64
+    page = history()
+    assert not any("Refused" in one.value for one in page.warning)
+    assert any("25 cases of the model that is in use. 25 that" in one.value for one in page.caption)
 
 
 def test_history_compares_with_the_first_months_once_they_hold_enough(two_months, monkeypatch):

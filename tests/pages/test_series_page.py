@@ -13,6 +13,7 @@ from brat.io.read import read_scan
 from brat.model.classifier import Classifier
 from brat.model.series_reading import SeriesReading
 from pages.parts import open_scan
+from pages.parts.widget_memory import MEMORY
 from pages.words import series as words
 from tests.factories.files import slice_of, volume, zipped
 from tests.factories.pages import sent_to_viewer
@@ -21,9 +22,10 @@ from tests.factories.readings import GLIOMA, MENINGIOMA, NONE, REFUSED, UNREAD
 from tests.factories.samples import KNOWN, known_enhanced, known_label
 
 
-def review(name: str, data: bytes) -> AppTest:
+def review(name: str, data: bytes, memory: dict | None = None) -> AppTest:
     page = AppTest.from_file(str(ROOT / "pages" / "review.py"), default_timeout=120)
     page.session_state["entered"] = True
+    page.session_state[MEMORY] = memory or {}
     page.run()
     page.file_uploader[0].upload(name, data).run()
     assert not page.exception
@@ -65,6 +67,19 @@ def test_a_volume_is_read_slice_by_slice(monkeypatch):
     page.toggle(key="series-numbers").set_value(True).run()
     assert not page.exception
     assert len(page.dataframe[0].value) == 6
+
+
+@pytest.mark.parametrize(("name", "key"), [("head.nii", "series-numbers"), (KNOWN.file.name, "stability-")])
+def test_a_toggle_stays_as_it_was_set_while_another_page_is_shown(name, key):
+    data = volume() if key == "series-numbers" else KNOWN.file.read_bytes()
+
+    def toggle(page):
+        (found,) = [one for one in page.toggle if one.key.startswith(key)]
+        return found
+
+    page = review(name, data)
+    toggle(page).set_value(True).run()
+    assert toggle(review(name, data, page.session_state[MEMORY])).value is True
 
 
 def test_another_view_is_read_by_itself_and_a_stretched_one_says_so():
@@ -144,7 +159,7 @@ def test_a_slice_by_itself_keeps_what_is_said_of_its_series(monkeypatch):
     files = {f"a/{n}": slice_of(n) for n in range(4)}
     page = review("study.zip", zipped(files | {"a/copy": files["a/1"]}))
     told = [warning.value for warning in page.warning]
-    assert any("1 file is a copy of a slice" in value for value in told)
+    assert any("1 file is a copy of another" in value for value in told)
     state = {name: page.session_state[name] for name in open_scan.STATE}
     with monkeypatch.context() as patch:
         patch.setattr(open_scan.st, "session_state", SimpleNamespace(**state))
@@ -154,7 +169,7 @@ def test_a_slice_by_itself_keeps_what_is_said_of_its_series(monkeypatch):
     page.run()
     assert not page.exception
     told = [warning.value for warning in page.warning]
-    assert any("1 file is a copy of a slice" in value for value in told)
+    assert any("1 file is a copy of another" in value for value in told)
 
 
 def test_a_frame_that_is_opened_by_itself_has_its_file_and_its_number(monkeypatch):

@@ -18,6 +18,7 @@ from brat.model.reader import Reader
 from brat.model.site import SITE, SiteCalibration, fitted_to
 from brat.store.cases import keep
 from brat.store.database import prepare
+from pages.parts.widget_memory import MEMORY
 from tests.factories.files import zipped
 from tests.factories.heads import synthetic_head
 from tests.factories.pages import png
@@ -118,6 +119,21 @@ def test_a_second_model_that_is_named_is_measured_on_the_same_slices(monkeypatch
     measured(page, [("site.zip", zipped(HEADS), "application/zip")])
     assert page.session_state["validation"].results["against"]["p"] == 1
     assert any("Second model" in caption.value for caption in page.caption)
+
+
+def test_a_trip_to_another_page_loses_neither_name_nor_second_model(monkeypatch, tmp_path):
+    monkeypatch.setattr(secrets_singleton, "_secrets", {"models": {"Fine-tuned": str(tmp_path)}})
+    page = entered("validate.py").run()
+    page.text_input(key="validate-site").set_value("St. Elsewhere")
+    page.selectbox(key="validate-against").set_value("Fine-tuned")
+    page.run()
+    # Where the widgets are off the page, Streamlit forgets them; what is remembered of the visit stays.
+    again = entered("validate.py")
+    again.session_state[MEMORY] = page.session_state[MEMORY]
+    again.run()
+    assert not again.exception
+    assert again.text_input(key="validate-site").value == "St. Elsewhere"
+    assert again.selectbox(key="validate-against").value == "Fine-tuned"
 
 
 def test_kept_verdicts_are_measured(monkeypatch, tmp_path):

@@ -2,6 +2,7 @@ import io
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import numpy as np
 import pytest
 
 from brat.classes import CLASS_NAMES
@@ -84,6 +85,21 @@ def test_the_page_says_all_that_is_known(scan, reading):
     assert "SECRET" not in says
     assert b"SECRET" not in page
     assert len(pypdf.PdfReader(io.BytesIO(page)).pages[0].images) == 3
+
+
+def test_a_map_is_printed_only_where_it_says_something(scan, reading):
+    refused = replace(reading, ood=OodResult(1.8, False, "It does not have the outline of a head."))
+    none = replace(
+        reading, prediction=replace(reading.prediction, probabilities=np.float32([0.05, 0.03, 0.01, 0.91]))
+    )
+    assert none.prediction.label == "no_tumor"
+    for unmarked, why in ((refused, "unlike those that the model knows"), (none, "cover the whole brain")):
+        page = pdf.report(scan, unmarked, "0", None, note="Left side")
+        assert len(pypdf.PdfReader(io.BytesIO(page)).pages[0].images) == 1
+        assert f"No map: {'of a slice ' * (unmarked is refused)}" in printed(page)
+        assert why in printed(page)
+        assert "Left side" in printed(page)
+        assert "Grad-CAM" not in printed(page)
 
 
 def test_a_name_is_printed_where_it_is_given(scan, reading):

@@ -27,7 +27,7 @@ from tests.factories.heads import synthetic_head
 from tests.factories.indexes import index_of_blobs
 from tests.factories.pages import png
 from tests.factories.site import SHIPPED, readings_of, sure
-from tests.factories.weights import READ_WITH, model_folder
+from tests.factories.weights import READ_WITH, model_folder, recalibrated
 
 TRUTH = ["glioma"] * 6 + ["meningioma"] * 2 + ["pituitary"] * 2 + ["no_tumor"] * 6
 READ = ["glioma"] * 5 + ["no_tumor"] + ["meningioma"] * 2 + ["pituitary"] * 2 + ["no_tumor"] * 6
@@ -65,7 +65,10 @@ def test_every_figure_stands_beside_the_one_that_ships(results):
     assert row.here.startswith("93.8 % (")
     assert row.shipped == report.estimate(shipped)
     assert row.difference.startswith(f"{100 * (accuracy['value'] - shipped['value']):+.1f} (")
-    assert len(rows) == 8
+    auc = results["protocols"]["tumor_or_none"]["metrics"]["auc"]
+    assert rows["AUC, tumour or none"].here == f"{auc['value']:.3f} ({auc['low']:.3f} to {auc['high']:.3f})"
+    assert rows["AUC, tumour or none"].p
+    assert len(rows) == 9
 
 
 def test_the_pdf_has_figures_matrix_and_checklists(results):
@@ -125,6 +128,7 @@ def test_a_recalibration_is_judged_before_it_is_advised(reader):
     fits = reader.calibration.temperature * logits
     does_not = measure(readings_of(fits, named), reader, None, "", {}).results
     assert "leave it" in " ".join(report.recalibration(does_not))
+    assert (report.is_advised(helps), report.is_advised(does_not)) == (True, False)
 
 
 def site_folder(folder, count=6):
@@ -193,6 +197,31 @@ def test_the_command_puts_a_recalibration_beside_the_weights(tmp_path, monkeypat
     assert applied == SiteCalibration.from_bytes((tmp_path / "out" / SITE).read_bytes())
     assert set(applied.fitted_to) == {MODEL, DETECTOR}
     assert applied.site == "Elsewhere"
+
+
+def test_what_is_not_advised_is_not_applied(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(site, "ENOUGH_A_CLASS", 5)
+    monkeypatch.setattr(report, "is_advised", lambda results: False)
+    weights = model_folder(tmp_path / "model", READ_WITH)
+    out = tmp_path / "out"
+    command = ["validate", str(site_folder(tmp_path / "site")), "--out", str(out), "--apply"]
+    assert main([*command, "--weights", str(weights)]) == 1
+    assert f"copy {out / SITE} there" in capsys.readouterr().err
+    assert (out / SITE).exists()
+    assert not (weights / SITE).exists()
+
+
+def test_figures_of_another_model_are_not_compared_with(reader):
+    results = measure(readings_of(sure(READ), TRUTH), reader, {**SHIPPED, "model_sha256": "0" * 64}).results
+    assert "comparison" not in results
+    assert not any(row.shipped for row in report.figures(results))
+
+
+def test_a_recalibration_that_was_read_with_is_named(tmp_path):
+    recalibrated(tmp_path / "weights")
+    results = measure(readings_of(sure(READ), TRUTH), Reader(tmp_path / "weights"), SHIPPED).results
+    assert any("recalibrated for" in remark for remark in report.remarks(results))
+    assert "recalibrated for" in next(one.answer for one in report.checklist(results) if one.claim == "22")
 
 
 def test_nothing_to_apply_is_said(tmp_path, capsys):

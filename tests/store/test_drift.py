@@ -1,6 +1,7 @@
 """Drift: limits that what has not changed seldom crosses, and alarms where something has."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 from brat.classes import CLASSES
 from brat.environment import WEIGHTS
 from brat.figures.drift import control_chart
+from brat.model.calibration import Calibration
+from brat.model.site import SiteCalibration
 from brat.store.cases import Case
 from brat.store.drift import FIRST, Level, Share, charts, first_months, limits, of_metrics
 
@@ -90,6 +93,15 @@ def test_metrics_without_check_and_calibration_make_a_smaller_reference():
     few = {"protocols": {"four_classes": METRICS["protocols"]["four_classes"]}}
     assert set(of_metrics(few)) == {"agreed", *(f"read/{name}" for name in CLASSES)}
     assert of_metrics({"protocols": {}}) == {}
+
+
+def test_what_a_recalibration_changes_is_not_compared_with_the_card():
+    card = set(of_metrics(METRICS))
+    site = SiteCalibration(
+        "", 200, 200, "file", "", {}, Calibration(2.0, {0.95: (0.1,) * 4}, 9, "", ""), None
+    )
+    assert card - set(of_metrics(METRICS, site)) == {"confidence"}
+    assert card - set(of_metrics(METRICS, replace(site, calibration=None, limit=-0.1))) == {"refused"}
 
 
 def test_a_month_that_changes_crosses_a_limit_and_one_that_does_not_stays_within():
