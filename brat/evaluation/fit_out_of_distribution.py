@@ -16,7 +16,7 @@ from brat.model.out_of_distribution import OodDetector
 from brat.model.preprocess import frame, to_input
 from brat.perturb.changes import CHANGES
 
-REFUSED = 0.02
+REFUSED = 0.025
 """Share of real slices that may be refused in the source and sequence where most are."""
 
 ENOUGH = 100
@@ -30,6 +30,9 @@ _COPIES = 2
 
 _COST = 1.0
 """What a slice on the wrong side costs the support vector machine."""
+
+_WIDTH = 2.0
+"""Of its kernel: gamma times the number of values of an appearance."""
 
 
 def fit_detector(
@@ -55,7 +58,8 @@ def fit_detector(
         )
     appearances = np.concatenate([slices, others]).astype(np.float32)
     mean, scale = appearances.mean(axis=0), np.maximum(appearances.std(axis=0), 1e-6)
-    machine = SVC(C=_COST, gamma=1 / appearances.shape[1], class_weight="balanced")
+    gamma = _WIDTH / appearances.shape[1]
+    machine = SVC(C=_COST, gamma=gamma, class_weight="balanced")
     machine.fit((appearances - mean) / scale, np.repeat([0, 1], [len(slices), len(others)]))
     names = np.array([*[""] * len(slices), *kinds])
     return OodDetector(
@@ -64,7 +68,7 @@ def fit_detector(
         machine.support_vectors_.astype(np.float32),
         machine.dual_coef_[0].astype(np.float32),
         names[machine.support_],
-        1 / appearances.shape[1],
+        gamma,
         float(machine.intercept_[0]),
         limit,
     )
