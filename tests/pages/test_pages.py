@@ -718,7 +718,7 @@ def test_what_is_to_be_known_stands_beside_the_answer(review):
     review.run()
     assert not review.exception
     told = next(warning.value for warning in review.warning if "copy" in warning.value)
-    assert "1 file is a copy of a slice" in told
+    assert "1 file is a copy of another" in told
     assert "Left out as copies: `c_.dcm`." in told
 
 

@@ -374,7 +374,7 @@ def test_remarks_stand_in_the_row():
     page = worklist()
     drop(page, *slices)
     (remark,) = page.dataframe[0].value["Remark"]
-    assert "1 file is a copy of a slice" in remark
+    assert "1 file is a copy of another" in remark
     assert "shows a knee" in remark
 
 
