@@ -33,9 +33,6 @@ NOT_CALIBRATED = (
 )
 NOT_CHECKED = "Whether the model knows scans like this one was not checked: this model cannot."
 NOT_APART = "The model cannot tell these apart here. Do not rely on the first alone."
-ALONE_AND_UNSURE = (
-    "The set names one class, yet its probability is below 70 %: the answer is unsure, however short the set."
-)
 CAVEAT = "Probability of each class by the model. Not a medical device, not for diagnosis."
 
 METHOD_HELP = (

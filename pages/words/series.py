@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from brat.classes import CLASS_NAMES
+from brat.model.reader import is_alone_and_unsure
 from brat.model.series_reading import RULE_LEAST, RULE_LENGTH, SeriesReading, spans
-from brat.wording import percent
+from brat.wording import UNSURE_ALONE, percent
 from pages.words.numbers import estimate
 
 UNLIKE = "Not a slice the model knows"
@@ -150,12 +151,17 @@ def answer(label: str, confidence: float) -> str:
     return f"{CLASS_NAMES[label]}, {percent(confidence)}"
 
 
-def doubt(level: float, inside: tuple[str, ...] | None, score: float | None) -> str:
-    """The prediction set of a slice, and how far it is from those the model knows, in one line."""
+def doubt(level: float, inside: tuple[str, ...] | None, confidence: float, score: float | None) -> str:
+    """The prediction set of a slice, and how far it is from those the model knows, in one line.
+
+    Args:
+        confidence: probability of the answer.
+    """
     sentences = []
     if inside is not None:
         names = " or ".join(CLASS_NAMES[name].lower() for name in inside) or "no class"
-        sentences.append(f"{_percent(level)} set: {names}.")
+        unsure = f", {UNSURE_ALONE}" if is_alone_and_unsure(inside, confidence) else ""
+        sentences.append(f"{_percent(level)} set: {names}{unsure}.")
     if score is not None:
         sentences.append(f"Like known slices: unlikeness {score:.2f}, limit 1.")
     return " ".join(sentences)

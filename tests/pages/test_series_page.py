@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import nibabel
@@ -13,11 +14,22 @@ from brat.io.read import read_scan
 from brat.model.classifier import Classifier
 from brat.model.series_reading import SeriesReading
 from pages.parts import open_scan
+from pages.parts.series import shown
+from pages.parts.worklist_table import _set_in_words
 from pages.words import series as words
 from tests.factories.files import slice_of, volume, zipped
 from tests.factories.pages import sent_to_viewer
 from tests.factories.paths import ROOT
-from tests.factories.readings import GLIOMA, MENINGIOMA, NONE, REFUSED, UNREAD
+from tests.factories.readings import (
+    GLIOMA,
+    MENINGIOMA,
+    NONE,
+    READING,
+    REFUSED,
+    UNREAD,
+    scan_of,
+    slice_reading,
+)
 from tests.factories.samples import KNOWN, known_enhanced, known_label
 
 
@@ -140,11 +152,48 @@ def test_a_series_of_dicom_in_an_archive():
     assert any("no longer as it was exported" in caption.value for caption in page.caption)
 
 
+def test_what_is_said_of_some_slices_of_a_series_stands_beside_it():
+    """Of two volumes the second is a phase map; the first slice of the first speaks for the series."""
+    files = {}
+    for volume_, kind in enumerate(("M", "P")):
+        for n in range(4):
+            pixels = np.arange(80 * 70, dtype=np.uint16) % (1000 - 100 * volume_)
+            pixels[0] = n
+            files[f"a/{kind}{n}"] = slice_of(
+                n,
+                ImageType=["ORIGINAL", "PRIMARY", kind],
+                InstanceNumber=10 * volume_ + n,
+                PixelData=pixels.tobytes(),
+            )
+    page = review("study.zip", zipped(files))
+    said = "Slices 1 to 4: By its header this is a phase map"
+    assert not any(said in block.value for block in page.markdown)
+    page.number_input[0].set_value(2).run()
+    assert not page.exception
+    assert any(said in block.value for block in page.markdown)
+
+
+def test_a_set_of_one_below_70_percent_is_called_unsure():
+    row = SimpleNamespace(state="known", sets={0.95: ("glioma",)}, probabilities=(0.64, 0.04, 0.18, 0.14))
+    weak, sure = slice_reading("glioma", 0.64), slice_reading("glioma", 0.8)
+    doubts = [
+        shown(scan_of(), replace(one, sets={0.95: ("glioma",)}, geometry=READING.geometry)).doubt
+        for one in (weak, sure)
+    ]
+    assert [said.replace("\u00a0", " ").split(". ")[0] for said in doubts] == [
+        "95 % set: glioma, yet unsure: below 70 %",
+        "95 % set: glioma",
+    ]
+    assert _set_in_words(row) == "glioma, yet unsure: below 70 %"
+    row.probabilities = (0.8, 0.1, 0.05, 0.05)
+    assert _set_in_words(row) == "glioma"
+
+
 def test_a_slice_by_itself_keeps_what_is_said_of_its_series(monkeypatch):
     files = {f"a/{n}": slice_of(n) for n in range(4)}
     page = review("study.zip", zipped(files | {"a/copy": files["a/1"]}))
     told = [warning.value for warning in page.warning]
-    assert any("1 file is a copy of a slice" in value for value in told)
+    assert any("1 file is a copy of another" in value for value in told)
     state = {name: page.session_state[name] for name in open_scan.STATE}
     with monkeypatch.context() as patch:
         patch.setattr(open_scan.st, "session_state", SimpleNamespace(**state))
@@ -154,7 +203,7 @@ def test_a_slice_by_itself_keeps_what_is_said_of_its_series(monkeypatch):
     page.run()
     assert not page.exception
     told = [warning.value for warning in page.warning]
-    assert any("1 file is a copy of a slice" in value for value in told)
+    assert any("1 file is a copy of another" in value for value in told)
 
 
 def test_a_frame_that_is_opened_by_itself_has_its_file_and_its_number(monkeypatch):
