@@ -68,7 +68,7 @@ def how_often(protocols: Mapping[str, Any]) -> str:
         [
             f"A run counts from {RULE_LENGTH} slices in a row in each of which any tumour has "
             f"{percent(RULE_LEAST)} or more. On low-grade gliomas of patients that it had not seen, of "
-            "hospitals that it had:",
+            "hospitals that it had; the rule was chosen on them too, so expect a little less:",
             "",
             *figures,
         ]

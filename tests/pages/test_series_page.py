@@ -173,6 +173,16 @@ def test_what_is_said_of_some_slices_of_a_series_stands_beside_it():
     assert any(said in block.value for block in page.markdown)
 
 
+def test_what_the_rule_finds_is_said_with_whom_it_was_chosen_on():
+    half = {"value": 0.5, "low": 0.25, "high": 0.75}
+    rule = "2/0.65"
+    stacks = {"title": "T1, runs of slices", "metrics": {f"found/{rule}": half, f"false_runs/{rule}": half}}
+    said = words.how_often({"series_t1": stacks, "stacks_t1": {}}).replace("\u00a0", " ")
+    assert "the rule was chosen on them too, so expect a little less:" in said
+    assert "- T1: 50.0 % (25.0 to 75.0) of the patients found, 0.50 false runs a patient" in said
+    assert words.how_often({}) == "How often a whole series is read rightly was not measured for this model."
+
+
 def test_a_set_of_one_below_70_percent_is_called_unsure():
     row = SimpleNamespace(state="known", sets={0.95: ("glioma",)}, probabilities=(0.64, 0.04, 0.18, 0.14))
     weak, sure = slice_reading("glioma", 0.64), slice_reading("glioma", 0.8)
