@@ -11,7 +11,7 @@ import streamlit as st
 from brat import log
 from brat.classes import CLASS_NAMES, CLASSES
 from brat.io.scan import Scan, UnreadableScan
-from brat.io.series import Series, Stack
+from brat.io.series import ACQUIRED, Series, Stack
 from brat.model.calibration import DEFAULT_LEVEL
 from brat.model.explain import as_png, grad_cam
 from brat.model.files import ModelError
@@ -93,7 +93,11 @@ def show_series(series: Series, plane: str, volume: int, on_open: Callable[[Stac
             key="stack",
         )
     with details:
-        show_findings(reading, said_of_slices(held["said"], series.remarks))
+        said = said_of_slices(held["said"], series.remarks)
+        # A volume says so itself.
+        if series.planes == (ACQUIRED,) and not any(slice_.edges for slice_ in held["slices"]):
+            said += (words.NO_SIDES,)
+        show_findings(reading, said)
     show_numbers(reading)
 
 

@@ -65,8 +65,10 @@ def still_that_of(name: str) -> str:
     return f" The reading below is still that of {literal(name)}."
 
 
-def file(name: str, size: str, format: str) -> str:
-    return " · ".join(filter(None, (literal(name), size, format)))
+def file(name: str, size: str, format: str, has_sides: bool = True) -> str:
+    """Args: has_sides: whether the file says where left and right of the patient are."""
+    sides = "" if has_sides else "left and right not known"
+    return " · ".join(filter(None, (literal(name), size, format, sides)))
 
 
 def sample(title: str, origin: str) -> str:

@@ -27,6 +27,7 @@ _LISTED = 6
 """Stretches of slices that are named one by one, at most."""
 _HATCHED = "they are hatched in the strip"
 _NO_PLACES = "The files do not say where the slices lie: neighbours here need not be neighbours in the head."
+NO_SIDES = "The files do not say where left and right of the patient are."
 _SAME_PLACE = "Several slices lie at one place: neighbours here need not be neighbours in the head."
 _ONE_SLICE = "A single slice: there are no neighbours to compare it with."
 

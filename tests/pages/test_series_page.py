@@ -183,6 +183,19 @@ def test_what_the_rule_finds_is_said_with_whom_it_was_chosen_on():
     assert words.how_often({}) == "How often a whole series is read rightly was not measured for this model."
 
 
+def test_sides_that_no_file_names_are_said_to_be_unknown():
+    """Of a slice by itself in the line of its file, of a series beside it."""
+    without = {"ImageOrientationPatient": None, "ImagePositionPatient": None}
+    for changes, is_said in (({}, False), (without, True)):
+        page = review("one.dcm", slice_of(1, **changes))
+        (line,) = (block.value for block in page.markdown if "DICOM MR" in block.value)
+        assert line.endswith("left and right not known") == is_said
+        page = review("study.zip", zipped({f"a/{n}": slice_of(n, **changes) for n in range(3)}))
+        assert any(words.NO_SIDES in block.value for block in page.markdown) == is_said
+    page = review("head.png", KNOWN.file.read_bytes())
+    assert any("left and right not known" in block.value for block in page.markdown)
+
+
 def test_a_set_of_one_below_70_percent_is_called_unsure():
     row = SimpleNamespace(state="known", sets={0.95: ("glioma",)}, probabilities=(0.64, 0.04, 0.18, 0.14))
     weak, sure = slice_reading("glioma", 0.64), slice_reading("glioma", 0.8)
