@@ -345,8 +345,8 @@ def table(results: dict[str, Counter[str]]) -> str:
     lines.append(f"| all {total.total():,} | {' | '.join(str(total[column]) for column in OUTCOMES)} |")
     of = sum(counts.total() for counts in readable)
     return "\n".join(lines) + (
-        f"\n\nOf the {of:,} that a clinician would call readable {refused} are refused, and {listed} taken for "
-        "pages of several slices.\n"
+        f"\n\nOf the {of:,} that a clinician would call readable {refused} are refused, and {listed} taken "
+        "for pages of several slices.\n"
     )
 
 
