@@ -22,6 +22,8 @@ def overview(metrics: Mapping[str, Any], card: Mapping[str, Any] | None) -> None
     protocols.headline(metrics, another_hospital.figures(elsewhere[0]) if elsewhere else [])
     if elsewhere:
         st.markdown(elsewhere[1])
+        # It compares a model of a new hospital with those that know it.
+        another_hospital.other_lengths(metrics, card)
     if caveat := metrics.get("caveat"):
         st.warning(caveat)
     matrix, *curves = st.columns(3, gap="medium") if "history" in metrics else [st.container()]

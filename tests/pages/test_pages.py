@@ -838,6 +838,8 @@ def test_model_page_says_which_new_hospitals_were_trained_without_for_another_ti
     page, _, _ = model_page(add, test_fold=None)
     wanted = f"Epochs of models without a hospital: lgg {usual // 2}; of the one that ships: {usual}."
     assert wanted in [caption.value for caption in page.caption]
+    # It stands beside the sentence that compares them, too.
+    assert wanted in [caption.value for caption in page.tabs[0].caption]
 
 
 def test_model_page_shows_collections_without_stacks_new_and_known(model_page):
