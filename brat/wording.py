@@ -1,8 +1,14 @@
-"""Numbers as people read them."""
+"""Numbers as people read them, and a sentence that stands wherever they do."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+
+ALONE_AND_UNSURE = (
+    "The set names one class, yet its probability is below 70 %: the answer is unsure, however short the set."
+)
+UNSURE_ALONE = "yet unsure: below 70 %"
+"""Of what `brat.model.reader.is_alone_and_unsure` finds, as a sentence, and behind the set's class."""
 
 
 def percent(share: float) -> str:

@@ -10,7 +10,6 @@ from pages.parts import another_hospital, protocols, trust
 from pages.parts.navigation import compact_title, link_to_explanations, require_entry
 from pages.parts.readings import check_model
 from pages.parts.weights_files import load, missing
-from pages.words import another_hospital as hospital_words
 from pages.words import model as words
 
 FILES = {"metrics.json": "all figures", "out_of_fold.csv": "all held-out readings"}
@@ -20,7 +19,11 @@ FILES = {"metrics.json": "all figures", "out_of_fold.csv": "all held-out reading
 def overview(metrics: Mapping[str, Any], card: Mapping[str, Any] | None) -> None:
     """What to judge the model by: the headline figures, the confusion matrix and the training curves."""
     elsewhere = another_hospital.first(metrics)
-    protocols.headline(metrics, another_hospital.figures(elsewhere[2]) if elsewhere else [])
+    protocols.headline(metrics, another_hospital.figures(elsewhere[0]) if elsewhere else [])
+    if elsewhere:
+        st.markdown(elsewhere[1])
+        # It compares a model of a new hospital with those that know it.
+        another_hospital.other_lengths(metrics, card)
     if caveat := metrics.get("caveat"):
         st.warning(caveat)
     matrix, *curves = st.columns(3, gap="medium") if "history" in metrics else [st.container()]
@@ -28,7 +31,7 @@ def overview(metrics: Mapping[str, Any], card: Mapping[str, Any] | None) -> None
         protocols.show_matrix("four_classes", metrics["protocols"]["four_classes"], protocols.CLASSES)
     if curves:
         trust.training(metrics["history"], curves)
-    protocols.measured_on(metrics, card, hospital_words.headline(*elsewhere[:2]) if elsewhere else "")
+    protocols.measured_on(metrics, card)
 
 
 def reliability(metrics: Mapping[str, Any]) -> None:

@@ -150,7 +150,8 @@ with st.container(horizontal=True, vertical_alignment="center", key="file"):
             key=open_scan.BACK,
         )
     if scan:
-        st.markdown(words.file(scan.name, f"{scan.width} x {scan.height}", scan.format), width="stretch")
+        size = f"{scan.width} x {scan.height}"
+        st.markdown(words.file(scan.name, size, scan.format, scan.edges is not None), width="stretch")
         window = scan.window and choose_window(scan.window, scan.presets, scan.digest)
     else:
         st.markdown(words.file(series.name, "", series.format), width="stretch")

@@ -339,11 +339,14 @@ def table(results: dict[str, Counter[str]]) -> str:
         ),
     ]
     total = sum(results.values(), Counter[str]())
-    readable = sum(counts["refused"] for name, counts in results.items() if KINDS[name][0])
+    # A slice that is taken for a page of several is not read either.
+    readable = [counts for name, counts in results.items() if KINDS[name][0]]
+    refused, listed = (sum(counts[column] for counts in readable) for column in ("refused", "listed"))
     lines.append(f"| all {total.total():,} | {' | '.join(str(total[column]) for column in OUTCOMES)} |")
-    of = sum(counts.total() for name, counts in results.items() if KINDS[name][0])
-    return (
-        "\n".join(lines) + f"\n\nOf the {of:,} that a clinician would call readable {readable} are refused.\n"
+    of = sum(counts.total() for counts in readable)
+    return "\n".join(lines) + (
+        f"\n\nOf the {of:,} that a clinician would call readable {refused} are refused, and {listed} taken "
+        "for pages of several slices.\n"
     )
 
 

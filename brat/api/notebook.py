@@ -16,6 +16,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from brat.classes import CLASS_COLOURS, CLASS_NAMES, CLASSES
 from brat.model.calibration import DEFAULT_LEVEL
+from brat.model.reader import is_alone_and_unsure
+from brat.wording import UNSURE_ALONE
 
 if TYPE_CHECKING:
     from brat.api.readings import Reading, SeriesReading
@@ -116,10 +118,10 @@ def _answer(reading: Reading) -> str:
     )
     sets = ""
     if DEFAULT_LEVEL in reading.levels:
-        names = (
-            " or ".join(CLASS_NAMES[label] for label in reading.prediction_set(DEFAULT_LEVEL)) or "no class"
-        )
-        sets = f"<br>{DEFAULT_LEVEL:.0%} set: {names}"
+        classes = reading.prediction_set(DEFAULT_LEVEL)
+        names = " or ".join(CLASS_NAMES[label] for label in classes) or "no class"
+        unsure = is_alone_and_unsure(classes, reading.probabilities[reading.label])
+        sets = f"<br>{DEFAULT_LEVEL:.0%} set: {names}{f', {UNSURE_ALONE}' if unsure else ''}"
     label = reading.label
     return (
         f"<p><strong>{CLASS_NAMES[label]}, {reading.probabilities[label]:.1%}</strong>{sets}</p>"

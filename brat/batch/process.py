@@ -15,7 +15,7 @@ from brat.io.dicom import pixel_digest
 from brat.io.dicom_header import describe
 from brat.io.dicom_series import decode_slice, series_of_files
 from brat.io.files import MAX_UNPACKED, File
-from brat.io.intake import Item, SeveralPanels, examine, group, load
+from brat.io.intake import Item, SeveralPanels, examine, group, load, with_copies
 from brat.io.scan import Scan, UnreadableScan
 from brat.io.series import Series
 from brat.io.worker import Reply, file_of, serve
@@ -100,9 +100,8 @@ class _Process:
                 hashes[file.name] = scan.digest
                 return scan
 
-            opened: Scan | Series = series_of_files(
-                item.name, item.files, item.positions, decode=decode, digest=_of_pixels
-            )
+            series = series_of_files(item.name, item.files, item.positions, decode=decode, digest=_of_pixels)
+            opened: Scan | Series = with_copies(series, item.copies)
         else:
             try:
                 opened = load(item)
@@ -118,9 +117,7 @@ class _Process:
         else:
             stack, whole = opened.stack(), opened.digest
             self._slices = [partial(stack.__getitem__, number) for number in range(len(stack))]
-            if opened.volumes > 1:
-                remarks = (f"Of {opened.volumes} volumes the first was read.",)
-            remarks += opened.remarks
+            remarks = opened.said
             if item.positions:
                 places = [item.files.index(file) for file in stack.files]
                 names = [file.name for file in stack.files]

@@ -217,15 +217,18 @@ def protocols(readings: Readings, probabilities: np.ndarray) -> dict[str, dict]:
 def four_classes(slices: Sequence[IndexedSlice], probabilities: np.ndarray) -> dict:
     """Metrics of the four classes; `by_site` holds the sensitivity for each class at each site."""
     labels = np.array([CLASSES.index(s.label) for s in slices])
-    read = probabilities.argmax(axis=1)
+    overall = entry(slices, lambda weights: classification(labels, probabilities, weights))
+    return {**overall, "by_site": _by_site(slices, probabilities.argmax(axis=1) == labels)}
+
+
+def _by_site(slices: Sequence[IndexedSlice], right: np.ndarray) -> dict[str, dict]:
+    """Site -> class -> how often its slices are read as what they are. Args: right: bool (n,)."""
     by_site: dict[str, dict] = {}
     for site, label in sorted({(s.site, s.label) for s in slices}):
         rows = [row for row, s in enumerate(slices) if (s.site, s.label) == (site, label)]
-        right = (read[rows] == labels[rows]).astype(float)
         chosen = [slices[row] for row in rows]
-        by_site.setdefault(site, {})[label] = entry(chosen, means({"sensitivity": right}))
-    overall = entry(slices, lambda weights: classification(labels, probabilities, weights))
-    return {**overall, "by_site": by_site}
+        by_site.setdefault(site, {})[label] = entry(chosen, means({"sensitivity": right[rows]}))
+    return by_site
 
 
 def same_source(slices: Sequence[IndexedSlice], probabilities: np.ndarray) -> dict:
@@ -235,10 +238,26 @@ def same_source(slices: Sequence[IndexedSlice], probabilities: np.ndarray) -> di
 
 
 def three_tumors(slices: Sequence[IndexedSlice], probabilities: np.ndarray) -> dict:
-    """Metrics of the three tumour classes, given that there is a tumour."""
+    """Metrics of the three tumour classes, given that there is a tumour.
+
+    `by_site` is as of `four_classes`; `by_patient` has the same metrics of patients, each of whom is read by
+    the mean of the probabilities of all slices with one tumour.
+    """
     labels = np.array([TUMORS.index(s.label) for s in slices])
     given = among_tumors(probabilities)
-    return entry(slices, lambda weights: classification(labels, given, weights, TUMORS))
+    first: dict[tuple[str, str], int] = {}
+    patient = np.array([first.setdefault((s.cluster, s.label), len(first)) for s in slices], int)
+    one_each = np.unique(patient, return_index=True)[1]
+    sums = np.stack([np.bincount(patient, column) for column in given.T], axis=1)
+    of_patients = sums / np.bincount(patient)[:, np.newaxis]
+    return {
+        **entry(slices, lambda weights: classification(labels, given, weights, TUMORS)),
+        "by_site": _by_site(slices, given.argmax(axis=1) == labels),
+        "by_patient": entry(
+            [slices[row] for row in one_each],
+            lambda weights: classification(labels[one_each], of_patients, weights, TUMORS),
+        ),
+    }
 
 
 def same_source_rows(slices: Sequence[IndexedSlice]) -> np.ndarray:
@@ -264,5 +283,13 @@ def among_tumors(probabilities: np.ndarray) -> np.ndarray:
 
 
 def map_in_box(readings: Readings) -> dict:
-    """How well Grad-CAM points at the tumour, see `brat.evaluation.localisation`."""
-    return entry(readings.slices, means(localisation(readings)))
+    """How well Grad-CAM points at the tumour, see `brat.evaluation.localisation`; `by_source` holds the same
+    of each source.
+    """
+    measured = localisation(readings)
+    by_source = {}
+    for source in sorted({s.source for s in readings.slices}):
+        rows = [row for row, s in enumerate(readings.slices) if s.source == source]
+        of_source = {name: values[rows] for name, values in measured.items()}
+        by_source[source] = entry([readings.slices[row] for row in rows], means(of_source))
+    return {**entry(readings.slices, means(measured)), "by_source": by_source}

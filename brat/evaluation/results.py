@@ -111,7 +111,11 @@ def write_results(
     clusters = [s.cluster for s in named.slices]
     # Where a slice was made and how: the levels of the prediction sets are to hold in each.
     groups = [f"{s.source}/{s.sequence or 'unknown'}" for s in named.slices]
-    fit_calibration(logits[known], labels, prints, groups).save(weights / "calibration.json")
+    # Patients whom the model was never to meet are not met by its thresholds, either.
+    is_met = np.array([s.group not in card.get("held_out", ()) for s in readings.slices])
+    met = is_met[known]
+    fitted = fit_calibration(logits[known][met], labels[met], prints, np.array(groups)[met].tolist())
+    fitted.save(weights / "calibration.json")
     probabilities = _calibrated(logits, folds, known, labels, np.array(groups))
 
     by_protocol = protocols(readings, probabilities)
@@ -122,7 +126,7 @@ def write_results(
         "model_sha256": Classifier(weights).digest,
         "folds": sorted(set(folds.tolist())),
         "protocols": by_protocol,
-        "out_of_distribution": _out_of_distribution(runs, slices, weights, others),
+        "out_of_distribution": _out_of_distribution(runs, slices, weights, others, is_met),
         "curves": curves(labels, probabilities[known]),
         **_protocol_curves(readings.slices, probabilities, by_protocol),
         "calibration": measure_calibration(logits[known], labels, folds[known], clusters, groups),
@@ -264,12 +268,19 @@ def _thin(x: np.ndarray, y: np.ndarray) -> dict[str, list[float]]:
 
 
 def _out_of_distribution(
-    runs: Path, slices: Sequence[IndexedSlice], weights: Path, others: Sequence[tuple[str, str, np.ndarray]]
+    runs: Path,
+    slices: Sequence[IndexedSlice],
+    weights: Path,
+    others: Sequence[tuple[str, str, np.ndarray]],
+    is_met: np.ndarray,
 ) -> dict:
     """Fit the detector of the model that ships, and measure it by what other detectors were not fitted to.
 
     Each fold's detector knows the slices of the other folds, and other pictures of the other parts only: a
     kind that is drawn by code, or a run of neighbours of a folder, is wholly in one part.
+
+    Args:
+        is_met: bool, of each slice of the folds in order, whether the limit may be set by it.
     """
     parts = np.array(_parts(others))
     decisions, judged = [], np.full(len(others), np.nan)
@@ -289,7 +300,7 @@ def _out_of_distribution(
         fitted = heads & (of_fold != fold)
         limit = choose_limit(decision[fitted], groups[fitted])
         refused[of_fold == fold] = decision[of_fold == fold] > limit
-    limit = choose_limit(decision[heads], groups[heads])
+    limit = choose_limit(decision[heads & is_met], groups[heads & is_met])
     detector, _ = _detector(runs, weights, trained_on(weights, slices), others, np.full(len(others), True))
     with_limit(detector, limit).save(weights / "out_of_distribution.npz")
 

@@ -55,7 +55,7 @@ ENOUGH_A_CLASS = 20
 hold the truth in 95 % would hold every class."""
 
 ENOUGH_TO_REFUSE = 50
-"""Patients (or files) from which a limit is fitted that refuses 2 %: one of 50."""
+"""Patients (or files) from which a limit is fitted that refuses about one of them."""
 
 _FLIPS = 10_000
 _NORMAL = NormalDist()

@@ -29,8 +29,8 @@ SEQUENCES = {
 }
 """Code -> name, of the sequences that are told apart."""
 
-MEASURED = ("t1", "t1ce", "t2", "flair")
-"""The sequences in the slices that the model was measured on."""
+MEASURED = ("t1ce", "t1", "flair")
+"""The sequences on which the model was measured, with tumours and without, in a hospital new to it."""
 
 # fmt: off
 _MODALITIES = {
@@ -236,7 +236,11 @@ def evidence(header: Dataset, groups: Sequence[Dataset], modality: str) -> Evide
         remarks.append(
             "By its header this picture was derived from others; it is no slice as it was acquired."
         )
-    if sequence and sequence not in MEASURED:
+    if sequence == "t2":
+        remarks.append(
+            "By its header this is T2: the model was measured on slices of it without a tumour only."
+        )
+    elif sequence and sequence not in MEASURED:
         remarks.append(f"By its header this is {SEQUENCES[sequence]}, which the model was not measured on.")
     if _text(header, "BurnedInAnnotation") == "YES":
         remarks.append("By its header text is burned into this picture; it may name the patient.")

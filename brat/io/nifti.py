@@ -19,6 +19,7 @@ import numpy as np
 from brat.io import sniff
 from brat.io.archives import gunzipped
 from brat.io.display import display_range, finite, without_background
+from brat.io.panels import refuse_page
 from brat.io.scan import (
     MAX_SIDE,
     MIN_SIDE,
@@ -376,6 +377,9 @@ class _Cuts:
             remarks=self.remarks,
         )
         refuse_wrapped(scan)
+        # Slices of a brain without its skull are in several pieces, so of a whole volume they are not asked.
+        if self.count == 1:
+            refuse_page(scan.gray)
         return scan
 
 

@@ -212,7 +212,8 @@ def refuse_page(gray: np.ndarray, page: Page | None = None) -> None:
     if page.panels:
         raise UnreadableScan(
             f"This picture holds {len(page.panels)} slices beside each other, as a mosaic does, and would be "
-            "read as one. Give its file by itself, which lists them, or export each as a picture of its own."
+            "read as one. Give it by itself as a picture, which lists them, or export each as a picture of "
+            "its own."
         )
 
 

@@ -108,6 +108,12 @@ class Series:
             raise ValueError(f"There is no {plane} view of volume {volume}.")
         return self.cut(plane, volume)
 
+    @property
+    def said(self) -> tuple[str, ...]:
+        """`remarks`, for who reads the first volume alone: that there are others, too."""
+        of_volumes = f"Of {self.volumes} volumes the first was read."
+        return (of_volumes, *self.remarks) if self.volumes > 1 else self.remarks
+
     def windowed(self, window: Window) -> Series:
         """The series as another window shows it.
 

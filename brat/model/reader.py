@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +20,19 @@ from brat.model.site import SiteCalibration
 
 REFER_FROM = 3
 """A prediction set of this many classes says too little; the reading is referred to a person."""
+
+UNSURE = 0.7
+"""Below this probability a reading is called unsure."""
+
+
+def is_alone_and_unsure(classes: Sequence[str], confidence: float) -> bool:
+    """Whether a prediction set names one class whose probability is low all the same.
+
+    Args:
+        classes: of the set.
+        confidence: probability of the likeliest class, 0 to 1; in a set of one it is that class.
+    """
+    return len(classes) == 1 and confidence < UNSURE
 
 
 @dataclass(frozen=True, eq=False)

@@ -241,6 +241,24 @@ def read_slice(stack: Stack, number: int, readers: Readers) -> tuple[Scan | None
     return scan, SliceReading.of(readers().read(scan.gray))
 
 
+def said_of_slices(remarks: Sequence[Sequence[str]], of_series: Sequence[str]) -> tuple[str, ...]:
+    """What is said of slices, and not of their series: "Slices 3 to 5: …".
+
+    Args:
+        remarks: `Scan.remarks` of each slice.
+        of_series: `Series.remarks`.
+    """
+    slices: dict[str, list[int]] = {}
+    for number, said in enumerate(remarks):
+        for remark in dict.fromkeys(said):
+            if remark not in of_series:
+                slices.setdefault(remark, []).append(number)
+    return tuple(
+        f"Slice{'s' if len(numbers) > 1 else ''} {spans(numbers)}: {remark}"
+        for remark, numbers in slices.items()
+    )
+
+
 def spans(numbers: Sequence[int]) -> str:
     """Numbers of slices in words, counted from 1: "1 to 4, 9"."""
     numbers = sorted(numbers)

@@ -21,7 +21,7 @@ from brat.io.series import Series
 from brat.io.workers import owner
 from brat.model.files import ModelError
 from brat.model.pool import Readers
-from brat.model.series_reading import SeriesReading, read_slice
+from brat.model.series_reading import SeriesReading, read_slice, said_of_slices
 from brat.model.worklist_rows import Row, with_reading
 
 PATIENCE = 120
@@ -251,21 +251,23 @@ class Worklist:
         """Read the slices, one at each step; the row shows the most suspicious one."""
         begun = self._begun
         stack = series.stack()
-        slices = []
+        slices, said = [], []
         for number in range(len(stack)):
-            slices.append(read_slice(stack, number, self._readers)[1])
+            scan, of_slice = read_slice(stack, number, self._readers)
+            slices.append(of_slice)
+            said.append(scan.remarks if scan else ())
             with self._changed:
                 begun[row.number] = len(slices) / len(stack)
             yield
         shown = SeriesReading(tuple(slices)).most_suspicious
-        remarks = series.remarks
-        if series.volumes > 1:
-            remarks = (f"Of {series.volumes} volumes the first was read.", *remarks)
+        remarks = series.said + said_of_slices(said, series.remarks)
         row = replace(row, slice=shown + 1, slices=len(stack), remarks=remarks)
         reading = slices[shown]
         if reading.prediction is None:
             return replace(row, problem=reading.problem)
-        return with_reading(row, stack[shown], reading.prediction, reading.sets, reading.ood)
+        row = with_reading(row, stack[shown], reading.prediction, reading.sets, reading.ood)
+        # Those of the slice are among them, with its number.
+        return replace(row, remarks=remarks)
 
 
 def _unforeseen(error: Exception) -> str:

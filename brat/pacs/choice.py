@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pydicom.uid import EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage, MRImageStorage
 
 from brat.io.dicom_frames import PER_FRAME, SHARED, groups
-from brat.io.evidence import SEQUENCES, guess_sequence, is_derived, kinds_of, other_part
+from brat.io.evidence import MEASURED, SEQUENCES, guess_sequence, is_derived, kinds_of, other_part
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
 MR = (MRImageStorage, EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage)
 """SOP classes, of a file for each slice and of one for all."""
-
-MEASURED = ("t1ce", "t1", "flair")
-"""Sequences on which the model was measured in a hospital that it had not met."""
 
 _MODALITIES = (
     *("CR", "CT", "DOC", "DX", "KO", "MG", "NM", "OT", "PR", "PT", "PX", "REG", "RF"),

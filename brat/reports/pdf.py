@@ -27,8 +27,8 @@ from brat.classes import CLASS_COLOURS, CLASS_NAMES
 from brat.io.scan import Scan
 from brat.model.calibration import DEFAULT_LEVEL
 from brat.model.explain import blend, colourise, grad_cam, onto_scan
-from brat.model.reader import REFER_FROM, Reading
-from brat.wording import percent
+from brat.model.reader import REFER_FROM, Reading, is_alone_and_unsure
+from brat.wording import ALONE_AND_UNSURE, percent
 
 if TYPE_CHECKING:
     from fpdf import FPDF
@@ -297,6 +297,7 @@ def _answer(page: Page, reading: Reading) -> None:
         page.write(
             f"{percent(DEFAULT_LEVEL)} set: {names}."
             + (" Too uncertain to name a class: refer this scan to a specialist." if refer else "")
+            + (f" {ALONE_AND_UNSURE}" if is_alone_and_unsure(classes, prediction.confidence) else "")
         )
     else:
         page.write("The probabilities of this model are not calibrated, and it has no prediction sets.")

@@ -102,14 +102,17 @@ def _records(item: Item, readers: Readers, overlays: bool) -> Iterator[Record]:
     assert isinstance(opened, Series)
     stack = opened.stack()
     for number, (scan, reading) in enumerate(read_stack(stack, readers), 1):
-        yield _record(scan, reading, overlays) | {
+        yield _record(scan, reading, overlays, opened.said) | {
             "name": item.name,
             "slice": number,
             "slices": len(stack),
         }
 
 
-def _record(scan: Scan | None, reading: SliceReading, overlays: bool) -> Record:
+def _record(
+    scan: Scan | None, reading: SliceReading, overlays: bool, of_series: tuple[str, ...] = ()
+) -> Record:
+    """Args: of_series: what is said of its series."""
     if scan is None or reading.prediction is None or reading.geometry is None:
         return {"name": scan.name if scan else "", "error": reading.problem}
     prediction, ood = reading.prediction, reading.ood
@@ -123,6 +126,7 @@ def _record(scan: Scan | None, reading: SliceReading, overlays: bool) -> Record:
         "ood_score": round(ood.score, 6) if ood else None,
         "reason": ood.reason if ood else "",
         "sequence": scan.sequence or None,
+        "remarks": list(dict.fromkeys(of_series + scan.remarks)),
         "window": {"center": scan.window.center, "width": scan.window.width} if scan.window else None,
     }
     if overlays:

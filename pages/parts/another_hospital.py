@@ -11,7 +11,7 @@ import streamlit as st
 from brat.model.series_reading import RULE_LEAST, RULE_LENGTH
 from pages.parts.captioned_figures import table
 from pages.words import another_hospital as words
-from pages.words.numbers import decimal, estimate
+from pages.words.numbers import decimal, estimate, share
 
 COLUMNS = {
     "sensitivity": "Tumour found",
@@ -40,11 +40,20 @@ def hospitals(metrics: Mapping[str, Any]) -> dict[str, Protocols]:
     }
 
 
-def first(metrics: Mapping[str, Any]) -> tuple[str, str, Mapping[str, Any]] | None:
-    """Source, sequence and entry of what is measured of the first new hospital; None without one."""
+def first(metrics: Mapping[str, Any]) -> tuple[Mapping[str, Any], str] | None:
+    """What is measured of the first new hospital, and what another one should expect; None without one."""
     for source, entries in metrics.get("another_hospital", {}).items():
+        known = dict(_named(entries.get("with", {}), "stacks_"))
         for sequence, entry in _named(entries["without"], "stacks_"):
-            return source, sequence, entry
+            found, called = (
+                [
+                    share(value if name == "sensitivity" else 1 - value)
+                    for of in (entry, known.get(sequence))
+                    if of and (value := of["metrics"][name]["value"]) is not None
+                ]
+                for name in ("sensitivity", "specificity_brain")
+            )
+            return entry, words.expect(source, sequence, found, called)
     return None
 
 
@@ -164,6 +173,8 @@ def single_slices(metrics: Mapping[str, Any]) -> None:
             "Slices": f"{entries['without']['four_classes']['slices']:,}",
             **{
                 heading: estimate(entries[key]["four_classes"]["metrics"]["accuracy"])
+                if key in entries
+                else "not measured"
                 for key, heading in headings.items()
             },
         }
@@ -177,7 +188,7 @@ def single_slices(metrics: Mapping[str, Any]) -> None:
             ("four_classes", ("accuracy", "recall/no_tumor")),
             ("same_source", ("sensitivity", "specificity", "auc")),
         )
-        if name in entries[key]
+        if name in entries.get(key, {})
         for measure in measures
         for values in (entries[key][name]["metrics"][measure],)
     ]

@@ -9,13 +9,10 @@ import streamlit as st
 
 from brat.classes import CLASS_COLOURS, CLASS_NAMES, CLASSES
 from brat.model.calibration import DEFAULT_LEVEL
-from brat.model.reader import REFER_FROM, Reading
-from brat.wording import percent
+from brat.model.reader import REFER_FROM, UNSURE, Reading, is_alone_and_unsure
+from brat.wording import ALONE_AND_UNSURE, percent
 from pages.parts.widget_memory import remember, restore
 from pages.words import review as words
-
-UNSURE = 0.7
-"""Below this probability the page calls a reading unsure."""
 
 
 def show_answer(uploaded: Reading, enhanced: Reading | None, digest: str) -> bool:
@@ -99,8 +96,8 @@ def _show_set(shown: Reading) -> None:
         st.markdown(words.REFER)
     elif len(classes) > 1:
         st.markdown(words.NOT_APART)
-    elif shown.prediction.confidence < UNSURE:
-        st.markdown(words.ALONE_AND_UNSURE)
+    elif is_alone_and_unsure(classes, shown.prediction.confidence):
+        st.markdown(ALONE_AND_UNSURE)
 
 
 def _names(classes: Sequence[str]) -> str:

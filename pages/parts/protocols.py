@@ -43,6 +43,9 @@ MEASURES = {
 }
 """The measures of a protocol as a whole."""
 
+PUBLISHED = {"VGG19, fine-tuned": "94.8 %", "GoogLeNet features": "97.1 to 98.0 %"}
+"""Accuracy by slice on the same three tumours and the author's patient folds, as it was published."""
+
 CLASS_MEASURES = {
     "recall": "Sensitivity (recall)",
     "precision": "Precision",
@@ -99,19 +102,15 @@ def headline(metrics: Mapping, elsewhere: Sequence[tuple[str, Mapping]]) -> None
         )
 
 
-def measured_on(metrics: Mapping, card: Mapping | None, elsewhere: str) -> None:
-    """On what the headline was measured, and which model ships.
-
-    Args:
-        elsewhere: the same of another hospital, as a sentence; empty without one.
-    """
+def measured_on(metrics: Mapping, card: Mapping | None) -> None:
+    """On what the headline was measured, and which model ships."""
     four, same = (metrics["protocols"].get(name) for name in ("four_classes", "same_source"))
     assert four is not None
     folds = len(metrics["folds"])
     measured = words.measured(
         metrics["written"][:10], four["slices"], same and same["slices"], four["clusters"], folds
     )
-    st.markdown(f"{elsewhere} {measured} {which_model_ships(card, folds) if card else ''}".strip())
+    st.markdown(f"{measured} {which_model_ships(card, folds) if card else ''}".strip())
 
 
 def which_model_ships(card: Mapping, folds: int) -> str:
@@ -203,6 +202,8 @@ def by_protocol(metrics: Mapping) -> None:
             show_matrix(name, entry, classes)
         with right:
             show_measures(name, entry, classes)
+    if "by_patient" in entry:
+        beside_published(entry)
     by_class, operating = curves_of(metrics, name)
     if by_class:
         show_curves(name, by_class, operating, entry["metrics"])
@@ -246,6 +247,31 @@ def show_measures(name: str, entry: Mapping, classes: Sequence[str]) -> None:
         index=[NAMES[c] for c in classes],
     )
     table(shown, f"classes-{name}", caption, metrics_tables.of_classes(measures, tuple(CLASS_MEASURES)))
+
+
+def beside_published(entry: Mapping) -> None:
+    """The three tumours by slice and by patient, beside what others published on the same folds."""
+    measured = {"This model, by slice": entry, "This model, by patient": entry["by_patient"]}
+    names = ("accuracy", "balanced_accuracy")
+    shown = pd.DataFrame(
+        [
+            *({MEASURES[name]: estimate(of["metrics"][name]) for name in names} for of in measured.values()),
+            *({MEASURES["accuracy"]: said, MEASURES["balanced_accuracy"]: ""} for said in PUBLISHED.values()),
+        ],
+        index=[*measured, *PUBLISHED],
+    )
+    rows = pd.DataFrame(
+        [
+            {"of": title, "measure": name, "number": of["slices"], **of["metrics"][name]}
+            for title, of in measured.items()
+            for name in of["metrics"]
+        ]
+    )
+    found = {
+        site: {label: of["metrics"]["sensitivity"] for label, of in of_class.items()}
+        for site, of_class in entry["by_site"].items()
+    }
+    table(shown, "by-patient", words.by_patient(found), rows)
 
 
 def curves_of(metrics: Mapping, name: str) -> tuple[Mapping, Mapping | None]:

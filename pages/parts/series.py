@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +11,13 @@ import streamlit as st
 from brat import log
 from brat.classes import CLASS_NAMES, CLASSES
 from brat.io.scan import Scan, UnreadableScan
-from brat.io.series import Series, Stack
+from brat.io.series import ACQUIRED, Series, Stack
 from brat.model.calibration import DEFAULT_LEVEL
 from brat.model.explain import as_png, grad_cam
 from brat.model.files import ModelError
 from brat.model.pool import Readers
 from brat.model.preprocess import Geometry
-from brat.model.series_reading import SeriesReading, SliceReading, read_stack
+from brat.model.series_reading import SeriesReading, SliceReading, read_stack, said_of_slices
 from pages.parts.class_map import first_map
 from pages.parts.failures import tell
 from pages.parts.readings import chosen
@@ -93,7 +93,11 @@ def show_series(series: Series, plane: str, volume: int, on_open: Callable[[Stac
             key="stack",
         )
     with details:
-        show_findings(reading)
+        said = said_of_slices(held["said"], series.remarks)
+        # A volume says so itself.
+        if series.planes == (ACQUIRED,) and not any(slice_.edges for slice_ in held["slices"]):
+            said += (words.NO_SIDES,)
+        show_findings(reading, said)
     show_numbers(reading)
 
 
@@ -139,17 +143,18 @@ def read(stack: Stack) -> dict:
     """The readings and the pictures of a stack, with a bar that says how far it is."""
     count = len(stack)
     bar = st.progress(0.0, words.reading(0, count))
-    readings, slices, size = [], [], (256, 256)
+    readings, slices, said, size = [], [], [], (256, 256)
     for number, (scan, reading) in enumerate(read_stack(stack, readers(chosen())), 1):
         # A damaged slice is as large as its neighbour, so that nothing moves when it passes by.
         size = scan.gray.shape if scan else size
         readings.append(reading)
+        said.append(scan.remarks if scan else ())
         slices.append(shown(scan, reading, size))
         # Each message costs the page a moment.
         if number % 8 == 0:
             bar.progress(number / count, words.reading(number, count))
     bar.empty()
-    return {"reading": SeriesReading(tuple(readings), stack.positions), "slices": slices}
+    return {"reading": SeriesReading(tuple(readings), stack.positions), "slices": slices, "said": said}
 
 
 def shown(scan: Scan | None, read: SliceReading, size: tuple[int, int] = (256, 256)) -> ViewerSlice:
@@ -191,15 +196,24 @@ def shown(scan: Scan | None, read: SliceReading, size: tuple[int, int] = (256, 2
         label=prediction.label,
         name=scan.name,
         answer=words.answer(prediction.label, prediction.confidence),
-        doubt=words.doubt(DEFAULT_LEVEL, (read.sets or {}).get(DEFAULT_LEVEL), ood.score if ood else None),
+        doubt=words.doubt(
+            DEFAULT_LEVEL,
+            (read.sets or {}).get(DEFAULT_LEVEL),
+            prediction.confidence,
+            ood.score if ood else None,
+        ),
         probabilities=probabilities,
     )
 
 
-def show_findings(read: SeriesReading) -> None:
-    """What the slices say one class after the other, how that was made, and what it does not know."""
+def show_findings(read: SeriesReading, said: Sequence[str]) -> None:
+    """What the slices say one class after the other, how that was made, and what it does not know.
+
+    Args:
+        said: what their files say against some of them.
+    """
     st.markdown(words.HOW)
-    st.markdown("\n".join(f"- {sentence}" for sentence in words.findings(read)))
+    st.markdown("\n".join(f"- {sentence}" for sentence in (*said, *words.findings(read))))
     metrics = load(chosen(), "metrics.json") or {}
     with st.expander(words.HOW_OFTEN):
         st.markdown(words.how_often(metrics.get("protocols", {})))

@@ -146,6 +146,26 @@ def map_quality(localisation: Mapping, maps: Mapping | None) -> None:
     """How well the maps lie in the boxes, by every method that was measured."""
     pointing, energy, chance = (localisation["metrics"][name] for name in ("pointing", "energy", "chance"))
     st.markdown(words.maps(localisation["slices"], pointing, energy, chance))
+    if by_source := localisation.get("by_source"):
+        names = {"pointing": "Brightest place in the box", "energy": "Sum in the box"}
+        shown = pd.DataFrame(
+            [
+                {
+                    "Slices": f"{entry['slices']:,}",
+                    **{title: estimate(entry["metrics"][name]) for name, title in names.items()},
+                }
+                for entry in by_source.values()
+            ],
+            index=list(by_source),
+        )
+        rows = pd.DataFrame(
+            [
+                {"source": source, "slices": entry["slices"], "measure": name, **values}
+                for source, entry in by_source.items()
+                for name, values in entry["metrics"].items()
+            ]
+        )
+        table(shown, "maps-by-source", words.MAPS_BY_SOURCE, rows)
     if not maps:
         return
     methods = maps["methods"]

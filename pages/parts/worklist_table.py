@@ -11,8 +11,9 @@ import pandas as pd
 
 from brat.classes import CLASS_NAMES, CLASSES
 from brat.model.calibration import DEFAULT_LEVEL
+from brat.model.reader import is_alone_and_unsure
 from brat.model.worklist_rows import STATES, Row, suspicion
-from brat.wording import percent
+from brat.wording import UNSURE_ALONE, percent
 from pages.parts.verdict import VERDICTS
 from pages.words import worklist as words
 
@@ -153,7 +154,9 @@ def _thumbnail(row: Row) -> str | None:
 def _set_in_words(row: Row) -> str:
     if row.state != "known" or not row.sets:
         return ABSENT
-    return ", ".join(CLASS_NAMES[name].lower() for name in row.sets[DEFAULT_LEVEL]) or "no class"
+    classes = row.sets[DEFAULT_LEVEL]
+    names = ", ".join(CLASS_NAMES[name].lower() for name in classes) or "no class"
+    return f"{names}, {UNSURE_ALONE}" if is_alone_and_unsure(classes, _most_probable(row)) else names
 
 
 def _known_in_words(row: Row) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from brat.wording import percent
 
@@ -11,8 +11,21 @@ SINGLE = "Right class."
 CONTRAST = "The same slices without a tumour."
 
 
-def headline(source: str, sequence: str) -> str:
-    return f"Another hospital: {source}, {sequence}."
+def expect(source: str, sequence: str, found: Sequence[str], called: Sequence[str]) -> str:
+    """What a hospital should expect that the model has not met, in one sentence.
+
+    Args:
+        found: share of the slices with a tumour that are found, there; where it was measured, also with
+            other patients of that hospital in training.
+        called: likewise, share of the brain slices without a tumour that are called one.
+    """
+    there, *known = zip(found, called, strict=True)
+    return (
+        f"**Another hospital** (here {source}, {sequence}) should expect that {there[0]} of the slices with "
+        f"a tumour are found, and {there[1]} of the brain slices without one called a tumour"
+        + "".join(f"; with others of its patients in training {one[0]} and {one[1]}" for one in known)
+        + "."
+    )
 
 
 def other_lengths(epochs: Mapping[str, int], usual: int) -> str:

@@ -15,6 +15,20 @@ SHIPS_AS_MEASURED = "The model measured is the one that ships."
 SOURCES = "Sensitivity by class and source, with 95 % intervals"
 
 
+def by_patient(found: Mapping[str, Mapping[str, Entry]]) -> str:
+    """Args: found: site -> class -> sensitivity."""
+    listed = "; ".join(
+        f"{site}, {NAMES[label].lower()} {estimate(entry)}"
+        for site, of_class in found.items()
+        for label, entry in of_class.items()
+    )
+    return (
+        "On the author's patient folds. A patient is read by the mean of the slices. Published, without "
+        "intervals: Swati et al. 2019, doi 10.1016/j.compmedimag.2019.05.001; Deepak and Ameer 2019, doi "
+        f"10.1016/j.compbiomed.2019.103345. Sensitivity: {listed}."
+    )
+
+
 def interval(low: float, high: float) -> str:
     return f"{100 * low:.1f} to {100 * high:.1f}"
 

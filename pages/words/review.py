@@ -33,9 +33,6 @@ NOT_CALIBRATED = (
 )
 NOT_CHECKED = "Whether the model knows scans like this one was not checked: this model cannot."
 NOT_APART = "The model cannot tell these apart here. Do not rely on the first alone."
-ALONE_AND_UNSURE = (
-    "The set names one class, yet its probability is below 70 %: the answer is unsure, however short the set."
-)
 CAVEAT = "Probability of each class by the model. Not a medical device, not for diagnosis."
 
 METHOD_HELP = (
@@ -68,8 +65,10 @@ def still_that_of(name: str) -> str:
     return f" The reading below is still that of {literal(name)}."
 
 
-def file(name: str, size: str, format: str) -> str:
-    return " · ".join(filter(None, (literal(name), size, format)))
+def file(name: str, size: str, format: str, has_sides: bool = True) -> str:
+    """Args: has_sides: whether the file says where left and right of the patient are."""
+    sides = "" if has_sides else "left and right not known"
+    return " · ".join(filter(None, (literal(name), size, format, sides)))
 
 
 def sample(title: str, origin: str) -> str:

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from brat.classes import CLASS_NAMES
+from brat.model.reader import is_alone_and_unsure
 from brat.model.series_reading import RULE_LEAST, RULE_LENGTH, SeriesReading, spans
-from brat.wording import percent
+from brat.wording import UNSURE_ALONE, percent
 from pages.words.numbers import estimate
 
 UNLIKE = "Not a slice the model knows"
@@ -26,6 +27,7 @@ _LISTED = 6
 """Stretches of slices that are named one by one, at most."""
 _HATCHED = "they are hatched in the strip"
 _NO_PLACES = "The files do not say where the slices lie: neighbours here need not be neighbours in the head."
+NO_SIDES = "The files do not say where left and right of the patient are."
 _SAME_PLACE = "Several slices lie at one place: neighbours here need not be neighbours in the head."
 _ONE_SLICE = "A single slice: there are no neighbours to compare it with."
 
@@ -67,7 +69,7 @@ def how_often(protocols: Mapping[str, Any]) -> str:
         [
             f"A run counts from {RULE_LENGTH} slices in a row in each of which any tumour has "
             f"{percent(RULE_LEAST)} or more. On low-grade gliomas of patients that it had not seen, of "
-            "hospitals that it had:",
+            "hospitals that it had; the rule was chosen on them too, so expect a little less:",
             "",
             *figures,
         ]
@@ -150,12 +152,17 @@ def answer(label: str, confidence: float) -> str:
     return f"{CLASS_NAMES[label]}, {percent(confidence)}"
 
 
-def doubt(level: float, inside: tuple[str, ...] | None, score: float | None) -> str:
-    """The prediction set of a slice, and how far it is from those the model knows, in one line."""
+def doubt(level: float, inside: tuple[str, ...] | None, confidence: float, score: float | None) -> str:
+    """The prediction set of a slice, and how far it is from those the model knows, in one line.
+
+    Args:
+        confidence: probability of the answer.
+    """
     sentences = []
     if inside is not None:
         names = " or ".join(CLASS_NAMES[name].lower() for name in inside) or "no class"
-        sentences.append(f"{_percent(level)} set: {names}.")
+        unsure = f", {UNSURE_ALONE}" if is_alone_and_unsure(inside, confidence) else ""
+        sentences.append(f"{_percent(level)} set: {names}{unsure}.")
     if score is not None:
         sentences.append(f"Like known slices: unlikeness {score:.2f}, limit 1.")
     return " ".join(sentences)

@@ -17,6 +17,7 @@ SETS = "Shares of slices by classes in their set."
 BY_KIND = "Other pictures, by kind."
 EXAMPLES_ARE = "Held-out patients, with Grad-CAM of the radiologists' class."
 REFUSED_BY_GROUP = "Refused slices of heads."
+MAPS_BY_SOURCE = "Grad-CAM by source."
 
 _SEQUENCES = {
     "t1ce": "T1 after contrast",

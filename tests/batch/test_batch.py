@@ -179,6 +179,17 @@ def test_a_series_has_a_row_that_counts(folder, tmp_path, process):
     assert [row["error"] for row in rows if "volume" in row["path"]].count(NOTHING) == 2
 
 
+def test_copies_in_an_archive_are_said_in_the_row_of_their_series(tmp_path, process):
+    series = generate_uid()
+    files = {f"a/{number}.dcm": head(number, series=series) for number in range(3)}
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "study.zip").write_bytes(zipped(files | {"a/copy.dcm": files["a/1.dcm"]}))
+    rows = whole(planned(tmp_path / "in", tmp_path / "batch"), process).to_pylist()
+    (of_series,) = (row for row in rows if row["level"] == "series")
+    assert of_series["slices"] == 3
+    assert of_series["remarks"] == ["1 file is a copy of another that is here already, and was left out."]
+
+
 def test_hashes_are_those_of_the_files(folder, tmp_path, process):
     import hashlib
 

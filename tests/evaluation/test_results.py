@@ -47,6 +47,9 @@ def collection(tmp_path_factory, make_head):
     return folder / "index.csv"
 
 
+NEVER_MET = "2-1.png"
+"""A meningioma that the model that ships has not met."""
+
 HELD_OUT_LINE = {"fold-1": 0.5, "fold-3": 0.7}
 """Folds that were followed, and what they began with."""
 
@@ -68,7 +71,7 @@ def written(collection, tmp_path_factory):
         "data_fingerprint": fingerprint(read_index(collection)),
         "test_fold": None,
         "validation_fold": None,
-        "held_out": [],
+        "held_out": [NEVER_MET],
     }
     names = ["random", "without-br35h", *(f"fold-{k}" for k in range(FOLDS))]
     for folder in (weights, *(runs / name for name in names)):
@@ -111,6 +114,12 @@ def test_writes_what_it_returns_and_names_its_files(written):
         assert hashlib.sha256((weights / name).read_bytes()).hexdigest() == digest
     assert result["folds"] == list(range(FOLDS))
     assert result["maps"]["slices"] == 7
+
+
+def test_a_patient_who_is_held_out_for_good_sets_no_threshold(written, collection):
+    _, _, weights = written
+    calibration = json.loads((weights / "calibration.json").read_text())
+    assert calibration["slices"] == len([s for s in read_index(collection) if s.label]) - 1
 
 
 def test_every_slice_is_kept_once_with_its_fold(written, collection):

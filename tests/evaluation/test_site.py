@@ -17,6 +17,7 @@ from brat.data.near_duplicates import HASH_BITS, hashes, is_known, thumbnail
 from brat.data.trained_on import read_hashes
 from brat.environment import WEIGHTS
 from brat.evaluation import metrics, site, site_readings
+from brat.evaluation.fit_out_of_distribution import REFUSED
 from brat.evaluation.site import compare, measure, side_by_side, validate
 from brat.evaluation.site_readings import ModelOutputs, read_site, verdicts
 from brat.io import workers
@@ -248,9 +249,9 @@ class TestRecalibration:
         shipped = reader.detector.limit
         assert measured.recalibration.calibration is None
         assert measured.recalibration.limit == pytest.approx(
-            shipped + np.quantile(decisions, 0.98, method="higher")
+            shipped + np.quantile(decisions, 1 - REFUSED, method="higher")
         )
-        assert measured.results["recalibration"]["refused"]["value"] == pytest.approx(5 / 300, abs=2 / 300)
+        assert measured.results["recalibration"]["refused"]["value"] == pytest.approx(REFUSED, abs=2 / 300)
 
     def test_no_limit_beyond_what_the_machine_calls_another_picture(self, reader):
         logits, labels = honest(300)

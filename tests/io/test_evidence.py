@@ -120,6 +120,10 @@ def test_modality_that_is_missing_is_that_of_the_class():
     ("elements", "said"),
     [
         ({"Modality": "OT"}, "does not say that this is MR: its modality is OT"),
+        (
+            {"SeriesDescription": "t2_tse_tra"},
+            "T2: the model was measured on slices of it without a tumour only",
+        ),
         ({"Modality": "JANE DOE", "SOPClassUID": "1.2.3"}, "it names no modality that is known here"),
         ({"SeriesDescription": "sag knee"}, "shows a knee"),
         ({"StudyDescription": "MR C-SPINE"}, "shows the spine"),

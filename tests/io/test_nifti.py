@@ -21,6 +21,7 @@ from brat.io.scan import UnreadableScan
 from brat.io.series import Series
 from brat.io.sniff import is_nifti
 from tests.factories.heads import synthetic_head
+from tests.factories.pages import page_of
 
 SHAPE = (70, 80, 90)
 """Left to right, back to front, foot to head."""
@@ -346,3 +347,18 @@ def test_volume_whose_values_ran_over_is_refused():
     series = opened(saved(nibabel.Nifti1Image(np.stack([wrapped] * 5, axis=-1), np.eye(4))))
     with pytest.raises(UnreadableScan, match="ran over"):
         series.stack()[2]
+
+
+def test_a_page_of_slices_is_not_read_as_one():
+    """As a viewer or a converter of mosaics writes it: a volume of a single slice."""
+    heads = [synthetic_head(200, 200, seed=seed) for seed in range(4)]
+    page, single = page_of(heads, columns=2), heads[0]
+    for picture, is_page in ((page, True), (single, False)):
+        stored = picture.T[::-1, ::-1, np.newaxis]
+        stack = read_nifti(nibabel.Nifti1Image(stored, np.eye(4)).to_bytes(), "page.nii", "0").stack()
+        assert len(stack) == 1
+        if is_page:
+            with pytest.raises(UnreadableScan, match="holds 4 slices beside each other"):
+                stack[0]
+        else:
+            assert np.array_equal(stack[0].pixels, picture)

@@ -326,6 +326,22 @@ def test_a_series_is_one_row_at_its_most_suspicious_slice(pool):
     assert rows[0].digest != rows[0].slice_digest
 
 
+def test_what_is_said_of_one_slice_of_a_series_stands_in_its_row(pool):
+    """The first slice speaks for the series, and the most suspicious one is shown: neither is this one."""
+    changes = [{"BodyPartExamined": "KNEE"} for _ in range(8)]
+    changes[5] |= {"BurnedInAnnotation": "YES"}
+    answers = {n: ("glioma" if n == 2 else "no_tumor", True) for n in range(256)}
+    files = {
+        f"series/{n}.dcm": slice_of(n, WindowCenter=128, WindowWidth=256, **changes[n]) for n in range(8)
+    }
+    (row,) = listed([File("s.zip", zipped(files))], Stub(answers), pool).rows()
+    assert row.slice == 3
+    assert row.remarks == (
+        "By its header this shows a knee. The model knows the head only.",
+        "Slice 6: By its header text is burned into this picture; it may name the patient.",
+    )
+
+
 def test_a_long_series_stops_between_two_slices_and_goes_on_there(pool):
     readers = Stub(is_held=True)
     files = [File(f"{n}.dcm", slice_of(n)) for n in range(10)]

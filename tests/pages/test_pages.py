@@ -296,6 +296,10 @@ def with_later_entries(metrics: dict) -> None:
     half = {"value": 0.5, "low": 0.4, "high": 0.6}
     metrics["maps"]["methods"]["Grad-CAM at 7 x 7"] = {"pointing": half, "energy": half, "slices": 1234}
     unseen = {"slices": 254, "metrics": {"accuracy": {"value": 0.777, "low": 0.7, "high": 0.8}}}
+    three, localisation = (metrics["protocols"][name] for name in ("three_tumors", "localisation"))
+    three["by_patient"] = {"slices": 233, "metrics": three["metrics"]}
+    three["by_site"] = metrics["protocols"]["four_classes"]["by_site"]
+    localisation["by_source"] = {"lgg": {"slices": 12, "metrics": localisation["metrics"]}}
     split = {"near_duplicates": 0.4, "epochs": 5, "same_slices_leak_free": unseen}
     metrics["protocols"]["random_split"] = {**metrics["protocols"]["four_classes"], **split}
 
@@ -337,7 +341,17 @@ def test_model_page_begins_with_another_hospital():
     for name, metric in zip(("sensitivity", "specificity_brain"), page.metric, strict=False):
         assert metric.label.startswith("Another hospital: ")
         assert metric.value == f"{100 * measured['metrics'][name]['value']:.1f} %"
-    assert "Another hospital: lgg, T1 after contrast. Unseen patients" in said(page)
+    # One sentence says what another hospital should expect, and what its own patients in training are worth.
+    known = metrics["another_hospital"]["lgg"]["with"]["stacks_t1ce"]
+    (there, here) = (
+        [100 * of["metrics"][name]["value"] for name in ("sensitivity", "specificity_brain")]
+        for of in (measured, known)
+    )
+    assert (
+        f"(here lgg, T1 after contrast) should expect that {there[0]:.1f} % of the slices with a tumour are "
+        f"found, and {100 - there[1]:.1f} % of the brain slices without one called a tumour; with others of "
+        f"its patients in training {here[0]:.1f} % and {100 - here[1]:.1f} %."
+    ) in page.tabs[0].markdown[0].value.replace("\u00a0", " ")
     # The first tab holds matrix and curves, the others none of them.
     assert len(page.tabs[0].get("plotly_chart")) == 3
     assert [warning.value for warning in page.warning] == [
@@ -362,6 +376,20 @@ def test_model_page_of_one_fold(model_page):
     assert "robustness.csv" not in offered
 
 
+def test_a_hospital_that_was_only_read_without_it_in_training_stands_on_the_page(model_page):
+    """As `brat evaluate --source` leaves it."""
+
+    def reduce(metrics):
+        for entries in metrics["another_hospital"].values():
+            del entries["with"]
+
+    page, _, offered = model_page(reduce, test_fold=None)
+    assert page.tabs[0].markdown[0].value.endswith("called a tumour.")
+    (single,) = (t.value for t in page.table if "Known" in t.value.columns)
+    assert set(single["Known"]) == {"not measured"}
+    assert {r["hospital"].rpartition(", ")[2] for r in read_csv(offered["single-slices.csv"])} == {"new"}
+
+
 def test_which_model_ships():
     from pages.parts.protocols import which_model_ships
 
@@ -379,6 +407,11 @@ def test_model_page_offers_every_number(model_page):
         group(page, "protocol").set_value(protocol).run()
         assert not page.exception
     assert "35 of 1,244" in said(page)
+    group(page, "protocol").set_value("three_tumors").run()
+    (published,) = (t.value for t in page.table if "This model, by patient" in t.value.index)
+    assert published["Accuracy"].tolist()[2:] == ["94.8 %", "97.1 to 98.0 %"]
+    assert "figshare, first hospital, glioma" in said(page)
+    group(page, "protocol").set_value("same_source").run()
     assert f"sensitivity {100 * 303 / 309:.1f}\u00a0%, precision {100 * 303 / 338:.1f}" in said(page)
 
     rows = {name: read_csv(data) for name, data in offered.items() if name.endswith(".csv")}
@@ -460,6 +493,16 @@ def test_model_page_offers_every_number(model_page):
     for r in rows.pop("refused-by-group.csv"):
         entry = metrics["out_of_distribution"]["refused_by_group"][r["group"]]
         assert as_estimate(r) == {key: entry[key] for key in ("value", "low", "high")}
+    for r in rows.pop("by-patient.csv"):
+        of = {"slice": protocols["three_tumors"], "patient": protocols["three_tumors"]["by_patient"]}[
+            r["of"].rpartition(" ")[2]
+        ]
+        assert as_estimate(r) == of["metrics"][r["measure"]]
+        assert r["number"] == of["slices"]
+    for r in rows.pop("maps-by-source.csv"):
+        entry = protocols["localisation"]["by_source"][r["source"]]
+        assert as_estimate(r) == entry["metrics"][r["measure"]]
+        assert r["slices"] == entry["slices"]
     for r in rows.pop("maps.csv"):
         assert as_estimate(r) == metrics["maps"]["methods"][r["method"]][r["measure"]]
     for r in rows.pop("robustness.csv"):
@@ -795,6 +838,8 @@ def test_model_page_says_which_new_hospitals_were_trained_without_for_another_ti
     page, _, _ = model_page(add, test_fold=None)
     wanted = f"Epochs of models without a hospital: lgg {usual // 2}; of the one that ships: {usual}."
     assert wanted in [caption.value for caption in page.caption]
+    # It stands beside the sentence that compares them, too.
+    assert wanted in [caption.value for caption in page.tabs[0].caption]
 
 
 def test_model_page_shows_collections_without_stacks_new_and_known(model_page):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import nibabel
@@ -13,12 +14,23 @@ from brat.io.read import read_scan
 from brat.model.classifier import Classifier
 from brat.model.series_reading import SeriesReading
 from pages.parts import open_scan
+from pages.parts.series import shown
 from pages.parts.widget_memory import MEMORY
+from pages.parts.worklist_table import _set_in_words
 from pages.words import series as words
 from tests.factories.files import slice_of, volume, zipped
 from tests.factories.pages import sent_to_viewer
 from tests.factories.paths import ROOT
-from tests.factories.readings import GLIOMA, MENINGIOMA, NONE, REFUSED, UNREAD
+from tests.factories.readings import (
+    GLIOMA,
+    MENINGIOMA,
+    NONE,
+    READING,
+    REFUSED,
+    UNREAD,
+    scan_of,
+    slice_reading,
+)
 from tests.factories.samples import KNOWN, known_enhanced, known_label
 
 
@@ -153,6 +165,66 @@ def test_a_series_of_dicom_in_an_archive():
     assert not page.exception
     assert page.radio[0].value == 1
     assert any("no longer as it was exported" in caption.value for caption in page.caption)
+
+
+def test_what_is_said_of_some_slices_of_a_series_stands_beside_it():
+    """Of two volumes the second is a phase map; the first slice of the first speaks for the series."""
+    files = {}
+    for volume_, kind in enumerate(("M", "P")):
+        for n in range(4):
+            pixels = np.arange(80 * 70, dtype=np.uint16) % (1000 - 100 * volume_)
+            pixels[0] = n
+            files[f"a/{kind}{n}"] = slice_of(
+                n,
+                ImageType=["ORIGINAL", "PRIMARY", kind],
+                InstanceNumber=10 * volume_ + n,
+                PixelData=pixels.tobytes(),
+            )
+    page = review("study.zip", zipped(files))
+    said = "Slices 1 to 4: By its header this is a phase map"
+    assert not any(said in block.value for block in page.markdown)
+    page.number_input[0].set_value(2).run()
+    assert not page.exception
+    assert any(said in block.value for block in page.markdown)
+
+
+def test_what_the_rule_finds_is_said_with_whom_it_was_chosen_on():
+    half = {"value": 0.5, "low": 0.25, "high": 0.75}
+    rule = "2/0.65"
+    stacks = {"title": "T1, runs of slices", "metrics": {f"found/{rule}": half, f"false_runs/{rule}": half}}
+    said = words.how_often({"series_t1": stacks, "stacks_t1": {}}).replace("\u00a0", " ")
+    assert "the rule was chosen on them too, so expect a little less:" in said
+    assert "- T1: 50.0 % (25.0 to 75.0) of the patients found, 0.50 false runs a patient" in said
+    assert words.how_often({}) == "How often a whole series is read rightly was not measured for this model."
+
+
+def test_sides_that_no_file_names_are_said_to_be_unknown():
+    """Of a slice by itself in the line of its file, of a series beside it."""
+    without = {"ImageOrientationPatient": None, "ImagePositionPatient": None}
+    for changes, is_said in (({}, False), (without, True)):
+        page = review("one.dcm", slice_of(1, **changes))
+        (line,) = (block.value for block in page.markdown if "DICOM MR" in block.value)
+        assert line.endswith("left and right not known") == is_said
+        page = review("study.zip", zipped({f"a/{n}": slice_of(n, **changes) for n in range(3)}))
+        assert any(words.NO_SIDES in block.value for block in page.markdown) == is_said
+    page = review("head.png", KNOWN.file.read_bytes())
+    assert any("left and right not known" in block.value for block in page.markdown)
+
+
+def test_a_set_of_one_below_70_percent_is_called_unsure():
+    row = SimpleNamespace(state="known", sets={0.95: ("glioma",)}, probabilities=(0.64, 0.04, 0.18, 0.14))
+    weak, sure = slice_reading("glioma", 0.64), slice_reading("glioma", 0.8)
+    doubts = [
+        shown(scan_of(), replace(one, sets={0.95: ("glioma",)}, geometry=READING.geometry)).doubt
+        for one in (weak, sure)
+    ]
+    assert [said.replace("\u00a0", " ").split(". ")[0] for said in doubts] == [
+        "95 % set: glioma, yet unsure: below 70 %",
+        "95 % set: glioma",
+    ]
+    assert _set_in_words(row) == "glioma, yet unsure: below 70 %"
+    row.probabilities = (0.8, 0.1, 0.05, 0.05)
+    assert _set_in_words(row) == "glioma"
 
 
 def test_a_slice_by_itself_keeps_what_is_said_of_its_series(monkeypatch):

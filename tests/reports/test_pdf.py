@@ -10,7 +10,7 @@ from brat.io.scan import Scan
 from brat.model.out_of_distribution import OodResult
 from brat.model.site import SiteCalibration
 from brat.reports import pdf
-from tests.factories.readings import reading_with_a_spot
+from tests.factories.readings import prediction_of, reading_with_a_spot
 
 pytest.importorskip("fpdf", reason="fpdf2 is not installed")
 pypdf = pytest.importorskip("pypdf", reason="pypdf is not installed")
@@ -117,6 +117,14 @@ def test_doubt_is_said(scan, reading):
     assert "95 % set: meningioma or glioma or pituitary tumour. Too uncertain" in says
     assert "was not measured" in says
     assert "Verdict" not in says
+
+
+def test_a_set_of_one_below_70_percent_is_called_unsure(scan, reading):
+    assert "below 70 %" not in printed(pdf.report(scan, reading, "0", None))
+    weak = replace(reading, prediction=prediction_of("meningioma", 0.64))
+    assert "95 % set: meningioma. The set names one class, yet its probability is below 70 %" in printed(
+        pdf.report(scan, weak, "0", None)
+    )
 
 
 @pytest.mark.parametrize("script", NOTES)

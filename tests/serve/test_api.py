@@ -7,6 +7,8 @@ import shutil
 import threading
 import urllib.request
 
+import nibabel
+import numpy as np
 import pydicom
 import pytest
 
@@ -23,7 +25,7 @@ from brat.io.workers import owner
 from brat.model.reader import Reader
 from brat.serve.app import make_app
 from brat.serve.command import read_keys
-from tests.factories.files import volume, zipped
+from tests.factories.files import slice_of, volume, zipped
 from tests.factories.orthanc import free_port
 from tests.factories.paths import ROOT
 from tests.factories.samples import known_enhanced
@@ -144,6 +146,25 @@ def test_volumes_and_archives_are_read_slice_by_slice(api):
     status, answer = api.ask("/api/v1/readings", files)
     assert status == 200
     assert [("error" in reading) for reading in answer["readings"]] == [False, True]
+
+
+def test_what_is_to_be_known_beside_an_answer_is_in_its_record(api):
+    knee = {"BodyPartExamined": "KNEE"}
+    files = {f"a/{n}": slice_of(n, **knee) for n in range(3)}
+    status, answer = api.ask("/api/v1/readings", zipped(files | {"a/copy": files["a/1"]}))
+    assert status == 200
+    assert [reading["remarks"] for reading in answer["readings"]] == [
+        [
+            "1 file is a copy of another that is here already, and was left out.",
+            "By its header this shows a knee. The model knows the head only.",
+        ]
+    ] * 3
+    one = nibabel.Nifti1Image.from_bytes(volume(shrink=4)).get_fdata().astype(np.uint8)
+    both = nibabel.Nifti1Image(np.stack([one, one], axis=-1), np.diag([1.0, 1, 1, 1])).to_bytes()
+    status, answer = api.ask("/api/v1/readings", both)
+    assert answer["readings"][2]["remarks"][0] == "Of 2 volumes the first was read."
+    status, answer = api.ask("/api/v1/readings", slice_of(1))
+    assert answer["readings"][0]["remarks"] == []
 
 
 def test_what_cannot_be_read_is_a_sentence(api):

@@ -124,6 +124,12 @@ def test_outcomes(label, confidence, known, expected):
 
 
 def test_table_sums_up():
-    table = exports.table({"inverted": Counter(wrong=2, same=1), "ruler": Counter(refused=3)})
-    assert "| all 6 | 1 | 0 | 3 | 0 | 0 | 2 |" in table
-    assert "Of the 3 that a clinician would call readable 3 are refused." in table
+    table = exports.table(
+        {
+            "inverted": Counter(wrong=2, same=1),
+            "ruler": Counter(refused=2, listed=1),
+            "page, 2 x 2": Counter(listed=4),
+        }
+    )
+    assert "| all 10 | 1 | 0 | 2 | 5 | 0 | 2 |" in table
+    assert "Of the 3 that a clinician would call readable 2 are refused, and 1 taken for pages" in table
