@@ -177,7 +177,5 @@ class Router:
         self.queue.done(state, report)
 
     def _tell(self, due: list[State]) -> None:
-        keys = {(state.study, state.series) for state in due}
-        for state in self.queue.states():
-            if (state.study, state.series) in keys:
-                self.tell(state)
+        for state in due:
+            self.tell(self.queue.now(state))

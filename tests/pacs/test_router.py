@@ -238,6 +238,68 @@ def test_what_is_done_is_deleted_in_time_and_remembered(tmp_path, slices, reader
     assert queue.due(0) == []
 
 
+def test_what_comes_again_after_it_was_deleted_is_not_deleted_before_it_is_read(tmp_path, slices, readers):
+    """A step every second deletes what is old, and a series takes 30 seconds to be whole."""
+    queue, shelf = Queue(tmp_path), Shelf()
+    fill(queue, slices)
+    work_through(router(queue, shelf, readers))
+    before, later = len(shelf.taken), time.time() + 4000
+    queue.prune(3600, now=later)
+    for content in slices:
+        fill(queue, [content])
+        queue.prune(3600, now=later)
+    (state,) = queue.due(settle=30, now=later)
+    assert len(queue.slices(state)) == 4
+    work_through(router(queue, shelf, readers))
+    assert len(shelf.taken) == 2 * before
+
+
+def test_late_slices_of_what_was_not_deleted_yet_stay(tmp_path, slices, readers):
+    queue = Queue(tmp_path)
+    fill(queue, slices[:3])
+    work_through(router(queue, Shelf(), readers))
+    fill(queue, slices[3:])
+    later = time.time() + 4000
+    queue.prune(3600, now=later)
+    (state,) = queue.due(settle=30, now=later)
+    assert len(queue.slices(state)) == 4
+
+
+def test_a_kill_while_what_is_old_is_deleted_leaves_nothing_behind(tmp_path, slices, readers, monkeypatch):
+    queue = Queue(tmp_path)
+    fill(queue, slices)
+    work_through(router(queue, Shelf(), readers))
+    later = time.time() + 4000
+
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Queue, "_write", killed)
+        with pytest.raises(KeyboardInterrupt):
+            queue.prune(3600, now=later)
+    again = Queue(tmp_path)
+    assert again.due(0) == []
+    again.prune(3600, now=later)
+    (state,) = again.states()
+    assert (state.state, state.instances) == (SENT, 0)
+    (place,) = (path for path in tmp_path.iterdir() if path.name != "incoming")
+    assert [path.name for path in place.iterdir()] == ["state.json"]
+
+
+def test_what_is_done_and_deleted_costs_nothing_any_more(tmp_path, slices, readers, monkeypatch):
+    """Its state stays for years; it is neither read nor written with every step."""
+    queue, shelf = Queue(tmp_path), Shelf()
+    fill(queue, slices)
+    work_through(router(queue, shelf, readers))
+    queue.prune(3600, now=time.time() + 4000)
+    touched = []
+    monkeypatch.setattr(Queue, "_write", lambda *_, **__: touched.append("written"))
+    monkeypatch.setattr(Queue, "_read", lambda *_: touched.append("read"))
+    assert Router(queue, shelf, readers, keep=0).step() == 0
+    assert touched == []
+
+
 @pytest.mark.parametrize("uid", ["", "../../etc", "..", "1.2/3", "1" * 65])
 def test_a_uid_is_no_path(tmp_path, uid):
     with pytest.raises(ValueError, match="without valid UIDs"):
