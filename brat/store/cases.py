@@ -22,6 +22,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     delete,
+    func,
     select,
     text,
     update,
@@ -224,6 +225,12 @@ def keep(
     dialect = postgresql if engine.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(Case).values(**key, **values)
     new = {name: statement.excluded[name] for name in values}
+    if engine.dialect.name == "sqlite":
+        # It would give the number of the case that was deleted last again, and with it that one's trail.
+        used = [
+            select(func.coalesce(func.max(number), 0)).scalar_subquery() for number in (Case.id, Act.case)
+        ]
+        statement = statement.values(id=func.max(*used) + 1)
     with session_on(engine) as session:
         # As a row, and not as the object that the session would go on with.
         columns = Case.__table__.c

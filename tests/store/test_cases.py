@@ -535,6 +535,17 @@ def test_the_trail_says_who_kept_what_and_what_changed(engine):
     assert len(trail(engine)) == 3
 
 
+def test_a_new_case_does_not_come_by_the_trail_of_a_deleted_one(engine):
+    keep(engine, scan_of(1), READING, MODEL, seen=None, observer="AB")
+    gone = keep(engine, scan_of(2), READING, MODEL, seen=None, observer="AB", verified=True)
+    remove(engine, gone.id)
+    new = keep(engine, scan_of(3), READING, MODEL, seen=None, observer="CD")
+    assert new.id != gone.id
+    assert [(act.action, act.person) for act in trail(engine, new.id)] == [("kept", "CD")]
+    # The number of a case stays, whoever changes it after that.
+    assert keep(engine, scan_of(3), READING, MODEL, seen="glioma", observer="CD").id == new.id
+
+
 def test_a_deletion_is_in_the_trail_without_what_was_deleted(engine):
     case = keep(engine, scan_of(), READING, MODEL, seen=None, note=NOTE, observer="AB")
     remove(engine, case.id, person="an admin", verified=True)
