@@ -244,7 +244,7 @@ PARSERS = {
 """What takes bytes of others apart, by the last name of the call."""
 
 IN_OUR_PROCESS = {
-    "brat.pacs.dimse": "dcmread: results of this program, on their way to an archive",
+    "brat.pacs.dimse": "dcmread: results of this program; encoded_dataset: as of the router",
     "brat.pacs.dicomweb": "dcmread: the same; from_json: answers of an archive that the settings name",
     "brat.pacs.router": "encoded_dataset: bytes as they came; only UIDs are looked for, within bounds",
     "brat.reports.dicom_source": "dcmread: a header of 256 kB at most, written by a reading process",

@@ -61,6 +61,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listen.add_argument(
         "--peer", action="append", default=[], metavar="TITLE", help="may send; default: all may"
     )
+    listen.add_argument(
+        "--certificate", default="", metavar="FILE", help="of ours: take instances by TLS only"
+    )
+    listen.add_argument("--key", default="", metavar="FILE", help="of the certificate, if not in its file")
+    listen.add_argument("--ca", default="", metavar="FILE", help="only whose certificate it signed may send")
     listen.add_argument("--queue", type=Path, default=Path("queue"), metavar="DIR", help="default: queue")
     listen.add_argument("--read", action="store_true", help="read each series once it is whole")
     listen.add_argument("--send-to", metavar="NAME", help="archive that gets report and maps; needs --read")
@@ -166,10 +171,17 @@ def _listen(options: argparse.Namespace) -> int:
 
     if options.read != bool(options.send_to):
         raise ValueError("--read and --send-to NAME go together: what is read must go somewhere.")
+    if (options.key or options.ca) and not options.certificate:
+        raise ValueError("--key and --ca need --certificate: without it nothing is encrypted.")
     log.start("pacs listen")
     stop = threading.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: stop.set())
+    tls = None
+    if options.certificate:
+        from brat.pacs.dimse import listening_context
+
+        tls = listening_context(options.certificate, options.key, options.ca, "the command")
     queue = Queue(options.queue)
     # Before anything is taken it is known whether it can be read and returned.
     router = None
@@ -178,7 +190,7 @@ def _listen(options: argparse.Namespace) -> int:
         readers()
         archive = _archive(options, options.send_to)
         router = Router(queue, archive, readers, options.settle, options.keep * 3600, tell=_tell)
-    with Listener(queue, options.port, options.title, tuple(options.peer), options.address) as listener:
+    with Listener(queue, options.port, options.title, tuple(options.peer), options.address, tls) as listener:
         print(f"{options.title} listens on port {listener.port}.", flush=True)
         if router:
             router.run(stop)

@@ -4,6 +4,7 @@ returned."""
 from __future__ import annotations
 
 import shutil
+import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -42,13 +43,22 @@ class Listener:
         ...     ...
     """
 
-    def __init__(self, queue: Queue, port: int, title: str, peers: tuple[str, ...] = (), address: str = ""):
+    def __init__(
+        self,
+        queue: Queue,
+        port: int,
+        title: str,
+        peers: tuple[str, ...] = (),
+        address: str = "",
+        tls: ssl.SSLContext | None = None,
+    ):
         """Listen.
 
         Args:
             port: 0 takes a free one, which `port` then says.
             peers: the AE titles that may send; all where it is empty.
             address: that it listens at; all of this computer where it is empty.
+            tls: see `brat.pacs.dimse.listening_context`; without it instances come as they are.
 
         Raises:
             OSError: the port is in use, or not ours to use.
@@ -61,7 +71,9 @@ class Listener:
                 ae.add_supported_context(context.abstract_syntax, SYNTAXES)
         ae.add_supported_context(Verification)
         ae.network_timeout = 120
-        server = ae.start_server((address, port), block=False, evt_handlers=[(evt.EVT_C_STORE, self._take)])
+        server = ae.start_server(
+            (address, port), block=False, evt_handlers=[(evt.EVT_C_STORE, self._take)], ssl_context=tls
+        )
         assert server is not None, "It does not block."
         assert server.socket is not None, "It is bound."
         self._server = server
