@@ -23,6 +23,7 @@ from brat.io.scan import UnreadableScan
 from brat.io.workers import owner, pool
 from brat.model.files import ModelError
 from brat.model.pool import Readers
+from brat.model.reader import Reader
 from brat.reports.dicom import NoReference
 from brat.serve.readings import Record, read_file, recalibration_of
 
@@ -58,6 +59,8 @@ def make_app(
     readers = Readers(weights)
     # A key works with half of the threads at most.
     threads = ThreadPoolExecutor(2 * CORES, thread_name_prefix="api")
+    # Who has no key may ask whether it is ready, as often as they like.
+    checking = ThreadPoolExecutor(1, thread_name_prefix="ready")
     turns: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(CORES))
     taken: Counter[str] = Counter()
     known = [hashlib.sha256(key.encode()).digest() for key in keys]
@@ -68,7 +71,8 @@ def make_app(
         log.start("serve")
         pool.warm()
         yield
-        threads.shutdown(wait=False, cancel_futures=True)
+        for executor in (threads, checking):
+            executor.shutdown(wait=False, cancel_futures=True)
 
     app = FastAPIOffline(
         title="BraTum Scans",
@@ -105,9 +109,16 @@ def make_app(
         finally:
             taken[asking] -= 1
 
+    def unusable(error: Exception) -> HTTPException:
+        error_id = log.failure("model", error)
+        return HTTPException(503, f"The model cannot be used (error {error_id} in the log).")
+
     def work(asking: str, name: str, data: bytes, overlays: bool, report: bool) -> Record:
         owner.set(asking)
         return read_file(name, data, readers, overlays, report)
+
+    async def loaded() -> Reader:
+        return await asyncio.get_running_loop().run_in_executor(checking, readers)
 
     @app.get("/api/health", tags=["operation"])
     def health() -> dict[str, str]:
@@ -115,19 +126,22 @@ def make_app(
         return {"status": "ok"}
 
     @app.get("/api/ready", tags=["operation"], responses={503: {"description": "No reading can be made."}})
-    def ready() -> Any:
+    async def ready() -> Any:
         """Whether a reading can be made now: the model is loaded and whole."""
         try:
-            readers()
+            await loaded()
         except (ModelError, FileNotFoundError) as error:
             log.failure("model", error)
             return JSONResponse({"status": "no model"}, 503)
         return {"status": "ready"}
 
     @app.get("/api/v1/model", tags=["readings"], dependencies=[Depends(authorised)])
-    def model() -> dict[str, Any]:
+    async def model() -> dict[str, Any]:
         """The model that reads: digest, the site's recalibration, classes, levels of its prediction sets."""
-        reader = readers()
+        try:
+            reader = await loaded()
+        except (ModelError, FileNotFoundError) as error:
+            raise unusable(error) from error
         return {
             "digest": reader.classifier.digest,
             "recalibration": recalibration_of(reader),
@@ -153,6 +167,7 @@ def make_app(
             401: {"description": "No key, or a wrong one."},
             413: {"description": "The body is too large."},
             422: {"description": "The file cannot be read; `detail` says why and what to do."},
+            500: {"description": "Reading failed; `detail` has the id of the error in the server's log."},
             503: {"description": "Too many requests at once; Retry-After says when to come back."},
         },
         openapi_extra={
@@ -188,10 +203,11 @@ def make_app(
                 log.refusal(error)
                 raise HTTPException(422, str(error)) from error
             except (ModelError, FileNotFoundError) as error:
-                error_id = log.failure("model", error)
-                raise HTTPException(
-                    503, f"The model cannot be used (error {error_id} in the log)."
-                ) from error
+                raise unusable(error) from error
+            # Its own words, which may name a patient, are neither for the answer nor for the log.
+            except Exception as error:
+                error_id = log.failure("unforeseen", error)
+                raise HTTPException(500, f"Reading failed (error {error_id} in the log).") from error
 
     return app
 

@@ -3,9 +3,13 @@
 import base64
 import importlib.util
 import io
+import logging
+import re
 import shutil
 import threading
+import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 import pydicom
 import pytest
@@ -20,10 +24,12 @@ from brat.environment import CORES, WEIGHTS
 from brat.io.read import read_scan
 from brat.io.samples import load_samples
 from brat.io.workers import owner
+from brat.model.pool import Readers
 from brat.model.reader import Reader
 from brat.serve.app import make_app
 from brat.serve.command import read_keys
 from tests.factories.files import volume, zipped
+from tests.factories.log import Recorder
 from tests.factories.orthanc import free_port
 from tests.factories.paths import ROOT
 from tests.factories.samples import known_enhanced
@@ -173,6 +179,43 @@ def test_health_and_readiness_need_no_key_and_say_what_they_see(api, tmp_path):
         status, answer = broken.ask("/api/v1/readings", PICTURE.read_bytes())
         assert status == 503
         assert "cannot be used" in answer["detail"]
+        status, answer = broken.ask("/api/v1/model")
+        assert status == 503
+        assert "in the log" in answer["detail"]
+
+
+def test_who_asks_whether_it_is_ready_takes_one_thread_however_often(monkeypatch):
+    asked = []
+
+    class Slow(Readers):
+        def __call__(self):
+            asked.append(threading.get_ident())
+            time.sleep(0.05)
+            return super().__call__()
+
+    monkeypatch.setattr("brat.serve.app.Readers", Slow)
+    with Served(make_app()) as served, ThreadPoolExecutor(8) as crowd:
+        assert {status for status, _ in crowd.map(lambda _: served.ask("/api/ready"), range(16))} == {200}
+    assert len(asked) == 16
+    assert len(set(asked)) == 1
+
+
+def test_what_nobody_foresaw_has_an_id_that_is_found_in_the_log(monkeypatch):
+    def read(*_):
+        raise ZeroDivisionError("of the patient Planted^Name")
+
+    monkeypatch.setattr("brat.serve.app.read_file", read)
+    recorder = Recorder()
+    with Served(make_app()) as served:
+        monkeypatch.setattr(logging.getLogger("brat"), "handlers", [recorder])
+        status, answer = served.ask("/api/v1/readings", PICTURE.read_bytes())
+        assert served.ask("/api/health")[0] == 200
+    assert status == 500
+    (error_id,) = re.findall(r"error ([0-9a-f]{8}) in the log", answer["detail"])
+    (fields,) = [record.fields for record in recorder.records if record.levelno == logging.ERROR]
+    assert fields["error_id"] == error_id
+    assert "ZeroDivisionError" in fields["causes"][0]
+    assert "Planted" not in f"{fields} {answer}"
 
 
 def test_the_model_says_who_it_is(api):
