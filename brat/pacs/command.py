@@ -16,6 +16,8 @@ from brat import log
 from brat.environment import WEIGHTS
 
 if TYPE_CHECKING:
+    import ssl
+
     from brat.pacs.archive import Archive
     from brat.pacs.queue import State
 
@@ -165,23 +167,31 @@ def _push(options: argparse.Namespace) -> int:
 
 
 def _listen(options: argparse.Namespace) -> int:
-    from brat.model.pool import Readers
-    from brat.pacs.queue import Queue
-    from brat.pacs.router import Listener, Router
+    from brat.pacs.queue import alone
 
     if options.read != bool(options.send_to):
         raise ValueError("--read and --send-to NAME go together: what is read must go somewhere.")
     if (options.key or options.ca) and not options.certificate:
         raise ValueError("--key and --ca need --certificate: without it nothing is encrypted.")
-    log.start("pacs listen")
-    stop = threading.Event()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(name, lambda *_: stop.set())
     tls = None
     if options.certificate:
         from brat.pacs.dimse import listening_context
 
         tls = listening_context(options.certificate, options.key, options.ca, "the command")
+    with alone(options.queue):
+        _work(options, tls)
+    return 0
+
+
+def _work(options: argparse.Namespace, tls: ssl.SSLContext | None) -> None:
+    from brat.model.pool import Readers
+    from brat.pacs.queue import Queue
+    from brat.pacs.router import Listener, Router
+
+    log.start("pacs listen")
+    stop = threading.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, lambda *_: stop.set())
     queue = Queue(options.queue)
     # Before anything is taken it is known whether it can be read and returned.
     router = None
@@ -196,7 +206,6 @@ def _listen(options: argparse.Namespace) -> int:
             router.run(stop)
         else:
             stop.wait()
-    return 0
 
 
 def _tell(state: State) -> None:

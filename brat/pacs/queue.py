@@ -65,8 +65,32 @@ class State:
     reports: list[list[str]] = field(default_factory=list)
 
 
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Nobody else opens the queue in a folder meanwhile: it would delete what is just arriving, and read all
+    of it a second time. Not every system can say so.
+
+    Raises:
+        ValueError: another process works at it.
+        OSError: the folder cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as held:
+        if os.name == "posix":
+            import fcntl
+
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise ValueError(
+                    f"Another router works at the queue in {folder}. End it, or name another folder with "
+                    "--queue."
+                ) from error
+        yield
+
+
 class Queue:
-    """See the module. Several threads may put; one process works at it."""
+    """See the module. Several threads may put; one process works at it, see `alone`."""
 
     def __init__(self, folder: str | Path):
         """Open a queue.

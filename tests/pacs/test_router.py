@@ -13,10 +13,11 @@ import pytest
 pytest.importorskip("pynetdicom", reason="pynetdicom is not installed")
 pytest.importorskip("highdicom", reason="highdicom is not installed")
 
+from brat import cli
 from brat.model.pool import Readers
 from brat.pacs.archive import PacsError, Server
 from brat.pacs.connect import connect
-from brat.pacs.queue import FAILED, LEFT_OUT, READ, SENT, WAITING, Queue
+from brat.pacs.queue import FAILED, LEFT_OUT, READ, SENT, WAITING, Queue, alone
 from brat.pacs.router import Listener, Router
 from tests.factories.orthanc import free_port
 from tests.factories.paths import ROOT
@@ -318,6 +319,18 @@ def test_the_listener_acknowledges_what_is_on_the_disk_and_turns_strangers_away(
         assert any((back.pixel_array == original.pixel_array).all() for original in originals)
         with pytest.raises(PacsError, match="refuses our AE title"):
             connect(Server("us", own_title="STRANGER", **server)).store(slices)
+
+
+def test_a_second_router_at_one_queue_is_refused_before_it_touches_anything(tmp_path, capsys):
+    folder = tmp_path / "queue"
+    with alone(folder):
+        arriving = Queue(folder).folder / "incoming" / "1.2-00"
+        arriving.write_bytes(b"half of an instance")
+        assert cli.main(["pacs", "listen", "--queue", str(folder), "--port", str(free_port())]) == 2
+        assert "Another router works at the queue" in capsys.readouterr().err
+        assert arriving.exists()
+    with alone(folder):
+        pass
 
 
 def test_a_full_disk_is_said_to_the_sender(tmp_path, slices, monkeypatch):
