@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from brat import log
 from brat.io.door import group_into_series, load, size_of, within_budget
 from brat.io.files import File
 from brat.io.intake import Item
@@ -15,6 +16,7 @@ from brat.model.pool import Readers
 from brat.model.series_reading import SliceReading, read_stack
 from brat.pacs.archive import Archive, SeriesEntry
 from brat.reports.dicom import NoReference, Purpose, Results, Verdict, results, slice_of, slices_of
+from brat.reports.dicom_source import evidence_of
 from brat.reports.dicom_sr import DESCRIPTION, predecessor
 
 if TYPE_CHECKING:
@@ -95,18 +97,25 @@ def _of(verdict: Verdict | None, prediction: Prediction | None) -> Verdict | Non
     return verdict._replace(verdict="agree" if verdict.seen == prediction.label else "disagree")
 
 
-def earlier_reports(archive: Archive, study: str) -> list[Dataset]:
-    """The reports of ours that an archive has of a study.
+def earlier_reports(archive: Archive, study: str, series: str) -> list[Dataset]:
+    """The reports of ours that an archive has of a series. Those of other series of its study stay valid.
 
     Raises:
         brat.pacs.archive.PacsError: the archive does not answer.
     """
-    return [
-        predecessor(study, entry.series, instance, sop_class)
-        for entry in archive.series(study)
-        if entry.modality == "SR" and entry.description == DESCRIPTION
-        for sop_class, instance in archive.instances(entry)
-    ]
+    earlier = []
+    for entry in archive.series(study):
+        if entry.modality == "SR" and entry.description == DESCRIPTION:
+            for content in archive.fetch(entry):
+                try:
+                    report = evidence_of(content)
+                # Nobody can tell which series it is of.
+                except UnreadableScan as error:
+                    log.refusal(error)
+                    continue
+                if series in report.series:
+                    earlier.append(predecessor(study, entry.series, report.instance, report.sop_class))
+    return earlier
 
 
 def fetch_series(archive: Archive, entry: SeriesEntry) -> list[File]:

@@ -69,9 +69,13 @@ def test_the_results_of_a_file_of_frames_come_back_in_its_study(asked, archive):
     asked.store([*made.files().values()])
     entries = asked.series(original.StudyInstanceUID)
     assert sorted(entry.modality for entry in entries) == ["MR", "OT", "OT", "SR"]
-    assert earlier_reports(asked, original.StudyInstanceUID)[0].SOPInstanceUID == (
-        pydicom.dcmread(io.BytesIO(made.report)).SOPInstanceUID
-    )
+    (earlier,) = earlier_reports(asked, original.StudyInstanceUID, original.SeriesInstanceUID)
+    report = pydicom.dcmread(io.BytesIO(made.report))
+    assert earlier.SOPInstanceUID == report.SOPInstanceUID
+    assert earlier.SeriesInstanceUID == report.SeriesInstanceUID
+    assert earlier.SOPClassUID == report.SOPClassUID
+    # The report of one series replaces none of another.
+    assert earlier_reports(asked, original.StudyInstanceUID, generate_uid()) == []
     (back,) = [pydicom.dcmread(io.BytesIO(content)) for content in asked.fetch(series)]
     assert back.SOPInstanceUID == original.SOPInstanceUID
     assert (back.pixel_array == original.pixel_array).all()
