@@ -17,7 +17,7 @@ from tests.factories.paths import ROOT
 
 @contextmanager
 def service(status: int) -> Iterator[tuple[str, list[str]]]:
-    """One that answers at once, whatever of a request is still to come; where it is, and what it was asked."""
+    """One that answers at once, whatever is still to come; where it is, and what it was asked."""
     asked: list[str] = []
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
