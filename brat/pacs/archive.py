@@ -134,7 +134,11 @@ class SeriesEntry:
 
 def text(answer: Dataset, keyword: str) -> str:
     """A value of an archive's answer; several are joined as DICOM writes them, and none is empty."""
-    value = answer.get(keyword)
+    try:
+        value = answer.get(keyword)
+    # One of which nothing can be made, in an answer by DIMSE.
+    except (ValueError, TypeError, OverflowError):
+        value = None
     if value is None:
         return ""
     several = isinstance(value, Sequence) and not isinstance(value, str | bytes)
