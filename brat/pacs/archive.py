@@ -194,6 +194,7 @@ class Server:
             https.
         ca: file of the certificates to trust, instead of the system's.
         certificate, key: files of our own certificate, where the archive asks for one.
+        parametric_map: whether it gets parametric maps; some archives take none.
     """
 
     name: str
@@ -210,6 +211,7 @@ class Server:
     ca: str = ""
     certificate: str = ""
     key: str = ""
+    parametric_map: bool = True
 
     def __repr__(self) -> str:
         return f"Server({self.name!r})"

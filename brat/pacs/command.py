@@ -185,6 +185,8 @@ def _listen(options: argparse.Namespace) -> int:
 
 def _work(options: argparse.Namespace, tls: ssl.SSLContext | None) -> None:
     from brat.model.pool import Readers
+    from brat.pacs.archive import load_server
+    from brat.pacs.connect import connect
     from brat.pacs.queue import Queue
     from brat.pacs.router import Listener, Router
 
@@ -198,8 +200,9 @@ def _work(options: argparse.Namespace, tls: ssl.SSLContext | None) -> None:
     if options.read:
         readers = Readers(options.weights)
         readers()
-        archive = _archive(options, options.send_to)
-        router = Router(queue, archive, readers, options.settle, options.keep * 3600, tell=_tell)
+        server = load_server(options.send_to, options.settings)
+        keep = options.keep * 3600
+        router = Router(queue, connect(server), readers, options.settle, keep, _tell, server.parametric_map)
     with Listener(queue, options.port, options.title, tuple(options.peer), options.address, tls) as listener:
         print(f"{options.title} listens on port {listener.port}.", flush=True)
         if router:

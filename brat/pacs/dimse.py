@@ -155,9 +155,13 @@ class Dimse:
                 try:
                     status = association.send_c_store(dataset)
                 except ValueError as error:
+                    kind = UID(dataset.SOPClassUID)
+                    left = kind == ParametricMapStorage
                     raise PacsError(
-                        f"The archive {self.name} does not take objects of this kind: "
-                        f"{UID(dataset.SOPClassUID).name}. {number} of {len(files)} were sent."
+                        f"The archive {self.name} does not take objects of this kind: {kind.name}. "
+                        f"{number} of {len(files)} were sent."
+                        + f" With parametric_map = false in [pacs.{self.name}] none is made."
+                        * left
                     ) from error
                 self._check(status)
 

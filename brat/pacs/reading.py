@@ -28,11 +28,15 @@ def read_series(
     readers: Readers,
     *,
     predecessors: Sequence[Dataset] = (),
+    parametric: bool = True,
 ) -> Results:
     """Read a series, and make the objects that its archive gets.
 
     Of files that lie in several planes the largest stack is read, and of several files of frames the largest,
     by their bytes; the report says how many others there are.
+
+    Args:
+        predecessors, parametric: as for `brat.reports.dicom.results`.
 
     Raises:
         UnreadableScan: nothing in it can be read.
@@ -44,7 +48,7 @@ def read_series(
         raise UnreadableScan("None of the files of this series can be opened.")
     # A stack of files and a file of frames are told apart by no number of files.
     largest = max(items, key=lambda item: sum(map(size_of, item.files)))
-    return item_results(largest, readers, predecessors, others=len(found) - 1)
+    return item_results(largest, readers, predecessors, others=len(found) - 1, parametric=parametric)
 
 
 def item_results(
@@ -53,6 +57,7 @@ def item_results(
     predecessors: Sequence[Dataset] = (),
     verdicts_on: Callable[[Sequence[str]], Mapping[str, Verdict]] = lambda _: {},
     others: int = 0,
+    parametric: bool = True,
 ) -> Results:
     """As `read_series`, of what was sorted already.
 
@@ -60,6 +65,7 @@ def item_results(
         verdicts_on: given `Scan.slice_digest` of each slice, the verdicts on them that there are, of one
             person.
         others: how many other items its series has, which are not read.
+        parametric: as for `brat.reports.dicom.results`.
     """
     opened = load(item)
     model = readers().classifier.digest
@@ -82,7 +88,9 @@ def item_results(
                 for window, reading, digest in read
             ],
         )
-    made = results(slices, model, Purpose.ARCHIVE, predecessors=predecessors, others=others)
+    made = results(
+        slices, model, Purpose.ARCHIVE, predecessors=predecessors, others=others, parametric=parametric
+    )
     if made.report is None:
         raise NoReference(
             "A slice is an object of its maker's own, which a structured report cannot refer to."

@@ -121,6 +121,7 @@ class Router:
         settle: seconds without a new instance after which a series is taken to be whole.
         keep: seconds that what is done stays in the queue.
         tell: called with each state that changes.
+        parametric_map: whether parametric maps are made.
     """
 
     queue: Queue
@@ -129,6 +130,7 @@ class Router:
     settle: float = 30.0
     keep: float = 86_400.0
     tell: Callable[[State], Any] = lambda _: None
+    parametric_map: bool = True
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set."""
@@ -156,7 +158,12 @@ class Router:
                 self.queue.finish(state, LEFT_OUT, choice.reason, len(files))
                 return
             earlier = [predecessor(state.study, *uids) for uids in state.reports]
-            made = read_series([*map(_file, files)], self.readers, predecessors=earlier[-1:])
+            made = read_series(
+                [*map(_file, files)],
+                self.readers,
+                predecessors=earlier[-1:],
+                parametric=self.parametric_map,
+            )
         except (UnreadableScan, NoReference) as error:
             log.refusal(error)
             self.queue.finish(state, FAILED, str(error), len(files))
@@ -183,6 +190,11 @@ class Router:
         except PacsError as error:
             log.failure("send", error)
             self.queue.again(state, str(error))
+            return
+        # As where it is read.
+        except Exception as error:
+            error_id = log.failure("unforeseen", error)
+            self.queue.again(state, f"{type(error).__name__}, error {error_id} in the log")
             return
         header = header_of(_file(self.queue.report(state)))
         report = [str(header.SeriesInstanceUID), str(header.SOPInstanceUID), str(header.SOPClassUID)]

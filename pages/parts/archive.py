@@ -272,12 +272,15 @@ def _send(item: Item, origin: Origin) -> str:
     try:
         archive = connect(server)
         earlier = earlier_reports(archive, origin.study, origin.series)
-        made = item_results(item, readers(WEIGHTS), earlier, _verdicts_on)
+        made = item_results(item, readers(WEIGHTS), earlier, _verdicts_on, parametric=server.parametric_map)
         # The report last: it refers to the maps.
         archive.store([content for _, content in sorted(made.files().items())])
     except (PacsError, NoReference, UnreadableScan, StoreError) as error:
         log.failure("archive", error)
         return words.failed(str(error))
+    # What is wrong with one series keeps none of the others back; its own words may name a patient.
+    except Exception as error:
+        return words.failed_unforeseen(log.failure("archive", error))
     return words.SENT
 
 

@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("pynetdicom", reason="pynetdicom is not installed")
 
-from pydicom.uid import CTImageStorage, MRImageStorage, generate_uid
+from pydicom.uid import CTImageStorage, MRImageStorage, ParametricMapStorage, generate_uid
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import (
     StudyRootQueryRetrieveInformationModelGet,
@@ -105,6 +105,27 @@ def test_an_archive_without_the_service_is_a_sentence(instances):
         pytest.raises(PacsError, match="does not offer this service"),
     ):
         list(asked.fetch(series_of(instances[0])))
+
+
+def test_an_archive_that_takes_no_parametric_map_says_what_to_set(tmp_path):
+    known = pydicom.dcmread(io.BytesIO(known_series()[0]))
+    map_ = pydicom.dcmread(io.BytesIO(known_series()[1]))
+    map_.SOPClassUID = map_.file_meta.MediaStorageSOPClassUID = ParametricMapStorage
+    ae = AE("OLD")
+    ae.add_supported_context(MRImageStorage)
+    server = ae.start_server(
+        ("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, lambda _: 0x0000)]
+    )
+    port, files = server.socket.getsockname()[1], []
+    for dataset in (known, map_):
+        written = io.BytesIO()
+        dataset.save_as(written)
+        files.append(written.getvalue())
+    try:
+        with pytest.raises(PacsError, match=r"Parametric Map .* 1 of 2 were sent.* parametric_map = false"):
+            connect(Server("old", host="127.0.0.1", port=port, title="OLD")).store(files)
+    finally:
+        server.shutdown()
 
 
 def test_what_nobody_takes_on_is_not_piled_up(instances):

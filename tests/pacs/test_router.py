@@ -194,6 +194,32 @@ def test_what_cannot_be_sent_is_tried_again_later(tmp_path, slices, readers):
     assert len(made) >= 1
 
 
+def test_what_nobody_foresaw_while_it_is_sent_ends_no_router(tmp_path, slices, readers):
+    class Broken(Shelf):
+        def store(self, files):
+            raise ZeroDivisionError("of the patient Planted^Name")
+
+    queue = Queue(tmp_path)
+    fill(queue, slices)
+    work_through(router(queue, Broken(), readers))
+    (state,) = queue.states()
+    assert (state.state, state.attempts) == (READ, 1)
+    assert state.why.startswith("ZeroDivisionError, error ")
+    assert "Planted" not in state.why
+
+
+def test_an_archive_that_takes_no_parametric_map_gets_the_report_without_one(tmp_path, slices, readers):
+    queue, shelf = Queue(tmp_path), Shelf()
+    fill(queue, slices)
+    work = router(queue, shelf, readers)
+    work.parametric_map = False
+    work_through(work)
+    map_, report = (pydicom.dcmread(io.BytesIO(content)) for content in shelf.taken)
+    assert (map_.SOPClassUID.name, report.Modality) == ("Secondary Capture Image Storage", "SR")
+    referred = {e.value for e in report.iterall() if e.keyword == "ReferencedSOPInstanceUID"}
+    assert referred == {map_.SOPInstanceUID, *(uids(content)[2] for content in slices)}
+
+
 def test_slices_that_come_late_bring_a_report_that_replaces_the_first(tmp_path, slices, readers):
     queue, shelf = Queue(tmp_path), Shelf()
     fill(queue, slices[:3])

@@ -12,6 +12,7 @@ pytest.importorskip("dicomweb_client", reason="dicomweb-client is not installed"
 pytest.importorskip("highdicom", reason="highdicom is not installed")
 
 from brat.io.samples import load_samples
+from brat.pacs import reading
 from brat.pacs.archive import Server
 from brat.pacs.connect import connect
 from pages.words import archive as words
@@ -155,6 +156,35 @@ def test_a_report_replaces_that_of_its_own_series_alone(monkeypatch, archive):
     for uid, earlier in replaced.items():
         for other in earlier:
             assert read_of(reports()[uid]) == read_of(reports()[other])
+
+
+def test_what_nobody_foresaw_in_one_series_keeps_the_next_from_nothing(monkeypatch, archive):
+    url, _ = archive
+    source = pydicom.dcmread(io.BytesIO(known_series()[0]))
+    source.PatientID, files = "P-unforeseen", []
+    for description in ("t1_tse_post_KM", "t2_flair_tra"):
+        source.SeriesDescription, source.SeriesInstanceUID = description, pydicom.uid.generate_uid()
+        source.SOPInstanceUID = source.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+        written = io.BytesIO()
+        source.save_as(written)
+        files.append(written.getvalue())
+    connect(Server("main", url=url)).store(files)
+    page = read_through(worklist(monkeypatch, url, study=str(source.StudyInstanceUID)))
+    made, asked = reading.item_results, []
+
+    def fails_once(*arguments, **options):
+        asked.append(arguments)
+        if len(asked) == 1:
+            raise ZeroDivisionError("of the patient Planted^Name")
+        return made(*arguments, **options)
+
+    monkeypatch.setattr(reading, "item_results", fails_once)
+    page.button(key="archive-send").click().run()
+    assert not page.exception
+    first, second = (text for text in texts(page) if text.split(" · ")[0] in "12")
+    assert "Failed for a reason that was not foreseen (error " in first
+    assert "Planted" not in first
+    assert second.endswith(words.SENT)
 
 
 @pytest.mark.parametrize(
