@@ -3,8 +3,9 @@
 import asyncio
 import hashlib
 import hmac
+import io
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -33,6 +34,10 @@ MAX_BYTES = 200_000_000
 WAITING = 4 * CORES
 """Requests that may be worked at or wait, half of them of one key. Further ones are told to come back, before
 their body is read."""
+
+ROOM = 4
+"""How many bodies of the most bytes all requests may hold in memory together, half of them those of one key.
+A form counts twice: as it came, and its file."""
 
 ARRIVING = 300.0
 """Seconds in which the body of a request must have come: it holds a place meanwhile."""
@@ -63,6 +68,7 @@ def make_app(
     checking = ThreadPoolExecutor(1, thread_name_prefix="ready")
     turns: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(CORES))
     taken: Counter[str] = Counter()
+    held: Counter[str] = Counter()
     known = [hashlib.sha256(key.encode()).digest() for key in keys]
     bearer = HTTPBearer(auto_error=False, description="A key of the file that the server was started with.")
 
@@ -99,15 +105,27 @@ def make_app(
 
     # Both on the one thread of the event loop.
     @contextmanager
-    def place(asking: str) -> Iterator[None]:
+    def place(asking: str) -> Iterator[Callable[[int], None]]:
+        """A place, and what takes so many bytes more for its body."""
         most = max(waiting // 2, 1) if len(known) > 1 else waiting
+        room = ROOM * max_bytes
+        own, its_room = 0, room // 2 if len(known) > 1 else room
+
+        def hold(size: int) -> None:
+            nonlocal own
+            if held.total() + size > room or held[asking] + size > its_room:
+                raise HTTPException(503, _BUSY, headers={"Retry-After": "5"})
+            own += size
+            held[asking] += size
+
         if taken.total() >= waiting or taken[asking] >= most:
             raise HTTPException(503, _BUSY, headers={"Retry-After": "5"})
         taken[asking] += 1
         try:
-            yield
+            yield hold
         finally:
             taken[asking] -= 1
+            held[asking] -= own
 
     def unusable(error: Exception) -> HTTPException:
         error_id = log.failure("model", error)
@@ -189,10 +207,10 @@ def make_app(
 
         PNG, JPEG, BMP, TIFF, WebP, DICOM, NIfTI, or an archive of these. Nothing of it is kept.
         """
-        with place(asking):
+        with place(asking) as hold:
             try:
                 async with asyncio.timeout(ARRIVING):
-                    name, data = await _upload(request, max_bytes)
+                    name, data = await _upload(request, max_bytes, hold)
             except TimeoutError as error:
                 raise HTTPException(408, f"The body did not come within {ARRIVING:g} seconds.") from error
             try:
@@ -212,21 +230,27 @@ def make_app(
     return app
 
 
-async def _upload(request: Request, max_bytes: int) -> tuple[str, bytes]:
-    """The file's name and content; the body is read no further than it may be long."""
+async def _upload(request: Request, max_bytes: int, hold: Callable[[int], None]) -> tuple[str, bytes]:
+    """The file's name and content; the body is read no further than it may be long.
+
+    Args:
+        hold: called with the number of bytes that are to be held further; raises where there is no room.
+    """
     too_large = HTTPException(413, f"The body may have {max_bytes:,} bytes at most.")
     length = request.headers.get("content-length", "")
     if length.isdigit() and int(length) > max_bytes:
         raise too_large
-    chunks, size = [], 0
+    # One buffer, which its value shares.
+    arriving = io.BytesIO()
     async for chunk in request.stream():
-        size += len(chunk)
-        if size > max_bytes:
+        if arriving.tell() + len(chunk) > max_bytes:
             raise too_large
-        chunks.append(chunk)
-    body = b"".join(chunks)
+        hold(len(chunk))
+        arriving.write(chunk)
+    body = arriving.getvalue()
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         return "scan", body
+    hold(len(body))
     # What was read is given to the parser of forms.
     request._body = body
     try:

@@ -291,6 +291,37 @@ def test_a_body_that_does_not_come_gives_its_place_back(monkeypatch):
         assert served.ask("/api/v1/readings", PICTURE.read_bytes())[0] == 200
 
 
+def test_bodies_that_wait_have_one_room_for_all_and_half_of_it_for_a_key(monkeypatch):
+    go_on, begun = threading.Event(), threading.Semaphore(0)
+
+    def read(name, data, *_):
+        begun.release()
+        assert go_on.wait(30)
+        return {"readings": []}
+
+    monkeypatch.setattr("brat.serve.app.read_file", read)
+    monkeypatch.setattr("brat.serve.app.CORES", 2)
+    other, body = KEY[::-1], bytes(1000)
+    form = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n' + bytes(600)
+    form += b"\r\n--x--\r\n"
+    with Served(make_app([KEY, other], max_bytes=1000, waiting=20)) as served, ThreadPoolExecutor(4) as crowd:
+        ask = "/api/v1/readings"
+        first = [crowd.submit(served.ask, ask, body), crowd.submit(served.ask, ask, bytes(500))]
+        for _ in first:
+            assert begun.acquire(timeout=30)
+        # 500 are left to this key: a form takes twice its bytes.
+        status, answer = served.ask(ask, form, **{"Content-Type": "multipart/form-data; boundary=x"})
+        assert (status, "Too many" in answer["detail"]) == (503, True)
+        assert served.ask(ask, bytes(501))[0] == 503
+        another = crowd.submit(served.ask, ask, body, other)
+        assert begun.acquire(timeout=30)
+        go_on.set()
+        assert {done.result()[0] for done in (*first, another)} == {200}
+        # What was held, also by what was refused, is given back.
+        assert served.ask(ask, form, **{"Content-Type": "multipart/form-data; boundary=x"})[0] == 200
+        assert served.ask(ask, body)[0] == 200
+
+
 def test_one_key_takes_neither_all_places_nor_all_threads(monkeypatch):
     """One program sends what never ends, wherever it may, and another program's scan is read meanwhile."""
     go_on, begun = threading.Event(), threading.Semaphore(0)
