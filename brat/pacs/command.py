@@ -9,10 +9,11 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from brat import log
+from brat import log, metrics
 from brat.environment import WEIGHTS
 
 if TYPE_CHECKING:
@@ -203,6 +204,8 @@ def _work(options: argparse.Namespace, tls: ssl.SSLContext | None) -> None:
         server = load_server(options.send_to, options.settings)
         keep = options.keep * 3600
         router = Router(queue, connect(server), readers, options.settle, keep, _tell, server.parametric_map)
+    # Without a model nothing but the queue can be wrong.
+    metrics.start(partial(metrics.read_a_sample, options.weights) if router else queue.states)
     with Listener(queue, options.port, options.title, tuple(options.peer), options.address, tls) as listener:
         print(f"{options.title} listens on port {listener.port}.", flush=True)
         if router:
