@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from sqlalchemy import create_engine, inspect, text
+from sqlalchemy import create_engine, event, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -293,6 +293,31 @@ def test_a_deleted_case_leaves_nothing_in_postgresqls_table(postgresql_engine, p
     remove(postgresql_engine, case.id)
     assert NOTE.encode() not in on_disk()
     assert len(find(postgresql_engine)) == 1
+
+
+def test_a_deletion_by_who_does_not_own_the_table_says_that_traces_remain(
+    postgresql_engine, postgresql_server
+):
+    """As docs/deploy.md advises for the sake of the trail."""
+    other = create_engine(postgresql_server[0])
+    with postgresql_engine.begin() as connection:
+        connection.execute(text("CREATE ROLE app"))
+        connection.execute(text("GRANT ALL ON cases, trail, alembic_version TO app"))
+        connection.execute(text("GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO app"))
+    event.listen(other, "connect", lambda connection, _: connection.execute("SET ROLE app"))
+    try:
+        prepare(other)
+        case = keep(other, scan_of(), READING, MODEL, seen=None, note=NOTE)
+        with pytest.raises(StoreError, match="does not own the table"):
+            remove(other, case.id)
+        assert find(other) == []
+        # Who owns it need not be told.
+        remove(postgresql_engine, keep(other, scan_of(), READING, MODEL, seen=None).id)
+    finally:
+        other.dispose()
+        with postgresql_engine.begin() as connection:
+            connection.execute(text("DROP OWNED BY app"))
+            connection.execute(text("DROP ROLE app"))
 
 
 WRITER = """
