@@ -31,8 +31,8 @@ from brat.pacs.archive import is_uid
 
 WAITING, LEFT_OUT, READ, SENT, FAILED = "waiting", "left out", "read", "sent", "failed"
 STATES = (WAITING, LEFT_OUT, READ, SENT, FAILED)
-"""Of a series: arriving or to be read; not one that is read; read, to be sent; sent; cannot be read, or was
-given up."""
+"""Of a series: arriving or to be read; not one that is read; read, to be sent, as often as it takes; sent;
+cannot be read."""
 
 
 _WORK = ("slices", "results")
