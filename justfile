@@ -10,7 +10,7 @@ install:
 
 # Start the app.
 app:
-    streamlit run app.py
+    streamlit run app.py --server.address localhost
 
 # Run the tests, or some: just test tests/io -k dicom
 test *arguments:

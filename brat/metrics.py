@@ -1,7 +1,8 @@
 """OpenMetrics of what the program logs, and whether the model reads, for those who keep it running.
 
-`BRAT_METRICS=127.0.0.1:9464` serves `/metrics` and `/ready` there. Nothing in them identifies a patient: they
-are numbers of the events of `brat.log`. Not for the public: name an address that only the monitor reaches.
+App, HTTP API and router count, each by itself. `BRAT_METRICS=127.0.0.1:9464` serves `/metrics` and `/ready`
+there. Nothing in them identifies a patient: they are numbers of the events of `brat.log`. Not for the public:
+name an address that only the monitor reaches.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ import os
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from brat import log
+from brat.environment import WEIGHTS
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -50,11 +53,37 @@ class Counts(logging.Handler):
             self._refusals.inc()
 
 
+def read_a_sample(weights: str | Path = WEIGHTS) -> None:
+    """Read a sample as an upload is read, with the model as it lies on the disk now.
+
+    Args:
+        weights: the folder of the model.
+
+    Raises:
+        Exception: whatever keeps a scan from being read.
+    """
+    import numpy as np
+
+    from brat.io import door
+    from brat.io.files import File
+    from brat.io.intake import Item
+    from brat.io.samples import load_samples
+    from brat.io.scan import Scan
+    from brat.model.reader import Reader
+
+    sample = load_samples()[0].file
+    scan = door.load(Item(sample.name, (File(sample.name, sample.read_bytes()),)))
+    assert isinstance(scan, Scan), "The samples are of one slice."
+    prediction = Reader(weights).read(scan.gray).prediction
+    if not np.isfinite(prediction.probabilities).all():
+        raise RuntimeError("the model gives no probabilities")
+
+
 _started = threading.Lock()
 _server: ThreadingHTTPServer | None = None
 
 
-def start(ready: Callable[[], None]) -> ThreadingHTTPServer | None:
+def start(ready: Callable[[], object]) -> ThreadingHTTPServer | None:
     """Serve, where `BRAT_METRICS` names an address. A second call does nothing.
 
     Args:
@@ -83,7 +112,7 @@ def start(ready: Callable[[], None]) -> ThreadingHTTPServer | None:
         return _server
 
 
-def _handler(registry: Any, ready: Callable[[], None]) -> type[BaseHTTPRequestHandler]:
+def _handler(registry: Any, ready: Callable[[], object]) -> type[BaseHTTPRequestHandler]:
     from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
 
     class Handler(BaseHTTPRequestHandler):

@@ -10,6 +10,7 @@ Nothing is chosen here but MR: the router chooses by header, says why it leaves 
 queue on disk. A series that could not be handed over is tried again, also after a restart of Orthanc.
 """
 
+import contextlib
 import json
 import threading
 
@@ -24,17 +25,22 @@ _PENDING = "brat"
 _METADATA = 3307
 """Its number among those that Orthanc leaves to users (1024 to 65535)."""
 
+_left = set()
+"""The series that are to be handed over. An archive has far too many to look through them every minute."""
 
-def send(series: str) -> bool:
-    """Hand a series over; False where the router does not take it now."""
+
+def send(series):
+    """Hand a series over, or leave it for the next time, where the router does not take it now."""
     modality = json.loads(orthanc.GetConfiguration()).get("Brat", {}).get("SendTo", "brat")
     try:
         orthanc.RestApiPost(f"/modalities/{modality}/store", json.dumps({"Resources": [series]}))
     except orthanc.OrthancException as error:
         orthanc.LogWarning(f"brat: a series could not be handed over, and is tried again: {error}")
-        return False
-    orthanc.RestApiDelete(f"/series/{series}/metadata/{_METADATA}")
-    return True
+        return
+    _left.discard(series)
+    # It was deleted meanwhile, or handed over twice.
+    with contextlib.suppress(orthanc.OrthancException):
+        orthanc.RestApiDelete(f"/series/{series}/metadata/{_METADATA}")
 
 
 def on_change(change, level, resource):
@@ -43,25 +49,31 @@ def on_change(change, level, resource):
         # What the router returns is no MR, and does not come round again.
         if modality == "MR":
             orthanc.RestApiPut(f"/series/{resource}/metadata/{_METADATA}", _PENDING)
+            _left.add(resource)
             # Orthanc waits for this function, and the router may not be there.
             threading.Thread(target=send, args=(resource,), daemon=True).start()
     elif change == orthanc.ChangeType.ORTHANC_STARTED:
-        again()
+        threading.Thread(target=start, daemon=True).start()
+
+
+def start():
+    """Find what is left from before, and try it again every minute."""
+    for series in json.loads(orthanc.RestApiGet("/series")):
+        if str(_METADATA) in json.loads(orthanc.RestApiGet(f"/series/{series}/metadata?numeric")):
+            _left.add(series)
+    again()
 
 
 def again():
     """Hand over what is left, now and every minute."""
-
-    def work():
-        for series in json.loads(orthanc.RestApiGet("/series")):
-            if str(_METADATA) in json.loads(orthanc.RestApiGet(f"/series/{series}/metadata?numeric")):
-                send(series)
-        again_later()
-
-    threading.Thread(target=work, daemon=True).start()
-
-
-def again_later():
+    for series in sorted(_left):
+        try:
+            orthanc.RestApiGet(f"/series/{series}")
+        except orthanc.OrthancException:
+            # It was deleted.
+            _left.discard(series)
+        else:
+            send(series)
     timer = threading.Timer(_RETRY, again)
     timer.daemon = True
     timer.start()

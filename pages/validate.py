@@ -21,6 +21,7 @@ from pages.parts.validation import (
 )
 from pages.parts.widget_memory import remember, restore
 from pages.words import validate as words
+from pages.words.markdown import sentence
 
 
 def ask() -> None:
@@ -47,7 +48,7 @@ def ask() -> None:
     if not wanted:
         return
     if problem:
-        st.error(problem)
+        st.error(sentence(problem))
         return
     st.session_state.pop("validation", None)
     try:
@@ -56,7 +57,7 @@ def ask() -> None:
                 measure_files(*given, site, against) if given else measure_verdicts(site)
             )
     except ValueError as error:
-        st.error(str(error))
+        st.error(sentence(str(error)))
     except (ModelError, FileNotFoundError) as error:
         tell("model", error)
     except StoreError as error:

@@ -24,13 +24,13 @@ ROOMS: dict[str, set[str]] = {
     "store": BASE | {"io", "model", "reports"},
     "figures": BASE | {"io", "model", "perturb", "store"},
     "api": BASE | {"io", "model"},
-    "pacs": BASE | {"io", "model", "reports"},
-    "serve": BASE | {"io", "model", "reports", "pacs"},
+    "pacs": BASE | {"io", "model", "reports", "metrics"},
+    "serve": BASE | {"io", "model", "reports", "pacs", "metrics"},
     "__init__": BASE | {"io", "api"},
     "data": BASE | {"io", "model", "figures", "store"},
     "training": BASE | {"io", "model", "perturb", "data"},
     "evaluation": BASE | {"io", "model", "perturb", "data", "training"},
-    "metrics": BASE,
+    "metrics": BASE | {"io", "model"},
     "predict": BASE | {"io", "model"},
     "batch": BASE | {"io", "model", "pacs", "predict"},
     "cli": BASE
@@ -244,7 +244,7 @@ PARSERS = {
 """What takes bytes of others apart, by the last name of the call."""
 
 IN_OUR_PROCESS = {
-    "brat.pacs.dimse": "dcmread: results of this program, on their way to an archive",
+    "brat.pacs.dimse": "dcmread: results of this program; encoded_dataset: as of the router",
     "brat.pacs.dicomweb": "dcmread: the same; from_json: answers of an archive that the settings name",
     "brat.pacs.router": "encoded_dataset: bytes as they came; only UIDs are looked for, within bounds",
     "brat.reports.dicom_source": "dcmread: a header of 256 kB at most, written by a reading process",

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
+import subprocess
+import sys
+import time
 import urllib.error
 import urllib.request
 
@@ -11,6 +15,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from brat import log, metrics
 from brat.io.scan import UnreadableScan
+from tests.factories.orthanc import free_port
+from tests.factories.paths import ROOT
 
 
 @pytest.fixture
@@ -94,3 +100,31 @@ def test_what_is_no_address_is_said(monkeypatch, address):
 def test_nothing_is_served_where_nobody_asks(monkeypatch):
     monkeypatch.delenv("BRAT_METRICS", raising=False)
     assert metrics.start(lambda: None) is None
+
+
+@pytest.mark.parametrize("program", [["serve"], ["pacs", "listen", "--address", "127.0.0.1"]])
+def test_the_api_and_the_router_are_monitored_too(program, tmp_path):
+    pytest.importorskip("fastapi_offline" if program == ["serve"] else "pynetdicom")
+    port, own = free_port(), free_port()
+    main = "import sys; from brat.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", main, *program, "--port", str(own)]
+    environment = {**os.environ, "BRAT_METRICS": f"127.0.0.1:{port}", "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL)
+    try:
+        end = time.monotonic() + 60
+        while True:
+            try:
+                ready = urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=30)
+                break
+            except urllib.error.URLError:
+                assert process.poll() is None
+                assert time.monotonic() < end
+                time.sleep(0.2)
+        assert ready.status == 200
+        counted = values(f"http://127.0.0.1:{port}")
+        assert counted["brat_refusals_total", ""] == 0
+        # What was read to see whether it is ready, too.
+        assert counted["brat_reading_seconds_count", ""] == (1 if program == ["serve"] else 0)
+    finally:
+        process.terminate()
+        process.wait(30)

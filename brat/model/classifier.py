@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,14 +66,23 @@ class Classifier:
             ModelError: the model is damaged, or is not the one of the folder's manifest.
         """
         folder = weights if isinstance(weights, ModelFolder) else ModelFolder(weights)
-        content = folder.read(MODEL)
+        self._content = folder.read(MODEL)
         self.digest = folder.records[MODEL].sha256
         try:
-            self._interpreter = Interpreter(model_content=content, num_threads=threads or min(4, CORES))
-            self._run = self._interpreter.get_signature_runner()
+            self._begin(threads)
         except (ValueError, RuntimeError) as error:
             raise ModelError(f"{MODEL} in {folder.path} is no LiteRT model that can be run here.") from error
+
+    def _begin(self, threads: int | None) -> None:
+        self._interpreter = Interpreter(model_content=self._content, num_threads=threads or min(4, CORES))
+        self._run = self._interpreter.get_signature_runner()
         self._lock = threading.Lock()
+
+    def again(self, threads: int | None = None) -> Classifier:
+        """The same model once more, behind a lock of its own, whatever lies in its folder by now."""
+        another = copy.copy(self)
+        another._begin(threads)
+        return another
 
     def predict(self, model_input: np.ndarray) -> Prediction:
         """Read one slice.

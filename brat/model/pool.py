@@ -23,6 +23,9 @@ R = TypeVar("R")
 class Readers:
     """One reader for each thread that calls; each works on one core.
 
+    All are of the model as it was loaded first: a folder that is exchanged meanwhile, or damaged, would else
+    give a series the answers of two models, under the name of one.
+
     Example:
         >>> readers = Readers()
         >>> readings = in_order(lambda scan: readers().read(scan.gray), scans)
@@ -32,15 +35,23 @@ class Readers:
         """Args: weights, as_shipped: as for `Reader`."""
         self._weights, self._as_shipped = weights, as_shipped
         self._own = threading.local()
+        self._first: Reader | None = None
+        self._loading = threading.Lock()
 
     def __call__(self) -> Reader:
         """This thread's reader.
 
         Raises:
             FileNotFoundError: there is no model in the folder.
+            brat.model.files.ModelError: see `Reader`.
         """
         if not hasattr(self._own, "reader"):
-            self._own.reader = Reader(self._weights, threads=1, as_shipped=self._as_shipped)
+            with self._loading:
+                if self._first is None:
+                    self._first = Reader(self._weights, threads=1, as_shipped=self._as_shipped)
+                    self._own.reader = self._first
+                else:
+                    self._own.reader = self._first.again(threads=1)
         return self._own.reader
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -107,6 +108,12 @@ class Reader:
             checks_distribution=self.detector is not None,
             recalibrated=self.site is not None,
         )
+
+    def again(self, threads: int | None = None) -> Reader:
+        """The same model and all that belongs to it once more, as it was loaded, for another thread."""
+        another = copy.copy(self)
+        another.classifier = self.classifier.again(threads)
+        return another
 
     def read(self, gray: np.ndarray) -> Reading:
         """Read one scan, uint8 (height, width)."""

@@ -65,6 +65,14 @@ def is_uid(text: str) -> bool:
     return len(text) <= 64 and _UID.fullmatch(text) is not None
 
 
+_TITLE_RULE = "1 to 16 characters of ASCII, no backslash"
+
+
+def is_title(text: str) -> bool:
+    """Whether a text is an AE title (PS3.5, 6.2)."""
+    return text.strip(" ") != "" and len(text) <= 16 and re.fullmatch(r"[ -\[\]-~]+", text) is not None
+
+
 def _part(text: str) -> str:
     return f"*{text}*" if text and "*" not in text else text
 
@@ -126,7 +134,11 @@ class SeriesEntry:
 
 def text(answer: Dataset, keyword: str) -> str:
     """A value of an archive's answer; several are joined as DICOM writes them, and none is empty."""
-    value = answer.get(keyword)
+    try:
+        value = answer.get(keyword)
+    # One of which nothing can be made, in an answer by DIMSE.
+    except (ValueError, TypeError, OverflowError):
+        value = None
     if value is None:
         return ""
     several = isinstance(value, Sequence) and not isinstance(value, str | bytes)
@@ -178,9 +190,11 @@ class Server:
         host, port, title: of DIMSE: address, port, and AE title.
         own_title: the AE title by which it knows us.
         own_port: on which it reaches us for C-MOVE; 0 has instances fetched by C-GET.
-        tls: whether DIMSE goes through TLS; DICOMweb does where its address begins with https.
+        tls: whether DIMSE goes through TLS, and C-MOVE to us; DICOMweb does where its address begins with
+            https.
         ca: file of the certificates to trust, instead of the system's.
         certificate, key: files of our own certificate, where the archive asks for one.
+        parametric_map: whether it gets parametric maps; some archives take none.
     """
 
     name: str
@@ -197,6 +211,7 @@ class Server:
     ca: str = ""
     certificate: str = ""
     key: str = ""
+    parametric_map: bool = True
 
     def __repr__(self) -> str:
         return f"Server({self.name!r})"
@@ -221,6 +236,16 @@ class Server:
             raise ValueError(f"[pacs.{name}] needs either url, for DICOMweb, or host, for DIMSE.")
         if server.url and not server.url.startswith(("http://", "https://")):
             raise ValueError(f"url of [pacs.{name}] must begin with https:// or http://.")
+        if not 0 < server.port < 65536 or not 0 <= server.own_port < 65536:
+            raise ValueError(f"port and own_port of [pacs.{name}] must be numbers of ports, up to 65535.")
+        for title in (server.title, server.own_title):
+            if not is_title(title):
+                raise ValueError(f"title and own_title of [pacs.{name}] must be AE titles: {_TITLE_RULE}.")
+        if server.tls and server.own_port and not server.certificate:
+            raise ValueError(
+                f"[pacs.{name}] has tls and own_port: instances come to us through TLS, too, which needs our "
+                "certificate and its key."
+            )
         if server.token and server.user:
             raise ValueError(f"[pacs.{name}] has both a token and a user. Keep one.")
         return server

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pydicom.uid import EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage, MRImageStorage
 
+from brat import log
 from brat.io.dicom_frames import PER_FRAME, SHARED, groups
 from brat.io.evidence import MEASURED, SEQUENCES, guess_sequence, is_derived, kinds_of, other_part
+from brat.io.scan import UnreadableScan
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -86,13 +88,26 @@ def _no(reason: str) -> Choice:
 def choices_of(archive: Archive, study: str) -> list[tuple[SeriesEntry, Choice]]:
     """Every series of a study with whether it is read; headers are asked for only of MR.
 
+    A series whose header the archive does not send is left out, and no other with it: by DIMSE instances of
+    classes that are not read here, such as spectroscopy, cannot be had.
+
     Raises:
-        brat.pacs.archive.PacsError: the archive does not answer.
+        brat.pacs.archive.PacsError: the archive does not answer, or sends the header of none.
     """
+    from brat.pacs.archive import PacsError
+
+    unsent: list[Exception] = []
     judged = []
     for entry in archive.series(study):
         if entry.modality and entry.modality != "MR":
             judged.append((entry, _not_mr(entry.modality)))
-        else:
+            continue
+        try:
             judged.append((entry, choose(archive.header(entry))))
+        except (PacsError, UnreadableScan) as error:
+            log.refusal(error)
+            unsent.append(error)
+            judged.append((entry, _no("the archive does not send its header")))
+    if unsent and len(unsent) == len(judged):
+        raise PacsError(str(unsent[0])) from unsent[0]
     return judged

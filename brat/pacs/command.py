@@ -9,13 +9,16 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from brat import log
+from brat import log, metrics
 from brat.environment import WEIGHTS
 
 if TYPE_CHECKING:
+    import ssl
+
     from brat.pacs.archive import Archive
     from brat.pacs.queue import State
 
@@ -61,6 +64,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listen.add_argument(
         "--peer", action="append", default=[], metavar="TITLE", help="may send; default: all may"
     )
+    listen.add_argument(
+        "--certificate", default="", metavar="FILE", help="of ours: take instances by TLS only"
+    )
+    listen.add_argument("--key", default="", metavar="FILE", help="of the certificate, if not in its file")
+    listen.add_argument("--ca", default="", metavar="FILE", help="only whose certificate it signed may send")
     listen.add_argument("--queue", type=Path, default=Path("queue"), metavar="DIR", help="default: queue")
     listen.add_argument("--read", action="store_true", help="read each series once it is whole")
     listen.add_argument("--send-to", metavar="NAME", help="archive that gets report and maps; needs --read")
@@ -160,12 +168,29 @@ def _push(options: argparse.Namespace) -> int:
 
 
 def _listen(options: argparse.Namespace) -> int:
-    from brat.model.pool import Readers
-    from brat.pacs.queue import Queue
-    from brat.pacs.router import Listener, Router
+    from brat.pacs.queue import alone
 
     if options.read != bool(options.send_to):
         raise ValueError("--read and --send-to NAME go together: what is read must go somewhere.")
+    if (options.key or options.ca) and not options.certificate:
+        raise ValueError("--key and --ca need --certificate: without it nothing is encrypted.")
+    tls = None
+    if options.certificate:
+        from brat.pacs.dimse import listening_context
+
+        tls = listening_context(options.certificate, options.key, options.ca, "the command")
+    with alone(options.queue):
+        _work(options, tls)
+    return 0
+
+
+def _work(options: argparse.Namespace, tls: ssl.SSLContext | None) -> None:
+    from brat.model.pool import Readers
+    from brat.pacs.archive import load_server
+    from brat.pacs.connect import connect
+    from brat.pacs.queue import Queue
+    from brat.pacs.router import Listener, Router
+
     log.start("pacs listen")
     stop = threading.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
@@ -176,15 +201,17 @@ def _listen(options: argparse.Namespace) -> int:
     if options.read:
         readers = Readers(options.weights)
         readers()
-        archive = _archive(options, options.send_to)
-        router = Router(queue, archive, readers, options.settle, options.keep * 3600, tell=_tell)
-    with Listener(queue, options.port, options.title, tuple(options.peer), options.address) as listener:
+        server = load_server(options.send_to, options.settings)
+        keep = options.keep * 3600
+        router = Router(queue, connect(server), readers, options.settle, keep, _tell, server.parametric_map)
+    # Without a model nothing but the queue can be wrong.
+    metrics.start(partial(metrics.read_a_sample, options.weights) if router else queue.states)
+    with Listener(queue, options.port, options.title, tuple(options.peer), options.address, tls) as listener:
         print(f"{options.title} listens on port {listener.port}.", flush=True)
         if router:
             router.run(stop)
         else:
             stop.wait()
-    return 0
 
 
 def _tell(state: State) -> None:

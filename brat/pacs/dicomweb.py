@@ -12,6 +12,8 @@ import requests
 from dicomweb_client import DICOMwebClient
 from pydicom.dataset import Dataset
 
+# For its filters: pydicom's warnings repeat values of an answer.
+import brat.io  # noqa: F401
 from brat.pacs.archive import LIMIT, PacsError, Query, SeriesEntry, Server, StudyEntry, text
 
 TIMEOUT = (10, 120)
@@ -59,17 +61,17 @@ class DicomWeb:
             found = self._client.search_for_studies(
                 search_filters=query.filters(), fields=_STUDY_FIELDS, limit=LIMIT
             )
-        return [StudyEntry.of(entry) for entry in map(_dataset, found[:LIMIT])]
+            return [StudyEntry.of(entry) for entry in map(_dataset, found[:LIMIT])]
 
     def series(self, study: str) -> list[SeriesEntry]:
         with self._asking():
             found = self._client.search_for_series(study, fields=_SERIES_FIELDS)
-        return [SeriesEntry.of(study, entry) for entry in map(_dataset, found)]
+            return [SeriesEntry.of(study, entry) for entry in map(_dataset, found)]
 
     def instances(self, series: SeriesEntry) -> list[tuple[str, str]]:
         with self._asking():
-            found = self._client.search_for_instances(series.study, series.series)
-        return [(text(entry, "SOPClassUID"), text(entry, "SOPInstanceUID")) for entry in map(_dataset, found)]
+            found = map(_dataset, self._client.search_for_instances(series.study, series.series))
+            return [(text(entry, "SOPClassUID"), text(entry, "SOPInstanceUID")) for entry in found]
 
     def header(self, series: SeriesEntry) -> Dataset:
         instances = self.instances(series)
@@ -79,7 +81,7 @@ class DicomWeb:
             metadata = self._client.retrieve_instance_metadata(
                 series.study, series.series, instances[len(instances) // 2][1]
             )
-        return _dataset(metadata)
+            return _dataset(metadata)
 
     def fetch(self, series: SeriesEntry) -> Iterator[bytes]:
         with self._asking():
@@ -121,12 +123,14 @@ class DicomWeb:
             ) from error
         except requests.Timeout as error:
             raise PacsError(f"The archive {self.name} does not answer in time. Try again later.") from error
-        except requests.RequestException as error:
-            raise PacsError(
-                f"The archive {self.name} cannot be reached. Check url and the network."
-            ) from error
-        # What the client makes of an answer that is no DICOMweb.
-        except (ValueError, KeyError, TypeError, OSError) as error:
+        except PacsError:
+            raise
+        # What the client and pydicom make of an answer that is no DICOMweb: they raise what they trip over.
+        except Exception as error:
+            if isinstance(error, requests.RequestException) and not isinstance(error, ValueError):
+                raise PacsError(
+                    f"The archive {self.name} cannot be reached. Check url and the network."
+                ) from error
             raise PacsError(
                 f"The archive {self.name} answers, but not as DICOMweb does. Check url in its settings."
             ) from error

@@ -6,9 +6,10 @@ from __future__ import annotations
 import io
 import ssl
 import threading
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from queue import Empty, SimpleQueue
+from contextlib import contextmanager, suppress
+from queue import Empty, Full, Queue
 from typing import Any
 
 import pydicom
@@ -18,6 +19,7 @@ from pynetdicom import AE, build_role, evt
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     ComprehensiveSRStorage,
     EnhancedMRImageStorage,
+    LegacyConvertedEnhancedMRImageStorage,
     MRImageStorage,
     ParametricMapStorage,
     SecondaryCaptureImageStorage,
@@ -27,6 +29,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     Verification,
 )
 
+from brat.io.dicom_header import uids
 from brat.pacs.archive import LIMIT, PacsError, Query, SeriesEntry, Server, StudyEntry, text
 from brat.reports.dicom_source import header_of
 
@@ -45,6 +48,7 @@ SYNTAXES = [
 _FETCHED = (
     MRImageStorage,
     EnhancedMRImageStorage,
+    LegacyConvertedEnhancedMRImageStorage,
     SecondaryCaptureImageStorage,
     ParametricMapStorage,
     ComprehensiveSRStorage,
@@ -53,7 +57,15 @@ _FETCHED = (
 MOST = 10_000
 """Answers that are taken of one question."""
 
+_AHEAD = 16
+"""Instances that have come and wait to be taken on."""
+
+_SOME_FAILED = 0xB000
+_SUCCESS, _OUT_OF_RESOURCES, _NO_MATCH = 0x0000, 0xA700, 0xA900
 _PENDING = (0xFF00, 0xFF01)
+
+_listening: defaultdict[int, threading.Lock] = defaultdict(threading.Lock)
+"""Of each port of ours: who is sent to there. Several sessions may fetch at once."""
 
 _TIMEOUT = 120
 """Seconds in which the next message must come."""
@@ -143,9 +155,13 @@ class Dimse:
                 try:
                     status = association.send_c_store(dataset)
                 except ValueError as error:
+                    kind = UID(dataset.SOPClassUID)
+                    left = kind == ParametricMapStorage
                     raise PacsError(
-                        f"The archive {self.name} does not take objects of this kind: "
-                        f"{UID(dataset.SOPClassUID).name}. {number} of {len(files)} were sent."
+                        f"The archive {self.name} does not take objects of this kind: {kind.name}. "
+                        f"{number} of {len(files)} were sent."
+                        + f" With parametric_map = false in [pacs.{self.name}] none is made."
+                        * left
                     ) from error
                 self._check(status)
 
@@ -166,34 +182,46 @@ class Dimse:
         return found
 
     def _fetch(self, identifier: Dataset) -> Iterator[bytes]:
-        files: SimpleQueue[bytes] = SimpleQueue()
+        files: Queue[bytes] = Queue(_AHEAD)
+        asked = identifier.StudyInstanceUID, identifier.SeriesInstanceUID
+        is_over = threading.Event()
 
         def take(event: evt.Event) -> int:
-            files.put(event.encoded_dataset())
-            return 0x0000
+            content = event.encoded_dataset()
+            # Others may reach a port that we listen at, and send another patient's.
+            try:
+                if uids(content)[:2] != asked:
+                    return _NO_MATCH
+            except ValueError:
+                return _NO_MATCH
+            while not is_over.is_set():
+                with suppress(Full):
+                    files.put(content, timeout=0.1)
+                    return _SUCCESS
+            return _OUT_OF_RESOURCES
 
-        ended: list[PacsError | None] = []
+        ended: list[Exception] = []
         ask = self._move if self._server.own_port else self._get
 
         def run() -> None:
             try:
                 ask(identifier, take)
-                ended.append(None)
-            except PacsError as error:
+            # Whatever it is: it is raised where the instances are waited for.
+            except Exception as error:
                 ended.append(error)
 
         # Instances are handed on as they come, not held until the last one has.
         thread = threading.Thread(target=run, daemon=True)
         thread.start()
-        while True:
-            try:
-                yield files.get(timeout=0.1)
-            except Empty:
-                if thread.is_alive() or not files.empty():
-                    continue
-                break
-        if ended and ended[0]:
-            raise ended[0]
+        try:
+            while thread.is_alive() or not files.empty():
+                with suppress(Empty):
+                    yield files.get(timeout=0.1)
+        finally:
+            # Who wants no more of them must not be sent the rest.
+            is_over.set()
+        for error in ended:
+            raise error
 
     def _get(self, identifier: Dataset, take: Any) -> None:
         ae = self._entity()
@@ -211,29 +239,47 @@ class Dimse:
         for sop_class in _FETCHED:
             ae.add_supported_context(sop_class, SYNTAXES)
         ae.add_requested_context(StudyRootQueryRetrieveInformationModelMove)
+        with _listening[self._server.own_port]:
+            listener = self._listen(ae, take)
+            try:
+                with self._associated(ae) as association:
+                    self._follow(
+                        association.send_c_move(
+                            identifier, self._server.own_title, StudyRootQueryRetrieveInformationModelMove
+                        )
+                    )
+            finally:
+                listener.shutdown()
+
+    def _listen(self, ae: AE, take: Any) -> Any:
+        server = self._server
+        context = None
+        if server.tls:
+            context = listening_context(server.certificate, server.key, server.ca, f"[pacs.{self.name}]")
         try:
-            listener = ae.start_server(
-                ("", self._server.own_port), block=False, evt_handlers=[(evt.EVT_C_STORE, take)]
+            return ae.start_server(
+                ("", server.own_port),
+                block=False,
+                evt_handlers=[(evt.EVT_C_STORE, take)],
+                ssl_context=context,
             )
         except OSError as error:
             raise PacsError(
-                f"Port {self._server.own_port}, own_port of [pacs.{self.name}], is in use on this computer."
+                f"Port {server.own_port}, own_port of [pacs.{self.name}], is in use on this computer."
             ) from error
-        assert listener is not None, "It does not block."
-        try:
-            with self._associated(ae) as association:
-                self._follow(
-                    association.send_c_move(
-                        identifier, self._server.own_title, StudyRootQueryRetrieveInformationModelMove
-                    )
-                )
-        finally:
-            listener.shutdown()
 
     def _follow(self, answers: Any) -> None:
         for status, _ in answers:
-            if not status or status.Status not in _PENDING:
-                self._check(status)
+            if status and status.Status in _PENDING:
+                continue
+            failed = status.get("NumberOfFailedSuboperations")
+            # A warning (PS3.4 C.4.2.1.5, C.4.3.1.4): what has not failed has come.
+            if status and status.Status == _SOME_FAILED and failed != 0:
+                many = "some" if failed is None else failed
+                raise PacsError(
+                    f"The archive {self.name} could not send {many} of the instances. Its log says why."
+                )
+            self._check(status)
 
     @contextmanager
     def _association(self, contexts: Sequence[Any]) -> Iterator[Any]:
@@ -266,6 +312,12 @@ class Dimse:
             )
         try:
             yield association
+        # pynetdicom's, where the archive has taken the association but not this service.
+        except ValueError as error:
+            raise PacsError(
+                f"The archive {self.name} does not offer this service. Instances come by C-MOVE where "
+                "own_port is set, otherwise by C-GET."
+            ) from error
         finally:
             association.release()
 
@@ -284,11 +336,34 @@ def tls_context(server: Server) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=server.ca or None)
         if server.certificate:
             context.load_cert_chain(server.certificate, server.key or None)
-    except (OSError, ssl.SSLError) as error:
-        raise PacsError(
-            f"ca, certificate or key of [pacs.{server.name}] cannot be read as such a file."
-        ) from error
+    except OSError as error:
+        raise _no_certificate(f"[pacs.{server.name}]") from error
     return context
+
+
+def listening_context(certificate: str, key: str = "", ca: str = "", of: str = "") -> ssl.SSLContext:
+    """TLS of a port that we listen at.
+
+    Args:
+        certificate, key: files of ours; the key may stand in the file of the certificate.
+        ca: file of the certificates of those who may send; all may where it is empty.
+        of: where the files are named.
+
+    Raises:
+        PacsError: one of them cannot be read.
+    """
+    try:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=ca or None)
+        context.load_cert_chain(certificate, key or None)
+    except OSError as error:
+        raise _no_certificate(of) from error
+    if ca:
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def _no_certificate(of: str) -> PacsError:
+    return PacsError(f"ca, certificate or key of {of} cannot be read as such a file.")
 
 
 def _identifier(level: str, empty: Sequence[str], **values: str) -> Dataset:

@@ -6,6 +6,7 @@ A folder for each series holds
 - `slices/`: its instances, each whole, as what is being written lies in `incoming/` until it is on the disk;
 - `results/`: the objects that were made of it, all of them or none, as they are made in a folder beside it;
 - `sent/`: the results that the archive has taken, each moved here once it has;
+- `gone/`: for a moment, the instances of a series that was done with long ago, until they are deleted;
 - `state.json`: what is known of the series, replaced as a whole.
 
 An object that the archive took just before a crash is sent once more, under its own UID, so the archive keeps
@@ -20,8 +21,9 @@ import json
 import os
 import secrets
 import shutil
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -29,8 +31,15 @@ from brat.pacs.archive import is_uid
 
 WAITING, LEFT_OUT, READ, SENT, FAILED = "waiting", "left out", "read", "sent", "failed"
 STATES = (WAITING, LEFT_OUT, READ, SENT, FAILED)
-"""Of a series: arriving or to be read; not one that is read; read, to be sent; sent; cannot be read, or was
-given up."""
+"""Of a series: arriving or to be read; not one that is read; read, to be sent, as often as it takes; sent;
+cannot be read."""
+
+
+_WORK = ("slices", "results")
+"""Folders without which there is nothing to do for a series."""
+
+_HELD = ("gone", "results", "sent")
+"""Folders that are deleted in time, once `slices` has become `gone`."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +65,32 @@ class State:
     reports: list[list[str]] = field(default_factory=list)
 
 
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Nobody else opens the queue in a folder meanwhile: it would delete what is just arriving, and read all
+    of it a second time. Not every system can say so.
+
+    Raises:
+        ValueError: another process works at it.
+        OSError: the folder cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as held:
+        if os.name == "posix":
+            import fcntl
+
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise ValueError(
+                    f"Another router works at the queue in {folder}. End it, or name another folder with "
+                    "--queue."
+                ) from error
+        yield
+
+
 class Queue:
-    """See the module. Several threads may put; one process works at it."""
+    """See the module. Several threads may put; one process works at it, see `alone`."""
 
     def __init__(self, folder: str | Path):
         """Open a queue.
@@ -69,6 +102,8 @@ class Queue:
             OSError: it cannot be written.
         """
         self.folder = Path(folder)
+        # What arrives is not to be taken for what is old.
+        self._filing = threading.Lock()
         self._incoming = self.folder / "incoming"
         shutil.rmtree(self._incoming, ignore_errors=True)
         self._incoming.mkdir(parents=True)
@@ -93,15 +128,20 @@ class Queue:
             os.fsync(stream.fileno())
         place = self.folder / hashlib.sha256(f"{study} {series}".encode()).hexdigest()[:24]
         slices = place / "slices"
-        slices.mkdir(parents=True, exist_ok=True)
-        if not (place / "state.json").exists():
-            self._write(place, State(study, series))
-        arriving.replace(slices / f"{instance}.dcm")
-        _sync(slices)
+        with self._filing:
+            slices.mkdir(parents=True, exist_ok=True)
+            if not (place / "state.json").exists():
+                self._write(place, State(study, series))
+            arriving.replace(slices / f"{instance}.dcm")
+            _sync(slices)
 
     def states(self) -> list[State]:
         """Of every series."""
         return [state for _, state in self._entries()]
+
+    def now(self, state: State) -> State:
+        """What is known now of a series."""
+        return self._read(self._place(state))
 
     def due(self, settle: float, now: float | None = None) -> list[State]:
         """Series with something to do.
@@ -112,7 +152,7 @@ class Queue:
         """
         now = time.time() if now is None else now
         due = []
-        for place, state in self._entries():
+        for place, state in self._entries(_WORK):
             files = self._slices(place)
             if state.state == READ:
                 if now >= state.retry:
@@ -179,13 +219,24 @@ class Queue:
         return later
 
     def prune(self, keep: float, now: float | None = None) -> None:
-        """Delete instances and results of series that were done with so many seconds ago; the states stay."""
+        """Delete instances and results of series that were done with so many seconds ago; the states stay.
+
+        What has come since a series was done with is new, and stays.
+        """
         now = time.time() if now is None else now
-        for place, state in self._entries():
-            if state.state in (SENT, LEFT_OUT) and now - (place / "state.json").stat().st_mtime > keep:
-                for name in ("slices", "results", "sent"):
-                    shutil.rmtree(place / name, ignore_errors=True)
-                self._write(place, replace(state, instances=0), keep_time=True)
+        for place, state in self._entries(("slices", *_HELD)):
+            if state.state not in (SENT, LEFT_OUT) or now - (place / "state.json").stat().st_mtime <= keep:
+                continue
+            with self._filing:
+                if len(self._slices(place)) > state.instances:
+                    continue
+                if (place / "slices").exists():
+                    shutil.rmtree(place / "gone", ignore_errors=True)
+                    (place / "slices").replace(place / "gone")
+                if state.instances:
+                    self._write(place, replace(state, instances=0), keep_time=True)
+            for name in _HELD:
+                shutil.rmtree(place / name, ignore_errors=True)
 
     def _place(self, state: State) -> Path:
         return self.folder / hashlib.sha256(f"{state.study} {state.series}".encode()).hexdigest()[:24]
@@ -195,11 +246,18 @@ class Queue:
             place for place in sorted(self.folder.iterdir()) if place != self._incoming and place.is_dir()
         ]
 
-    def _entries(self) -> Iterator[tuple[Path, State]]:
+    def _entries(self, holding: Collection[str] = ()) -> Iterator[tuple[Path, State]]:
+        """Args: holding: only series with one of these folders: the others are looked at every second."""
         for place in self._folders():
+            if holding and not any((place / name).exists() for name in holding):
+                continue
             # A crash between making the folder and writing this leaves a folder without an instance.
             with contextlib.suppress(FileNotFoundError):
-                yield place, State(**json.loads((place / "state.json").read_text(encoding="utf-8")))
+                yield place, self._read(place)
+
+    @staticmethod
+    def _read(place: Path) -> State:
+        return State(**json.loads((place / "state.json").read_text(encoding="utf-8")))
 
     @staticmethod
     def _slices(place: Path) -> list[Path]:

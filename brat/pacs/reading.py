@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from brat import log
 from brat.io.door import group_into_series, load, size_of, within_budget
 from brat.io.files import File
 from brat.io.intake import Item
@@ -15,6 +16,7 @@ from brat.model.pool import Readers
 from brat.model.series_reading import SliceReading, read_stack
 from brat.pacs.archive import Archive, SeriesEntry
 from brat.reports.dicom import NoReference, Purpose, Results, Verdict, results, slice_of, slices_of
+from brat.reports.dicom_source import evidence_of
 from brat.reports.dicom_sr import DESCRIPTION, predecessor
 
 if TYPE_CHECKING:
@@ -26,11 +28,15 @@ def read_series(
     readers: Readers,
     *,
     predecessors: Sequence[Dataset] = (),
+    parametric: bool = True,
 ) -> Results:
     """Read a series, and make the objects that its archive gets.
 
     Of files that lie in several planes the largest stack is read, and of several files of frames the largest,
     by their bytes; the report says how many others there are.
+
+    Args:
+        predecessors, parametric: as for `brat.reports.dicom.results`.
 
     Raises:
         UnreadableScan: nothing in it can be read.
@@ -42,7 +48,7 @@ def read_series(
         raise UnreadableScan("None of the files of this series can be opened.")
     # A stack of files and a file of frames are told apart by no number of files.
     largest = max(items, key=lambda item: sum(map(size_of, item.files)))
-    return item_results(largest, readers, predecessors, others=len(found) - 1)
+    return item_results(largest, readers, predecessors, others=len(found) - 1, parametric=parametric)
 
 
 def item_results(
@@ -51,6 +57,7 @@ def item_results(
     predecessors: Sequence[Dataset] = (),
     verdicts_on: Callable[[Sequence[str]], Mapping[str, Verdict]] = lambda _: {},
     others: int = 0,
+    parametric: bool = True,
 ) -> Results:
     """As `read_series`, of what was sorted already.
 
@@ -58,6 +65,7 @@ def item_results(
         verdicts_on: given `Scan.slice_digest` of each slice, the verdicts on them that there are, of one
             person.
         others: how many other items its series has, which are not read.
+        parametric: as for `brat.reports.dicom.results`.
     """
     opened = load(item)
     model = readers().classifier.digest
@@ -80,7 +88,9 @@ def item_results(
                 for window, reading, digest in read
             ],
         )
-    made = results(slices, model, Purpose.ARCHIVE, predecessors=predecessors, others=others)
+    made = results(
+        slices, model, Purpose.ARCHIVE, predecessors=predecessors, others=others, parametric=parametric
+    )
     if made.report is None:
         raise NoReference(
             "A slice is an object of its maker's own, which a structured report cannot refer to."
@@ -95,18 +105,25 @@ def _of(verdict: Verdict | None, prediction: Prediction | None) -> Verdict | Non
     return verdict._replace(verdict="agree" if verdict.seen == prediction.label else "disagree")
 
 
-def earlier_reports(archive: Archive, study: str) -> list[Dataset]:
-    """The reports of ours that an archive has of a study.
+def earlier_reports(archive: Archive, study: str, series: str) -> list[Dataset]:
+    """The reports of ours that an archive has of a series. Those of other series of its study stay valid.
 
     Raises:
         brat.pacs.archive.PacsError: the archive does not answer.
     """
-    return [
-        predecessor(study, entry.series, instance, sop_class)
-        for entry in archive.series(study)
-        if entry.modality == "SR" and entry.description == DESCRIPTION
-        for sop_class, instance in archive.instances(entry)
-    ]
+    earlier = []
+    for entry in archive.series(study):
+        if entry.modality == "SR" and entry.description == DESCRIPTION:
+            for content in archive.fetch(entry):
+                try:
+                    report = evidence_of(content)
+                # Nobody can tell which series it is of.
+                except UnreadableScan as error:
+                    log.refusal(error)
+                    continue
+                if series in report.series:
+                    earlier.append(predecessor(study, entry.series, report.instance, report.sop_class))
+    return earlier
 
 
 def fetch_series(archive: Archive, entry: SeriesEntry) -> list[File]:

@@ -4,6 +4,7 @@ returned."""
 from __future__ import annotations
 
 import shutil
+import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -42,13 +43,22 @@ class Listener:
         ...     ...
     """
 
-    def __init__(self, queue: Queue, port: int, title: str, peers: tuple[str, ...] = (), address: str = ""):
+    def __init__(
+        self,
+        queue: Queue,
+        port: int,
+        title: str,
+        peers: tuple[str, ...] = (),
+        address: str = "",
+        tls: ssl.SSLContext | None = None,
+    ):
         """Listen.
 
         Args:
             port: 0 takes a free one, which `port` then says.
             peers: the AE titles that may send; all where it is empty.
             address: that it listens at; all of this computer where it is empty.
+            tls: see `brat.pacs.dimse.listening_context`; without it instances come as they are.
 
         Raises:
             OSError: the port is in use, or not ours to use.
@@ -61,7 +71,9 @@ class Listener:
                 ae.add_supported_context(context.abstract_syntax, SYNTAXES)
         ae.add_supported_context(Verification)
         ae.network_timeout = 120
-        server = ae.start_server((address, port), block=False, evt_handlers=[(evt.EVT_C_STORE, self._take)])
+        server = ae.start_server(
+            (address, port), block=False, evt_handlers=[(evt.EVT_C_STORE, self._take)], ssl_context=tls
+        )
         assert server is not None, "It does not block."
         assert server.socket is not None, "It is bound."
         self._server = server
@@ -109,6 +121,7 @@ class Router:
         settle: seconds without a new instance after which a series is taken to be whole.
         keep: seconds that what is done stays in the queue.
         tell: called with each state that changes.
+        parametric_map: whether parametric maps are made.
     """
 
     queue: Queue
@@ -117,6 +130,7 @@ class Router:
     settle: float = 30.0
     keep: float = 86_400.0
     tell: Callable[[State], Any] = lambda _: None
+    parametric_map: bool = True
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set."""
@@ -144,7 +158,12 @@ class Router:
                 self.queue.finish(state, LEFT_OUT, choice.reason, len(files))
                 return
             earlier = [predecessor(state.study, *uids) for uids in state.reports]
-            made = read_series([*map(_file, files)], self.readers, predecessors=earlier[-1:])
+            made = read_series(
+                [*map(_file, files)],
+                self.readers,
+                predecessors=earlier[-1:],
+                parametric=self.parametric_map,
+            )
         except (UnreadableScan, NoReference) as error:
             log.refusal(error)
             self.queue.finish(state, FAILED, str(error), len(files))
@@ -172,12 +191,15 @@ class Router:
             log.failure("send", error)
             self.queue.again(state, str(error))
             return
+        # As where it is read.
+        except Exception as error:
+            error_id = log.failure("unforeseen", error)
+            self.queue.again(state, f"{type(error).__name__}, error {error_id} in the log")
+            return
         header = header_of(_file(self.queue.report(state)))
         report = [str(header.SeriesInstanceUID), str(header.SOPInstanceUID), str(header.SOPClassUID)]
         self.queue.done(state, report)
 
     def _tell(self, due: list[State]) -> None:
-        keys = {(state.study, state.series) for state in due}
-        for state in self.queue.states():
-            if (state.study, state.series) in keys:
-                self.tell(state)
+        for state in due:
+            self.tell(self.queue.now(state))

@@ -85,7 +85,8 @@ class Results:
         report: the structured report; None where a slice is an object of a maker's own, to which none can
             refer.
         capture: the secondary capture; None where the reading is withheld, as its map is, too.
-        parametric_map: None where there is no capture, or the slices do not say where they lie.
+        parametric_map: None where there is no capture, the slices do not say where they lie, or none is
+            wanted.
     """
 
     report: bytes | None
@@ -151,6 +152,7 @@ def results(
     *,
     predecessors: Sequence[Dataset] = (),
     others: int = 0,
+    parametric: bool = True,
 ) -> Results:
     """The objects of one slice, or of one series: one report, and the map of its most suspicious slice.
 
@@ -164,6 +166,7 @@ def results(
         predecessors: reports that this one replaces, from `brat.reports.dicom_sr.predecessor`; for the
             archive only.
         others: how many other stacks and volumes the series has, which were not read.
+        parametric: whether a parametric map is made, which the report refers to.
 
     Raises:
         NoReference: a slice has no UIDs, or none of them could be read.
@@ -198,7 +201,7 @@ def results(
         inside = slice(run.first, run.last + 1)
         maps: list[np.ndarray | None] = [None] * len(slices)
         maps[inside] = [_map_of(part.reading, label) for part in slices[inside]]
-        if is_standard:
+        if is_standard and parametric:
             map_ = parametric_map(maps, origins, label, model, program) or parametric_map(
                 maps[inside], origins[inside], label, model, program
             )

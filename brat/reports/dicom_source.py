@@ -25,7 +25,7 @@ import io
 import math
 import secrets
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -183,6 +183,45 @@ def header_of(source: bytes | File, frame: int = 0) -> Dataset:
     """
     (header,) = headers_of(source, [frame])
     return header
+
+
+class Evidence(NamedTuple):
+    """A report by its UIDs, and what it is of.
+
+    Attributes:
+        sop_class, instance: of the report.
+        series: of all that it refers to: what was read, and what was made of that.
+    """
+
+    sop_class: str
+    instance: str
+    series: frozenset[str]
+
+
+def evidence_of(report: bytes) -> Evidence:
+    """What a structured report says that it is of (PS3.3 C.17.2), however long it is.
+
+    The file is read in another process, and what comes from there is small.
+
+    Raises:
+        UnreadableScan: the file is damaged, or asks for more work than a file may.
+    """
+    import pydicom
+
+    said = ("CurrentRequestedProcedureEvidenceSequence", "PertinentOtherEvidenceSequence")
+    # With its picture, which a report has not: without one, a long report would be refused by its items.
+    found = door.parts(File("report", report), ("SOPClassUID", "SOPInstanceUID", *said), picture=True)
+    with decoding("DICOM"):
+        header = pydicom.dcmread(io.BytesIO(found.header), force=True)
+        series = {
+            str(referenced.get("SeriesInstanceUID") or "")
+            for keyword in said
+            for study in header.get(keyword) or ()
+            for referenced in study.get("ReferencedSeriesSequence") or ()
+        }
+        return Evidence(
+            str(header.get("SOPClassUID") or ""), str(header.get("SOPInstanceUID") or ""), frozenset(series)
+        )
 
 
 def headers_of(source: bytes | File, frames: Sequence[int]) -> list[Dataset]:

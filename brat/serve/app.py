@@ -3,8 +3,9 @@
 import asyncio
 import hashlib
 import hmac
+import io
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ from brat.io.scan import UnreadableScan
 from brat.io.workers import owner, pool
 from brat.model.files import ModelError
 from brat.model.pool import Readers
+from brat.model.reader import Reader
 from brat.reports.dicom import NoReference
 from brat.serve.readings import Record, read_file, recalibration_of
 
@@ -32,6 +34,10 @@ MAX_BYTES = 200_000_000
 WAITING = 4 * CORES
 """Requests that may be worked at or wait, half of them of one key. Further ones are told to come back, before
 their body is read."""
+
+ROOM = 4
+"""How many bodies of the most bytes all requests may hold in memory together, half of them those of one key.
+A form counts twice: as it came, and its file."""
 
 ARRIVING = 300.0
 """Seconds in which the body of a request must have come: it holds a place meanwhile."""
@@ -58,8 +64,11 @@ def make_app(
     readers = Readers(weights)
     # A key works with half of the threads at most.
     threads = ThreadPoolExecutor(2 * CORES, thread_name_prefix="api")
+    # Who has no key may ask whether it is ready, as often as they like.
+    checking = ThreadPoolExecutor(1, thread_name_prefix="ready")
     turns: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(CORES))
     taken: Counter[str] = Counter()
+    held: Counter[str] = Counter()
     known = [hashlib.sha256(key.encode()).digest() for key in keys]
     bearer = HTTPBearer(auto_error=False, description="A key of the file that the server was started with.")
 
@@ -68,7 +77,8 @@ def make_app(
         log.start("serve")
         pool.warm()
         yield
-        threads.shutdown(wait=False, cancel_futures=True)
+        for executor in (threads, checking):
+            executor.shutdown(wait=False, cancel_futures=True)
 
     app = FastAPIOffline(
         title="BraTum Scans",
@@ -95,19 +105,38 @@ def make_app(
 
     # Both on the one thread of the event loop.
     @contextmanager
-    def place(asking: str) -> Iterator[None]:
+    def place(asking: str) -> Iterator[Callable[[int], None]]:
+        """A place, and what takes so many bytes more for its body."""
         most = max(waiting // 2, 1) if len(known) > 1 else waiting
+        room = ROOM * max_bytes
+        own, its_room = 0, room // 2 if len(known) > 1 else room
+
+        def hold(size: int) -> None:
+            nonlocal own
+            if held.total() + size > room or held[asking] + size > its_room:
+                raise HTTPException(503, _BUSY, headers={"Retry-After": "5"})
+            own += size
+            held[asking] += size
+
         if taken.total() >= waiting or taken[asking] >= most:
             raise HTTPException(503, _BUSY, headers={"Retry-After": "5"})
         taken[asking] += 1
         try:
-            yield
+            yield hold
         finally:
             taken[asking] -= 1
+            held[asking] -= own
+
+    def unusable(error: Exception) -> HTTPException:
+        error_id = log.failure("model", error)
+        return HTTPException(503, f"The model cannot be used (error {error_id} in the log).")
 
     def work(asking: str, name: str, data: bytes, overlays: bool, report: bool) -> Record:
         owner.set(asking)
         return read_file(name, data, readers, overlays, report)
+
+    async def loaded() -> Reader:
+        return await asyncio.get_running_loop().run_in_executor(checking, readers)
 
     @app.get("/api/health", tags=["operation"])
     def health() -> dict[str, str]:
@@ -115,19 +144,22 @@ def make_app(
         return {"status": "ok"}
 
     @app.get("/api/ready", tags=["operation"], responses={503: {"description": "No reading can be made."}})
-    def ready() -> Any:
+    async def ready() -> Any:
         """Whether a reading can be made now: the model is loaded and whole."""
         try:
-            readers()
+            await loaded()
         except (ModelError, FileNotFoundError) as error:
             log.failure("model", error)
             return JSONResponse({"status": "no model"}, 503)
         return {"status": "ready"}
 
     @app.get("/api/v1/model", tags=["readings"], dependencies=[Depends(authorised)])
-    def model() -> dict[str, Any]:
+    async def model() -> dict[str, Any]:
         """The model that reads: digest, the site's recalibration, classes, levels of its prediction sets."""
-        reader = readers()
+        try:
+            reader = await loaded()
+        except (ModelError, FileNotFoundError) as error:
+            raise unusable(error) from error
         return {
             "digest": reader.classifier.digest,
             "recalibration": recalibration_of(reader),
@@ -153,6 +185,7 @@ def make_app(
             401: {"description": "No key, or a wrong one."},
             413: {"description": "The body is too large."},
             422: {"description": "The file cannot be read; `detail` says why and what to do."},
+            500: {"description": "Reading failed; `detail` has the id of the error in the server's log."},
             503: {"description": "Too many requests at once; Retry-After says when to come back."},
         },
         openapi_extra={
@@ -174,10 +207,10 @@ def make_app(
 
         PNG, JPEG, BMP, TIFF, WebP, DICOM, NIfTI, or an archive of these. Nothing of it is kept.
         """
-        with place(asking):
+        with place(asking) as hold:
             try:
                 async with asyncio.timeout(ARRIVING):
-                    name, data = await _upload(request, max_bytes)
+                    name, data = await _upload(request, max_bytes, hold)
             except TimeoutError as error:
                 raise HTTPException(408, f"The body did not come within {ARRIVING:g} seconds.") from error
             try:
@@ -188,29 +221,36 @@ def make_app(
                 log.refusal(error)
                 raise HTTPException(422, str(error)) from error
             except (ModelError, FileNotFoundError) as error:
-                error_id = log.failure("model", error)
-                raise HTTPException(
-                    503, f"The model cannot be used (error {error_id} in the log)."
-                ) from error
+                raise unusable(error) from error
+            # Its own words, which may name a patient, are neither for the answer nor for the log.
+            except Exception as error:
+                error_id = log.failure("unforeseen", error)
+                raise HTTPException(500, f"Reading failed (error {error_id} in the log).") from error
 
     return app
 
 
-async def _upload(request: Request, max_bytes: int) -> tuple[str, bytes]:
-    """The file's name and content; the body is read no further than it may be long."""
+async def _upload(request: Request, max_bytes: int, hold: Callable[[int], None]) -> tuple[str, bytes]:
+    """The file's name and content; the body is read no further than it may be long.
+
+    Args:
+        hold: called with the number of bytes that are to be held further; raises where there is no room.
+    """
     too_large = HTTPException(413, f"The body may have {max_bytes:,} bytes at most.")
     length = request.headers.get("content-length", "")
     if length.isdigit() and int(length) > max_bytes:
         raise too_large
-    chunks, size = [], 0
+    # One buffer, which its value shares.
+    arriving = io.BytesIO()
     async for chunk in request.stream():
-        size += len(chunk)
-        if size > max_bytes:
+        if arriving.tell() + len(chunk) > max_bytes:
             raise too_large
-        chunks.append(chunk)
-    body = b"".join(chunks)
+        hold(len(chunk))
+        arriving.write(chunk)
+    body = arriving.getvalue()
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         return "scan", body
+    hold(len(body))
     # What was read is given to the parser of forms.
     request._body = body
     try:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 import ipaddress
 import os
+from functools import partial
 from pathlib import Path
+
+from brat import log, metrics
 
 
 def serve(options: argparse.Namespace) -> int:
@@ -25,6 +28,8 @@ def serve(options: argparse.Namespace) -> int:
             f"At {options.address} everybody in the network could ask. Name a file of keys with --keys, or "
             "serve this computer alone, at 127.0.0.1."
         )
+    log.start("serve")
+    metrics.start(partial(metrics.read_a_sample, options.weights))
     # Its access log would name files and addresses.
     uvicorn.run(
         make_app(keys, options.weights),

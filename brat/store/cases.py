@@ -22,6 +22,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     delete,
+    func,
     select,
     text,
     update,
@@ -46,6 +47,10 @@ VERDICTS = ("agree", "disagree", "unsure")
 """What a clinician may say of a reading."""
 
 _OBSERVER = 100  # characters of a name
+_NOT_OWNED = (
+    "The case is deleted. Its traces remain in the server's files, because the app's user does not own the "
+    "table: have its owner run VACUUM FULL cases."
+)
 _REMAINS = (
     "The case is deleted. The file could not be cleaned of its traces, because something else is using the "
     "store; deleting any other case later cleans it."
@@ -224,6 +229,12 @@ def keep(
     dialect = postgresql if engine.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(Case).values(**key, **values)
     new = {name: statement.excluded[name] for name in values}
+    if engine.dialect.name == "sqlite":
+        # It would give the number of the case that was deleted last again, and with it that one's trail.
+        used = [
+            select(func.coalesce(func.max(number), 0)).scalar_subquery() for number in (Case.id, Act.case)
+        ]
+        statement = statement.values(id=func.max(*used) + 1)
     with session_on(engine) as session:
         # As a row, and not as the object that the session would go on with.
         columns = Case.__table__.c
@@ -459,8 +470,9 @@ def remove(engine: Engine, case: int, *, person: str = "", verified: bool = Fals
         person: who deletes it, and `verified`, whether they are logged in.
 
     Raises:
-        StoreError: the database does not answer, or something else has it open just now, so that the
-            case is deleted but may still be found in the file with special tools.
+        StoreError: the database does not answer; or something else has it open just now, or the user of
+            PostgreSQL does not own the table, so that the case is deleted but may still be found in the files
+            with special tools.
     """
     with session_on(engine) as session:
         if session.execute(delete(Case).filter_by(id=case)).rowcount:  # type: ignore[attr-defined]
@@ -478,12 +490,16 @@ def remove(engine: Engine, case: int, *, person: str = "", verified: bool = Fals
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             # A page that was split or merged may hold a copy of what was deleted; all pages are written
             # anew, and the log, which holds what was written before, is emptied.
+            file = text("SELECT pg_relation_filenode('cases')")
+            before = None if is_sqlite else connection.execute(file).scalar()
             connection.execute(text("VACUUM" if is_sqlite else "VACUUM FULL cases"))
+            # PostgreSQL leaves the table of another owner as it is, with no more than a warning.
+            is_left = not is_sqlite and connection.execute(file).scalar() == before
             busy = is_sqlite and connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)")).scalar()
     except SQLAlchemyError as error:
         raise StoreError(_REMAINS) from error
-    if busy:
-        raise StoreError(_REMAINS)
+    if busy or is_left:
+        raise StoreError(_REMAINS if busy else _NOT_OWNED)
 
 
 def rows(cases: Iterable[Case]) -> list[dict[str, Any]]:

@@ -36,10 +36,11 @@ _SENT = "archive_sent"
 
 @dataclass(frozen=True)
 class Origin:
-    """Where an item came from: the name of the archive, and the study."""
+    """Where an item came from: the name of the archive, the study and the series."""
 
     server: str
     study: str
+    series: str
 
 
 def servers() -> dict[str, Server]:
@@ -249,7 +250,7 @@ def _add(work: Worklist, server: Server, entries: Sequence[SeriesEntry]) -> None
         except PacsError as error:
             raise UnreadableScan(str(error)) from error
         # Before the list has them: whoever finds one there finds where it came from.
-        origins.update({item: Origin(server.name, entry.study) for item in items})
+        origins.update({item: Origin(server.name, entry.study, entry.series) for item in items})
         return items
 
     for entry in entries:
@@ -270,12 +271,16 @@ def _send(item: Item, origin: Origin) -> str:
         return words.failed(words.NOT_FOUND)
     try:
         archive = connect(server)
-        made = item_results(item, readers(WEIGHTS), earlier_reports(archive, origin.study), _verdicts_on)
+        earlier = earlier_reports(archive, origin.study, origin.series)
+        made = item_results(item, readers(WEIGHTS), earlier, _verdicts_on, parametric=server.parametric_map)
         # The report last: it refers to the maps.
         archive.store([content for _, content in sorted(made.files().items())])
     except (PacsError, NoReference, UnreadableScan, StoreError) as error:
         log.failure("archive", error)
         return words.failed(str(error))
+    # What is wrong with one series keeps none of the others back; its own words may name a patient.
+    except Exception as error:
+        return words.failed_unforeseen(log.failure("archive", error))
     return words.SENT
 
 

@@ -9,16 +9,10 @@ import threading
 import time
 from typing import Any
 
-import numpy as np
 import streamlit as st
 from streamlit import runtime
 
 from brat import log, metrics
-from brat.io import door
-from brat.io.files import File
-from brat.io.intake import Item
-from brat.io.samples import load_samples
-from brat.model.reader import Reader
 
 SWEEP = 20.0
 """Seconds after which sessions that ended are looked for again. With `server.disconnectedSessionTTL` in
@@ -32,7 +26,7 @@ def start_monitoring() -> None:
     if runtime.exists():
         threading.Thread(target=_sweep, name="sweep", daemon=True).start()
     log.start("app")
-    metrics.start(_ready)
+    metrics.start(metrics.read_a_sample)
 
 
 def _sweep() -> None:
@@ -81,12 +75,3 @@ def _free_memory() -> None:
     # glibc keeps what was freed between other things; no other C library has this.
     with contextlib.suppress(AttributeError, OSError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)
-
-
-def _ready() -> None:
-    """Read a sample as an upload is read, with the model as it lies on the disk now."""
-    sample = load_samples()[0].file
-    scan = door.load(Item(sample.name, (File(sample.name, sample.read_bytes()),)))
-    prediction = Reader().read(np.asarray(scan.gray)).prediction
-    if not np.isfinite(prediction.probabilities).all():
-        raise RuntimeError("the model gives no probabilities")

@@ -29,3 +29,7 @@ def opened(name: str, count: int) -> str:
 
 def failed(why: str) -> str:
     return f"Failed. {why}"
+
+
+def failed_unforeseen(error_id: str) -> str:
+    return f"Failed for a reason that was not foreseen (error {error_id} in the app's log)."

@@ -25,3 +25,13 @@ def literal(text: str) -> str:
     fence = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
     space = " " if "`" in (line[0], line[-1]) else ""
     return f"{fence}{space}{line}{space}{fence}"
+
+
+_MEANT = re.compile(r"[\\`*<>\[\]#|~$&@/\n\r]|:(?=\S)|\b_|_\b|www\.")
+"""Signs that Markdown or Streamlit may make something of; the program's own sentences have none."""
+
+
+def sentence(text: str) -> str:
+    """A sentence of the program's own, in which a name or a value that others wrote may stand: as it is, or
+    `literal` where it has a sign that would mean something."""
+    return literal(text) if _MEANT.search(text) else text

@@ -1,10 +1,13 @@
 """What `deploy/` holds: commands that the program knows, and a plugin that a real Orthanc loads."""
 
 import ast
+import importlib.util
 import io
 import json
 import re
+import sys
 import time
+import types
 
 import pydicom
 import pytest
@@ -143,3 +146,63 @@ def test_the_plugin_hands_mr_series_over_once_and_after_an_absence_of_the_router
         assert "3307" not in json.dumps(
             [running.get(f"/series/{series}/metadata?numeric") for series in running.get("/series")]
         )
+
+
+class FakeOrthanc(types.ModuleType):
+    """What the plugin uses of Orthanc: an archive of a thousand series, some left from before a restart."""
+
+    OrthancException = type("OrthancException", (Exception,), {})
+    ChangeType = types.SimpleNamespace(STABLE_SERIES=1, ORTHANC_STARTED=2)
+
+    def __init__(self, left: set[str]):
+        super().__init__("orthanc")
+        self.series = [f"s{number:04}" for number in range(1000)]
+        self.left, self.refuses, self.asked, self.sent = left, True, [], []
+
+    def GetConfiguration(self):  # noqa: N802
+        return "{}"
+
+    def RegisterOnChangeCallback(self, _):  # noqa: N802
+        pass
+
+    def LogWarning(self, _):  # noqa: N802
+        pass
+
+    def RestApiGet(self, path):  # noqa: N802
+        self.asked.append(path)
+        if path == "/series":
+            return json.dumps(self.series)
+        series = path.split("/")[2].partition("?")[0]
+        if series not in self.series:
+            raise self.OrthancException("unknown resource")
+        return json.dumps({"3307": "brat"} if series in self.left else {})
+
+    def RestApiPost(self, _, body):  # noqa: N802
+        if self.refuses:
+            raise self.OrthancException("the router is not there")
+        self.sent += json.loads(body)["Resources"]
+
+    def RestApiDelete(self, path):  # noqa: N802
+        self.left.remove(path.split("/")[2])
+
+
+def test_the_plugin_looks_through_the_archive_once_and_forgets_what_was_deleted(monkeypatch):
+    orthanc = FakeOrthanc({"s0003", "s0500"})
+    monkeypatch.setitem(sys.modules, "orthanc", orthanc)
+    spec = importlib.util.spec_from_file_location("plugin", DEPLOY / "orthanc_plugin.py")
+    plugin = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(plugin)
+    monkeypatch.setattr(plugin.threading, "Timer", lambda *_: types.SimpleNamespace(start=lambda: None))
+    plugin.start()
+    assert len(orthanc.asked) > 1000
+    assert orthanc.sent == []
+    orthanc.asked.clear()
+    orthanc.series.remove("s0500")
+    orthanc.refuses = False
+    plugin.again()
+    assert len(orthanc.asked) == 2
+    assert orthanc.sent == ["s0003"]
+    assert orthanc.left == {"s0500"}
+    orthanc.asked.clear()
+    plugin.again()
+    assert orthanc.asked == []

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 
 import pytest
 
+from brat.environment import WEIGHTS
 from brat.model.pool import Readers, in_order
 
 
@@ -47,3 +49,20 @@ def test_each_thread_has_its_own_reader_and_they_agree(make_head):
     first, second = in_order(work, range(2), workers=2)
     assert len(set(of_thread.values())) == 2
     assert first == pytest.approx(second, abs=1e-6)
+
+
+def test_all_threads_read_with_the_model_that_was_loaded_first(make_head, tmp_path):
+    """Whoever copies another model into the folder gets no series that was read by both."""
+    weights = tmp_path / "weights"
+    shutil.copytree(WEIGHTS, weights)
+    readers = Readers(weights)
+    first = readers()
+    (weights / "model.tflite").write_bytes(b"half of another model")
+    (later,) = in_order(lambda _: readers(), range(1), workers=1)
+    assert later is not first
+    assert later.classifier.digest == first.classifier.digest
+    expected, read = first.read(make_head()), later.read(make_head())
+    assert read.prediction.probabilities == pytest.approx(expected.prediction.probabilities, abs=1e-6)
+    assert read.ood.score == pytest.approx(expected.ood.score, abs=1e-6)
+    with pytest.raises(RuntimeError, match="damaged"):
+        Readers(weights)()

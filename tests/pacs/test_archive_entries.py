@@ -34,6 +34,14 @@ def test_several_values_are_joined_and_none_is_empty():
     assert (entry.study, entry.modalities, entry.patient_name, entry.date) == ("1.2", "MR\\SR", "A^B", "")
 
 
+def test_a_value_of_which_nothing_can_be_made_is_empty():
+    tag = pydicom.tag.Tag("NumberOfSeriesRelatedInstances")
+    answer = pydicom.Dataset()
+    answer.SeriesInstanceUID, answer.Modality = "1.2.3", "MR"
+    answer._dict[tag] = pydicom.dataelem.RawDataElement(tag, "IS", 4, b"many", 0, False, True)
+    assert SeriesEntry.of("1.2", answer).count is None
+
+
 @pytest.mark.parametrize("uid", ["", "../../etc/cron.d", "..", "1..2", "1.2/../3", "1." * 40])
 def test_what_is_no_uid_becomes_no_path_and_no_address(uid):
     """`brat pacs pull` writes into a folder of this name, and DICOMweb asks at an address with it."""

@@ -69,9 +69,13 @@ def test_the_results_of_a_file_of_frames_come_back_in_its_study(asked, archive):
     asked.store([*made.files().values()])
     entries = asked.series(original.StudyInstanceUID)
     assert sorted(entry.modality for entry in entries) == ["MR", "OT", "OT", "SR"]
-    assert earlier_reports(asked, original.StudyInstanceUID)[0].SOPInstanceUID == (
-        pydicom.dcmread(io.BytesIO(made.report)).SOPInstanceUID
-    )
+    (earlier,) = earlier_reports(asked, original.StudyInstanceUID, original.SeriesInstanceUID)
+    report = pydicom.dcmread(io.BytesIO(made.report))
+    assert earlier.SOPInstanceUID == report.SOPInstanceUID
+    assert earlier.SeriesInstanceUID == report.SeriesInstanceUID
+    assert earlier.SOPClassUID == report.SOPClassUID
+    # The report of one series replaces none of another.
+    assert earlier_reports(asked, original.StudyInstanceUID, generate_uid()) == []
     (back,) = [pydicom.dcmread(io.BytesIO(content)) for content in asked.fetch(series)]
     assert back.SOPInstanceUID == original.SOPInstanceUID
     assert (back.pixel_array == original.pixel_array).all()
@@ -151,6 +155,11 @@ def test_an_address_that_is_no_dicomweb_is_a_sentence(archive):
         ({"url": "https://a/", "host": "b"}, "needs either url"),
         ({"url": "ftp://a/"}, "must begin with https"),
         ({"host": "a", "port": "104"}, "port of .* must be of type int"),
+        ({"host": "a", "port": 70000}, "must be numbers of ports"),
+        ({"host": "a", "title": "A TITLE TOO LONG FOR DICOM"}, "must be AE titles"),
+        ({"host": "a", "own_title": "B\\U"}, "must be AE titles"),
+        ({"host": "a", "own_title": " "}, "must be AE titles"),
+        ({"host": "a", "tls": True, "own_port": 11113}, "needs our certificate"),
         ({"url": "https://a/", "colour": "red"}, "unknown entry colour"),
         ({"url": "https://a/", "token": "t", "user": "u"}, "both a token and a user"),
     ],

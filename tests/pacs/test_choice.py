@@ -4,7 +4,9 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import EnhancedMRImageStorage, MRImageStorage, SecondaryCaptureImageStorage
 
-from brat.pacs.choice import choose
+from brat.io.scan import UnreadableScan
+from brat.pacs.archive import PacsError, SeriesEntry
+from brat.pacs.choice import choices_of, choose
 
 
 def header(**values) -> Dataset:
@@ -111,3 +113,29 @@ def test_a_file_of_frames_is_judged_by_its_groups_too(made, read, sequence, reas
     choice = choose(made)
     assert (choice.read, choice.sequence) == (read, sequence)
     assert reason in choice.reason
+
+
+class Held:
+    """An archive with series of MR, whose headers it sends, or fails to."""
+
+    def __init__(self, **headers):
+        self.headers = headers
+
+    def series(self, study):
+        return [SeriesEntry(study, "1.2", "1", "MR", name, None) for name in self.headers]
+
+    def header(self, entry):
+        answer = self.headers[entry.description]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+@pytest.mark.parametrize("error", [PacsError("It could not send 1."), UnreadableScan("It is damaged.")])
+def test_a_series_without_a_header_keeps_no_other_from_being_read(error):
+    """Such as one of spectroscopy, of which no instance can be had by C-GET."""
+    (_, first), (_, second) = choices_of(Held(spectra=error, t1=header()), "1.1")
+    assert (first.read, first.reason) == (False, "the archive does not send its header")
+    assert second.read
+    with pytest.raises(PacsError, match=str(error)):
+        choices_of(Held(spectra=error), "1.1")

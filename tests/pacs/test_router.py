@@ -13,10 +13,11 @@ import pytest
 pytest.importorskip("pynetdicom", reason="pynetdicom is not installed")
 pytest.importorskip("highdicom", reason="highdicom is not installed")
 
+from brat import cli
 from brat.model.pool import Readers
 from brat.pacs.archive import PacsError, Server
 from brat.pacs.connect import connect
-from brat.pacs.queue import FAILED, LEFT_OUT, READ, SENT, WAITING, Queue
+from brat.pacs.queue import FAILED, LEFT_OUT, READ, SENT, WAITING, Queue, alone
 from brat.pacs.router import Listener, Router
 from tests.factories.orthanc import free_port
 from tests.factories.paths import ROOT
@@ -193,6 +194,32 @@ def test_what_cannot_be_sent_is_tried_again_later(tmp_path, slices, readers):
     assert len(made) >= 1
 
 
+def test_what_nobody_foresaw_while_it_is_sent_ends_no_router(tmp_path, slices, readers):
+    class Broken(Shelf):
+        def store(self, files):
+            raise ZeroDivisionError("of the patient Planted^Name")
+
+    queue = Queue(tmp_path)
+    fill(queue, slices)
+    work_through(router(queue, Broken(), readers))
+    (state,) = queue.states()
+    assert (state.state, state.attempts) == (READ, 1)
+    assert state.why.startswith("ZeroDivisionError, error ")
+    assert "Planted" not in state.why
+
+
+def test_an_archive_that_takes_no_parametric_map_gets_the_report_without_one(tmp_path, slices, readers):
+    queue, shelf = Queue(tmp_path), Shelf()
+    fill(queue, slices)
+    work = router(queue, shelf, readers)
+    work.parametric_map = False
+    work_through(work)
+    map_, report = (pydicom.dcmread(io.BytesIO(content)) for content in shelf.taken)
+    assert (map_.SOPClassUID.name, report.Modality) == ("Secondary Capture Image Storage", "SR")
+    referred = {e.value for e in report.iterall() if e.keyword == "ReferencedSOPInstanceUID"}
+    assert referred == {map_.SOPInstanceUID, *(uids(content)[2] for content in slices)}
+
+
 def test_slices_that_come_late_bring_a_report_that_replaces_the_first(tmp_path, slices, readers):
     queue, shelf = Queue(tmp_path), Shelf()
     fill(queue, slices[:3])
@@ -238,6 +265,68 @@ def test_what_is_done_is_deleted_in_time_and_remembered(tmp_path, slices, reader
     assert queue.due(0) == []
 
 
+def test_what_comes_again_after_it_was_deleted_is_not_deleted_before_it_is_read(tmp_path, slices, readers):
+    """A step every second deletes what is old, and a series takes 30 seconds to be whole."""
+    queue, shelf = Queue(tmp_path), Shelf()
+    fill(queue, slices)
+    work_through(router(queue, shelf, readers))
+    before, later = len(shelf.taken), time.time() + 4000
+    queue.prune(3600, now=later)
+    for content in slices:
+        fill(queue, [content])
+        queue.prune(3600, now=later)
+    (state,) = queue.due(settle=30, now=later)
+    assert len(queue.slices(state)) == 4
+    work_through(router(queue, shelf, readers))
+    assert len(shelf.taken) == 2 * before
+
+
+def test_late_slices_of_what_was_not_deleted_yet_stay(tmp_path, slices, readers):
+    queue = Queue(tmp_path)
+    fill(queue, slices[:3])
+    work_through(router(queue, Shelf(), readers))
+    fill(queue, slices[3:])
+    later = time.time() + 4000
+    queue.prune(3600, now=later)
+    (state,) = queue.due(settle=30, now=later)
+    assert len(queue.slices(state)) == 4
+
+
+def test_a_kill_while_what_is_old_is_deleted_leaves_nothing_behind(tmp_path, slices, readers, monkeypatch):
+    queue = Queue(tmp_path)
+    fill(queue, slices)
+    work_through(router(queue, Shelf(), readers))
+    later = time.time() + 4000
+
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Queue, "_write", killed)
+        with pytest.raises(KeyboardInterrupt):
+            queue.prune(3600, now=later)
+    again = Queue(tmp_path)
+    assert again.due(0) == []
+    again.prune(3600, now=later)
+    (state,) = again.states()
+    assert (state.state, state.instances) == (SENT, 0)
+    (place,) = (path for path in tmp_path.iterdir() if path.name != "incoming")
+    assert [path.name for path in place.iterdir()] == ["state.json"]
+
+
+def test_what_is_done_and_deleted_costs_nothing_any_more(tmp_path, slices, readers, monkeypatch):
+    """Its state stays for years; it is neither read nor written with every step."""
+    queue, shelf = Queue(tmp_path), Shelf()
+    fill(queue, slices)
+    work_through(router(queue, shelf, readers))
+    queue.prune(3600, now=time.time() + 4000)
+    touched = []
+    monkeypatch.setattr(Queue, "_write", lambda *_, **__: touched.append("written"))
+    monkeypatch.setattr(Queue, "_read", lambda *_: touched.append("read"))
+    assert Router(queue, shelf, readers, keep=0).step() == 0
+    assert touched == []
+
+
 @pytest.mark.parametrize("uid", ["", "../../etc", "..", "1.2/3", "1" * 65])
 def test_a_uid_is_no_path(tmp_path, uid):
     with pytest.raises(ValueError, match="without valid UIDs"):
@@ -256,6 +345,18 @@ def test_the_listener_acknowledges_what_is_on_the_disk_and_turns_strangers_away(
         assert any((back.pixel_array == original.pixel_array).all() for original in originals)
         with pytest.raises(PacsError, match="refuses our AE title"):
             connect(Server("us", own_title="STRANGER", **server)).store(slices)
+
+
+def test_a_second_router_at_one_queue_is_refused_before_it_touches_anything(tmp_path, capsys):
+    folder = tmp_path / "queue"
+    with alone(folder):
+        arriving = Queue(folder).folder / "incoming" / "1.2-00"
+        arriving.write_bytes(b"half of an instance")
+        assert cli.main(["pacs", "listen", "--queue", str(folder), "--port", str(free_port())]) == 2
+        assert "Another router works at the queue" in capsys.readouterr().err
+        assert arriving.exists()
+    with alone(folder):
+        pass
 
 
 def test_a_full_disk_is_said_to_the_sender(tmp_path, slices, monkeypatch):

@@ -12,12 +12,13 @@ pytest.importorskip("dicomweb_client", reason="dicomweb-client is not installed"
 pytest.importorskip("highdicom", reason="highdicom is not installed")
 
 from brat.io.samples import load_samples
+from brat.pacs import reading
 from brat.pacs.archive import Server
 from brat.pacs.connect import connect
 from pages.words import archive as words
 from tests.factories.orthanc import free_port, orthanc, why_not
 from tests.factories.paths import ROOT
-from tests.factories.samples import known_enhanced
+from tests.factories.samples import known_enhanced, known_series
 
 pytestmark = pytest.mark.usefixtures("fresh_caches")
 
@@ -108,6 +109,82 @@ def test_a_file_of_frames_is_read_and_its_results_sent_back(monkeypatch, archive
     assert any(text.endswith(words.SENT) for text in texts(page)), texts(page)
     modalities = sorted(entry.modality for entry in connect(Server("m", url=url)).series(study))
     assert modalities == ["MR", "OT", "OT", "SR"]
+
+
+def test_a_report_replaces_that_of_its_own_series_alone(monkeypatch, archive):
+    url, _ = archive
+    source = pydicom.dcmread(io.BytesIO(known_series()[0]))
+    source.PatientID, files = "P-two-series", []
+    for description in ("t1_tse_post_KM", "t2_flair_tra"):
+        source.SeriesDescription, source.SeriesInstanceUID = description, pydicom.uid.generate_uid()
+        source.SOPInstanceUID = source.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+        written = io.BytesIO()
+        source.save_as(written)
+        files.append(written.getvalue())
+    held = connect(Server("main", url=url))
+    held.store(files)
+    study = str(source.StudyInstanceUID)
+
+    def reports() -> dict[str, pydicom.Dataset]:
+        entries = [entry for entry in held.series(study) if entry.modality == "SR"]
+        files = [pydicom.dcmread(io.BytesIO(file)) for entry in entries for file in held.fetch(entry)]
+        return {report.SOPInstanceUID: report for report in files}
+
+    def read_of(report: pydicom.Dataset) -> set[str]:
+        """The series of MR that it is of."""
+        series = report.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence
+        return {entry.series for entry in held.series(study) if entry.modality == "MR"} & {
+            referenced.SeriesInstanceUID for referenced in series
+        }
+
+    for count in (2, 4):
+        page = read_through(worklist(monkeypatch, url, study=study))
+        assert len(page.session_state["worklist"].rows()) == 2
+        page.button(key="archive-send").click().run()
+        assert not page.exception
+        assert len(reports()) == count
+    replaced = {
+        uid: [
+            earlier.ReferencedSOPInstanceUID
+            for named in report.get("PredecessorDocumentsSequence", ())
+            for series in named.ReferencedSeriesSequence
+            for earlier in series.ReferencedSOPSequence
+        ]
+        for uid, report in reports().items()
+    }
+    assert sorted(map(len, replaced.values())) == [0, 0, 1, 1]
+    for uid, earlier in replaced.items():
+        for other in earlier:
+            assert read_of(reports()[uid]) == read_of(reports()[other])
+
+
+def test_what_nobody_foresaw_in_one_series_keeps_the_next_from_nothing(monkeypatch, archive):
+    url, _ = archive
+    source = pydicom.dcmread(io.BytesIO(known_series()[0]))
+    source.PatientID, files = "P-unforeseen", []
+    for description in ("t1_tse_post_KM", "t2_flair_tra"):
+        source.SeriesDescription, source.SeriesInstanceUID = description, pydicom.uid.generate_uid()
+        source.SOPInstanceUID = source.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+        written = io.BytesIO()
+        source.save_as(written)
+        files.append(written.getvalue())
+    connect(Server("main", url=url)).store(files)
+    page = read_through(worklist(monkeypatch, url, study=str(source.StudyInstanceUID)))
+    made, asked = reading.item_results, []
+
+    def fails_once(*arguments, **options):
+        asked.append(arguments)
+        if len(asked) == 1:
+            raise ZeroDivisionError("of the patient Planted^Name")
+        return made(*arguments, **options)
+
+    monkeypatch.setattr(reading, "item_results", fails_once)
+    page.button(key="archive-send").click().run()
+    assert not page.exception
+    first, second = (text for text in texts(page) if text.split(" · ")[0] in "12")
+    assert "Failed for a reason that was not foreseen (error " in first
+    assert "Planted" not in first
+    assert second.endswith(words.SENT)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from pages.words.markdown import literal
+from pages.words.markdown import literal, sentence
 
 HOSTILE = [
     "![x](http://host.invalid/p.png)",
@@ -47,3 +47,14 @@ def test_lines_become_one():
     assert literal("a\n\n# b\r\n\tc") == "`a # b c`"
     assert literal(" \n") == ""
     assert "\n" not in literal("a\u2028b\u2029c\x0bd\x85e")
+
+
+@pytest.mark.parametrize("text", [text for text in HOSTILE if text not in ("- list", "größe 脳")])
+def test_a_sentence_with_a_hostile_value_in_it_is_text_as_a_whole(text):
+    said = f"Line 2 of t.csv has the label {text!r}. A line needs a label: glioma, no_tumor."
+    assert sentence(said) == literal(said)
+
+
+def test_a_sentence_of_our_own_stays_as_it_is():
+    said = "Line 2 of t.csv has the label '- list'. A line needs a label: glioma, no_tumor, or 50 % (größe)."
+    assert sentence(said) == said

@@ -19,6 +19,7 @@ from brat.model.site import SITE, SiteCalibration, fitted_to
 from brat.store.cases import keep
 from brat.store.database import prepare
 from pages.parts.widget_memory import MEMORY
+from pages.words.markdown import literal
 from tests.factories.files import zipped
 from tests.factories.heads import synthetic_head
 from tests.factories.pages import png
@@ -109,6 +110,25 @@ def test_what_cannot_be_measured_says_why(page, files, sentence):
     measured(page, files)
     assert sentence in said(page)
     assert "validation" not in page.session_state
+
+
+HOSTILE = "![x](http://host.invalid/p.png)"
+
+
+@pytest.mark.parametrize(
+    ("name", "table"),
+    [
+        ("t.csv", f"name,label\na.png,{HOSTILE}\n"),
+        ("t.csv", f"name,label\n{HOSTILE},glioma\n{HOSTILE},meningioma\n"),
+        (f"{HOSTILE}.csv", "name\na.png\n"),
+    ],
+)
+def test_what_a_table_says_is_no_markdown(page, name, table):
+    """It comes from others, and a picture in it would have the browser ask another host."""
+    measured(page, [(name, table.encode(), "text/csv"), ("a.png", b"", "image/png")])
+    (error,) = page.error
+    assert "host.invalid" in error.value
+    assert error.value == literal(error.value.strip("`"))
 
 
 def test_a_second_model_that_is_named_is_measured_on_the_same_slices(monkeypatch, tmp_path):

@@ -3,9 +3,13 @@
 import base64
 import importlib.util
 import io
+import logging
+import re
 import shutil
 import threading
+import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 import nibabel
 import numpy as np
@@ -22,10 +26,12 @@ from brat.environment import CORES, WEIGHTS
 from brat.io.read import read_scan
 from brat.io.samples import load_samples
 from brat.io.workers import owner
+from brat.model.pool import Readers
 from brat.model.reader import Reader
 from brat.serve.app import make_app
 from brat.serve.command import read_keys
 from tests.factories.files import slice_of, volume, zipped
+from tests.factories.log import Recorder
 from tests.factories.orthanc import free_port
 from tests.factories.paths import ROOT
 from tests.factories.samples import known_enhanced
@@ -194,6 +200,43 @@ def test_health_and_readiness_need_no_key_and_say_what_they_see(api, tmp_path):
         status, answer = broken.ask("/api/v1/readings", PICTURE.read_bytes())
         assert status == 503
         assert "cannot be used" in answer["detail"]
+        status, answer = broken.ask("/api/v1/model")
+        assert status == 503
+        assert "in the log" in answer["detail"]
+
+
+def test_who_asks_whether_it_is_ready_takes_one_thread_however_often(monkeypatch):
+    asked = []
+
+    class Slow(Readers):
+        def __call__(self):
+            asked.append(threading.get_ident())
+            time.sleep(0.05)
+            return super().__call__()
+
+    monkeypatch.setattr("brat.serve.app.Readers", Slow)
+    with Served(make_app()) as served, ThreadPoolExecutor(8) as crowd:
+        assert {status for status, _ in crowd.map(lambda _: served.ask("/api/ready"), range(16))} == {200}
+    assert len(asked) == 16
+    assert len(set(asked)) == 1
+
+
+def test_what_nobody_foresaw_has_an_id_that_is_found_in_the_log(monkeypatch):
+    def read(*_):
+        raise ZeroDivisionError("of the patient Planted^Name")
+
+    monkeypatch.setattr("brat.serve.app.read_file", read)
+    recorder = Recorder()
+    with Served(make_app()) as served:
+        monkeypatch.setattr(logging.getLogger("brat"), "handlers", [recorder])
+        status, answer = served.ask("/api/v1/readings", PICTURE.read_bytes())
+        assert served.ask("/api/health")[0] == 200
+    assert status == 500
+    (error_id,) = re.findall(r"error ([0-9a-f]{8}) in the log", answer["detail"])
+    (fields,) = [record.fields for record in recorder.records if record.levelno == logging.ERROR]
+    assert fields["error_id"] == error_id
+    assert "ZeroDivisionError" in fields["causes"][0]
+    assert "Planted" not in f"{fields} {answer}"
 
 
 def test_the_model_says_who_it_is(api):
@@ -267,6 +310,37 @@ def test_a_body_that_does_not_come_gives_its_place_back(monkeypatch):
         slow.endheaders()
         assert slow.getresponse().status == 408
         assert served.ask("/api/v1/readings", PICTURE.read_bytes())[0] == 200
+
+
+def test_bodies_that_wait_have_one_room_for_all_and_half_of_it_for_a_key(monkeypatch):
+    go_on, begun = threading.Event(), threading.Semaphore(0)
+
+    def read(name, data, *_):
+        begun.release()
+        assert go_on.wait(30)
+        return {"readings": []}
+
+    monkeypatch.setattr("brat.serve.app.read_file", read)
+    monkeypatch.setattr("brat.serve.app.CORES", 2)
+    other, body = KEY[::-1], bytes(1000)
+    form = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n' + bytes(600)
+    form += b"\r\n--x--\r\n"
+    with Served(make_app([KEY, other], max_bytes=1000, waiting=20)) as served, ThreadPoolExecutor(4) as crowd:
+        ask = "/api/v1/readings"
+        first = [crowd.submit(served.ask, ask, body), crowd.submit(served.ask, ask, bytes(500))]
+        for _ in first:
+            assert begun.acquire(timeout=30)
+        # 500 are left to this key: a form takes twice its bytes.
+        status, answer = served.ask(ask, form, **{"Content-Type": "multipart/form-data; boundary=x"})
+        assert (status, "Too many" in answer["detail"]) == (503, True)
+        assert served.ask(ask, bytes(501))[0] == 503
+        another = crowd.submit(served.ask, ask, body, other)
+        assert begun.acquire(timeout=30)
+        go_on.set()
+        assert {done.result()[0] for done in (*first, another)} == {200}
+        # What was held, also by what was refused, is given back.
+        assert served.ask(ask, form, **{"Content-Type": "multipart/form-data; boundary=x"})[0] == 200
+        assert served.ask(ask, body)[0] == 200
 
 
 def test_one_key_takes_neither_all_places_nor_all_threads(monkeypatch):

@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from sqlalchemy import create_engine, inspect, text
+from sqlalchemy import create_engine, event, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -295,6 +295,31 @@ def test_a_deleted_case_leaves_nothing_in_postgresqls_table(postgresql_engine, p
     assert len(find(postgresql_engine)) == 1
 
 
+def test_a_deletion_by_who_does_not_own_the_table_says_that_traces_remain(
+    postgresql_engine, postgresql_server
+):
+    """As docs/deploy.md advises for the sake of the trail."""
+    other = create_engine(postgresql_server[0])
+    with postgresql_engine.begin() as connection:
+        connection.execute(text("CREATE ROLE app"))
+        connection.execute(text("GRANT ALL ON cases, trail, alembic_version TO app"))
+        connection.execute(text("GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO app"))
+    event.listen(other, "connect", lambda connection, _: connection.execute("SET ROLE app"))
+    try:
+        prepare(other)
+        case = keep(other, scan_of(), READING, MODEL, seen=None, note=NOTE)
+        with pytest.raises(StoreError, match="does not own the table"):
+            remove(other, case.id)
+        assert find(other) == []
+        # Who owns it need not be told.
+        remove(postgresql_engine, keep(other, scan_of(), READING, MODEL, seen=None).id)
+    finally:
+        other.dispose()
+        with postgresql_engine.begin() as connection:
+            connection.execute(text("DROP OWNED BY app"))
+            connection.execute(text("DROP ROLE app"))
+
+
 WRITER = """
 from sqlalchemy import create_engine
 from brat.store.cases import keep
@@ -533,6 +558,17 @@ def test_the_trail_says_who_kept_what_and_what_changed(engine):
     assert second.changed == ["seen", "note"]
     assert first.time <= second.time
     assert len(trail(engine)) == 3
+
+
+def test_a_new_case_does_not_come_by_the_trail_of_a_deleted_one(engine):
+    keep(engine, scan_of(1), READING, MODEL, seen=None, observer="AB")
+    gone = keep(engine, scan_of(2), READING, MODEL, seen=None, observer="AB", verified=True)
+    remove(engine, gone.id)
+    new = keep(engine, scan_of(3), READING, MODEL, seen=None, observer="CD")
+    assert new.id != gone.id
+    assert [(act.action, act.person) for act in trail(engine, new.id)] == [("kept", "CD")]
+    # The number of a case stays, whoever changes it after that.
+    assert keep(engine, scan_of(3), READING, MODEL, seen="glioma", observer="CD").id == new.id
 
 
 def test_a_deletion_is_in_the_trail_without_what_was_deleted(engine):

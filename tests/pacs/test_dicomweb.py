@@ -1,0 +1,100 @@
+"""What is no DICOMweb, or damaged, is a sentence that names no patient."""
+
+import http.server
+import subprocess
+import sys
+import threading
+
+import pytest
+
+pytest.importorskip("dicomweb_client", reason="dicomweb-client is not installed")
+
+from brat.pacs.archive import PacsError, Query, SeriesEntry, Server
+from brat.pacs.connect import connect
+from tests.factories.paths import ROOT
+
+SERIES = SeriesEntry("1.2", "1.3", "1", "MR", "", None)
+STUDY = b'"0020000D": {"vr": "UI", "Value": ["1.2"]}'
+
+
+class Answering:
+    """A server that answers everything with the same."""
+
+    def __init__(self):
+        self.kind, self.content = "application/dicom+json", b""
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_response(200)
+                self.send_header("Content-Type", outer.kind)
+                self.send_header("Content-Length", str(len(outer.content)))
+                self.end_headers()
+                self.wfile.write(outer.content)
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server.server_port}/dicom-web"
+
+
+@pytest.fixture
+def answering():
+    answering = Answering()
+    yield answering
+    answering.server.shutdown()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"[1]",
+        b'{"a": 1}',
+        b"[[]]",
+        b"null",
+        b"3",
+        b"no JSON",
+        b'[{"0020000D": 5}]',
+        b'[{"0020000D": {"vr": "UI", "Value": 5}}]',
+        b'[{"name": {"vr": "UI"}}]',
+        b"[{" + STUDY + b', "00201209": {"vr": "IS", "Value": ["many"]}}]',
+        b"[" * 100_000,
+    ],
+)
+def test_an_answer_that_is_no_dicomweb_is_a_sentence(answering, content):
+    answering.content = content
+    archive = connect(Server("odd", url=answering.url))
+    for ask in (
+        lambda: archive.studies(Query()),
+        lambda: archive.series("1.2"),
+        lambda: archive.instances(SERIES),
+        lambda: archive.header(SERIES),
+    ):
+        with pytest.raises(PacsError, match="answers, but not as DICOMweb does"):
+            ask()
+
+
+@pytest.mark.parametrize("part", [b"no DICOM", b""])
+def test_instances_that_are_no_dicom_are_a_sentence(answering, part):
+    answering.kind = 'multipart/related; type="application/dicom"; boundary=x'
+    answering.content = b"--x\r\nContent-Type: application/dicom\r\n\r\n" + part + b"\r\n--x--\r\n"
+    with pytest.raises(PacsError, match="answers, but not as DICOMweb does"):
+        list(connect(Server("odd", url=answering.url)).fetch(SERIES))
+
+
+def test_odd_values_of_an_answer_are_not_printed(answering, tmp_path):
+    """pydicom warns of a date that is none, and repeats it."""
+    answering.content = (
+        b"[{" + STUDY + b', "00100030": {"vr": "DA", "Value": ["Planted"]}, '
+        b'"00100010": {"vr": "PN", "Value": ["Planted^Name"]}}]'
+    )
+    settings = tmp_path / "secrets.toml"
+    settings.write_text(f'[pacs.odd]\nurl = "{answering.url}"\n')
+    main = "import sys; from brat.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", main, "pacs", "find", "odd", "--settings", str(settings)]
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert found.returncode == 0
+    assert "1.2" in found.stdout
+    assert "Planted" not in found.stdout + found.stderr
