@@ -82,7 +82,8 @@ def evaluate_elsewhere(data: str | Path, weights: str | Path, source: str) -> di
         `another_hospital/SOURCE/without`.
 
     Raises:
-        ValueError: the model was trained on the source, or the index has no slice of it.
+        ValueError: the model was trained on the source, the index has no slice of it, or `metrics.json`
+            lacks the model's own figures, without which the pages show none.
     """
     weights = Path(weights)
     card = json.loads((weights / "model_card.json").read_text())
@@ -91,12 +92,17 @@ def evaluate_elsewhere(data: str | Path, weights: str | Path, source: str) -> di
     slices = [s for s in read_index(data) if s.source == source]
     if not slices:
         raise ValueError(f"{data} has no slice of {source!r}.")
+    path = weights / "metrics.json"
+    results = json.loads(path.read_text()) if path.exists() else {}
+    if "protocols" not in results:
+        raise ValueError(
+            f"{path} has no figures of the model's own yet. Measure them first: `brat evaluate --fold`, or "
+            "`brat results`."
+        )
     reader = Reader(weights)
     readings = read_slices(reader.classifier, slices)
     temperature = reader.calibration.temperature if reader.calibration else 1.0
     measured = protocols(readings, softmax(readings.logits, temperature))
-    path = weights / "metrics.json"
-    results = json.loads(path.read_text()) if path.exists() else {}
     results.setdefault("another_hospital", {})[source] = {"without": measured}
     write_json(results, path)
     return measured

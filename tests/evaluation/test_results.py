@@ -252,7 +252,12 @@ def test_a_source_that_was_not_trained_on_joins_the_results(collection, written,
     shutil.copytree(weights, folder)
     card = json.loads((folder / "model_card.json").read_text()) | {"sources": ["figshare"]}
     (folder / "model_card.json").write_text(json.dumps(card))
-    before = json.loads((folder / "metrics.json").read_text())
+    shipped = (folder / "metrics.json").read_text()
+    before = json.loads(shipped)
+    (folder / "metrics.json").unlink()
+    with pytest.raises(ValueError, match="no figures of the model's own"):
+        evaluate_elsewhere(collection, folder, "br35h")
+    (folder / "metrics.json").write_text(shipped)
     with pytest.raises(ValueError, match="no slice of 'lgg'"):
         evaluate_elsewhere(collection, folder, "lgg")
     with pytest.MonkeyPatch.context() as patched:
