@@ -35,7 +35,8 @@ def curves(history: Sequence[Mapping[str, float]], quantity: str) -> go.Figure:
     figure.update_layout(
         margin=MARGIN,
         height=280,
-        xaxis={"title": {"text": "epoch"}, "dtick": 1, "fixedrange": True},
+        # About seven numbers, whole ones: more are turned on their side.
+        xaxis={"title": {"text": "epoch"}, "tick0": 0, "dtick": -(-len(epochs) // 7), "fixedrange": True},
         yaxis={"title": {"text": quantity}, "fixedrange": True},
         legend=LEGEND,
         showlegend=True,

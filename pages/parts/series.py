@@ -213,7 +213,7 @@ def show_findings(read: SeriesReading, said: Sequence[str]) -> None:
         said: what their files say against some of them.
     """
     st.markdown(words.HOW)
-    st.markdown("\n".join(f"- {sentence}" for sentence in (*said, *words.findings(read))))
+    st.markdown("\n".join(f"- {sentence}" for sentence in (*words.findings(read), *said)))
     metrics = load(chosen(), "metrics.json") or {}
     with st.expander(words.HOW_OFTEN):
         st.markdown(words.how_often(metrics.get("protocols", {})))

@@ -122,3 +122,9 @@ def test_place_in_words(peak, words):
 
 def test_an_empty_map_is_brightest_nowhere():
     assert place_in_words(np.zeros((4, 4), np.float32)) == "empty"
+
+
+@pytest.mark.parametrize(("epochs", "step"), [(1, 1), (7, 1), (14, 2), (28, 4), (30, 5)])
+def test_the_numbers_of_many_epochs_have_room(epochs, step):
+    history = [{"epoch": epoch, "loss": 1.0} for epoch in range(epochs)]
+    assert curves(history, "loss").layout.xaxis.dtick == step
