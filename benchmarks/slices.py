@@ -36,9 +36,9 @@ def as_file(number: int, kind: str) -> bytes:
 
         dataset = dcmread(next(sample.file for sample in load_samples() if sample.file.suffix == ".dcm"))
         dataset.RescaleSlope, dataset.WindowCenter, dataset.WindowWidth = 1 / 16, 128, 256
-        # Of no series: there the links would be copies of one slice, which count once.
-        dataset.SeriesInstanceUID = ""
         dataset.set_pixel_data(gray.astype("<u2") * 16, "MONOCHROME2", 12)
+        # Of no series and no instance: links would be copies of one slice, which count once.
+        dataset.SeriesInstanceUID = dataset.SOPInstanceUID = ""
         dataset.save_as(stream)
     else:
         Image.fromarray(gray).save(stream, kind, quality=92)

@@ -184,7 +184,10 @@ def group_into_series(files: Iterable[File]) -> list[Item]:
 
 
 def group(entries: Iterable[Entry]) -> list[Item]:
-    """The items that files make up, of what is known of each. No file is read."""
+    """The items that files make up, of what is known of each.
+
+    Files of several frames, or of no series, that name one instance are compared. No other file is read.
+    """
     items: list[Item | _Stack] = []
     series: dict[tuple[object, ...], _Planes] = {}
     alone: dict[tuple[object, ...], int] = {}
@@ -197,12 +200,11 @@ def group(entries: Iterable[Entry]) -> list[Item]:
             header = entry.header
             image = (header.series, header.frames, header.patient, header.instance)
             known = alone.setdefault(image, len(items)) if header.instance else len(items)
-            if known == len(items):
-                items.append(Item(entry.file.name, (entry.file,), entry.is_series))
-            else:
-                again = items[known]
-                assert isinstance(again, Item)
+            again = items[known] if known < len(items) else None
+            if isinstance(again, Item) and _is_copy(entry.file, again.files[0]):
                 items[known] = replace(again, copies=(*again.copies, entry.file.name))
+            else:
+                items.append(Item(entry.file.name, (entry.file,), entry.is_series))
         else:
             # Two patients are two items, whatever is said of their series.
             key = (*entry.header.series, *entry.header.patient)
@@ -225,6 +227,15 @@ def group(entries: Iterable[Entry]) -> list[Item]:
         elif id(item) not in endless:
             grouped.append(replace(_item(item.members), copies=tuple(item.copies)))
     return _distinct(grouped)
+
+
+def _is_copy(file: File, other: File) -> bool:
+    """Whether two files have the same content: some name one instance, and show different things."""
+    try:
+        return file.read() == other.read()
+    except UnreadableScan:
+        # Opening it says why.
+        return False
 
 
 def examine(file: File, left: int) -> Iterator[Entry]:

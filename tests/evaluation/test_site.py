@@ -411,7 +411,11 @@ class TestReading:
         (other / CALIBRATION).write_text(json.dumps(fields | {"temperature": 2.0}))
         write_manifest(other, READ_WITH)
         done: list[int] = []
-        before = {path: path.read_bytes() for path in WEIGHTS.iterdir() if path.suffix != ".keras"}
+        before = {
+            path: path.read_bytes()
+            for path in WEIGHTS.rglob("*")
+            if path.is_file() and path.suffix != ".keras"
+        }
         names = ["glioma/a.png", "no/b.png", "meningioma/c.png", "pituitary/d.png", "tumour/e.png"]
         validation = validate(self.files(names), WEIGHTS, SHIPPED, other, "St. Elsewhere", done.append)
         assert done == [1, 2, 3, 4, 5]

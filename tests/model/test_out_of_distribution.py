@@ -44,7 +44,7 @@ def test_the_decision_is_the_support_vector_machines(appearances, detector):
     slices, others = appearances
     both = np.concatenate([slices, others])
     places = (both - both.mean(axis=0)) / both.std(axis=0)
-    machine = SVC(C=1, gamma=1 / both.shape[1], class_weight="balanced")
+    machine = SVC(C=1, gamma=2 / both.shape[1], class_weight="balanced")
     machine.fit(places, np.repeat([0, 1], [len(slices), len(others)]))
     np.testing.assert_allclose(detector.decisions(both), machine.decision_function(places), atol=1e-3)
 

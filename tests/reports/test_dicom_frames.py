@@ -554,6 +554,11 @@ def test_a_file_of_frames_that_was_given_twice_counts_once(source, through):
     assert through.load(items[1]).left_out == ()
 
 
+def test_files_of_one_instance_that_show_different_things_are_no_copies(source):
+    other = changed(source, lambda dataset: setattr(dataset, "PixelData", dataset.PixelData[::-1]))
+    assert len(intake.group_into_series([File("one", source), File("other", other)])) == 2
+
+
 def test_files_of_frames_of_two_patients_are_two_whatever_their_uid(source):
     other = changed(source, lambda dataset: setattr(dataset, "PatientID", "P8"))
     assert len(intake.group_into_series([File("one", source), File("other", other)])) == 2
