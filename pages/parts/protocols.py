@@ -104,12 +104,9 @@ def headline(metrics: Mapping, elsewhere: Sequence[tuple[str, Mapping]]) -> None
 
 def measured_on(metrics: Mapping, card: Mapping | None) -> None:
     """On what the headline was measured, and which model ships."""
-    four, same = (metrics["protocols"].get(name) for name in ("four_classes", "same_source"))
-    assert four is not None
+    four = metrics["protocols"]["four_classes"]
     folds = len(metrics["folds"])
-    measured = words.measured(
-        metrics["written"][:10], four["slices"], same and same["slices"], four["clusters"], folds
-    )
+    measured = words.measured(metrics["written"][:10], four["slices"], four["clusters"], folds)
     st.markdown(f"{measured} {which_model_ships(card, folds) if card else ''}".strip())
 
 

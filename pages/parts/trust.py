@@ -80,15 +80,16 @@ def calibration(measured: Mapping) -> None:
     )
     table(shown, "prediction-sets", words.SETS, rows)
     if by_group := measured.get("sets_by_group", {}).get(str(DEFAULT_LEVEL)):
-        _by_group(
+        by_group_shown = pd.DataFrame(
             {
+                "Slices": [f"{entry['slices']:,}" for entry in by_group.values()],
                 "Holds the truth": [estimate(entry["coverage"]) for entry in by_group.values()],
                 "Classes in it": [f"{entry['size']['value']:.2f}" for entry in by_group.values()],
             },
-            by_group,
-            "sets-by-group",
-            words.sets_by_group(DEFAULT_LEVEL),
+            index=[words.group(name) for name in by_group],
         )
+        caption = words.sets_by_group(DEFAULT_LEVEL)
+        table(by_group_shown, "sets-by-group", caption, _rows_by_group(by_group))
 
 
 def out_of_distribution(measured: Mapping) -> None:
@@ -103,8 +104,8 @@ def out_of_distribution(measured: Mapping) -> None:
         words.out_of_distribution(measured["slices"], measured["refused"], images, refused / images, through)
     )
     if by_group := measured.get("refused_by_group"):
-        refused_of = [estimate(entry) for entry in by_group.values()]
-        _by_group({"Refused": refused_of}, by_group, "refused-by-group", words.REFUSED_BY_GROUP)
+        caption = words.refused_by_group(by_group)
+        numbers("refused-by-group", caption, _rows_by_group(by_group))
     numbers("out-of-distribution", words.BY_KIND, metrics_tables.out_of_distribution(measured))
 
 
@@ -118,22 +119,19 @@ def _measures(entry: Mapping) -> Iterator[tuple[str, Mapping]]:
         yield from ((key, value) for key, value in estimates if value["value"] is not None)
 
 
-def _by_group(shown: Mapping[str, list[str]], groups: Mapping[str, Mapping], key: str, caption: str) -> None:
-    """A table with a row for each source and sequence, in the order of the groups.
+def _rows_by_group(groups: Mapping[str, Mapping]) -> pd.DataFrame:
+    """What was measured of each source and sequence.
 
     Args:
         groups: "SOURCE/SEQUENCE" -> `slices` and what was measured.
     """
-    names = [words.group(name) for name in groups]
-    slices = [f"{entry['slices']:,}" for entry in groups.values()]
-    rows = pd.DataFrame(
+    return pd.DataFrame(
         [
             {"group": name, "slices": entry["slices"], "measure": measure, **values}
             for name, entry in groups.items()
             for measure, values in _measures(entry)
         ]
     )
-    table(pd.DataFrame({"Slices": slices, **shown}, index=names), key, caption, rows)
 
 
 def refused_totals(measured: Mapping) -> tuple[int, int]:
@@ -147,17 +145,6 @@ def map_quality(localisation: Mapping, maps: Mapping | None) -> None:
     pointing, energy, chance = (localisation["metrics"][name] for name in ("pointing", "energy", "chance"))
     st.markdown(words.maps(localisation["slices"], pointing, energy, chance))
     if by_source := localisation.get("by_source"):
-        names = {"pointing": "Brightest place in the box", "energy": "Sum in the box"}
-        shown = pd.DataFrame(
-            [
-                {
-                    "Slices": f"{entry['slices']:,}",
-                    **{title: estimate(entry["metrics"][name]) for name, title in names.items()},
-                }
-                for entry in by_source.values()
-            ],
-            index=list(by_source),
-        )
         rows = pd.DataFrame(
             [
                 {"source": source, "slices": entry["slices"], "measure": name, **values}
@@ -165,7 +152,8 @@ def map_quality(localisation: Mapping, maps: Mapping | None) -> None:
                 for name, values in entry["metrics"].items()
             ]
         )
-        table(shown, "maps-by-source", words.MAPS_BY_SOURCE, rows)
+        pointing_of = {source: entry["metrics"]["pointing"] for source, entry in by_source.items()}
+        numbers("maps-by-source", words.maps_by_source(pointing_of), rows)
     if not maps:
         return
     methods = maps["methods"]

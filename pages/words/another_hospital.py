@@ -21,9 +21,9 @@ def expect(source: str, sequence: str, found: Sequence[str], called: Sequence[st
     """
     there, *known = zip(found, called, strict=True)
     return (
-        f"**Another hospital** (here {source}, {sequence}) should expect that {there[0]} of the slices with "
-        f"a tumour are found, and {there[1]} of the brain slices without one called a tumour"
-        + "".join(f"; with others of its patients in training {one[0]} and {one[1]}" for one in known)
+        f"**Another hospital** ({source}, {sequence}) should expect {there[0]} of tumour slices found and "
+        f"{there[1]} of tumour-free brain slices called tumours"
+        + "".join(f"; with its patients in training {one[0]} and {one[1]}" for one in known)
         + "."
     )
 
@@ -31,7 +31,9 @@ def expect(source: str, sequence: str, found: Sequence[str], called: Sequence[st
 def other_lengths(epochs: Mapping[str, int], usual: int) -> str:
     """Args: epochs: of each new hospital's model; usual: of the one that ships."""
     each = ", ".join(f"{source} {count}" for source, count in epochs.items())
-    return f"Epochs of models without a hospital: {each}; of the one that ships: {usual}."
+    if len(set(epochs.values())) == 1 < len(epochs):
+        each = f"new hospitals {next(iter(epochs.values()))}"
+    return f"Epochs: {each}; as shipped {usual}."
 
 
 def runs(length: int, least: float) -> str:

@@ -10,7 +10,7 @@ from pages.words.numbers import decimal, estimate, share
 Entry = Mapping[str, float | None]
 """A measure as `metrics.json` has it: value, low, high."""
 
-SHIPS_ALL_FOLDS = "The model that ships learned from all of them."
+SHIPS_ALL_FOLDS = "What ships learned from all of them."
 SHIPS_AS_MEASURED = "The model measured is the one that ships."
 SOURCES = "Sensitivity by class and source, with 95 % intervals"
 
@@ -33,10 +33,9 @@ def interval(low: float, high: float) -> str:
     return f"{100 * low:.1f} to {100 * high:.1f}"
 
 
-def measured(date: str, slices: int, of_one_source: int | None, clusters: int, folds: int) -> str:
+def measured(date: str, slices: int, clusters: int, folds: int) -> str:
     return (
         f"Unseen patients, {date}: {slices:,} slices in {clusters:,} clusters"
-        + (f" ({of_one_source:,} slices for tumour or none)" if of_one_source else "")
         + (f", {folds}-fold cross-validation" if folds > 1 else "")
         + "; 95 % intervals."
     )
@@ -45,7 +44,7 @@ def measured(date: str, slices: int, of_one_source: int | None, clusters: int, f
 def duplicates(left: Mapping[str, float]) -> str:
     """Args: left: title of a protocol that leaves them in -> share of its test slices."""
     but = ", ".join(f"{title.lower()} {share(part)}" for title, part in left.items())
-    return "Near-duplicate in training: " + (f"{but}; else kept out." if but else "kept out.")
+    return "Near-duplicate in training: " + (f"{but}." if but else "kept out.")
 
 
 def ships_one_of(fold: int) -> str:

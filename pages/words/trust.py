@@ -13,11 +13,9 @@ Entry = Mapping[str, float | None]
 
 COVERAGE = "Coverage of the prediction sets by class and level, with 95 % intervals"
 AS_PROMISED = "Every class is held as promised."
-SETS = "Shares of slices by classes in their set."
+SETS = "Slices by classes in their set."
 BY_KIND = "Other pictures, by kind."
-EXAMPLES_ARE = "Held-out patients, with Grad-CAM of the radiologists' class."
-REFUSED_BY_GROUP = "Refused slices of heads."
-MAPS_BY_SOURCE = "Grad-CAM by source."
+EXAMPLES_ARE = "Held-out patients, Grad-CAM of the radiologists' class."
 
 _SEQUENCES = {
     "t1ce": "T1 after contrast",
@@ -111,9 +109,30 @@ def cost_little(count: int, points: float) -> str:
     return f"{count} that cost less than {100 * points:.0f} points"
 
 
+_NAMED = 3
+"""Of a longer list, how many are named; the numbers have all."""
+
+
 def lost(costs: Mapping[str, float]) -> str:
-    listed = ", ".join(f"{change} {100 * points:.0f}" for change, points in costs.items())
+    """Args: costs: change -> accuracy that its worst step costs, the dearest first."""
+    listed = ", ".join(f"{change} {100 * points:.0f}" for change, points in [*costs.items()][:_NAMED])
     return f"Points lost at the worst step: {listed}."
+
+
+def refused_by_group(refused: Mapping[str, Mapping[str, float]]) -> str:
+    """Args: refused: "SOURCE/SEQUENCE" -> share of its slices of heads that are refused."""
+    most = sorted(refused, key=lambda name: refused[name]["value"], reverse=True)[:_NAMED]
+    return (
+        "Heads refused most: "
+        + ", ".join(f"{group(name)} {share(refused[name]['value'])}" for name in most)
+        + "."
+    )
+
+
+def maps_by_source(pointing: Mapping[str, Mapping[str, float]]) -> str:
+    """Args: pointing: source -> share of its slices whose brightest place lies in a box."""
+    each = ", ".join(f"{source} {share(entry['value'])}" for source, entry in pointing.items())
+    return f"Brightest place: {each}."
 
 
 def audit(names: int, images: int, leaks: str | None) -> str:
@@ -126,7 +145,7 @@ def duplicates(count: int, of: int, threshold: float) -> str:
 
 def duplicates_between(split: str | None) -> str:
     """Args: split: the collection whose published split it is; None between collections."""
-    return f"Published split of {split}." if split else "Row's names with a near-duplicate in the column."
+    return f"Published split of {split}." if split else "Names with a near-duplicate in the column."
 
 
 def leak(collection: str, part: float) -> str:

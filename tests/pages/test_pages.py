@@ -25,7 +25,9 @@ from brat.model.preprocess import prepare
 from brat.model.reader import Reader
 from brat.wording import percent
 from pages.parts.protocols import MEASURES, TITLES
+from pages.words import another_hospital as hospital_words
 from pages.words import protocols as protocol_words
+from pages.words import trust as trust_words
 from tests.factories.files import slice_of, volume
 from tests.factories.heads import synthetic_head
 from tests.factories.pages import page_of, png, sent_to_viewer
@@ -321,7 +323,7 @@ def test_model_page_shows_what_was_measured():
         assert row[MEASURES[key]].startswith(written)
     assert overview.loc["Four classes", "AUC"] == ""
     left = protocols["random_split"]["near_duplicates"]
-    assert f"Near-duplicate in training: random split {100 * left:.1f}\u00a0%; else kept out." in said(page)
+    assert f"Near-duplicate in training: random split {100 * left:.1f}\u00a0%." in said(page)
     assert protocol_words.duplicates({}) == "Near-duplicate in training: kept out."
     # Maps are shown on the project's own samples.
     tumours = [sample for sample in SAMPLES if sample.label != "no_tumor"]
@@ -348,9 +350,9 @@ def test_model_page_begins_with_another_hospital():
         for of in (measured, known)
     )
     assert (
-        f"(here lgg, T1 after contrast) should expect that {there[0]:.1f} % of the slices with a tumour are "
-        f"found, and {100 - there[1]:.1f} % of the brain slices without one called a tumour; with others of "
-        f"its patients in training {here[0]:.1f} % and {100 - here[1]:.1f} %."
+        f"(lgg, T1 after contrast) should expect {there[0]:.1f} % of tumour slices found and "
+        f"{100 - there[1]:.1f} % of tumour-free brain slices called tumours; with its patients in training "
+        f"{here[0]:.1f} % and {100 - here[1]:.1f} %."
     ) in page.tabs[0].markdown[0].value.replace("\u00a0", " ")
     # The first tab holds matrix and curves, the others none of them.
     assert len(page.tabs[0].get("plotly_chart")) == 3
@@ -384,7 +386,7 @@ def test_a_hospital_that_was_only_read_without_it_in_training_stands_on_the_page
             del entries["with"]
 
     page, _, offered = model_page(reduce, test_fold=None)
-    assert page.tabs[0].markdown[0].value.endswith("called a tumour.")
+    assert page.tabs[0].markdown[0].value.endswith("called tumours.")
     (single,) = (t.value for t in page.table if "Known" in t.value.columns)
     assert set(single["Known"]) == {"not measured"}
     assert {r["hospital"].rpartition(", ")[2] for r in read_csv(offered["single-slices.csv"])} == {"new"}
@@ -836,10 +838,26 @@ def test_model_page_says_which_new_hospitals_were_trained_without_for_another_ti
             entries["epochs"] = usual // 2 if source == "lgg" else usual
 
     page, _, _ = model_page(add, test_fold=None)
-    wanted = f"Epochs of models without a hospital: lgg {usual // 2}; of the one that ships: {usual}."
+    wanted = f"Epochs: lgg {usual // 2}; as shipped {usual}."
     assert wanted in [caption.value for caption in page.caption]
     # It stands beside the sentence that compares them, too.
     assert wanted in [caption.value for caption in page.tabs[0].caption]
+
+
+def test_epochs_are_said_once_where_all_new_hospitals_have_as_many():
+    assert (
+        hospital_words.other_lengths({"lgg": 14, "ms": 14}, 28) == "Epochs: new hospitals 14; as shipped 28."
+    )
+    assert hospital_words.other_lengths({"lgg": 14, "ms": 9}, 28) == "Epochs: lgg 14, ms 9; as shipped 28."
+
+
+def test_most_refused_groups_are_named():
+    refused = {
+        f"ms/{name}": {"value": part}
+        for name, part in (("t1", 0.1), ("t2", 0.3), ("flair", 0.2), ("t1ce", 0.0))
+    }
+    said = trust_words.refused_by_group(refused).replace("\u00a0", " ")
+    assert said == "Heads refused most: ms, T2 30.0 %, ms, FLAIR 20.0 %, ms, T1 10.0 %."
 
 
 def test_model_page_shows_collections_without_stacks_new_and_known(model_page):
