@@ -14,6 +14,7 @@ from brat.io.samples import load_samples
 from brat.model.classifier import Classifier
 from brat.model.explain import grad_cam, reference_cam
 from brat.model.preprocess import prepare
+from brat.model.reader import Reader
 
 PINNED = Path(__file__).parents[1] / "pinned_readings.json"
 
@@ -152,6 +153,22 @@ def test_reported_accuracy_is_that_of_the_kept_readings():
     four = metrics["protocols"]["four_classes"]
     assert four["slices"] == len(known)
     assert four["metrics"]["accuracy"]["value"] == pytest.approx(np.mean(right), abs=1e-6)
+
+
+def test_the_int8_version_reads_the_samples_alike_with_thresholds_of_its_own(classifier, inputs):
+    folder = WEIGHTS / "int8"
+    metrics = json.loads((folder / "metrics.json").read_text())
+    reader = Reader(folder)
+    assert reader.classifier.digest == metrics["model_sha256"] != classifier.digest
+    assert (
+        metrics["data_fingerprint"] == json.loads((WEIGHTS / "metrics.json").read_text())["data_fingerprint"]
+    )
+    assert reader.calibration is not None
+    assert reader.detector is not None
+    for model_input in inputs.values():
+        ours, theirs = classifier.predict(model_input), reader.classifier.predict(model_input)
+        assert ours.label == theirs.label
+        np.testing.assert_allclose(ours.probabilities, theirs.probabilities, atol=0.15)
 
 
 if __name__ == "__main__":
