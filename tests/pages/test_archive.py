@@ -111,19 +111,24 @@ def test_a_file_of_frames_is_read_and_its_results_sent_back(monkeypatch, archive
     assert modalities == ["MR", "OT", "OT", "SR"]
 
 
-def test_a_report_replaces_that_of_its_own_series_alone(monkeypatch, archive):
-    url, _ = archive
+def two_series(patient: str) -> tuple[str, list[bytes]]:
+    """A study of a slice after contrast and one of FLAIR: its UID, and a file of each."""
     source = pydicom.dcmread(io.BytesIO(known_series()[0]))
-    source.PatientID, files = "P-two-series", []
+    source.PatientID, files = patient, []
     for description in ("t1_tse_post_KM", "t2_flair_tra"):
         source.SeriesDescription, source.SeriesInstanceUID = description, pydicom.uid.generate_uid()
         source.SOPInstanceUID = source.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
         written = io.BytesIO()
         source.save_as(written)
         files.append(written.getvalue())
+    return str(source.StudyInstanceUID), files
+
+
+def test_a_report_replaces_that_of_its_own_series_alone(monkeypatch, archive):
+    url, _ = archive
+    study, files = two_series("P-two-series")
     held = connect(Server("main", url=url))
     held.store(files)
-    study = str(source.StudyInstanceUID)
 
     def reports() -> dict[str, pydicom.Dataset]:
         entries = [entry for entry in held.series(study) if entry.modality == "SR"]
@@ -160,16 +165,9 @@ def test_a_report_replaces_that_of_its_own_series_alone(monkeypatch, archive):
 
 def test_what_nobody_foresaw_in_one_series_keeps_the_next_from_nothing(monkeypatch, archive):
     url, _ = archive
-    source = pydicom.dcmread(io.BytesIO(known_series()[0]))
-    source.PatientID, files = "P-unforeseen", []
-    for description in ("t1_tse_post_KM", "t2_flair_tra"):
-        source.SeriesDescription, source.SeriesInstanceUID = description, pydicom.uid.generate_uid()
-        source.SOPInstanceUID = source.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
-        written = io.BytesIO()
-        source.save_as(written)
-        files.append(written.getvalue())
+    study, files = two_series("P-unforeseen")
     connect(Server("main", url=url)).store(files)
-    page = read_through(worklist(monkeypatch, url, study=str(source.StudyInstanceUID)))
+    page = read_through(worklist(monkeypatch, url, study=study))
     made, asked = reading.item_results, []
 
     def fails_once(*arguments, **options):
