@@ -438,7 +438,8 @@ def _recalibrate(
     `least` and `fewest`, the number of clusters of a class that it takes and that there are; where there are
     enough, `temperature`, `calibration` and `sets` as in `measure`, each fold's by a recalibration that was
     fitted to the other folds, and `gain`, by how much it lowers the negative log likelihood. `limit` where
-    more than `REFUSED` of the slices are refused now, as `OodDetector.limit`, and `refused`, with it.
+    more than `REFUSED` of the slices are refused now, as `OodDetector.limit`, and `refused`, each fold's by a
+    limit that was fitted to the other folds.
     """
     outputs = readings.outputs[0]
     labels, clusters = _labels(readings, named)
@@ -463,11 +464,16 @@ def _recalibrate(
     every = [s.cluster for s in readings.slices]
     refused = float((outputs.decisions > 0).mean())
     shipped = reader.detector.limit if reader.detector else 0.0
-    # Above 0 the machine itself takes a picture for none of a head: no limit goes beyond.
     if reader.detector and shipped < 0 and refused > REFUSED and len(set(every)) >= ENOUGH_TO_REFUSE:
-        limit = min(shipped + choose_limit(outputs.decisions, [""] * len(every)), 0.0)
-        still = outputs.decisions > limit - shipped
-        found |= {"limit": limit, "refused": with_intervals(means({"share": still}), every)["share"]}
+        above = _limit_above(outputs.decisions, shipped)
+        limit = shipped + above
+        folds = np.array([s.fold for s in readings.slices])
+        still = np.zeros(len(folds), bool)
+        for fold in np.unique(folds):
+            rows = folds == fold
+            still[rows] = outputs.decisions[rows] > _limit_above(outputs.decisions[~rows], shipped)
+        measured = with_intervals(means({"refused": still}), every)
+        found |= {"limit": limit, **_with_ends(measured, {"refused": set(every)})}
     if calibration is None and limit is None:
         return None, found
     fitted = datetime.now(UTC).isoformat(timespec="seconds")
@@ -483,6 +489,12 @@ def _recalibrate(
         calibration,
         limit,
     ), found
+
+
+def _limit_above(decisions: np.ndarray, shipped: float) -> float:
+    """How far a site's limit lies above the one that ships, fitted to decisions of `ModelOutputs`."""
+    # Above 0 the machine itself takes a picture for none of a head: no limit goes beyond.
+    return min(choose_limit(decisions, [""] * len(decisions)), -shipped)
 
 
 def _rows(readings: SiteReadings, reader: Reader, probabilities: np.ndarray) -> list[dict[str, Any]]:

@@ -123,10 +123,12 @@ def p_value(p: float | None) -> str:
 def units(results: Results, count: int | None = None) -> str:
     """What was resampled, in words: "41 patients"."""
     count = results["clusters"] if count is None else count
-    kind = {"patient": "patient", "file": "file"}.get(results["by"], "patient or file")
-    if kind == "patient or file":
-        return f"{count:,} patients or files"
-    return f"{count:,} {kind}{'s' * (count != 1)}"
+    kind = _kind(results)
+    return f"{count:,} {kind.removesuffix('s') if count == 1 and ' ' not in kind else kind}"
+
+
+def _kind(results: Results) -> str:
+    return {"patient": "patients", "file": "files"}.get(results["by"], "patients or files")
 
 
 def enough(results: Results) -> str:
@@ -196,7 +198,7 @@ def _refused(check: Mapping) -> str:
 
 
 def is_advised(results: Results) -> bool:
-    """Whether a recalibration is better on slices that it was not fitted to, or is a limit alone."""
+    """Whether a recalibration is better on cases that it was not fitted to, or is a limit alone."""
     found = results["recalibration"]
     if gain := found.get("gain"):
         return gain["low"] is not None and gain["low"] > 0
@@ -210,8 +212,8 @@ def recalibration(results: Results) -> list[str]:
     if "gain" in found:
         before, after = results["calibration"]["ece"], found["calibration"]["ece"]
         said.append(
-            f"A recalibration, judged on slices that it was not fitted to, has a calibration error of "
-            f"{estimate(after)}, where it is {estimate(before)} now, with the temperature "
+            f"A recalibration, judged on {_kind(results)} that it was not fitted to, has a calibration error "
+            f"of {estimate(after)}, where it is {estimate(before)} now, with the temperature "
             f"{found['temperature']:.2f}. "
             + (
                 "It fits these slices better than the one that ships (negative log likelihood)."
@@ -231,9 +233,9 @@ def recalibration(results: Results) -> list[str]:
         )
     if "limit" in found:
         said.append(
-            f"A limit of the out-of-distribution check for this site would refuse "
-            f"{estimate(found['refused'])} of these slices. How many more other pictures it would let "
-            "through is not measured."
+            f"A limit of the out-of-distribution check for this site, judged on {_kind(results)} that it was "
+            f"not fitted to, refuses {estimate(found['refused'])} of the slices. How many more other "
+            "pictures it lets through is not measured."
         )
     return said
 

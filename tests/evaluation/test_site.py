@@ -253,6 +253,17 @@ class TestRecalibration:
         )
         assert measured.results["recalibration"]["refused"]["value"] == pytest.approx(REFUSED, abs=2 / 300)
 
+    def test_a_limit_is_judged_on_patients_that_it_was_not_fitted_to(self, reader):
+        logits, labels = honest(250)
+        labels[labels == 2] = 0
+        # One patient of 25 slices: a limit that was fitted to them too lets nearly all of them through.
+        clusters = [f"patient-{max(n - 24, 0):05d}" for n in range(250)]
+        decisions = np.where(np.arange(250) < 25, 0.3 + np.arange(250) / 1000, -1.0)
+        measured = self.measured(reader, logits, labels, decisions, clusters=clusters)
+        limit = measured.recalibration.limit - reader.detector.limit
+        assert (decisions > limit).mean() <= REFUSED
+        assert measured.results["recalibration"]["refused"]["value"] == pytest.approx(0.1)
+
     def test_no_limit_beyond_what_the_machine_calls_another_picture(self, reader):
         logits, labels = honest(300)
         measured = self.measured(reader, logits, labels, np.full(300, 4.0))
