@@ -207,17 +207,34 @@ def _distinct(read: Sequence[_Read], left_out: list[Skipped]) -> list[_Read]:
 
 
 def _clusters(files: Sequence[LabelledFile]) -> tuple[str, list[str]]:
-    """What the clusters are, and that of each file."""
-    known = {file.patient for file in files if file.patient}
+    """What the clusters are, and that of each file.
+
+    A table may name the patients of some files alone. A file whose patient only its header tells is then of
+    the patient whom the table names for others with that header; where it names several, as for what an
+    anonymiser wrote, the header tells nothing.
+    """
+    named: dict[str, set[str]] = {}
+    for file in files:
+        if file.header and file.patient != file.header:
+            named.setdefault(file.header, set()).add(file.patient)
+
+    def patient_of(file: LabelledFile) -> str:
+        if file.patient != file.header:
+            return file.patient
+        same = named.get(file.header, {file.header})
+        return next(iter(same)) if len(same) == 1 else ""
+
+    patients = [patient_of(file) for file in files]
+    known = set(filter(None, patients))
     # One patient for all is what an anonymiser writes.
     if len(known) == 1 and len(files) > 1:
         known = set()
     numbers = {patient: number for number, patient in enumerate(sorted(known), 1)}
     clusters = [
-        f"patient-{numbers[file.patient]:05d}" if file.patient in numbers else f"file-{number:05d}"
-        for number, file in enumerate(files, 1)
+        f"patient-{numbers[patient]:05d}" if patient in numbers else f"file-{number:05d}"
+        for number, patient in enumerate(patients, 1)
     ]
-    of_patients = sum(file.patient in numbers for file in files)
+    of_patients = sum(patient in numbers for patient in patients)
     if of_patients in (0, len(files)):
         return ("patient" if of_patients else "file"), clusters
     return "patient where it is known, else file", clusters

@@ -12,7 +12,7 @@ import pytest
 
 from brat.classes import CLASSES
 from brat.cli import main
-from brat.data.labelled import LabelledFile, labelled
+from brat.data.labelled import LabelledFile, labelled, read_table
 from brat.data.near_duplicates import HASH_BITS, hashes, is_known, thumbnail
 from brat.data.trained_on import read_hashes
 from brat.environment import WEIGHTS
@@ -363,6 +363,23 @@ class TestReading:
     def test_one_patient_for_all_is_nobody(self):
         names = ["glioma/sub-01_1.png", "glioma/sub-01_2.png"]
         assert read_site(self.files(names), [WEIGHTS]).by == "file"
+
+    def test_a_blank_cell_is_of_the_patient_whom_the_table_names_for_its_header(self):
+        headers = {"a": "MRN1", "b": "MRN1", "c": "MRN2", "d": "ANON", "e": "ANON", "f": "ANON", "g": "ANON"}
+        cells = {"a": "P1", "b": "", "c": "", "d": "P2", "e": "P3", "f": "", "g": ""}
+        given = [
+            File(f"{name}.dcm", slice_of(number, PatientID=patient))
+            for number, (name, patient) in enumerate(headers.items())
+        ]
+        lines = [f"{name}.dcm,glioma,{patient}" for name, patient in cells.items()]
+        table = read_table("\n".join(["name,label,patient", *lines]).encode(), "labels.csv")
+        readings = read_site(labelled(given, table), [WEIGHTS])
+        a, b, c, d, e, f, g = (s.cluster for s in readings.slices)
+        assert a == b
+        # ANON is whoever is anonymous: nobody is known by it.
+        assert len({a, c, d, e, f, g}) == 6
+        assert [cluster.partition("-")[0] for cluster in (c, f, g)] == ["patient", "file", "file"]
+        assert readings.by == "patient where it is known, else file"
 
     def test_no_header_gets_into_the_results(self, reader):
         given = [
