@@ -34,7 +34,9 @@ from brat.evaluation.site_readings import (
     ANOTHER_CALIBRATION,
     COPY,
     NEAR,
+    SEVERAL_SEEN,
     TWO_LABELS,
+    UNSURE_OF,
     ModelOutputs,
     SiteReadings,
     read_site,
@@ -357,6 +359,8 @@ def _left_out(left_out: Sequence[Skipped]) -> dict[str, int]:
         TWO_LABELS: "two_labels",
         NEAR: "near_training",
         ANOTHER_CALIBRATION: "other_calibration",
+        UNSURE_OF: "unsure",
+        SEVERAL_SEEN: "contested",
     }
     counts = Counter(of_kind.get(entry.reason, "not_read") for entry in left_out)
     return {kind: counts[kind] for kind in ("not_read", *of_kind.values())}

@@ -31,6 +31,20 @@ MEASURES = {
 """Names of measures -> how they are written."""
 
 _TO_BE_SAID = "To be said by the site."
+_LEANING = (
+    "Labels are kept verdicts, which were given in sight of the model's answer and lean towards it: these "
+    "figures are too good."
+)
+
+_WHY_LEFT_OUT = {
+    "not_read": "could not be read, or had no label",
+    "copies": "were given twice",
+    "two_labels": "were given under two labels",
+    "near_training": "were near-duplicates of training slices",
+    "other_calibration": "were read under another calibration",
+    "unsure": "left the clinician unsure",
+    "contested": "were seen as different classes by several clinicians",
+}
 
 
 class Comparison(NamedTuple):
@@ -128,7 +142,8 @@ def units(results: Results, count: int | None = None) -> str:
 
 
 def _kind(results: Results) -> str:
-    return {"patient": "patients", "file": "files"}.get(results["by"], "patients or files")
+    kinds = {"patient": "patients", "file": "files", "scan": "scans"}
+    return kinds.get(results["by"], "patients or files")
 
 
 def enough(results: Results) -> str:
@@ -150,12 +165,16 @@ def remarks(results: Results) -> list[str]:
         "patient": "Intervals are by patient, as the table, headers or names of files tell them.",
         "file": "Nothing tells the patients, so that intervals are by file: where a patient "
         "gave several files, they are too narrow. A column `patient` in a table mends it.",
+        "scan": "Intervals are by scan, as the store knows no patients: where a patient gave several scans, "
+        "they are too narrow.",
     }.get(
         results["by"],
         "Intervals are by patient where something tells it, else by file; where such a patient gave several "
         "files, they are too narrow.",
     )
     said = [enough(results), by]
+    if results["by"] == "scan":
+        said.append(_LEANING)
     if used := results["site_calibration"]:
         said.append(f"As the app reads here, {used}; the figures that ship are without it.")
     if results["copies_sought"]:
@@ -165,15 +184,9 @@ def remarks(results: Results) -> list[str]:
         )
     else:
         said.append("Whether the model was trained on these slices, or nearly the same ones, is not known.")
-    others = {
-        "not_read": "could not be read, or had no label",
-        "copies": "were given twice",
-        "two_labels": "were given under two labels",
-        "other_calibration": "were read under another calibration",
-    }
-    listed = [f"{left_out[kind]:,} {why}" for kind, why in others.items() if left_out[kind]]
+    listed = _left_out(left_out, {**_WHY_LEFT_OUT, "near_training": ""})
     if listed:
-        said.append(f"Left out: {', '.join(listed)}; the CSV file names them.")
+        said.append(f"Left out: {listed}; the CSV file names them.")
     if check := results.get("out_of_distribution"):
         said.append(_refused(check))
     if calibration := results.get("calibration"):
@@ -186,6 +199,11 @@ def remarks(results: Results) -> list[str]:
     if "recalibration" in results:
         said += recalibration(results)
     return said
+
+
+def _left_out(counts: Mapping[str, int], why: Mapping[str, str]) -> str:
+    """How many were left out for each reason; one without words is passed over."""
+    return ", ".join(f"{counts[kind]:,} {words}" for kind, words in why.items() if words and counts[kind])
 
 
 def _refused(check: Mapping) -> str:
@@ -248,11 +266,10 @@ def checklist(results: Results) -> list[ChecklistItem]:
         for name, count in results["classes"].items()
         if count
     )
+    given = results["slices"] + sum(left_out.values())
     flow = (
-        f"{results['slices'] + sum(left_out.values()):,} files given; left out {left_out['not_read']:,} not "
-        f"read or without label, {left_out['copies']:,} copies, {left_out['two_labels']:,} with two labels, "
-        f"{left_out['near_training']:,} near-duplicates of training data, {left_out['other_calibration']:,} "
-        f"read under another calibration; {results['slices']:,} measured, of "
+        f"{given:,} {'scans' if results['by'] == 'scan' else 'files'} given; left out: "
+        f"{_left_out(left_out, _WHY_LEFT_OUT) or 'none'}; {results['slices']:,} measured, of "
         f"{units(results)}."
     )
     headline = "; ".join(f"{row.measure} {row.here}" for row in figures(results)[:4])
@@ -281,7 +298,12 @@ def checklist(results: Results) -> list[ChecklistItem]:
         ),
         ("12", "17", "De-identification; ethical approval", _TO_BE_SAID),
         ("13", "11", "Missing data", f"{left_out['not_read']:,} files without a readable slice or a label."),
-        ("14-16", "8", "Reference standard, who set it, blinded to the model?", _TO_BE_SAID),
+        (
+            "14-16",
+            "8",
+            "Reference standard, who set it, blinded to the model?",
+            f"{_LEANING} {_TO_BE_SAID}" if results["by"] == "scan" else _TO_BE_SAID,
+        ),
         ("19", "10", "Sample size", enough(results)),
         ("20, 21", "16", "Disjoint from the training data, at which level", disjoint),
         (

@@ -47,4 +47,4 @@ def reliability(error: str, recalibrated: str) -> str:
 
 def left_out(counts: Mapping[str, int]) -> str:
     """The title of the table of what was not measured."""
-    return f"{sum(counts.values()):,} files were left out"
+    return f"Left out: {sum(counts.values()):,}"

@@ -453,41 +453,82 @@ class TestReading:
         assert {path: path.read_bytes() for path in before} == before
 
 
-def test_verdicts_are_measured_as_they_were_read(reader):
-    def case(scan, label, seen, score=0.5, recalibration=""):
-        shares = {name: 0.97 if name == label else 0.01 for name in CLASSES}
-        return SimpleNamespace(
-            scan=scan * 64,
-            time=datetime.now(UTC),
-            seen=seen,
-            label=label,
-            ood_score=score,
-            recalibration=recalibration,
-            **shares,
-        )
+def case_of(number, scan, label, seen, observer="", score=0.5, recalibration=""):
+    """A kept case; the higher its number, the later."""
+    shares = {name: 0.97 if name == label else 0.01 for name in CLASSES}
+    return SimpleNamespace(
+        id=number,
+        scan=scan * 64,
+        time=datetime(2026, 11, 1, number, tzinfo=UTC),
+        seen=seen,
+        label=label,
+        observer=observer,
+        ood_score=score,
+        recalibration=recalibration,
+        **shares,
+    )
 
+
+def test_verdicts_are_measured_as_they_were_read(reader):
     cases = [
-        case("a", "glioma", "meningioma"),
-        # Older, of the same scan.
-        case("a", "glioma", "glioma"),
-        case("b", "no_tumor", "no_tumor", 1.5),
-        case("c", "glioma", None),
+        case_of(5, "a", "glioma", "meningioma"),
+        case_of(4, "b", "no_tumor", "no_tumor", score=1.5),
+        case_of(3, "c", "glioma", None),
         # Its probabilities are of another temperature.
-        case("d", "glioma", "glioma", recalibration="e" * 64),
+        case_of(2, "d", "glioma", "glioma", recalibration="e" * 64),
     ]
     readings = verdicts(cases, reader)
     validation = measure(readings, reader, SHIPPED)
-    *rows, left_out = validation.rows
-    assert left_out == {"name": "d" * 12, "left_out": "read under another calibration"}
-    assert validation.results["left_out"]["other_calibration"] == 1
-    assert any("1 were read under another calibration" in said for said in remarks(validation.results))
+    *rows, unsure, other = validation.rows
+    assert unsure == {"name": "c" * 12, "left_out": "the clinician is unsure of it"}
+    assert other == {"name": "d" * 12, "left_out": "read under another calibration"}
+    said = " ".join(remarks(validation.results))
+    assert "1 were read under another calibration, 1 left the clinician unsure" in said
+    assert "lean towards it" in said
+    assert "Intervals are by scan" in said
     assert [row["label"] for row in rows] == ["meningioma", "no_tumor"]
     assert [row["glioma"] for row in rows] == pytest.approx([0.97, 0.01], abs=1e-5)
     assert [row["refused"] for row in rows] == [False, True]
     assert validation.recalibration is None
     assert "recalibration" not in validation.results
-    with pytest.raises(ValueError, match="no kept case"):
+    with pytest.raises(
+        ValueError, match=r"no kept case.*\n  1: the clinician is unsure of it\n  1: read under"
+    ):
         verdicts(cases[-2:], reader)
+
+
+@pytest.mark.parametrize(
+    ("given", "label"),
+    [
+        # From the first verdict to the last: who, and what they see.
+        ([("A", "glioma"), ("B", "glioma")], "glioma"),
+        ([("A", "glioma"), ("B", "meningioma")], site_readings.SEVERAL_SEEN),
+        ([("A", "glioma"), ("B", None)], site_readings.UNSURE_OF),
+        ([("A", None), ("B", "glioma")], "glioma"),
+        # Of one observer, under another model: what they said before counts no more.
+        ([("A", "glioma"), ("A", "meningioma")], "meningioma"),
+        ([("A", "glioma"), ("A", None), ("B", "glioma"), ("A", "glioma")], "glioma"),
+        ([("A", "glioma"), ("B", "meningioma"), ("A", "meningioma")], "meningioma"),
+    ],
+)
+def test_of_several_observers_the_latest_verdicts_count(reader, given, label):
+    cases = [
+        case_of(number, "a", "glioma", seen, observer) for number, (observer, seen) in enumerate(given, 1)
+    ]
+    # Another scan, so that something is left.
+    readings = verdicts([*reversed(cases), case_of(0, "b", "no_tumor", "no_tumor")], reader)
+    told = {s.file: s.label for s in readings.slices} | {s.path: s.reason for s in readings.left_out}
+    assert told == {"a" * 12: label, "b" * 12: "no_tumor"}
+
+
+def test_what_was_read_under_the_same_calibration_counts_whoever_saw_it_last(reader):
+    cases = [
+        case_of(2, "a", "no_tumor", "glioma", "B", recalibration="e" * 64),
+        case_of(1, "a", "glioma", "glioma", "A"),
+    ]
+    readings = verdicts(cases, reader)
+    assert readings.slices[0].label == "glioma"
+    assert readings.outputs[0].logits[0].argmax() == 0
 
 
 def test_hashes_are_as_far_apart_as_thumbnails():
@@ -542,7 +583,7 @@ def test_verdicts_of_a_store_are_measured_by_the_command(tmp_path, capsys):
     out = tmp_path / "out"
     assert main(["validate", "--verdicts", url, "--out", str(out)]) == 0
     results = json.loads((out / "validation.json").read_text())
-    assert (results["slices"], results["by"]) == (len(samples), "file")
+    assert (results["slices"], results["by"]) == (len(samples), "scan")
     assert "recalibration" not in results
     assert (WEIGHTS / "metrics.json").read_bytes() == before
     for arguments, said in {
