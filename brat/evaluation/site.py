@@ -234,8 +234,9 @@ def compare(protocols: Mapping[str, Mapping], shipped: Mapping[str, Mapping]) ->
     """A site's figures beside those that ship, each with a test of the difference.
 
     The two are measured on other patients, so that their errors are independent: a z test of the difference,
-    the standard error of each side being the width of its 95 % interval over 2 times 1.96. P values are
-    adjusted for their number (Holm 1979, Scand J Stat 6:65).
+    its standard error being what its 95 % interval reaches towards 0, over 1.96. So P is below 0.05, before
+    it is adjusted, where that interval leaves out 0. P values are adjusted for their number (Holm 1979, Scand
+    J Stat 6:65).
 
     Args:
         protocols: of `measure`.
@@ -271,23 +272,24 @@ def compare(protocols: Mapping[str, Mapping], shipped: Mapping[str, Mapping]) ->
     for place, one in enumerate(tested):
         least = one["p"] = min(1.0, max(least, one["p"] * (len(tested) - place)))
     return {
-        "test": "two-sided z test of two independent estimates, standard errors from the 95 % intervals, "
-        "P adjusted by Holm's method",
+        "test": "two-sided z test of two independent estimates, its standard error from the side of the "
+        "difference's 95 % interval that faces 0, P adjusted by Holm's method",
         "measures": measures,
     }
 
 
 def _difference(here: Mapping, there: Mapping, entry: Mapping) -> dict[str, Any]:
-    widths = [(one["high"] - one["low"]) / (2 * 1.96) for one in (here, there)]
-    error = math.hypot(*widths)
     difference = here["value"] - there["value"]
     below = math.hypot(here["value"] - here["low"], there["high"] - there["value"])
     above = math.hypot(here["high"] - here["value"], there["value"] - there["low"])
+    # What reaches towards no difference: an interval at the end of a scale has little on the other side.
+    reach = below if difference > 0 else above
+    has_widths = all(one["high"] > one["low"] for one in (here, there))
     return {
         "here": dict(here),
         "shipped": {**there, "slices": entry["slices"], "clusters": entry["clusters"]},
         "difference": {"value": difference, "low": difference - below, "high": difference + above},
-        "p": 2 * (1 - _NORMAL.cdf(abs(difference) / error)) if all(widths) else None,
+        "p": 2 * (1 - _NORMAL.cdf(1.96 * abs(difference) / reach)) if has_widths else None,
     }
 
 

@@ -37,13 +37,13 @@ _LEANING = (
 )
 
 _WHY_LEFT_OUT = {
-    "not_read": "could not be read, or had no label",
-    "copies": "were given twice",
-    "two_labels": "were given under two labels",
-    "near_training": "were near-duplicates of training slices",
-    "other_calibration": "were read under another calibration",
-    "unsure": "left the clinician unsure",
-    "contested": "were seen as different classes by several clinicians",
+    "not_read": "not read, or without label",
+    "copies": "given twice",
+    "two_labels": "given under two labels",
+    "near_training": "near-duplicates of training slices",
+    "other_calibration": "read under another calibration",
+    "unsure": "the clinician is unsure",
+    "contested": "clinicians see different classes",
 }
 
 
@@ -186,7 +186,7 @@ def remarks(results: Results) -> list[str]:
         said.append("Whether the model was trained on these slices, or nearly the same ones, is not known.")
     listed = _left_out(left_out, {**_WHY_LEFT_OUT, "near_training": ""})
     if listed:
-        said.append(f"Left out: {listed}; the CSV file names them.")
+        said.append(f"Left out: {listed}. The CSV file names them.")
     if check := results.get("out_of_distribution"):
         said.append(_refused(check))
     if calibration := results.get("calibration"):
@@ -203,15 +203,15 @@ def remarks(results: Results) -> list[str]:
 
 def _left_out(counts: Mapping[str, int], why: Mapping[str, str]) -> str:
     """How many were left out for each reason; one without words is passed over."""
-    return ", ".join(f"{counts[kind]:,} {words}" for kind, words in why.items() if words and counts[kind])
+    return ", ".join(f"{words} {counts[kind]:,}" for kind, words in why.items() if words and counts[kind])
 
 
 def _refused(check: Mapping) -> str:
     counts, metrics = check["counts"], check["metrics"]
     return (
-        f"The out-of-distribution check refuses {estimate(metrics['refused'])} of the slices. It withholds "
-        f"{counts['right_withheld']:,} right answers and {counts['wrong_withheld']:,} wrong ones: of all "
-        f"answers {estimate(metrics['right'])} are right, of those given {estimate(metrics['right_kept'])}."
+        f"The out-of-distribution check refuses {estimate(metrics['refused'])} of the slices. Of the answers "
+        f"that it withholds {counts['right_withheld']:,} are right and {counts['wrong_withheld']:,} wrong. Of "
+        f"all answers {estimate(metrics['right'])} are right, of those given {estimate(metrics['right_kept'])}."
     )
 
 
@@ -268,8 +268,8 @@ def checklist(results: Results) -> list[ChecklistItem]:
     )
     given = results["slices"] + sum(left_out.values())
     flow = (
-        f"{given:,} {'scans' if results['by'] == 'scan' else 'files'} given; left out: "
-        f"{_left_out(left_out, _WHY_LEFT_OUT) or 'none'}; {results['slices']:,} measured, of "
+        f"{given:,} {'scans' if results['by'] == 'scan' else 'files'} given. Left out: "
+        f"{_left_out(left_out, _WHY_LEFT_OUT) or 'none'}. {results['slices']:,} measured, of "
         f"{units(results)}."
     )
     headline = "; ".join(f"{row.measure} {row.here}" for row in figures(results)[:4])
@@ -297,7 +297,7 @@ def checklist(results: Results) -> list[ChecklistItem]:
             "As in the app: display range or window, framing of the head, 224 x 224.",
         ),
         ("12", "17", "De-identification; ethical approval", _TO_BE_SAID),
-        ("13", "11", "Missing data", f"{left_out['not_read']:,} files without a readable slice or a label."),
+        ("13", "11", "Missing data", f"Without a readable slice or a label: {left_out['not_read']:,}."),
         (
             "14-16",
             "8",

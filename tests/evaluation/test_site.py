@@ -162,6 +162,23 @@ def test_the_difference_is_tested_and_adjusted():
     assert compare(here, there)["measures"]["sensitivity"]["p"] is None
 
 
+def test_the_test_says_what_the_interval_says_at_the_end_of_a_scale():
+    """All of 34 are right: the interval has 10 points below and none above."""
+    all_right, shipped = (
+        {"value": 1.0, "low": 0.897, "high": 1.0},
+        {"value": 0.9, "low": 0.876, "high": 0.921},
+    )
+    for here, there in ((all_right, shipped), (shipped, all_right)):
+        measured = compare(
+            {"tumor_or_none": {"metrics": {"sensitivity": here, "specificity": here}}},
+            {"same_source": {"slices": 9, "clusters": 9, "metrics": dict.fromkeys(("sensitivity",), there)}},
+        )["measures"]["sensitivity"]
+        low, high = measured["difference"]["low"], measured["difference"]["high"]
+        assert low < 0 < high
+        # 1.96 * 0.1 / hypot(0.103, 0.021) = 1.865.
+        assert measured["p"] == pytest.approx(0.0622, abs=1e-3)
+
+
 def test_no_difference_is_beyond_all_or_nothing():
     """Of a few slices, all wrong, beside a figure that is nearly one."""
     names = ("sensitivity", "specificity")
@@ -483,7 +500,7 @@ def test_verdicts_are_measured_as_they_were_read(reader):
     assert unsure == {"name": "c" * 12, "left_out": "the clinician is unsure of it"}
     assert other == {"name": "d" * 12, "left_out": "read under another calibration"}
     said = " ".join(remarks(validation.results))
-    assert "1 were read under another calibration, 1 left the clinician unsure" in said
+    assert "read under another calibration 1, the clinician is unsure 1" in said
     assert "lean towards it" in said
     assert "Intervals are by scan" in said
     assert [row["label"] for row in rows] == ["meningioma", "no_tumor"]
