@@ -210,8 +210,9 @@ def _refused(check: Mapping) -> str:
     counts, metrics = check["counts"], check["metrics"]
     return (
         f"The out-of-distribution check refuses {estimate(metrics['refused'])} of the slices. Of the answers "
-        f"that it withholds {counts['right_withheld']:,} are right and {counts['wrong_withheld']:,} wrong. Of "
-        f"all answers {estimate(metrics['right'])} are right, of those given {estimate(metrics['right_kept'])}."
+        f"that it withholds {counts['right_withheld']:,} are right and {counts['wrong_withheld']:,} wrong. "
+        f"Of all answers {estimate(metrics['right'])} are right, of those given "
+        f"{estimate(metrics['right_kept'])}."
     )
 
 
