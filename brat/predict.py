@@ -71,7 +71,7 @@ def find_files(paths: Iterable[str]) -> tuple[list[File], list[Skipped]]:
     for path in paths:
         entries = list(files_at(path))
         scans = {
-            entry.source if isinstance(entry.source, Path) else path: entry
+            entry.source.absolute() if isinstance(entry.source, Path) else path: entry
             for entry in entries
             if isinstance(entry, File)
         }

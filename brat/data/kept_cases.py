@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from brat.classes import CLASSES
 from brat.data.index import SEQUENCES, IndexedSlice, deal_folds, read_index, write_index
 from brat.data.near_duplicates import near_duplicate_groups
 from brat.store.cases import Case, find, picture_of
@@ -14,6 +15,29 @@ from brat.store.database import open_store
 
 SOURCE = "cases"
 """Of the slices, as an index names it."""
+
+UNSURE, CONTESTED = "unsure", "contested"
+"""What `what_is_seen` says where there is no class."""
+
+
+def what_is_seen(cases: Iterable[Case]) -> str:
+    """What clinicians see in one scan.
+
+    Of each observer the latest verdict counts, under whichever model it was given. Who is unsure after others
+    have named a class throws doubt on it; who was unsure before them does not.
+
+    Args:
+        cases: all that are kept of the scan, of one model or of several, in any order.
+
+    Returns:
+        A class; `UNSURE` where the latest verdict names none; `CONTESTED` where observers name several.
+    """
+    in_order = sorted(cases, key=lambda case: (case.time, case.id))
+    if in_order[-1].seen is None:
+        return UNSURE
+    latest = {case.observer: case.seen for case in in_order}
+    named = set(filter(None, latest.values()))
+    return named.pop() if len(named) == 1 else CONTESTED
 
 
 @dataclass(frozen=True)
@@ -24,7 +48,7 @@ class IndexedCases:
         path: of the index.
         slices: that are in it, the most instructive first.
         disagreed: how many of them were read as another class than the clinician sees.
-        unsure: scans of which no clinician named a class.
+        unsure: scans of which the latest verdict names no class.
         contested: scans in which clinicians see different classes.
         without_picture: scans that were kept without their picture.
     """
@@ -41,7 +65,7 @@ class IndexedCases:
         counts = Counter(s.label for s in self.slices)
         classes = ", ".join(f"{count} {label}" for label, count in sorted(counts.items()))
         left_out = {
-            "no clinician named a class": self.unsure,
+            "the latest verdict is unsure": self.unsure,
             "clinicians see different classes": self.contested,
             "the picture was not kept": self.without_picture,
         }
@@ -81,9 +105,12 @@ def index_cases(store: str, out: str | Path) -> IndexedCases:
         of_scan: dict[str, list[Case]] = {}
         for case in cases:
             of_scan.setdefault(case.scan, []).append(case)
-        named = {scan: [c for c in those if c.seen] for scan, those in of_scan.items()}
-        unsure = sum(not those for those in named.values())
-        agreed = {scan: those for scan, those in named.items() if len({c.seen for c in those}) == 1}
+        seen = {scan: what_is_seen(those) for scan, those in of_scan.items()}
+        agreed = {
+            scan: [case for case in those if case.seen == seen[scan]]
+            for scan, those in of_scan.items()
+            if seen[scan] in CLASSES
+        }
         pictured = {scan: those for scan, those in agreed.items() if any(c.pictured for c in of_scan[scan])}
         if not pictured:
             raise ValueError(
@@ -102,12 +129,13 @@ def index_cases(store: str, out: str | Path) -> IndexedCases:
     finally:
         engine.dispose()
     write_index(_slices(chosen, files), path)
+    told = Counter(seen.values())
     return IndexedCases(
         path,
         read_index(path),
         disagreed=sum(case.verdict == "disagree" for case in chosen),
-        unsure=unsure,
-        contested=len(named) - unsure - len(agreed),
+        unsure=told[UNSURE],
+        contested=told[CONTESTED],
         without_picture=len(agreed) - len(pictured),
     )
 

@@ -52,12 +52,14 @@ class LabelledFile:
         item: to be opened by `open_slice`.
         label: one of `brat.CLASSES`, or empty where only that there is a tumour is known.
         patient: what tells the patient from others, never to be shown; empty where nothing does.
+        header: likewise, of the header alone, whatever a table says.
     """
 
     name: str
     item: Item
     label: str
     patient: str
+    header: str
 
 
 @dataclass(frozen=True)
@@ -125,9 +127,9 @@ def labelled(
             yield Skipped(name, _SEVERAL)
         else:
             in_header = entry.header.patient[0] if entry.header else ""
-            patient = row.patient or (f"header {in_header}" if in_header else _patient_in(name))
+            header = f"header {in_header}" if in_header else ""
             (item,) = intake.group([entry])
-            yield LabelledFile(name, item, row.label, patient)
+            yield LabelledFile(name, item, row.label, row.patient or header or _patient_in(name), header)
     yield from skipped
     for key in sorted((table or {}).keys() - taken.keys()):
         yield Skipped(key, "the table names it, but it is not among the files")

@@ -34,7 +34,9 @@ from brat.evaluation.site_readings import (
     ANOTHER_CALIBRATION,
     COPY,
     NEAR,
+    SEVERAL_SEEN,
     TWO_LABELS,
+    UNSURE_OF,
     ModelOutputs,
     SiteReadings,
     read_site,
@@ -232,8 +234,9 @@ def compare(protocols: Mapping[str, Mapping], shipped: Mapping[str, Mapping]) ->
     """A site's figures beside those that ship, each with a test of the difference.
 
     The two are measured on other patients, so that their errors are independent: a z test of the difference,
-    the standard error of each side being the width of its 95 % interval over 2 times 1.96. P values are
-    adjusted for their number (Holm 1979, Scand J Stat 6:65).
+    its standard error being what its 95 % interval reaches towards 0, over 1.96. So P is below 0.05, before
+    it is adjusted, where that interval leaves out 0. P values are adjusted for their number (Holm 1979, Scand
+    J Stat 6:65).
 
     Args:
         protocols: of `measure`.
@@ -269,23 +272,24 @@ def compare(protocols: Mapping[str, Mapping], shipped: Mapping[str, Mapping]) ->
     for place, one in enumerate(tested):
         least = one["p"] = min(1.0, max(least, one["p"] * (len(tested) - place)))
     return {
-        "test": "two-sided z test of two independent estimates, standard errors from the 95 % intervals, "
-        "P adjusted by Holm's method",
+        "test": "two-sided z test of two independent estimates, its standard error from the side of the "
+        "difference's 95 % interval that faces 0, P adjusted by Holm's method",
         "measures": measures,
     }
 
 
 def _difference(here: Mapping, there: Mapping, entry: Mapping) -> dict[str, Any]:
-    widths = [(one["high"] - one["low"]) / (2 * 1.96) for one in (here, there)]
-    error = math.hypot(*widths)
     difference = here["value"] - there["value"]
     below = math.hypot(here["value"] - here["low"], there["high"] - there["value"])
     above = math.hypot(here["high"] - here["value"], there["value"] - there["low"])
+    # What reaches towards no difference: an interval at the end of a scale has little on the other side.
+    reach = below if difference > 0 else above
+    has_widths = all(one["high"] > one["low"] for one in (here, there))
     return {
         "here": dict(here),
         "shipped": {**there, "slices": entry["slices"], "clusters": entry["clusters"]},
         "difference": {"value": difference, "low": difference - below, "high": difference + above},
-        "p": 2 * (1 - _NORMAL.cdf(abs(difference) / error)) if all(widths) else None,
+        "p": 2 * (1 - _NORMAL.cdf(1.96 * abs(difference) / reach)) if has_widths else None,
     }
 
 
@@ -357,6 +361,8 @@ def _left_out(left_out: Sequence[Skipped]) -> dict[str, int]:
         TWO_LABELS: "two_labels",
         NEAR: "near_training",
         ANOTHER_CALIBRATION: "other_calibration",
+        UNSURE_OF: "unsure",
+        SEVERAL_SEEN: "contested",
     }
     counts = Counter(of_kind.get(entry.reason, "not_read") for entry in left_out)
     return {kind: counts[kind] for kind in ("not_read", *of_kind.values())}
@@ -438,7 +444,8 @@ def _recalibrate(
     `least` and `fewest`, the number of clusters of a class that it takes and that there are; where there are
     enough, `temperature`, `calibration` and `sets` as in `measure`, each fold's by a recalibration that was
     fitted to the other folds, and `gain`, by how much it lowers the negative log likelihood. `limit` where
-    more than `REFUSED` of the slices are refused now, as `OodDetector.limit`, and `refused`, with it.
+    more than `REFUSED` of the slices are refused now, as `OodDetector.limit`, and `refused`, each fold's by a
+    limit that was fitted to the other folds.
     """
     outputs = readings.outputs[0]
     labels, clusters = _labels(readings, named)
@@ -463,11 +470,16 @@ def _recalibrate(
     every = [s.cluster for s in readings.slices]
     refused = float((outputs.decisions > 0).mean())
     shipped = reader.detector.limit if reader.detector else 0.0
-    # Above 0 the machine itself takes a picture for none of a head: no limit goes beyond.
     if reader.detector and shipped < 0 and refused > REFUSED and len(set(every)) >= ENOUGH_TO_REFUSE:
-        limit = min(shipped + choose_limit(outputs.decisions, [""] * len(every)), 0.0)
-        still = outputs.decisions > limit - shipped
-        found |= {"limit": limit, "refused": with_intervals(means({"share": still}), every)["share"]}
+        above = _limit_above(outputs.decisions, shipped)
+        limit = shipped + above
+        folds = np.array([s.fold for s in readings.slices])
+        still = np.zeros(len(folds), bool)
+        for fold in np.unique(folds):
+            rows = folds == fold
+            still[rows] = outputs.decisions[rows] > _limit_above(outputs.decisions[~rows], shipped)
+        measured = with_intervals(means({"refused": still}), every)
+        found |= {"limit": limit, **_with_ends(measured, {"refused": set(every)})}
     if calibration is None and limit is None:
         return None, found
     fitted = datetime.now(UTC).isoformat(timespec="seconds")
@@ -483,6 +495,12 @@ def _recalibrate(
         calibration,
         limit,
     ), found
+
+
+def _limit_above(decisions: np.ndarray, shipped: float) -> float:
+    """How far a site's limit lies above the one that ships, fitted to decisions of `ModelOutputs`."""
+    # Above 0 the machine itself takes a picture for none of a head: no limit goes beyond.
+    return min(choose_limit(decisions, [""] * len(decisions)), -shipped)
 
 
 def _rows(readings: SiteReadings, reader: Reader, probabilities: np.ndarray) -> list[dict[str, Any]]:

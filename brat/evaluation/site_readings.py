@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +51,8 @@ class SiteReadings:
 
     Attributes:
         slices: with `cluster` the patient, or the file where nothing tells the patient, under a number.
-        by: what the clusters are: "patient", "file", or "patient where it is known, else file".
+        by: what the clusters are: "patient", "file", or "patient where it is known, else file"; of kept
+            verdicts "scan".
         outputs: of each model.
         left_out: every file that was not measured, and why.
         copies_sought: whether every model has a list of what it was trained on.
@@ -130,14 +132,16 @@ def read_site(
 
 ANOTHER_CALIBRATION = "read under another calibration"
 """Why a kept case is left out: its probabilities are not those that would be given now."""
+UNSURE_OF = "the clinician is unsure of it"
+SEVERAL_SEEN = "clinicians see different classes in it"
 
 
 def verdicts(cases: Iterable[Case], reader: Reader) -> SiteReadings:
     """The kept cases of one model as a site's readings: what the clinician sees is the label.
 
-    Of a scan the latest case counts. Cases where the clinician was unsure are left out, and so are those that
-    were read under another recalibration than the reader's. They are by file: the store knows no patients,
-    and has no list of what the model was trained on to look in.
+    A scan has the class of `brat.data.kept_cases.what_is_seen`. It is left out, and named, where there is
+    none, or where no case of it was read under the reader's recalibration. Clusters are scans: the store
+    knows no patients, and has no list of what the model was trained on to look in.
 
     Args:
         cases: the latest first, as `brat.store.cases.find` returns them.
@@ -146,33 +150,44 @@ def verdicts(cases: Iterable[Case], reader: Reader) -> SiteReadings:
     Raises:
         ValueError: no case has a class from the clinician.
     """
+    # It needs what the store needs, which measuring files does not.
+    from brat.data.kept_cases import CONTESTED, UNSURE, what_is_seen
+
     temperature = reader.calibration.temperature if reader.calibration else 1.0
     used = reader.site.digest if reader.site else ""
-    seen: dict[str, Case] = {}
+    of_scan: dict[str, list[Case]] = {}
     for case in cases:
-        if case.seen is not None:
-            seen.setdefault(case.scan, case)
-    others = [scan for scan, case in seen.items() if case.recalibration != used]
-    for scan in others:
-        del seen[scan]
-    if not seen:
-        why = f"; {len(others):,} were {ANOTHER_CALIBRATION}" if others else ""
-        raise ValueError(f"There is no kept case of this model in which a clinician names the class{why}.")
-    labels = [case.seen or "" for case in seen.values()]
-    clusters = [f"file-{number:05d}" for number in range(1, len(seen) + 1)]
+        of_scan.setdefault(case.scan, []).append(case)
+    labels: dict[str, str] = {}
+    shown: list[Case] = []
+    left_out: list[Skipped] = []
+    for scan, those in of_scan.items():
+        told = what_is_seen(those)
+        own = [case for case in those if case.recalibration == used]
+        if reason := {UNSURE: UNSURE_OF, CONTESTED: SEVERAL_SEEN}.get(
+            told, "" if own else ANOTHER_CALIBRATION
+        ):
+            left_out.append(Skipped(scan[:12], reason))
+        else:
+            labels[scan] = told
+            shown.append(own[0])
+    if not shown:
+        counts = Counter(entry.reason for entry in left_out)
+        why = "".join(f"\n  {count:,}: {reason}" for reason, count in counts.items())
+        raise ValueError(f"There is no kept case of this model in which clinicians agree on the class.{why}")
+    clusters = [f"scan-{number:05d}" for number in range(1, len(shown) + 1)]
     slices = [
         _slice(scan[:12], label, cluster, fold)
-        for scan, label, cluster, fold in zip(
-            seen, labels, clusters, deal_folds(clusters, labels), strict=True
+        for (scan, label), cluster, fold in zip(
+            labels.items(), clusters, deal_folds(clusters, [*labels.values()]), strict=True
         )
     ]
-    shares = np.array([[getattr(case, name) for name in CLASSES] for case in seen.values()])
+    shares = np.array([[getattr(case, name) for name in CLASSES] for case in shown])
     # The logits but for a constant, which no probability depends on.
     logits = temperature * np.log(np.maximum(shares, 1e-12))
-    scores = [np.nan if case.ood_score is None else float(case.ood_score) for case in seen.values()]
+    scores = [np.nan if case.ood_score is None else float(case.ood_score) for case in shown]
     outputs = ModelOutputs(logits, np.log(np.maximum(scores, 1e-12)))
-    left_out = [Skipped(scan[:12], ANOTHER_CALIBRATION) for scan in others]
-    return SiteReadings(slices, "file", [outputs], left_out, copies_sought=False)
+    return SiteReadings(slices, "scan", [outputs], left_out, copies_sought=False)
 
 
 def _read(file: LabelledFile, readers: Sequence[Readers]) -> _Read | Skipped:
@@ -207,17 +222,34 @@ def _distinct(read: Sequence[_Read], left_out: list[Skipped]) -> list[_Read]:
 
 
 def _clusters(files: Sequence[LabelledFile]) -> tuple[str, list[str]]:
-    """What the clusters are, and that of each file."""
-    known = {file.patient for file in files if file.patient}
+    """What the clusters are, and that of each file.
+
+    A table may name the patients of some files alone. A file whose patient only its header tells is then of
+    the patient whom the table names for others with that header; where it names several, as for what an
+    anonymiser wrote, the header tells nothing.
+    """
+    named: dict[str, set[str]] = {}
+    for file in files:
+        if file.header and file.patient != file.header:
+            named.setdefault(file.header, set()).add(file.patient)
+
+    def patient_of(file: LabelledFile) -> str:
+        if file.patient != file.header:
+            return file.patient
+        same = named.get(file.header, {file.header})
+        return next(iter(same)) if len(same) == 1 else ""
+
+    patients = [patient_of(file) for file in files]
+    known = set(filter(None, patients))
     # One patient for all is what an anonymiser writes.
     if len(known) == 1 and len(files) > 1:
         known = set()
     numbers = {patient: number for number, patient in enumerate(sorted(known), 1)}
     clusters = [
-        f"patient-{numbers[file.patient]:05d}" if file.patient in numbers else f"file-{number:05d}"
-        for number, file in enumerate(files, 1)
+        f"patient-{numbers[patient]:05d}" if patient in numbers else f"file-{number:05d}"
+        for number, patient in enumerate(patients, 1)
     ]
-    of_patients = sum(file.patient in numbers for file in files)
+    of_patients = sum(patient in numbers for patient in patients)
     if of_patients in (0, len(files)):
         return ("patient" if of_patients else "file"), clusters
     return "patient where it is known, else file", clusters

@@ -31,6 +31,20 @@ MEASURES = {
 """Names of measures -> how they are written."""
 
 _TO_BE_SAID = "To be said by the site."
+_LEANING = (
+    "Labels are kept verdicts, which were given in sight of the model's answer and lean towards it: these "
+    "figures are too good."
+)
+
+_WHY_LEFT_OUT = {
+    "not_read": "not read, or without label",
+    "copies": "given twice",
+    "two_labels": "given under two labels",
+    "near_training": "near-duplicates of training slices",
+    "other_calibration": "read under another calibration",
+    "unsure": "the clinician is unsure",
+    "contested": "clinicians see different classes",
+}
 
 
 class Comparison(NamedTuple):
@@ -123,10 +137,13 @@ def p_value(p: float | None) -> str:
 def units(results: Results, count: int | None = None) -> str:
     """What was resampled, in words: "41 patients"."""
     count = results["clusters"] if count is None else count
-    kind = {"patient": "patient", "file": "file"}.get(results["by"], "patient or file")
-    if kind == "patient or file":
-        return f"{count:,} patients or files"
-    return f"{count:,} {kind}{'s' * (count != 1)}"
+    kind = _kind(results)
+    return f"{count:,} {kind.removesuffix('s') if count == 1 and ' ' not in kind else kind}"
+
+
+def _kind(results: Results) -> str:
+    kinds = {"patient": "patients", "file": "files", "scan": "scans"}
+    return kinds.get(results["by"], "patients or files")
 
 
 def enough(results: Results) -> str:
@@ -148,12 +165,16 @@ def remarks(results: Results) -> list[str]:
         "patient": "Intervals are by patient, as the table, headers or names of files tell them.",
         "file": "Nothing tells the patients, so that intervals are by file: where a patient "
         "gave several files, they are too narrow. A column `patient` in a table mends it.",
+        "scan": "Intervals are by scan, as the store knows no patients: where a patient gave several scans, "
+        "they are too narrow.",
     }.get(
         results["by"],
         "Intervals are by patient where something tells it, else by file; where such a patient gave several "
         "files, they are too narrow.",
     )
     said = [enough(results), by]
+    if results["by"] == "scan":
+        said.append(_LEANING)
     if used := results["site_calibration"]:
         said.append(f"As the app reads here, {used}; the figures that ship are without it.")
     if results["copies_sought"]:
@@ -163,15 +184,9 @@ def remarks(results: Results) -> list[str]:
         )
     else:
         said.append("Whether the model was trained on these slices, or nearly the same ones, is not known.")
-    others = {
-        "not_read": "could not be read, or had no label",
-        "copies": "were given twice",
-        "two_labels": "were given under two labels",
-        "other_calibration": "were read under another calibration",
-    }
-    listed = [f"{left_out[kind]:,} {why}" for kind, why in others.items() if left_out[kind]]
+    listed = _left_out(left_out, {**_WHY_LEFT_OUT, "near_training": ""})
     if listed:
-        said.append(f"Left out: {', '.join(listed)}; the CSV file names them.")
+        said.append(f"Left out: {listed}. The CSV file names them.")
     if check := results.get("out_of_distribution"):
         said.append(_refused(check))
     if calibration := results.get("calibration"):
@@ -186,17 +201,23 @@ def remarks(results: Results) -> list[str]:
     return said
 
 
+def _left_out(counts: Mapping[str, int], why: Mapping[str, str]) -> str:
+    """How many were left out for each reason; one without words is passed over."""
+    return ", ".join(f"{words} {counts[kind]:,}" for kind, words in why.items() if words and counts[kind])
+
+
 def _refused(check: Mapping) -> str:
     counts, metrics = check["counts"], check["metrics"]
     return (
-        f"The out-of-distribution check refuses {estimate(metrics['refused'])} of the slices. It withholds "
-        f"{counts['right_withheld']:,} right answers and {counts['wrong_withheld']:,} wrong ones: of all "
-        f"answers {estimate(metrics['right'])} are right, of those given {estimate(metrics['right_kept'])}."
+        f"The out-of-distribution check refuses {estimate(metrics['refused'])} of the slices. Of the answers "
+        f"that it withholds {counts['right_withheld']:,} are right and {counts['wrong_withheld']:,} wrong. "
+        f"Of all answers {estimate(metrics['right'])} are right, of those given "
+        f"{estimate(metrics['right_kept'])}."
     )
 
 
 def is_advised(results: Results) -> bool:
-    """Whether a recalibration is better on slices that it was not fitted to, or is a limit alone."""
+    """Whether a recalibration is better on cases that it was not fitted to, or is a limit alone."""
     found = results["recalibration"]
     if gain := found.get("gain"):
         return gain["low"] is not None and gain["low"] > 0
@@ -210,8 +231,8 @@ def recalibration(results: Results) -> list[str]:
     if "gain" in found:
         before, after = results["calibration"]["ece"], found["calibration"]["ece"]
         said.append(
-            f"A recalibration, judged on slices that it was not fitted to, has a calibration error of "
-            f"{estimate(after)}, where it is {estimate(before)} now, with the temperature "
+            f"A recalibration, judged on {_kind(results)} that it was not fitted to, has a calibration error "
+            f"of {estimate(after)}, where it is {estimate(before)} now, with the temperature "
             f"{found['temperature']:.2f}. "
             + (
                 "It fits these slices better than the one that ships (negative log likelihood)."
@@ -231,9 +252,9 @@ def recalibration(results: Results) -> list[str]:
         )
     if "limit" in found:
         said.append(
-            f"A limit of the out-of-distribution check for this site would refuse "
-            f"{estimate(found['refused'])} of these slices. How many more other pictures it would let "
-            "through is not measured."
+            f"A limit of the out-of-distribution check for this site, judged on {_kind(results)} that it was "
+            f"not fitted to, refuses {estimate(found['refused'])} of the slices. How many more other "
+            "pictures it lets through is not measured."
         )
     return said
 
@@ -246,11 +267,10 @@ def checklist(results: Results) -> list[ChecklistItem]:
         for name, count in results["classes"].items()
         if count
     )
+    given = results["slices"] + sum(left_out.values())
     flow = (
-        f"{results['slices'] + sum(left_out.values()):,} files given; left out {left_out['not_read']:,} not "
-        f"read or without label, {left_out['copies']:,} copies, {left_out['two_labels']:,} with two labels, "
-        f"{left_out['near_training']:,} near-duplicates of training data, {left_out['other_calibration']:,} "
-        f"read under another calibration; {results['slices']:,} measured, of "
+        f"{given:,} {'scans' if results['by'] == 'scan' else 'files'} given. Left out: "
+        f"{_left_out(left_out, _WHY_LEFT_OUT) or 'none'}. {results['slices']:,} measured, of "
         f"{units(results)}."
     )
     headline = "; ".join(f"{row.measure} {row.here}" for row in figures(results)[:4])
@@ -278,8 +298,13 @@ def checklist(results: Results) -> list[ChecklistItem]:
             "As in the app: display range or window, framing of the head, 224 x 224.",
         ),
         ("12", "17", "De-identification; ethical approval", _TO_BE_SAID),
-        ("13", "11", "Missing data", f"{left_out['not_read']:,} files without a readable slice or a label."),
-        ("14-16", "8", "Reference standard, who set it, blinded to the model?", _TO_BE_SAID),
+        ("13", "11", "Missing data", f"Without a readable slice or a label: {left_out['not_read']:,}."),
+        (
+            "14-16",
+            "8",
+            "Reference standard, who set it, blinded to the model?",
+            f"{_LEANING} {_TO_BE_SAID}" if results["by"] == "scan" else _TO_BE_SAID,
+        ),
         ("19", "10", "Sample size", enough(results)),
         ("20, 21", "16", "Disjoint from the training data, at which level", disjoint),
         (

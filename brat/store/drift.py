@@ -1,17 +1,20 @@
 """Drift: whether the cases of a month are as the model's own figures say, or as the first months were.
 
-Two control charts (Shewhart 1931, "Economic Control of Quality of Manufactured Product"), with three-sigma
-limits:
+Two control charts (Shewhart 1931, "Economic Control of Quality of Manufactured Product"):
 
 - Shares, such as that of refused scans: a p-chart. Its limits are exact, of the beta-binomial distribution of
   the next month's count given the reference's (Menzefricke 2002, Commun Stat Theory Methods 31:1423), because
-  a normal distribution does not hold for few cases and rare events. If nothing has changed, at most 27 of
-  10,000 months cross them.
-- Means, such as that of confidence: an X-bar chart, with the spread of single cases in the reference. As
-  confidences are skewed, up to 1.4 in 100 months cross its limits (simulated).
+  a normal distribution does not hold for few cases and rare events.
+- Means, such as that of confidence: an X-bar chart, with the spread of single cases in the reference.
 
-Both allow for how few cases a reference has. Cases are taken to be independent: where a month holds several
-slices of one patient, more months than these cross a limit.
+Both allow for how few cases a reference has. Some fifteen charts are judged each month, and with limits of
+three sigma each, one of them would be crossed by chance in up to 4 of 100 months. So limits are the wider the
+more charts there are (Bonferroni): the chance that any is crossed in a month is to be `FALSE_ALARMS`. It was
+simulated, see docs/figures.md: shares keep well below their part, as counts are whole numbers, and
+confidences, which are skewed, are above it.
+
+Cases are taken to be independent: where a month holds several slices of one patient, more months than these
+cross a limit.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -29,8 +33,8 @@ if TYPE_CHECKING:
     from brat.model.site import SiteCalibration
     from brat.store.cases import Case
 
-TAIL = 0.00135
-"""Of a normal distribution, what lies beyond 3 sigma on one side."""
+FALSE_ALARMS = 0.01
+"""The chance that a month in which nothing has changed crosses any limit of any chart."""
 
 FIRST = 100
 """Cases of the first months that make a reference: of fewer the limits would be too wide to see anything."""
@@ -72,20 +76,20 @@ class Month:
     Attributes:
         name: "2026-11", in UTC.
         cases: how many count in it.
-        value: share or mean; None without cases.
+        value: share or mean.
         limits: the lower and the upper one; None where the month is not judged: it has too few cases, is a
             part of the reference, or there is none.
     """
 
     name: str
     cases: int
-    value: float | None
+    value: float
     limits: tuple[float, float] | None
 
     @property
     def is_alarm(self) -> bool:
         """Whether a limit is crossed."""
-        if self.limits is None or self.value is None:
+        if self.limits is None:
             return False
         low, high = self.limits
         return not low <= self.value <= high
@@ -126,23 +130,32 @@ def charts(
     for family in ("sequence", "scanner"):
         found = {f"{family}/{getattr(case, family)}" for month in months.values() for case in month}
         measures += sorted(found | {key for key in references if key.startswith(f"{family}/")})
+    compared = {measure: _reference(references, measure) for measure in measures}
+    values = {
+        measure: {name: _values(measure, of_month) for name, of_month in months.items()}
+        for measure in measures
+    }
+
+    def is_judged(measure: str, name: str) -> bool:
+        return compared[measure] is not None and len(values[measure][name]) >= least and name > after
+
+    judged = {name: sum(is_judged(measure, name) for measure in measures) for name in months}
     made = []
-    for measure in measures:
-        reference = _reference(references, measure)
-        points = []
-        for name, of_month in months.items():
-            values = _values(measure, of_month)
-            is_judged = reference is not None and len(values) >= least and name > after
-            points.append(
-                Month(
-                    name,
-                    len(values),
-                    float(np.mean(values)) if values else None,
-                    limits(reference, len(values)) if reference and is_judged else None,
-                )
+    for measure, reference in compared.items():
+        points = tuple(
+            Month(
+                name,
+                len(of_month),
+                float(np.mean(of_month)),
+                limits(reference, len(of_month), judged[name])
+                if reference and is_judged(measure, name)
+                else None,
             )
-        if any(point.cases for point in points):
-            made.append(Chart(measure, reference, tuple(point for point in points if point.cases)))
+            for name, of_month in values[measure].items()
+            if of_month
+        )
+        if points:
+            made.append(Chart(measure, reference, points))
     return made
 
 
@@ -215,10 +228,16 @@ def _confidence(bins: Mapping[str, Sequence[float | None]], of: int) -> Level:
     return Level(mean, math.sqrt(float(np.average((means - mean) ** 2, weights=counts)) + width**2 / 12), of)
 
 
-def limits(reference: Reference, cases: int) -> tuple[float, float]:
-    """Between which share or mean of a number of cases lies, if nothing has changed."""
+def limits(reference: Reference, cases: int, charts: int) -> tuple[float, float]:
+    """Between which share or mean of a number of cases lies, if nothing has changed.
+
+    Args:
+        charts: how many are judged in that month: `FALSE_ALARMS` is shared out among them.
+    """
+    tail = FALSE_ALARMS / charts / 2
     if isinstance(reference, Level):
-        half = 3 * reference.spread * math.sqrt(1 / cases + 1 / reference.of)
+        sigmas = -NormalDist().inv_cdf(tail)
+        half = sigmas * reference.spread * math.sqrt(1 / cases + 1 / reference.of)
         return reference.value - half, reference.value + half
     # Jeffreys' prior, with the cases of the reference.
     hits = reference.value * reference.of + 0.5
@@ -233,8 +252,8 @@ def limits(reference: Reference, cases: int) -> tuple[float, float]:
         for k in range(cases + 1)
     ]  # fmt: skip
     # Up to a limit lies more than the tail, beyond it no more.
-    low = int((np.cumsum(at) <= TAIL).sum())
-    high = cases - int((np.cumsum(at[::-1]) <= TAIL).sum())
+    low = int((np.cumsum(at) <= tail).sum())
+    high = cases - int((np.cumsum(at[::-1]) <= tail).sum())
     return low / cases, high / cases
 
 

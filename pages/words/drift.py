@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from brat.store.drift import Chart, Month
+from brat.store.drift import FALSE_ALARMS, Chart, Month
 from pages.words.numbers import share
 
 HELP = (
@@ -29,9 +29,9 @@ def of_cases(cases: int, others: int) -> str:
 
 def how(least: int) -> str:
     return (
-        "If nothing has changed, a month lies between the dashed limits (p-chart and X-bar chart, three "
-        "sigma; Shewhart 1931): in each chart some 1 in 100 crosses one by chance, and there is a chart for "
-        "each measure; more do where several slices are of one patient. "
+        "If nothing has changed, a month lies between the dashed limits (p-chart and X-bar chart; Shewhart "
+        f"1931). They are as wide as lets about 1 of {1 / FALSE_ALARMS:.0f} such months cross any limit in "
+        "any of the charts; more do where several slices are of one patient. "
         f"Open circles are not judged: fewer than {least} cases, or a part of the first months."
     )
 
@@ -54,7 +54,6 @@ def alarm(month: str, crossed: Sequence[str]) -> str:
 
 def crossing(name: str, chart: Chart, month: Month) -> str:
     """Read as glioma: 62.0 % of 50 cases (limits 14.0 to 54.0 %)."""
-    assert month.value is not None
     assert month.limits is not None
     low, high = (value_of(chart, limit) for limit in month.limits)
     return f"{name}: {value_of(chart, month.value)} in {month.cases} cases (limits {low} to {high})"

@@ -41,10 +41,10 @@ def reading(done: int) -> str:
 
 def reliability(error: str, recalibrated: str) -> str:
     """Args: error, recalibrated: expected calibration errors; the second empty where there is none."""
-    after = f"; {recalibrated} recalibrated, on slices that this was not fitted to" if recalibrated else ""
+    after = f"; {recalibrated} recalibrated, on cases that this was not fitted to" if recalibrated else ""
     return f"Expected calibration error {error} as shipped{after}."
 
 
 def left_out(counts: Mapping[str, int]) -> str:
     """The title of the table of what was not measured."""
-    return f"{sum(counts.values()):,} files were left out"
+    return f"Left out: {sum(counts.values()):,}"

@@ -13,6 +13,7 @@ from datetime import date
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +22,7 @@ import pytest
 from PIL import Image
 from pydicom.uid import EnhancedMRImageStorage, generate_uid
 
-from brat.batch import manifest, shard
+from brat.batch import manifest, results, shard
 from brat.batch.manifest import MANIFEST, plan, planned_files, planned_series, rows_of, studies_between
 from brat.batch.results import do_shard, merge, pending, result_file, status
 from brat.batch.shard import ReadingProcess, read_shard
@@ -267,6 +268,65 @@ def test_parts_share_the_shards(tmp_path, process):
     assert do_shard(batch, parts[1][0], process) == 0
     said = status(batch)
     assert (said.shards, said.done, said.rows, said.units) == (5, 2, 4, 10)
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1 and no more", "another"])
+def test_a_damaged_result_is_named_and_read_again_once_it_is_deleted(tmp_path, process, capsys, content):
+    batch = planned(pictures(tmp_path / "in", 4), tmp_path / "batch", shard_size=2)
+    do_shard(batch, 0, process)
+    do_shard(batch, 1, process)
+    file = result_file(batch, 1)
+    if content == "another":
+        pq.write_table(pa.table({"a": [1]}), file)
+    else:
+        file.write_bytes(content)
+    for command in (["run"], ["status"], ["merge", "--out", str(tmp_path / "all.parquet")]):
+        assert main(["batch", command[0], str(batch), *command[1:]]) == 2
+        assert f"{file} is damaged. Delete it" in capsys.readouterr().err
+    assert not list(tmp_path.glob("*all*"))
+    file.unlink()
+    assert do_shard(batch, 1, process) == 2
+    assert main(["batch", "merge", str(batch), "--out", str(tmp_path / "all.parquet")]) == 0
+
+
+def test_a_batch_does_not_go_on_with_another_plan(tmp_path, process, capsys):
+    batch = planned(pictures(tmp_path / "in", 4), tmp_path / "batch", shard_size=2)
+    do_shard(batch, 0, process)
+    first = (batch / MANIFEST).read_bytes()
+    other = planned(pictures(tmp_path / "other", 4), tmp_path / "other batch", shard_size=2)
+    (batch / MANIFEST).write_bytes((other / MANIFEST).read_bytes())
+    for command in (["run"], ["status"]):
+        assert main(["batch", *command, str(batch)]) == 2
+        assert "was exchanged after a part of it was read" in capsys.readouterr().err
+    # As a driver would that runs while it is exchanged.
+    do_shard(batch, 1, process)
+    (batch / MANIFEST).write_bytes(first)
+    assert main(["batch", "merge", str(batch), "--out", str(tmp_path / "all.parquet")]) == 2
+    assert "was exchanged after" in capsys.readouterr().err
+
+
+def test_of_two_drivers_at_one_shard_the_first_writes_it(tmp_path, process, monkeypatch):
+    batch = planned(pictures(tmp_path / "in", 2), tmp_path / "batch")
+    read = results.read_shard
+
+    def slow(*arguments):
+        table = read(*arguments)
+        monkeypatch.setattr(results, "read_shard", read)
+        assert do_shard(batch, 0, process) == 2
+        return table
+
+    monkeypatch.setattr(results, "read_shard", slow)
+    monkeypatch.setattr(results, "write_whole", watched := Mock(side_effect=results.write_whole))
+    assert do_shard(batch, 0, process) == 0
+    assert watched.call_count == 1
+
+
+def test_a_file_that_is_given_twice_is_planned_once(tmp_path, monkeypatch):
+    pictures(tmp_path / "in", 2)
+    monkeypatch.chdir(tmp_path)
+    plan(tmp_path / "batch", planned_files(["in", str(tmp_path / "in"), "in/000.png"]))
+    paths = pq.read_table(tmp_path / "batch" / MANIFEST)["path"].to_pylist()
+    assert paths == [str(tmp_path / "in" / f"{number:03}.png") for number in range(2)]
 
 
 def test_int8_reads_with_the_model_below_the_folder(tmp_path, capsys):

@@ -99,11 +99,25 @@ def test_the_command_says_what_was_left_out(store, tmp_path, capsys):
     assert main(["cases", "index", store, "--out", str(tmp_path / "out")]) == 0
     said = capsys.readouterr().out
     assert "5 scans (3 glioma, 1 meningioma, 1 no_tumor), 2 of them read as another class" in said
-    assert "1 because no clinician named a class; 1 because clinicians see different classes; 1 be" in said
+    assert "1 because the latest verdict is unsure; 1 because clinicians see different classes; 1 be" in said
     assert "does not know patients" in said
     # What is there is not written over.
     assert main(["cases", "index", store, "--out", str(tmp_path / "out")]) == 2
     assert "is there already" in capsys.readouterr().err
+
+
+def test_the_latest_verdict_of_an_observer_counts_under_whichever_model(tmp_path):
+    engine = create_engine(f"sqlite:///{tmp_path / 'cases.db'}")
+    prepare(engine)
+    draw = np.random.default_rng(0)
+    scans = [scan_of(number, draw.integers(0, 256, (80, 64), dtype=np.uint8)) for number in range(3)]
+    for scan, later in zip(scans, ("meningioma", None, "glioma"), strict=True):
+        keep(engine, scan, READING, MODEL, seen="glioma", observer="AB", picture=True)
+        keep(engine, scan, READING, NEXT_MODEL, seen=later, observer="AB")
+    made = index_cases(str(engine.url), tmp_path / "out")
+    engine.dispose()
+    assert {int(s.path.stem, 16): s.label for s in made.slices} == {0: "meningioma", 2: "glioma"}
+    assert (made.unsure, made.contested) == (1, 0)
 
 
 def test_a_store_without_pictures_says_what_to_do(tmp_path):

@@ -12,7 +12,7 @@ import pytest
 
 from brat.classes import CLASSES
 from brat.cli import main
-from brat.data.labelled import LabelledFile, labelled
+from brat.data.labelled import LabelledFile, labelled, read_table
 from brat.data.near_duplicates import HASH_BITS, hashes, is_known, thumbnail
 from brat.data.trained_on import read_hashes
 from brat.environment import WEIGHTS
@@ -162,6 +162,23 @@ def test_the_difference_is_tested_and_adjusted():
     assert compare(here, there)["measures"]["sensitivity"]["p"] is None
 
 
+def test_the_test_says_what_the_interval_says_at_the_end_of_a_scale():
+    """All of 34 are right: the interval has 10 points below and none above."""
+    all_right, shipped = (
+        {"value": 1.0, "low": 0.897, "high": 1.0},
+        {"value": 0.9, "low": 0.876, "high": 0.921},
+    )
+    for here, there in ((all_right, shipped), (shipped, all_right)):
+        measured = compare(
+            {"tumor_or_none": {"metrics": {"sensitivity": here, "specificity": here}}},
+            {"same_source": {"slices": 9, "clusters": 9, "metrics": dict.fromkeys(("sensitivity",), there)}},
+        )["measures"]["sensitivity"]
+        low, high = measured["difference"]["low"], measured["difference"]["high"]
+        assert low < 0 < high
+        # 1.96 * 0.1 / hypot(0.103, 0.021) = 1.865.
+        assert measured["p"] == pytest.approx(0.0622, abs=1e-3)
+
+
 def test_no_difference_is_beyond_all_or_nothing():
     """Of a few slices, all wrong, beside a figure that is nearly one."""
     names = ("sensitivity", "specificity")
@@ -252,6 +269,17 @@ class TestRecalibration:
             shipped + np.quantile(decisions, 1 - REFUSED, method="higher")
         )
         assert measured.results["recalibration"]["refused"]["value"] == pytest.approx(REFUSED, abs=2 / 300)
+
+    def test_a_limit_is_judged_on_patients_that_it_was_not_fitted_to(self, reader):
+        logits, labels = honest(250)
+        labels[labels == 2] = 0
+        # One patient of 25 slices: a limit that was fitted to them too lets nearly all of them through.
+        clusters = [f"patient-{max(n - 24, 0):05d}" for n in range(250)]
+        decisions = np.where(np.arange(250) < 25, 0.3 + np.arange(250) / 1000, -1.0)
+        measured = self.measured(reader, logits, labels, decisions, clusters=clusters)
+        limit = measured.recalibration.limit - reader.detector.limit
+        assert (decisions > limit).mean() <= REFUSED
+        assert measured.results["recalibration"]["refused"]["value"] == pytest.approx(0.1)
 
     def test_no_limit_beyond_what_the_machine_calls_another_picture(self, reader):
         logits, labels = honest(300)
@@ -353,6 +381,23 @@ class TestReading:
         names = ["glioma/sub-01_1.png", "glioma/sub-01_2.png"]
         assert read_site(self.files(names), [WEIGHTS]).by == "file"
 
+    def test_a_blank_cell_is_of_the_patient_whom_the_table_names_for_its_header(self):
+        headers = {"a": "MRN1", "b": "MRN1", "c": "MRN2", "d": "ANON", "e": "ANON", "f": "ANON", "g": "ANON"}
+        cells = {"a": "P1", "b": "", "c": "", "d": "P2", "e": "P3", "f": "", "g": ""}
+        given = [
+            File(f"{name}.dcm", slice_of(number, PatientID=patient))
+            for number, (name, patient) in enumerate(headers.items())
+        ]
+        lines = [f"{name}.dcm,glioma,{patient}" for name, patient in cells.items()]
+        table = read_table("\n".join(["name,label,patient", *lines]).encode(), "labels.csv")
+        readings = read_site(labelled(given, table), [WEIGHTS])
+        a, b, c, d, e, f, g = (s.cluster for s in readings.slices)
+        assert a == b
+        # ANON is whoever is anonymous: nobody is known by it.
+        assert len({a, c, d, e, f, g}) == 6
+        assert [cluster.partition("-")[0] for cluster in (c, f, g)] == ["patient", "file", "file"]
+        assert readings.by == "patient where it is known, else file"
+
     def test_no_header_gets_into_the_results(self, reader):
         given = [
             File(f"{label}/{n}.dcm", slice_of(n, PatientID=f"JANE{n}"))
@@ -425,41 +470,82 @@ class TestReading:
         assert {path: path.read_bytes() for path in before} == before
 
 
-def test_verdicts_are_measured_as_they_were_read(reader):
-    def case(scan, label, seen, score=0.5, recalibration=""):
-        shares = {name: 0.97 if name == label else 0.01 for name in CLASSES}
-        return SimpleNamespace(
-            scan=scan * 64,
-            time=datetime.now(UTC),
-            seen=seen,
-            label=label,
-            ood_score=score,
-            recalibration=recalibration,
-            **shares,
-        )
+def case_of(number, scan, label, seen, observer="", score=0.5, recalibration=""):
+    """A kept case; the higher its number, the later."""
+    shares = {name: 0.97 if name == label else 0.01 for name in CLASSES}
+    return SimpleNamespace(
+        id=number,
+        scan=scan * 64,
+        time=datetime(2026, 11, 1, number, tzinfo=UTC),
+        seen=seen,
+        label=label,
+        observer=observer,
+        ood_score=score,
+        recalibration=recalibration,
+        **shares,
+    )
 
+
+def test_verdicts_are_measured_as_they_were_read(reader):
     cases = [
-        case("a", "glioma", "meningioma"),
-        # Older, of the same scan.
-        case("a", "glioma", "glioma"),
-        case("b", "no_tumor", "no_tumor", 1.5),
-        case("c", "glioma", None),
+        case_of(5, "a", "glioma", "meningioma"),
+        case_of(4, "b", "no_tumor", "no_tumor", score=1.5),
+        case_of(3, "c", "glioma", None),
         # Its probabilities are of another temperature.
-        case("d", "glioma", "glioma", recalibration="e" * 64),
+        case_of(2, "d", "glioma", "glioma", recalibration="e" * 64),
     ]
     readings = verdicts(cases, reader)
     validation = measure(readings, reader, SHIPPED)
-    *rows, left_out = validation.rows
-    assert left_out == {"name": "d" * 12, "left_out": "read under another calibration"}
-    assert validation.results["left_out"]["other_calibration"] == 1
-    assert any("1 were read under another calibration" in said for said in remarks(validation.results))
+    *rows, unsure, other = validation.rows
+    assert unsure == {"name": "c" * 12, "left_out": "the clinician is unsure of it"}
+    assert other == {"name": "d" * 12, "left_out": "read under another calibration"}
+    said = " ".join(remarks(validation.results))
+    assert "read under another calibration 1, the clinician is unsure 1" in said
+    assert "lean towards it" in said
+    assert "Intervals are by scan" in said
     assert [row["label"] for row in rows] == ["meningioma", "no_tumor"]
     assert [row["glioma"] for row in rows] == pytest.approx([0.97, 0.01], abs=1e-5)
     assert [row["refused"] for row in rows] == [False, True]
     assert validation.recalibration is None
     assert "recalibration" not in validation.results
-    with pytest.raises(ValueError, match="no kept case"):
+    with pytest.raises(
+        ValueError, match=r"no kept case.*\n  1: the clinician is unsure of it\n  1: read under"
+    ):
         verdicts(cases[-2:], reader)
+
+
+@pytest.mark.parametrize(
+    ("given", "label"),
+    [
+        # From the first verdict to the last: who, and what they see.
+        ([("A", "glioma"), ("B", "glioma")], "glioma"),
+        ([("A", "glioma"), ("B", "meningioma")], site_readings.SEVERAL_SEEN),
+        ([("A", "glioma"), ("B", None)], site_readings.UNSURE_OF),
+        ([("A", None), ("B", "glioma")], "glioma"),
+        # Of one observer, under another model: what they said before counts no more.
+        ([("A", "glioma"), ("A", "meningioma")], "meningioma"),
+        ([("A", "glioma"), ("A", None), ("B", "glioma"), ("A", "glioma")], "glioma"),
+        ([("A", "glioma"), ("B", "meningioma"), ("A", "meningioma")], "meningioma"),
+    ],
+)
+def test_of_several_observers_the_latest_verdicts_count(reader, given, label):
+    cases = [
+        case_of(number, "a", "glioma", seen, observer) for number, (observer, seen) in enumerate(given, 1)
+    ]
+    # Another scan, so that something is left.
+    readings = verdicts([*reversed(cases), case_of(0, "b", "no_tumor", "no_tumor")], reader)
+    told = {s.file: s.label for s in readings.slices} | {s.path: s.reason for s in readings.left_out}
+    assert told == {"a" * 12: label, "b" * 12: "no_tumor"}
+
+
+def test_what_was_read_under_the_same_calibration_counts_whoever_saw_it_last(reader):
+    cases = [
+        case_of(2, "a", "no_tumor", "glioma", "B", recalibration="e" * 64),
+        case_of(1, "a", "glioma", "glioma", "A"),
+    ]
+    readings = verdicts(cases, reader)
+    assert readings.slices[0].label == "glioma"
+    assert readings.outputs[0].logits[0].argmax() == 0
 
 
 def test_hashes_are_as_far_apart_as_thumbnails():
@@ -514,7 +600,7 @@ def test_verdicts_of_a_store_are_measured_by_the_command(tmp_path, capsys):
     out = tmp_path / "out"
     assert main(["validate", "--verdicts", url, "--out", str(out)]) == 0
     results = json.loads((out / "validation.json").read_text())
-    assert (results["slices"], results["by"]) == (len(samples), "file")
+    assert (results["slices"], results["by"]) == (len(samples), "scan")
     assert "recalibration" not in results
     assert (WEIGHTS / "metrics.json").read_bytes() == before
     for arguments, said in {

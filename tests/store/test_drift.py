@@ -13,7 +13,17 @@ from brat.figures.drift import control_chart
 from brat.model.calibration import Calibration
 from brat.model.site import SiteCalibration
 from brat.store.cases import Case
-from brat.store.drift import FIRST, Level, Share, charts, first_months, limits, of_metrics
+from brat.store.drift import (
+    FALSE_ALARMS,
+    FIRST,
+    Chart,
+    Level,
+    Share,
+    charts,
+    first_months,
+    limits,
+    of_metrics,
+)
 
 METRICS = json.loads((WEIGHTS / "metrics.json").read_text())
 
@@ -34,6 +44,10 @@ def months_of(cases, references, measure, least=20, after=""):
     return chart.months
 
 
+CHARTS = 12
+"""Of a month that is compared with the model's figures, as many are judged."""
+
+
 @pytest.mark.parametrize("share", [0.006, 0.1, 0.47, 0.91])
 @pytest.mark.parametrize("cases", [20, 50, 300])
 def test_shares_that_have_not_changed_seldom_cross_a_limit(share, cases):
@@ -42,7 +56,7 @@ def test_shares_that_have_not_changed_seldom_cross_a_limit(share, cases):
         crossed = []
         # A reference is a sample, too.
         for reference in draw.binomial(of, share, 300) / of:
-            low, high = limits(Share(reference, of), cases)
+            low, high = limits(Share(reference, of), cases, 4)
             months = draw.binomial(cases, share, 100) / cases
             crossed.append(np.mean((months < low) | (months > high)))
         assert np.mean(crossed) < 0.006
@@ -50,11 +64,12 @@ def test_shares_that_have_not_changed_seldom_cross_a_limit(share, cases):
 
 def test_limits_of_a_share_are_those_of_the_binomial_where_the_reference_is_large():
     stats = pytest.importorskip("scipy.stats", reason="scipy is not installed")
+    tail = FALSE_ALARMS / CHARTS / 2
     for share, cases in ((0.1, 50), (0.5, 200), (0.91, 30)):
-        low, high = (round(end * cases) for end in limits(Share(share, 10**7), cases))
+        low, high = (round(end * cases) for end in limits(Share(share, 10**7), cases, CHARTS))
         month = stats.binom(cases, share)
-        assert month.cdf(low - 1) <= 0.00135 < month.cdf(low)
-        assert month.sf(high) <= 0.00135 < month.sf(high - 1)
+        assert month.cdf(low - 1) <= tail < month.cdf(low)
+        assert month.sf(high) <= tail < month.sf(high - 1)
 
 
 def test_means_that_have_not_changed_seldom_cross_a_limit():
@@ -63,15 +78,112 @@ def test_means_that_have_not_changed_seldom_cross_a_limit():
     spread = draw.beta(4, 0.4, (3000, FIRST + 20))
     crossed = 0
     for reference, month in zip(spread[:, :FIRST], spread[:, FIRST:], strict=True):
-        low, high = limits(Level(reference.mean(), reference.std(ddof=1), FIRST), 20)
+        low, high = limits(Level(reference.mean(), reference.std(ddof=1), FIRST), 20, 4)
         crossed += not low <= month.mean() <= high
     assert crossed / 3000 < 0.015
 
 
-def test_limits_of_a_mean_are_three_sigma():
-    assert limits(Level(0.9, 0.1, 10**9), 25) == pytest.approx((0.84, 0.96), abs=1e-4)
-    half = 3 * 0.1 * (2 / 25) ** 0.5
-    assert limits(Level(0.9, 0.1, 25), 25) == pytest.approx((0.9 - half, 0.9 + half))
+def test_limits_of_a_mean_are_as_many_sigmas_as_the_charts_ask_for():
+    # Of one chart 1 in 100 is beyond 2.576 sigma; of twelve, 1 in 1,200 of each beyond 3.341.
+    for charts_judged, sigmas in ((1, 2.576), (12, 3.341)):
+        half = sigmas * 0.1
+        assert limits(Level(0.9, 0.1, 10**9), 25, charts_judged) == pytest.approx(
+            (0.9 - half / 5, 0.9 + half / 5), abs=1e-4
+        )
+        wider = half * (2 / 25) ** 0.5
+        assert limits(Level(0.9, 0.1, 25), 25, charts_judged) == pytest.approx(
+            (0.9 - wider, 0.9 + wider), abs=1e-4
+        )
+
+
+class Cards:
+    """Cases as the figures of the model that ships have them, one after the other."""
+
+    def __init__(self):
+        self.draw = np.random.default_rng(0)
+        self.card = of_metrics(METRICS)
+        self.bins = METRICS["calibration"]["after"]["bins"]
+
+    def one_of(self, family: str, count: int) -> list[str]:
+        shares = {key: share.value for key, share in self.card.items() if key.startswith(f"{family}/")}
+        weights = np.array([*shares.values()])
+        keys = self.draw.choice([*shares], count, p=weights / weights.sum())
+        return [key.partition("/")[2] for key in keys]
+
+    def confidences(self, count: int) -> np.ndarray:
+        """Each bin's evenly about its mean."""
+        counts = np.array(self.bins["count"])
+        number = self.draw.choice(len(counts), count, p=counts / counts.sum())
+        means = np.array([mean or 0.0 for mean in self.bins["confidence"]])[number]
+        width = 1 / len(counts)
+        reach = np.minimum(means - number * width, (number + 1) * width - means)
+        return means + self.draw.uniform(-1, 1, count) * reach
+
+    def month(self, year: int, count: int, refused=None, agreed=None, less_sure=0.0) -> list[Case]:
+        """The cases of a month of its own; what is not given is as the model's figures say."""
+        refused = self.card["refused"].value if refused is None else refused
+        agreed = self.card["agreed"].value if agreed is None else agreed
+        scanners = self.draw.choice(
+            ["", "GE 3 T", "Siemens 1.5 T", "Philips 3 T"], count, p=(0.1, 0.5, 0.3, 0.1)
+        )
+        return [
+            Case(
+                scan=f"{year:032x}{number:032x}",
+                time=datetime(year, 1, 1, tzinfo=UTC),
+                label=label,
+                seen=label if right else next(name for name in CLASSES if name != label),
+                in_distribution=bool(known),
+                ood_score=float(score),
+                sequence=sequence,
+                scanner=str(scanner),
+                **{label: float(confidence)},
+            )
+            for number, (label, right, known, score, sequence, scanner, confidence) in enumerate(
+                zip(
+                    self.one_of("read", count),
+                    self.draw.random(count) < agreed,
+                    self.draw.random(count) >= refused,
+                    self.draw.lognormal(-0.7, 0.4, count),
+                    self.one_of("sequence", count),
+                    scanners,
+                    self.confidences(count) - less_sure,
+                    strict=True,
+                )
+            )
+        ]
+
+
+def share_with_an_alarm(every: list[Chart]) -> float:
+    """The share of the judged months in which any chart alarms."""
+    judged = {month.name for chart in every for month in chart.months if month.limits}
+    alarmed = {month.name for chart in every for month in chart.months if month.is_alarm}
+    return len(alarmed) / len(judged)
+
+
+@pytest.mark.parametrize("cases", [20, 50])
+def test_few_months_that_have_not_changed_raise_an_alarm_in_any_chart(cases):
+    made = Cards()
+    against_card = charts([case for year in range(1, 401) for case in made.month(year, cases)], made.card, 20)
+    assert len(against_card) == CHARTS + 5  # Scores and scanners are compared with nothing.
+    assert share_with_an_alarm(against_card) < FALSE_ALARMS
+    alarms = []
+    for _ in range(20):
+        history = made.month(1, FIRST) + [case for year in range(2, 22) for case in made.month(year, cases)]
+        references, last = first_months(history)
+        alarms.append(share_with_an_alarm(charts(history, references, 20, last)))
+    # What is stated is 1 in 100; chance brings some more in 400 months.
+    assert np.mean(alarms) < 2 * FALSE_ALARMS
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"refused": 0.1}, {"agreed": 0.75}, {"less_sure": 0.06}],
+    ids=["refused", "agreed", "less_sure"],
+)
+def test_a_change_is_caught_in_a_month_of_100_cases(change):
+    made = Cards()
+    months = [case for year in range(1, 101) for case in made.month(year, 100, **change)]
+    assert share_with_an_alarm(charts(months, made.card, 20)) > 0.8
 
 
 def test_figures_of_the_model_that_ships_make_a_reference():
