@@ -113,7 +113,8 @@ def _find(options: argparse.Namespace) -> int:
         if options.json:
             print(json.dumps(asdict(entry)))
         else:
-            print(f"{entry.date:8}  {entry.modalities:8}  {entry.description:32}  {entry.study}")
+            named = entry.study or entry.problem
+            print(f"{entry.date:8}  {entry.modalities:8}  {entry.description:32}  {named}")
     if len(found) == LIMIT:
         print(f"brat: only the first {LIMIT} are shown; narrow the search", file=sys.stderr)
     return int(not found)

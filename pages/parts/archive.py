@@ -170,6 +170,8 @@ def _show_studies(known: dict[str, Server]) -> None:
         return
     if len(found) == LIMIT:
         st.caption(words.many(LIMIT))
+    if odd := sum(bool(entry.problem) for entry in found):
+        st.warning(words.cannot_be_opened(odd))
     st.caption(words.TICK)
     chosen = st.dataframe(
         [
@@ -192,7 +194,8 @@ def _show_studies(known: dict[str, Server]) -> None:
     if chosen and st.button("List series", key="archive-list"):
         listed: list[tuple[SeriesEntry, Choice]] = []
         for number in chosen:
-            listed += _choices(known[name], found[number].study)
+            if not found[number].problem:
+                listed += _choices(known[name], found[number].study)
         st.session_state.archive_series = (name, listed)
 
 

@@ -76,6 +76,41 @@ def test_an_answer_that_is_no_dicomweb_is_a_sentence(answering, content):
             ask()
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b"5",
+        b"{}",
+        b'{"0020000D": {"Value": ["1.3"]}}',
+        b'{"0020000D": {"vr": "UI", "Value": ["../.."]}}',
+    ],
+)
+def test_a_study_that_cannot_be_opened_keeps_no_other_away(answering, odd):
+    answering.content = b"[" + odd + b", {" + STUDY + b"}]"
+    first, second = connect(Server("odd", url=answering.url)).studies(Query())
+    assert (first.study, second.study, second.problem) == ("", "1.2", "")
+    assert "no UID" in first.problem
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b'"00100010": {"vr": "PN", "Value": [{"Alphabetic": 5}]}',
+        b'"00100010": {"Value": ["A^B"]}',
+        b'"00100010": {"vr": "LO", "Value": "A"}',
+        b'"00080020": {"vr": "SQ", "Value": ["20261126"]}',
+        b'"00201208": {"vr": "IS", "Value": ["many"]}',
+    ],
+)
+def test_an_odd_value_keeps_nothing_else_of_a_study_away(answering, odd):
+    study = STUDY + b', "00081030": {"vr": "LO", "Value": ["brain"]}'
+    answering.content = b"[{" + study + b"}, {" + study + b", " + odd + b"}]"
+    first, second = connect(Server("odd", url=answering.url)).studies(Query())
+    assert (second.study, second.description, second.problem) == ("1.2", "brain", "")
+    assert (second.patient_name, second.date) == ("", "")
+    assert first == second
+
+
 @pytest.mark.parametrize("part", [b"no DICOM", b""])
 def test_instances_that_are_no_dicom_are_a_sentence(answering, part):
     answering.kind = 'multipart/related; type="application/dicom"; boundary=x'

@@ -4,6 +4,7 @@ import io
 import threading
 import time
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pydicom
 import pytest
@@ -18,7 +19,7 @@ from pynetdicom.sop_class import (
 )
 
 from brat.pacs import dimse
-from brat.pacs.archive import PacsError, SeriesEntry, Server
+from brat.pacs.archive import PacsError, Query, SeriesEntry, Server
 from brat.pacs.connect import connect
 from brat.pacs.dimse import listening_context
 from brat.pacs.queue import Queue
@@ -97,6 +98,23 @@ def test_an_instance_of_another_series_is_not_taken_for_one_of_this(instances, l
         came = fetched(asked, series)
     assert len(came) == 3
     assert stranger.SOPInstanceUID not in came
+
+
+def test_an_answer_that_cannot_be_read_keeps_no_other_away(monkeypatch):
+    """pynetdicom gives none for it."""
+    good, status, end = pydicom.Dataset(), pydicom.Dataset(), pydicom.Dataset()
+    good.StudyInstanceUID, status.Status, end.Status = "1.2", 0xFF00, 0x0000
+
+    @contextmanager
+    def association(*_):
+        answers = [(status, None), (status, good), (end, None)]
+        yield SimpleNamespace(send_c_find=lambda *_: answers)
+
+    asked = connect(Server("old", host="127.0.0.1"))
+    monkeypatch.setattr(asked, "_association", association)
+    first, second = asked.studies(Query())
+    assert (first.study, second.study, second.problem) == ("", "1.2", "")
+    assert "no UID" in first.problem
 
 
 def test_an_archive_without_the_service_is_a_sentence(instances):
