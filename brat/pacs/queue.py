@@ -149,7 +149,7 @@ class Queue:
         return [state for _, state in self._entries()]
 
     def listed(self) -> list[tuple[State, float, int]]:
-        """Of every series: what is known, since when (seconds since 1970), and the number of instances here."""
+        """Of every series: what is known, since when (seconds since 1970), and its number of instances."""
         return [
             (state, (place / "state.json").stat().st_mtime, len(self._slices(place)))
             for place, state in self._entries()
