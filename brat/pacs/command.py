@@ -103,6 +103,7 @@ def _archive(options: argparse.Namespace, name: str) -> Archive:
     from brat.pacs.archive import load_server
     from brat.pacs.connect import connect
 
+    log.start("pacs")
     return connect(load_server(name, options.settings))
 
 

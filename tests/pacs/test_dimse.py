@@ -110,7 +110,7 @@ def test_an_answer_that_cannot_be_read_keeps_no_other_away(monkeypatch):
         answers = [(status, None), (status, good), (end, None)]
         yield SimpleNamespace(send_c_find=lambda *_: answers)
 
-    asked = connect(Server("old", host="127.0.0.1"))
+    asked = dimse.Dimse(Server("old", host="127.0.0.1"))
     monkeypatch.setattr(asked, "_association", association)
     first, second = asked.studies(Query())
     assert (first.study, second.study, second.problem) == ("", "1.2", "")
