@@ -90,13 +90,28 @@ class DicomWeb:
     def store(self, files: Sequence[bytes]) -> None:
         datasets = [pydicom.dcmread(io.BytesIO(file)) for file in files]
         with self._asking():
-            answer = self._client.store_instances(datasets)
+            answer = self._store(datasets)
         failed = len(answer.get("FailedSOPSequence") or [])
         stored = len(answer.get("ReferencedSOPSequence") or [])
         if failed or stored < len(files):
             raise PacsError(
                 f"The archive {self.name} took {stored} of {len(files)} objects and refused the others."
             )
+
+    def _store(self, datasets: Sequence[Dataset]) -> Dataset:
+        deflated = [one.file_meta for one in datasets if one.file_meta.TransferSyntaxUID.is_deflated]
+        try:
+            answer = self._client.store_instances(datasets)
+            if not deflated or not answer.get("FailedSOPSequence"):
+                return answer
+        except requests.HTTPError as error:
+            if not deflated:
+                raise
+            log.refusal(error)
+        # Some archives take nothing deflated. What they have taken is sent again under its own UID.
+        for meta in deflated:
+            meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+        return self._client.store_instances(datasets)
 
     @contextmanager
     def _asking(self) -> Iterator[None]:

@@ -148,6 +148,9 @@ class Dimse:
         ae = self._entity()
         for sop_class, syntax in sorted(kinds):
             ae.add_requested_context(sop_class, syntax)
+            if syntax.is_deflated:
+                # Where an archive takes nothing deflated pynetdicom inflates it.
+                ae.add_requested_context(sop_class, pydicom.uid.ExplicitVRLittleEndian)
         with self._associated(ae) as association:
             for number, dataset in enumerate(datasets):
                 try:

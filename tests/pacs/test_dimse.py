@@ -11,7 +11,14 @@ import pytest
 
 pytest.importorskip("pynetdicom", reason="pynetdicom is not installed")
 
-from pydicom.uid import CTImageStorage, MRImageStorage, ParametricMapStorage, generate_uid
+from pydicom.uid import (
+    CTImageStorage,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    MRImageStorage,
+    ParametricMapStorage,
+    generate_uid,
+)
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import (
     StudyRootQueryRetrieveInformationModelGet,
@@ -144,6 +151,29 @@ def test_an_archive_that_takes_no_parametric_map_says_what_to_set(tmp_path):
             connect(Server("old", host="127.0.0.1", port=port, title="OLD")).store(files)
     finally:
         server.shutdown()
+
+
+def test_an_archive_that_takes_nothing_deflated_gets_it_inflated():
+    map_ = pydicom.dcmread(io.BytesIO(known_series()[1]))
+    map_.SOPClassUID = map_.file_meta.MediaStorageSOPClassUID = ParametricMapStorage
+    map_.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    written, came = io.BytesIO(), []
+    map_.save_as(written)
+
+    def take(event):
+        came.append((event.context.transfer_syntax, event.dataset.PixelData))
+        return 0x0000
+
+    for syntaxes in ([ExplicitVRLittleEndian], [DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian]):
+        ae = AE("OLD")
+        ae.add_supported_context(ParametricMapStorage, syntaxes)
+        server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, take)])
+        try:
+            port = server.socket.getsockname()[1]
+            connect(Server("old", host="127.0.0.1", port=port, title="OLD")).store([written.getvalue()])
+        finally:
+            server.shutdown()
+        assert came.pop() == (syntaxes[0], map_.PixelData)
 
 
 def test_what_nobody_takes_on_is_not_piled_up(instances):
