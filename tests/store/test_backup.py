@@ -19,7 +19,6 @@ GUIDE = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
 
 
 def commands(program: str) -> list[str]:
-    on_the_server = r"(?:docker compose exec (?:-T )?\w+ )?"
     found = re.findall(
         rf"^(?:docker compose exec (?:-T )?\w+ )?({re.escape(program)} .*)$", GUIDE, re.MULTILINE
     )
