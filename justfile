@@ -35,6 +35,10 @@ ci:
 wheel:
     pip wheel --no-deps --wheel-dir dist .
 
+# Build the image, say how large it is, and start the app in it; needs root, Debian's buildah and mmdebstrap.
+image:
+    deploy/build-root
+
 # Write the tested versions again (needs uv).
 lock:
     uv pip compile --universal --no-annotate --extra test --python-version 3.11 --output-file constraints.txt pyproject.toml

@@ -20,38 +20,70 @@ _RETRY = 60.0
 """Seconds until what could not be handed over is tried again."""
 
 _PENDING = "brat"
-"""The metadata of a series that says that it is to be handed over, so that a restart forgets none."""
+"""The metadata of a series that is coming, or is to be handed over, so that a restart forgets none."""
 
 _METADATA = 3307
 """Its number among those that Orthanc leaves to users (1024 to 65535)."""
 
-_left = set()
-"""The series that are to be handed over. An archive has far too many to look through them every minute."""
+_lock = threading.Lock()
+"""Held where a mark and what is known here of its series change together."""
+
+_left = {}
+"""Of each series that is to be handed over how often it has become stable: what comes while it is handed over
+is to be handed over, too. An archive has far too many series to look through them every minute."""
+
+_sending = set()
+"""The series that are being handed over, each by one thread."""
 
 
 def send(series):
     """Hand a series over, or leave it for the next time, where the router does not take it now."""
+    with _lock:
+        if series in _sending:
+            return
+        _sending.add(series)
     modality = json.loads(orthanc.GetConfiguration()).get("Brat", {}).get("SendTo", "brat")
+    try:
+        while came_again(series, modality):
+            pass
+    finally:
+        with _lock:
+            _sending.discard(series)
+
+
+def came_again(series, modality):
+    """Hand a series over. Returns whether it has become stable once more meanwhile."""
+    count = _left.get(series)
     try:
         orthanc.RestApiPost(f"/modalities/{modality}/store", json.dumps({"Resources": [series]}))
     except orthanc.OrthancException as error:
         orthanc.LogWarning(f"brat: a series could not be handed over, and is tried again: {error}")
-        return
-    _left.discard(series)
-    # It was deleted meanwhile, or handed over twice.
-    with contextlib.suppress(orthanc.OrthancException):
-        orthanc.RestApiDelete(f"/series/{series}/metadata/{_METADATA}")
+        return False
+    with _lock:
+        if _left.get(series) != count:
+            return True
+        _left.pop(series, None)
+        _sending.discard(series)
+        # It was deleted meanwhile.
+        with contextlib.suppress(orthanc.OrthancException):
+            orthanc.RestApiDelete(f"/series/{series}/metadata/{_METADATA}")
+    return False
 
 
 def on_change(change, level, resource):
-    if change == orthanc.ChangeType.STABLE_SERIES:
+    if change in (orthanc.ChangeType.NEW_SERIES, orthanc.ChangeType.STABLE_SERIES):
         modality = json.loads(orthanc.RestApiGet(f"/series/{resource}"))["MainDicomTags"].get("Modality")
         # What the router returns is no MR, and does not come round again.
-        if modality == "MR":
+        if modality != "MR":
+            return
+        with _lock:
+            # A series that is still coming when Orthanc ends is never said to be stable.
             orthanc.RestApiPut(f"/series/{resource}/metadata/{_METADATA}", _PENDING)
-            _left.add(resource)
-            # Orthanc waits for this function, and the router may not be there.
-            threading.Thread(target=send, args=(resource,), daemon=True).start()
+            if change == orthanc.ChangeType.NEW_SERIES:
+                return
+            _left[resource] = _left.get(resource, 0) + 1
+        # Orthanc waits for this function, and the router may not be there.
+        threading.Thread(target=send, args=(resource,), daemon=True).start()
     elif change == orthanc.ChangeType.ORTHANC_STARTED:
         threading.Thread(target=start, daemon=True).start()
 
@@ -59,8 +91,10 @@ def on_change(change, level, resource):
 def start():
     """Find what is left from before, and try it again every minute."""
     for series in json.loads(orthanc.RestApiGet("/series")):
-        if str(_METADATA) in json.loads(orthanc.RestApiGet(f"/series/{series}/metadata?numeric")):
-            _left.add(series)
+        # It was deleted meanwhile.
+        with contextlib.suppress(orthanc.OrthancException):
+            if str(_METADATA) in json.loads(orthanc.RestApiGet(f"/series/{series}/metadata?numeric")):
+                _left.setdefault(series, 0)
     again()
 
 
@@ -71,7 +105,7 @@ def again():
             orthanc.RestApiGet(f"/series/{series}")
         except orthanc.OrthancException:
             # It was deleted.
-            _left.discard(series)
+            _left.pop(series, None)
         else:
             send(series)
     timer = threading.Timer(_RETRY, again)

@@ -19,12 +19,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydicom.dataset import Dataset
 
+from brat import log
 from brat.io.door import describe
 from brat.io.files import File
 from brat.io.intake import Item
 from brat.io.names import clean_name
 from brat.io.scan import UnreadableScan
-from brat.pacs.archive import LIMIT, Archive, Query
+from brat.pacs.archive import LIMIT, Archive, PacsError, Query
 from brat.pacs.choice import Choice, choices_of, choose
 from brat.predict import find_files, sort_files
 
@@ -280,7 +281,7 @@ def planned_series(archive: Archive, studies: Iterable[str], every: bool = False
     """
     for study in dict.fromkeys(studies):
         for entry, choice in choices_of(archive, study):
-            is_read = choice.read or (every and entry.modality == "MR")
+            is_read = choice.read or (every and entry.modality == "MR" and not entry.problem)
             yield Planned(
                 "remote",
                 (entry.count or 1) if is_read else 0,
@@ -306,7 +307,11 @@ def studies_between(first: date, last: date, search: Callable[[Query], list[Any]
     days = f"{first:%Y%m%d}-{last:%Y%m%d}" if last > first else f"{first:%Y%m%d}"
     found = search(Query(date=days, modality="MR"))
     if len(found) < LIMIT:
-        yield from (entry.study for entry in found)
+        for entry in found:
+            if entry.problem:
+                log.failure("archive", PacsError(entry.problem))
+            else:
+                yield entry.study
     elif first == last:
         raise ValueError(
             f"On {first:%Y-%m-%d} there are {LIMIT} MR studies or more, and a search gives no more. Have the "

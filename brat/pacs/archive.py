@@ -10,6 +10,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from brat import log
+
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
@@ -77,9 +79,16 @@ def _part(text: str) -> str:
     return f"*{text}*" if text and "*" not in text else text
 
 
+NO_UID = "The archive names it by what is no UID, so it cannot be opened. Ask whoever runs the archive."
+
+
 @dataclass(frozen=True)
 class StudyEntry:
-    """A study as an archive lists it; what the archive does not say is empty."""
+    """A study as an archive lists it; what the archive does not say is empty.
+
+    Attributes:
+        problem: why it cannot be opened; then `study` is empty.
+    """
 
     study: str
     date: str
@@ -88,18 +97,21 @@ class StudyEntry:
     patient_name: str
     patient_id: str
     accession: str
+    problem: str = ""
 
     @classmethod
     def of(cls, answer: Dataset) -> StudyEntry:
         """What an archive answers of a study, by DICOMweb or DIMSE."""
+        study = _uid(answer, "StudyInstanceUID")
         return cls(
-            study=_uid(answer, "StudyInstanceUID"),
+            study=study,
             date=text(answer, "StudyDate"),
             description=text(answer, "StudyDescription"),
             modalities=text(answer, "ModalitiesInStudy"),
             patient_name=text(answer, "PatientName"),
             patient_id=text(answer, "PatientID"),
             accession=text(answer, "AccessionNumber"),
+            problem="" if study else NO_UID,
         )
 
 
@@ -109,6 +121,7 @@ class SeriesEntry:
 
     Attributes:
         count: of instances; None where the archive does not say.
+        problem: why it cannot be opened; then `series` is empty.
     """
 
     study: str
@@ -117,39 +130,57 @@ class SeriesEntry:
     modality: str
     description: str
     count: int | None
+    problem: str = ""
 
     @classmethod
     def of(cls, study: str, answer: Dataset) -> SeriesEntry:
         """What an archive answers of a series of a study."""
         count = text(answer, "NumberOfSeriesRelatedInstances")
+        series = _uid(answer, "SeriesInstanceUID")
         return cls(
             study=study,
-            series=_uid(answer, "SeriesInstanceUID"),
+            series=series,
             number=text(answer, "SeriesNumber"),
             modality=text(answer, "Modality"),
             description=text(answer, "SeriesDescription"),
-            count=int(count) if count.isdigit() else None,
+            count=int(count) if count.isdecimal() else None,
+            problem="" if series else NO_UID,
         )
 
 
 def text(answer: Dataset, keyword: str) -> str:
-    """A value of an archive's answer; several are joined as DICOM writes them, and none is empty."""
+    """A value of an answer, on one line; several are joined as DICOM writes them, and none is empty."""
     try:
         value = answer.get(keyword)
-    # One of which nothing can be made, in an answer by DIMSE.
-    except (ValueError, TypeError, OverflowError):
-        value = None
-    if value is None:
+        if value is None:
+            return ""
+        several = isinstance(value, Sequence) and not isinstance(value, str | bytes)
+        written = "\\".join(map(str, value)) if several else str(value)
+    # Whatever pydicom raises: it looks into the bytes of an answer by DIMSE only now, and of some nothing can
+    # be made.
+    except Exception as error:
+        log.refusal(error)
         return ""
-    several = isinstance(value, Sequence) and not isinstance(value, str | bytes)
-    return "\\".join(map(str, value)) if several else str(value)
+    # A terminal obeys some characters, and half a surrogate can be shown nowhere.
+    return "".join(character if character.isprintable() else " " for character in written)
 
 
 def _uid(answer: Dataset, keyword: str) -> str:
+    """Empty where it is none: it would become a part of an address or of a path."""
     uid = text(answer, keyword)
-    if not is_uid(uid):
-        raise PacsError("The archive names a study or a series by what is no UID. Ask whoever runs it.")
-    return uid
+    return uid if is_uid(uid) else ""
+
+
+def middle_of(instances: Sequence[tuple[str, str]]) -> str:
+    """The SOP instance UID by which a series is judged, of those that `Archive.instances` gives.
+
+    Raises:
+        PacsError: there is none.
+    """
+    named = [instance for _, instance in instances if is_uid(instance)]
+    if not named:
+        raise PacsError("The series has no instances.")
+    return named[len(named) // 2]
 
 
 class Archive(Protocol):

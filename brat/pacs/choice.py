@@ -99,6 +99,9 @@ def choices_of(archive: Archive, study: str) -> list[tuple[SeriesEntry, Choice]]
     unsent: list[Exception] = []
     judged = []
     for entry in archive.series(study):
+        if entry.problem:
+            judged.append((entry, _no(entry.problem)))
+            continue
         if entry.modality and entry.modality != "MR":
             judged.append((entry, _not_mr(entry.modality)))
             continue

@@ -7,8 +7,10 @@ import json
 import signal
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     pull = command("pull", _pull, "fetch the series of a study that can be read")
     push = command("push", _push, "send DICOM files to an archive")
     listen = command("listen", _listen, "take what is sent to this computer into a queue, read and return it")
+    queue = command("queue", _queue, "what a router has not done, and have it tried again")
     for named in (echo, find, pull, push):
         named.add_argument("archive", metavar="NAME", help="of a section [pacs.NAME] of the settings")
     for each in (echo, find, pull, push, listen):
@@ -69,7 +72,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     listen.add_argument("--key", default="", metavar="FILE", help="of the certificate, if not in its file")
     listen.add_argument("--ca", default="", metavar="FILE", help="only whose certificate it signed may send")
-    listen.add_argument("--queue", type=Path, default=Path("queue"), metavar="DIR", help="default: queue")
+    for each in (listen, queue):
+        each.add_argument("--queue", type=Path, default=Path("queue"), metavar="DIR", help="default: queue")
+    queue.add_argument("--all", action="store_true", help="list what is done, too")
+    queue.add_argument(
+        "--retry",
+        nargs="*",
+        metavar="UID",
+        help="try these series again, or all that failed or wait to be sent again",
+    )
     listen.add_argument("--read", action="store_true", help="read each series once it is whole")
     listen.add_argument("--send-to", metavar="NAME", help="archive that gets report and maps; needs --read")
     listen.add_argument(
@@ -78,6 +89,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listen.add_argument(
         "--keep", type=float, default=24.0, metavar="HOURS", help="that what is done stays; default: 24"
     )
+    listen.add_argument(
+        "--keep-failed",
+        type=float,
+        default=168.0,
+        metavar="HOURS",
+        help="that what failed stays; default: 168",
+    )
     listen.add_argument("--weights", default=WEIGHTS, metavar="DIR", help="folder of the model")
 
 
@@ -85,6 +103,7 @@ def _archive(options: argparse.Namespace, name: str) -> Archive:
     from brat.pacs.archive import load_server
     from brat.pacs.connect import connect
 
+    log.start("pacs")
     return connect(load_server(name, options.settings))
 
 
@@ -113,7 +132,8 @@ def _find(options: argparse.Namespace) -> int:
         if options.json:
             print(json.dumps(asdict(entry)))
         else:
-            print(f"{entry.date:8}  {entry.modalities:8}  {entry.description:32}  {entry.study}")
+            named = entry.study or entry.problem
+            print(f"{entry.date:8}  {entry.modalities:8}  {entry.description:32}  {named}")
     if len(found) == LIMIT:
         print(f"brat: only the first {LIMIT} are shown; narrow the search", file=sys.stderr)
     return int(not found)
@@ -202,8 +222,16 @@ def _work(options: argparse.Namespace, tls: ssl.SSLContext | None) -> None:
         readers = Readers(options.weights)
         readers()
         server = load_server(options.send_to, options.settings)
-        keep = options.keep * 3600
-        router = Router(queue, connect(server), readers, options.settle, keep, _tell, server.parametric_map)
+        router = Router(
+            queue,
+            connect(server),
+            readers,
+            options.settle,
+            options.keep * 3600,
+            options.keep_failed * 3600,
+            _tell,
+            server.parametric_map,
+        )
     # Without a model nothing but the queue can be wrong.
     metrics.start(partial(metrics.read_a_sample, options.weights) if router else queue.states)
     with Listener(queue, options.port, options.title, tuple(options.peer), options.address, tls) as listener:
@@ -212,6 +240,25 @@ def _work(options: argparse.Namespace, tls: ssl.SSLContext | None) -> None:
             router.run(stop)
         else:
             stop.wait()
+
+
+def _queue(options: argparse.Namespace) -> int:
+    from brat.pacs.queue import LEFT_OUT, SENT, Queue
+
+    queue = Queue(options.queue, only_look=True)
+    listed = sorted(queue.listed(), key=lambda entry: entry[1])
+    if options.retry is not None:
+        wanted = [state for state, *_ in listed if not options.retry or state.series in options.retry]
+        asked = sum(map(queue.ask_again, wanted))
+        print(f"{asked} series are tried again.")
+        return int(not asked)
+    for state, since, held in listed:
+        if options.all or state.state not in (SENT, LEFT_OUT):
+            time = datetime.fromtimestamp(since).isoformat(" ", "seconds")
+            print(f"{time}  {state.state:8}  {held:>5}  {state.series}  {state.why}")
+    counts = Counter(state.state for state, *_ in listed)
+    print(", ".join(f"{count} {kind}" for kind, count in sorted(counts.items())) or "The queue is empty.")
+    return 0
 
 
 def _tell(state: State) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pydicom
@@ -14,7 +14,8 @@ from pydicom.dataset import Dataset
 
 # For its filters: pydicom's warnings repeat values of an answer.
 import brat.io  # noqa: F401
-from brat.pacs.archive import LIMIT, PacsError, Query, SeriesEntry, Server, StudyEntry, text
+from brat import log
+from brat.pacs.archive import LIMIT, PacsError, Query, SeriesEntry, Server, StudyEntry, middle_of, text
 
 TIMEOUT = (10, 120)
 """Seconds to connect, and between two parts of an answer."""
@@ -61,26 +62,22 @@ class DicomWeb:
             found = self._client.search_for_studies(
                 search_filters=query.filters(), fields=_STUDY_FIELDS, limit=LIMIT
             )
-            return [StudyEntry.of(entry) for entry in map(_dataset, found[:LIMIT])]
+            return [StudyEntry.of(entry) for entry in _listed(found[:LIMIT])]
 
     def series(self, study: str) -> list[SeriesEntry]:
         with self._asking():
             found = self._client.search_for_series(study, fields=_SERIES_FIELDS)
-            return [SeriesEntry.of(study, entry) for entry in map(_dataset, found)]
+            return [SeriesEntry.of(study, entry) for entry in _listed(found)]
 
     def instances(self, series: SeriesEntry) -> list[tuple[str, str]]:
         with self._asking():
-            found = map(_dataset, self._client.search_for_instances(series.study, series.series))
+            found = _listed(self._client.search_for_instances(series.study, series.series))
             return [(text(entry, "SOPClassUID"), text(entry, "SOPInstanceUID")) for entry in found]
 
     def header(self, series: SeriesEntry) -> Dataset:
-        instances = self.instances(series)
-        if not instances:
-            raise PacsError("The series has no instances.")
+        instance = middle_of(self.instances(series))
         with self._asking():
-            metadata = self._client.retrieve_instance_metadata(
-                series.study, series.series, instances[len(instances) // 2][1]
-            )
+            metadata = self._client.retrieve_instance_metadata(series.study, series.series, instance)
             return _dataset(metadata)
 
     def fetch(self, series: SeriesEntry) -> Iterator[bytes]:
@@ -93,13 +90,28 @@ class DicomWeb:
     def store(self, files: Sequence[bytes]) -> None:
         datasets = [pydicom.dcmread(io.BytesIO(file)) for file in files]
         with self._asking():
-            answer = self._client.store_instances(datasets)
+            answer = self._store(datasets)
         failed = len(answer.get("FailedSOPSequence") or [])
         stored = len(answer.get("ReferencedSOPSequence") or [])
         if failed or stored < len(files):
             raise PacsError(
                 f"The archive {self.name} took {stored} of {len(files)} objects and refused the others."
             )
+
+    def _store(self, datasets: Sequence[Dataset]) -> Dataset:
+        deflated = [one.file_meta for one in datasets if one.file_meta.TransferSyntaxUID.is_deflated]
+        try:
+            answer = self._client.store_instances(datasets)
+            if not deflated or not answer.get("FailedSOPSequence"):
+                return answer
+        except requests.HTTPError as error:
+            if not deflated:
+                raise
+            log.refusal(error)
+        # Some archives take nothing deflated. What they have taken is sent again under its own UID.
+        for meta in deflated:
+            meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+        return self._client.store_instances(datasets)
 
     @contextmanager
     def _asking(self) -> Iterator[None]:
@@ -138,3 +150,28 @@ class DicomWeb:
 
 def _dataset(found: dict[str, Any]) -> Dataset:
     return Dataset.from_json(found, bulk_data_uri_handler=lambda *_: None)
+
+
+def _listed(found: Sequence[Any]) -> list[Dataset]:
+    """What is listed: of an odd entry what can be made of it, unless all are odd, as in no DICOMweb."""
+    entries, odd = [], []
+    for entry in found:
+        try:
+            entries.append(_dataset(entry))
+        # Whatever pydicom raises of what it does not expect.
+        except Exception as error:
+            log.refusal(error)
+            odd.append(error)
+            entries.append(_in_part(entry))
+    if odd and len(odd) == len(entries):
+        raise odd[0]
+    return entries
+
+
+def _in_part(found: Any) -> Dataset:
+    """The elements of an odd entry that can be read; that some cannot is logged where they are first met."""
+    entry = Dataset()
+    for tag, element in found.items() if isinstance(found, dict) else ():
+        with suppress(Exception):
+            entry.update(_dataset({tag: element}))
+    return entry

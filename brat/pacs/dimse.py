@@ -30,7 +30,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 )
 
 from brat.io.dicom_header import uids
-from brat.pacs.archive import LIMIT, PacsError, Query, SeriesEntry, Server, StudyEntry, text
+from brat.pacs.archive import LIMIT, PacsError, Query, SeriesEntry, Server, StudyEntry, middle_of, text
 from brat.reports.dicom_source import header_of
 
 SYNTAXES = [
@@ -123,15 +123,13 @@ class Dimse:
         ]
 
     def header(self, series: SeriesEntry) -> Dataset:
-        instances = self.instances(series)
-        if not instances:
-            raise PacsError("The series has no instances.")
+        instance = middle_of(self.instances(series))
         identifier = _identifier(
             "IMAGE",
             (),
             StudyInstanceUID=series.study,
             SeriesInstanceUID=series.series,
-            SOPInstanceUID=instances[len(instances) // 2][1],
+            SOPInstanceUID=instance,
         )
         # The header alone cannot be had by DIMSE.
         files = list(self._fetch(identifier))
@@ -150,6 +148,9 @@ class Dimse:
         ae = self._entity()
         for sop_class, syntax in sorted(kinds):
             ae.add_requested_context(sop_class, syntax)
+            if syntax.is_deflated:
+                # Where an archive takes nothing deflated pynetdicom inflates it.
+                ae.add_requested_context(sop_class, pydicom.uid.ExplicitVRLittleEndian)
         with self._associated(ae) as association:
             for number, dataset in enumerate(datasets):
                 try:
@@ -171,8 +172,9 @@ class Dimse:
             for status, answer in association.send_c_find(
                 identifier, StudyRootQueryRetrieveInformationModelFind
             ):
-                if status and status.Status in _PENDING and answer is not None:
-                    found.append(answer)
+                if status and status.Status in _PENDING:
+                    # pynetdicom gives none where it cannot be read.
+                    found.append(answer or Dataset())
                     # An archive may go on without end.
                     if len(found) == MOST:
                         association.abort()

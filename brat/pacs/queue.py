@@ -7,6 +7,7 @@ A folder for each series holds
 - `results/`: the objects that were made of it, all of them or none, as they are made in a folder beside it;
 - `sent/`: the results that the archive has taken, each moved here once it has;
 - `gone/`: for a moment, the instances of a series that was done with long ago, until they are deleted;
+- `again`: a file by which somebody asks that it is tried again; only who works at the queue writes a state;
 - `state.json`: what is known of the series, replaced as a whole.
 
 An object that the archive took just before a crash is sent once more, under its own UID, so the archive keeps
@@ -37,6 +38,8 @@ cannot be read."""
 
 _WORK = ("slices", "results")
 """Folders without which there is nothing to do for a series."""
+
+_AGAIN = "again"
 
 _HELD = ("gone", "results", "sent")
 """Folders that are deleted in time, once `slices` has become `gone`."""
@@ -92,19 +95,25 @@ def alone(folder: Path) -> Iterator[None]:
 class Queue:
     """See the module. Several threads may put; one process works at it, see `alone`."""
 
-    def __init__(self, folder: str | Path):
+    def __init__(self, folder: str | Path, only_look: bool = False):
         """Open a queue.
 
         Args:
             folder: made where there is none.
+            only_look: another process works at it. For `listed` and `ask_again` alone.
 
         Raises:
             OSError: it cannot be written.
+            FileNotFoundError: there is none to look at.
         """
         self.folder = Path(folder)
         # What arrives is not to be taken for what is old.
         self._filing = threading.Lock()
         self._incoming = self.folder / "incoming"
+        if only_look:
+            if not self._incoming.is_dir():
+                raise FileNotFoundError(f"There is no queue in {self.folder}. Name its folder with --queue.")
+            return
         shutil.rmtree(self._incoming, ignore_errors=True)
         self._incoming.mkdir(parents=True)
         for place in self._folders():
@@ -139,6 +148,25 @@ class Queue:
         """Of every series."""
         return [state for _, state in self._entries()]
 
+    def listed(self) -> list[tuple[State, float, int]]:
+        """Of every series: what is known, since when (seconds since 1970), and its number of instances."""
+        return [
+            (state, (place / "state.json").stat().st_mtime, len(self._slices(place)))
+            for place, state in self._entries()
+        ]
+
+    def ask_again(self, state: State) -> bool:
+        """Have whoever works at the queue try a series again.
+
+        Returns:
+            Whether there is something to try: results to be sent, or instances of one that failed.
+        """
+        place = self._place(state)
+        tries = bool(self._slices(place)) if state.state == FAILED else state.state == READ
+        if tries:
+            (place / _AGAIN).touch()
+        return tries
+
     def now(self, state: State) -> State:
         """What is known now of a series."""
         return self._read(self._place(state))
@@ -152,7 +180,9 @@ class Queue:
         """
         now = time.time() if now is None else now
         due = []
-        for place, state in self._entries(_WORK):
+        for place, state in self._entries((*_WORK, _AGAIN)):
+            if (place / _AGAIN).exists():
+                state = self._anew(place, state)
             files = self._slices(place)
             if state.state == READ:
                 if now >= state.retry:
@@ -218,14 +248,16 @@ class Queue:
         self._write(self._place(state), later)
         return later
 
-    def prune(self, keep: float, now: float | None = None) -> None:
+    def prune(self, keep: float, keep_failed: float, now: float | None = None) -> None:
         """Delete instances and results of series that were done with so many seconds ago; the states stay.
 
-        What has come since a series was done with is new, and stays.
+        What has come since a series was done with is new, and stays, as does what is to be read or sent.
         """
         now = time.time() if now is None else now
+        kept = {SENT: keep, LEFT_OUT: keep, FAILED: keep_failed}
         for place, state in self._entries(("slices", *_HELD)):
-            if state.state not in (SENT, LEFT_OUT) or now - (place / "state.json").stat().st_mtime <= keep:
+            age = now - (place / "state.json").stat().st_mtime
+            if age <= kept.get(state.state, float("inf")) or (place / _AGAIN).exists():
                 continue
             with self._filing:
                 if len(self._slices(place)) > state.instances:
@@ -237,6 +269,16 @@ class Queue:
                     self._write(place, replace(state, instances=0), keep_time=True)
             for name in _HELD:
                 shutil.rmtree(place / name, ignore_errors=True)
+
+    def _anew(self, place: Path, state: State) -> State:
+        """As somebody asked by `ask_again`; what has gone well meanwhile stays as it is."""
+        if state.state == FAILED:
+            state = replace(state, state=WAITING, why="", instances=0)
+        elif state.state == READ:
+            state = replace(state, attempts=0, retry=0.0)
+        self._write(place, state, keep_time=True)
+        (place / _AGAIN).unlink()
+        return state
 
     def _place(self, state: State) -> Path:
         return self.folder / hashlib.sha256(f"{state.study} {state.series}".encode()).hexdigest()[:24]

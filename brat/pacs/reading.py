@@ -113,7 +113,7 @@ def earlier_reports(archive: Archive, study: str, series: str) -> list[Dataset]:
     """
     earlier = []
     for entry in archive.series(study):
-        if entry.modality == "SR" and entry.description == DESCRIPTION:
+        if entry.modality == "SR" and entry.description == DESCRIPTION and not entry.problem:
             for content in archive.fetch(entry):
                 try:
                     report = evidence_of(content)
@@ -135,6 +135,8 @@ def fetch_series(archive: Archive, entry: SeriesEntry) -> list[File]:
     """
     from brat.pacs.archive import PacsError
 
+    if entry.problem:
+        raise PacsError(entry.problem)
     files = [
         File(f"{entry.description or 'series'} {entry.number}, {number}.dcm", content)
         for number, content in enumerate(within_budget(archive.fetch(entry)), 1)

@@ -119,7 +119,7 @@ class Router:
         archive: that gets what was made.
         readers: of the model.
         settle: seconds without a new instance after which a series is taken to be whole.
-        keep: seconds that what is done stays in the queue.
+        keep, keep_failed: seconds that what is done, and what cannot be read, stays in the queue.
         tell: called with each state that changes.
         parametric_map: whether parametric maps are made.
     """
@@ -129,6 +129,7 @@ class Router:
     readers: Readers
     settle: float = 30.0
     keep: float = 86_400.0
+    keep_failed: float = 7 * 86_400.0
     tell: Callable[[State], Any] = lambda _: None
     parametric_map: bool = True
 
@@ -146,7 +147,7 @@ class Router:
                 self._read(state)
             else:
                 self._send(state)
-        self.queue.prune(self.keep)
+        self.queue.prune(self.keep, self.keep_failed)
         self._tell(due)
         return len(due)
 

@@ -158,7 +158,8 @@ def results(
 
     The parametric map of a series has the values of the longest run of slices with the leading answer, and a
     frame of 0 for every other slice: OHIF 3.11 lays over a series only what has a frame for each slice of it.
-    Where the slices of the series are not on one grid, it has the frames of the run alone.
+    Where the slices of the series are not on one grid, it has the frames of the run alone. For the archive it
+    is deflated (PS3.5 A.5).
 
     Args:
         slices: in order of position.
@@ -173,6 +174,8 @@ def results(
         UnreadableScan: the file of the most suspicious slice is gone.
         ModuleNotFoundError: highdicom is not installed.
     """
+    from pydicom.uid import DeflatedExplicitVRLittleEndian
+
     series = SeriesReading(tuple(part.reading for part in slices))
     if len(series.unread) == len(slices):
         raise NoReference("No slice of this series could be read, so there is nothing to report.")
@@ -205,6 +208,9 @@ def results(
             map_ = parametric_map(maps, origins, label, model, program) or parametric_map(
                 maps[inside], origins[inside], label, model, program
             )
+        if map_ is not None and purpose is Purpose.ARCHIVE:
+            # Nearly all zeros: 300 slices of 384 x 384, 60 of them with values, take 2.5 MB instead of 177.
+            map_.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
         images = [image for image in (capture_, map_) if image is not None]
     report = None
     if is_standard:

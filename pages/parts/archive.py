@@ -19,6 +19,7 @@ from brat.pacs.archive import LIMIT, Archive, PacsError, Query, SeriesEntry, Ser
 from brat.pacs.choice import Choice
 from pages.parts.configuration import setting
 from pages.parts.failures import tell
+from pages.parts.login import person
 from pages.parts.store import is_on, store
 from pages.parts.worklist_intake import model_digest
 from pages.words import archive as words
@@ -138,11 +139,17 @@ def show_return(rows: Sequence[Row]) -> None:
                 st.text(f"{row.number} · {row.item.name} · {said}")
 
 
+def _who() -> str:
+    """As they logged in; empty without a login."""
+    here = person()
+    return here.name if here else ""
+
+
 def _connect(server: Server) -> Archive | None:
     try:
         from brat.pacs.connect import connect
 
-        return connect(server)
+        return connect(server, _who())
     except ModuleNotFoundError as error:
         log.failure("archive", error)
         st.error(words.NOT_INSTALLED)
@@ -170,6 +177,8 @@ def _show_studies(known: dict[str, Server]) -> None:
         return
     if len(found) == LIMIT:
         st.caption(words.many(LIMIT))
+    if odd := sum(bool(entry.problem) for entry in found):
+        st.warning(words.cannot_be_opened(odd))
     st.caption(words.TICK)
     chosen = st.dataframe(
         [
@@ -192,7 +201,8 @@ def _show_studies(known: dict[str, Server]) -> None:
     if chosen and st.button("List series", key="archive-list"):
         listed: list[tuple[SeriesEntry, Choice]] = []
         for number in chosen:
-            listed += _choices(known[name], found[number].study)
+            if not found[number].problem:
+                listed += _choices(known[name], found[number].study)
         st.session_state.archive_series = (name, listed)
 
 
@@ -241,12 +251,15 @@ def _add(work: Worklist, server: Server, entries: Sequence[SeriesEntry]) -> None
     """Fetch and read series in the background, each by itself, so that the first is there soon."""
     origins: dict[Item, Origin] = st.session_state.setdefault(_ORIGINS, {})
 
+    # Beside the page nobody knows who is there.
+    who = _who()
+
     def fetch(entry: SeriesEntry) -> list[Item]:
         from brat.pacs.connect import connect
         from brat.pacs.reading import fetch_series
 
         try:
-            items = group_into_series(fetch_series(connect(server), entry))
+            items = group_into_series(fetch_series(connect(server, who), entry))
         except PacsError as error:
             raise UnreadableScan(str(error)) from error
         # Before the list has them: whoever finds one there finds where it came from.
@@ -270,7 +283,7 @@ def _send(item: Item, origin: Origin) -> str:
     if server is None:
         return words.failed(words.NOT_FOUND)
     try:
-        archive = connect(server)
+        archive = connect(server, _who())
         earlier = earlier_reports(archive, origin.study, origin.series)
         made = item_results(item, readers(WEIGHTS), earlier, _verdicts_on, parametric=server.parametric_map)
         # The report last: it refers to the maps.

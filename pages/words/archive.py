@@ -23,6 +23,13 @@ def many(limit: int) -> str:
     return f"Only the first {limit} are shown. Narrow the search."
 
 
+def cannot_be_opened(count: int) -> str:
+    return (
+        f"{count} of these studies cannot be opened: the archive names them by what is no UID. Ask whoever "
+        "runs the archive."
+    )
+
+
 def opened(name: str, count: int) -> str:
     return f"{count} series of {name}: fetched and read in the background."
 

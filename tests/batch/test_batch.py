@@ -472,9 +472,11 @@ class Archive:
         return iter(self.files)
 
     def series(self, study):
-        entries = [("1.2.3", "MR"), ("1.2.4", "CT")]
+        entries = [("1.2.3", "MR"), ("1.2.4", "CT"), ("", "MR")]
         return [
-            SimpleNamespace(study=study, series=series, modality=modality, count=4)
+            SimpleNamespace(
+                study=study, series=series, modality=modality, count=4, problem="" if series else "No UID."
+            )
             for series, modality in entries
         ]
 
@@ -489,9 +491,14 @@ class Archive:
 def test_a_dicom_archive_is_planned_by_series_and_read_under_uids(tmp_path, process, monkeypatch):
     series = generate_uid()
     archive = Archive([head(number, series=series, PatientName="Planted^Name") for number in range(4)])
-    plan(tmp_path / "batch", planned_series(archive, ["1.2", "1.2"]))
+    # Every series of MR, but none that cannot be opened.
+    plan(tmp_path / "batch", planned_series(archive, ["1.2", "1.2"], every=True))
     rows = pq.read_table(tmp_path / "batch" / MANIFEST).to_pylist()
-    assert [(row["series"], row["shard"]) for row in rows] == [("1.2.3", 0), ("1.2.4", None)]
+    assert [(row["series"], row["shard"], row["reason"]) for row in rows][1:] == [
+        ("1.2.4", None, "not MR but CT"),
+        ("", None, "No UID."),
+    ]
+    assert (rows[0]["series"], rows[0]["shard"]) == ("1.2.3", 0)
     table = read_shard(rows_of(tmp_path / "batch", 0), process, lambda name: archive)
     assert table["level"].to_pylist() == ["slice"] * 4 + ["series"]
     assert table["series"].to_pylist() == ["1.2.3"] * 5
@@ -536,10 +543,16 @@ def test_days_with_too_many_studies_are_halved():
     def search(query):
         asked.append(query.date)
         count = LIMIT if "-" in query.date else 3
-        return [SimpleNamespace(study=f"{query.date}.{number}") for number in range(count)]
+        odd = SimpleNamespace(study="", problem="No UID.")
+        return [
+            SimpleNamespace(study=f"{query.date}.{number}", problem="") if number else odd
+            for number in range(count)
+        ]
 
     found = list(studies_between(date(2026, 1, 1), date(2026, 1, 4), search))
-    assert len(found) == 4 * 3
+    # One that cannot be opened keeps no other away.
+    assert len(found) == 4 * 2
+    assert all(found)
     assert asked[0] == "20260101-20260104"
     with pytest.raises(ValueError, match="2026-01-01"):
         list(studies_between(date(2026, 1, 1), date(2026, 1, 1), lambda query: [None] * LIMIT))

@@ -34,6 +34,33 @@ def test_several_values_are_joined_and_none_is_empty():
     assert (entry.study, entry.modalities, entry.patient_name, entry.date) == ("1.2", "MR\\SR", "A^B", "")
 
 
+@pytest.mark.parametrize(
+    ("vr", "said"),
+    [
+        ("SQ", b"no sequence"),
+        ("FD", b"odd"),
+        ("LO", b"\x1b$B\xff\xff"),
+        ("LO", b"\xff\xfe\x80"),
+        (None, b"\x1b[2J\n"),
+    ],
+)
+@pytest.mark.parametrize("characters", [None, "ISO_IR 192", "ISO 2022 IR 87", "made up", "\\ISO 2022 IR 87"])
+def test_odd_bytes_of_an_answer_keep_nothing_else_of_it_away(vr, said, characters):
+    answer = pydicom.Dataset()
+    if characters is not None:
+        tag = pydicom.tag.Tag("SpecificCharacterSet")
+        written = characters.encode()
+        answer._dict[tag] = pydicom.dataelem.RawDataElement(tag, "CS", len(written), written, 0, False, True)
+    answer.StudyInstanceUID, answer.StudyDate = "1.2", "20261126"
+    for keyword in ("PatientName", "StudyDescription", "PatientID"):
+        tag = pydicom.tag.Tag(keyword)
+        answer._dict[tag] = pydicom.dataelem.RawDataElement(tag, vr, len(said), said, 0, False, True)
+    entry = StudyEntry.of(answer)
+    assert (entry.study, entry.date, entry.problem) == ("1.2", "20261126", "")
+    for value in (entry.patient_name, entry.description, entry.patient_id):
+        assert not value or value.isprintable()
+
+
 def test_a_value_of_which_nothing_can_be_made_is_empty():
     tag = pydicom.tag.Tag("NumberOfSeriesRelatedInstances")
     answer = pydicom.Dataset()
@@ -44,15 +71,23 @@ def test_a_value_of_which_nothing_can_be_made_is_empty():
 
 @pytest.mark.parametrize("uid", ["", "../../etc/cron.d", "..", "1..2", "1.2/../3", "1." * 40])
 def test_what_is_no_uid_becomes_no_path_and_no_address(uid):
-    """`brat pacs pull` writes into a folder of this name, and DICOMweb asks at an address with it."""
+    """`brat pacs pull` writes into a folder of this name, and DICOMweb asks at an address with it.
+
+    It is listed, as are the others, and says why it cannot be opened.
+    """
     answer = pydicom.Dataset()
     # Not checked, as what comes from elsewhere is not.
     answer.add_new("SeriesInstanceUID", "LO", uid)
     answer.add_new("StudyInstanceUID", "LO", uid)
+    answer.SeriesDescription = answer.StudyDescription = "t1"
+    series, study = SeriesEntry.of("1.2", answer), StudyEntry.of(answer)
+    assert (series.series, study.study, series.description, study.description) == ("", "", "t1", "t1")
+    assert "no UID" in series.problem
+    assert "no UID" in study.problem
+    archive = Endless()
     with pytest.raises(PacsError, match="no UID"):
-        SeriesEntry.of("1.2", answer)
-    with pytest.raises(PacsError, match="no UID"):
-        StudyEntry.of(answer)
+        fetch_series(archive, series)
+    assert archive.sent == 0
 
 
 class Endless:

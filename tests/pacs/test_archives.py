@@ -1,6 +1,7 @@
 """Both protocols against a real archive, and how archives are named."""
 
 import io
+import logging
 
 import pydicom
 import pytest
@@ -17,6 +18,7 @@ from brat.pacs.choice import choices_of
 from brat.pacs.connect import connect
 from brat.pacs.reading import earlier_reports, fetch_series, read_series
 from tests.factories.certificates import certificate
+from tests.factories.log import Recorder
 from tests.factories.orthanc import free_port, orthanc, why_not
 from tests.factories.samples import known_enhanced
 
@@ -51,6 +53,43 @@ def test_what_is_stored_is_found_and_comes_back(asked, slices):
     back = {d.SOPInstanceUID: d for d in (pydicom.dcmread(io.BytesIO(c)) for c in asked.fetch(series))}
     assert len(back) == 4
     assert (back[first.SOPInstanceUID].pixel_array == first.pixel_array).all()
+
+
+def test_what_is_asked_and_fetched_is_logged_with_who_and_how_many_and_of_no_patient(
+    archive, slices, monkeypatch
+):
+    recorder = Recorder()
+    monkeypatch.setattr(logging.getLogger("brat"), "handlers", [recorder])
+    logging.getLogger("brat").setLevel(logging.INFO)
+    running, _ = archive
+    asked = connect(Server("web", url=running.dicomweb), "ab@example.org")
+    asked.store(slices)
+    (study,) = asked.studies(Query(date="20260101-20260131", description="BRAIN", patient_name="Planted"))
+    (series,) = asked.series(study.study)
+    asked.header(series)
+    list(asked.fetch(series))
+    # Who wants no more of it has had one of them.
+    next(begun := asked.fetch(series))
+    begun.close()
+    with pytest.raises(PacsError):
+        connect(Server("gone", url="http://127.0.0.1:1")).studies(Query(patient_name="Planted"))
+    events = [record.fields for record in recorder.records if record.getMessage() == "archive"]
+    assert [(event["does"], event["count"], event["whole"]) for event in events] == [
+        ("send instances", 4, True),
+        ("find studies", 1, True),
+        ("find series", 1, True),
+        ("fetch header", 1, True),
+        ("fetch instances", 4, True),
+        ("fetch instances", 1, False),
+        ("find studies", 0, False),
+    ]
+    assert [(event["server"], event["who"]) for event in events[:-1]] == [("web", "ab@example.org")] * 6
+    assert events[-1]["server"] == "gone"
+    assert events[-1]["who"] not in ("", "ab@example.org")
+    said = str([vars(record) for record in recorder.records])
+    first = pydicom.dcmread(io.BytesIO(slices[0]))
+    for secret in ("Planted", first.PatientID, first.StudyInstanceUID, first.SeriesInstanceUID):
+        assert secret not in said
 
 
 def test_the_results_of_a_file_of_frames_come_back_in_its_study(asked, archive):

@@ -131,6 +131,15 @@ class Held:
         return answer
 
 
+def test_a_series_that_cannot_be_opened_says_so_beside_the_others():
+    held = Held(t1=header())
+    odd = SeriesEntry("1.1", "", "2", "MR", "t1", None, "No UID.")
+    held.series = lambda study: [odd, SeriesEntry(study, "1.2", "1", "MR", "t1", None)]
+    (entry, first), (_, second) = choices_of(held, "1.1")
+    assert (entry, first.read, first.reason) == (odd, False, "No UID.")
+    assert second.read
+
+
 @pytest.mark.parametrize("error", [PacsError("It could not send 1."), UnreadableScan("It is damaged.")])
 def test_a_series_without_a_header_keeps_no_other_from_being_read(error):
     """Such as one of spectroscopy, of which no instance can be had by C-GET."""

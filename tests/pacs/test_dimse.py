@@ -4,13 +4,21 @@ import io
 import threading
 import time
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pydicom
 import pytest
 
 pytest.importorskip("pynetdicom", reason="pynetdicom is not installed")
 
-from pydicom.uid import CTImageStorage, MRImageStorage, ParametricMapStorage, generate_uid
+from pydicom.uid import (
+    CTImageStorage,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    MRImageStorage,
+    ParametricMapStorage,
+    generate_uid,
+)
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import (
     StudyRootQueryRetrieveInformationModelGet,
@@ -18,7 +26,7 @@ from pynetdicom.sop_class import (
 )
 
 from brat.pacs import dimse
-from brat.pacs.archive import PacsError, SeriesEntry, Server
+from brat.pacs.archive import PacsError, Query, SeriesEntry, Server
 from brat.pacs.connect import connect
 from brat.pacs.dimse import listening_context
 from brat.pacs.queue import Queue
@@ -99,6 +107,23 @@ def test_an_instance_of_another_series_is_not_taken_for_one_of_this(instances, l
     assert stranger.SOPInstanceUID not in came
 
 
+def test_an_answer_that_cannot_be_read_keeps_no_other_away(monkeypatch):
+    """pynetdicom gives none for it."""
+    good, status, end = pydicom.Dataset(), pydicom.Dataset(), pydicom.Dataset()
+    good.StudyInstanceUID, status.Status, end.Status = "1.2", 0xFF00, 0x0000
+
+    @contextmanager
+    def association(*_):
+        answers = [(status, None), (status, good), (end, None)]
+        yield SimpleNamespace(send_c_find=lambda *_: answers)
+
+    asked = dimse.Dimse(Server("old", host="127.0.0.1"))
+    monkeypatch.setattr(asked, "_association", association)
+    first, second = asked.studies(Query())
+    assert (first.study, second.study, second.problem) == ("", "1.2", "")
+    assert "no UID" in first.problem
+
+
 def test_an_archive_without_the_service_is_a_sentence(instances):
     with (
         archive(instances, model=StudyRootQueryRetrieveInformationModelMove) as (asked, _),
@@ -126,6 +151,29 @@ def test_an_archive_that_takes_no_parametric_map_says_what_to_set(tmp_path):
             connect(Server("old", host="127.0.0.1", port=port, title="OLD")).store(files)
     finally:
         server.shutdown()
+
+
+def test_an_archive_that_takes_nothing_deflated_gets_it_inflated():
+    map_ = pydicom.dcmread(io.BytesIO(known_series()[1]))
+    map_.SOPClassUID = map_.file_meta.MediaStorageSOPClassUID = ParametricMapStorage
+    map_.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    written, came = io.BytesIO(), []
+    map_.save_as(written)
+
+    def take(event):
+        came.append((event.context.transfer_syntax, event.dataset.PixelData))
+        return 0x0000
+
+    for syntaxes in ([ExplicitVRLittleEndian], [DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian]):
+        ae = AE("OLD")
+        ae.add_supported_context(ParametricMapStorage, syntaxes)
+        server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, take)])
+        try:
+            port = server.socket.getsockname()[1]
+            connect(Server("old", host="127.0.0.1", port=port, title="OLD")).store([written.getvalue()])
+        finally:
+            server.shutdown()
+        assert came.pop() == (syntaxes[0], map_.PixelData)
 
 
 def test_what_nobody_takes_on_is_not_piled_up(instances):

@@ -257,12 +257,83 @@ def test_what_is_done_is_deleted_in_time_and_remembered(tmp_path, slices, reader
     fill(queue, slices)
     work = router(queue, shelf, readers)
     work_through(work)
-    queue.prune(3600)
+    queue.prune(3600, 0)
     assert queue.slices(queue.states()[0])
-    queue.prune(3600, now=time.time() + 4000)
+    queue.prune(3600, 7 * 86_400, now=time.time() + 4000)
     assert not queue.slices(queue.states()[0])
     assert queue.states()[0].state == SENT
     assert queue.due(0) == []
+
+
+@pytest.fixture
+def failed(tmp_path, slices, readers) -> Queue:
+    """With a series that cannot be read: its one file was cut off."""
+    queue = Queue(tmp_path / "failed")
+    queue.put(*uids(slices[1]), slices[1][:3000])
+    work_through(router(queue, Shelf(), readers))
+    assert [state.state for state in queue.states()] == [FAILED]
+    return queue
+
+
+def test_what_failed_is_kept_for_its_own_time_and_then_deleted_too(failed, slices, readers):
+    (state,) = failed.states()
+    failed.prune(0, 3600)
+    assert len(failed.slices(state)) == 1
+    failed.prune(0, 3600, now=time.time() + 4000)
+    assert failed.slices(state) == []
+    (state,) = failed.states()
+    assert (state.state, "damaged" in state.why) == (FAILED, True)
+    assert failed.due(0) == []
+    # What is gone cannot be tried again; what comes again is.
+    assert not failed.ask_again(state)
+    fill(failed, slices)
+    work_through(router(failed, Shelf(), readers))
+    assert [state.state for state in failed.states()] == [SENT]
+
+
+def test_the_command_shows_what_failed_and_has_it_tried_again(failed, slices, readers, capsys):
+    """While a router works at the queue, whose file that arrives just now is left alone."""
+    command = ["pacs", "queue", "--queue", str(failed.folder)]
+    arriving = failed.folder / "incoming" / "1.2-00"
+    arriving.write_bytes(b"half of an instance")
+    (state,) = failed.states()
+    assert cli.main(command) == 0
+    said = capsys.readouterr().out
+    assert f"failed        1  {state.series}  {state.why}" in said
+    assert said.endswith("1 failed\n")
+    # Mended meanwhile, as a newer version would read it.
+    failed.slices(state)[0].write_bytes(slices[1])
+    assert router(failed, Shelf(), readers).step() == 0
+    assert cli.main([*command, "--retry", "1.2.3"]) == 1
+    assert cli.main([*command, "--retry", state.series]) == 0
+    failed.prune(0, 0, now=time.time() + 9)
+    work_through(router(failed, Shelf(), readers))
+    assert [state.state for state in failed.states()] == [SENT]
+    capsys.readouterr()
+    assert cli.main(command) == 0
+    assert capsys.readouterr().out == "1 sent\n"
+    assert arriving.exists()
+
+
+def test_what_could_not_be_sent_is_sent_at_once_where_somebody_asks(tmp_path, slices, readers):
+    queue, shelf = Queue(tmp_path), Shelf()
+    fill(queue, slices)
+    shelf.fails = 1
+    work_through(router(queue, shelf, readers))
+    (state,) = queue.states()
+    assert Queue(tmp_path, only_look=True).ask_again(state)
+    work_through(router(queue, shelf, readers))
+    assert [state.state for state in queue.states()] == [SENT]
+    # It was asked for once more in the very moment in which it was sent.
+    Queue(tmp_path, only_look=True).ask_again(state)
+    assert router(queue, shelf, readers).step() == 0
+    assert [state.state for state in queue.states()] == [SENT]
+
+
+def test_where_there_is_no_queue_none_is_made(tmp_path, capsys):
+    assert cli.main(["pacs", "queue", "--queue", str(tmp_path / "none")]) == 2
+    assert "There is no queue" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
 
 
 def test_what_comes_again_after_it_was_deleted_is_not_deleted_before_it_is_read(tmp_path, slices, readers):
@@ -271,10 +342,10 @@ def test_what_comes_again_after_it_was_deleted_is_not_deleted_before_it_is_read(
     fill(queue, slices)
     work_through(router(queue, shelf, readers))
     before, later = len(shelf.taken), time.time() + 4000
-    queue.prune(3600, now=later)
+    queue.prune(3600, 7 * 86_400, now=later)
     for content in slices:
         fill(queue, [content])
-        queue.prune(3600, now=later)
+        queue.prune(3600, 7 * 86_400, now=later)
     (state,) = queue.due(settle=30, now=later)
     assert len(queue.slices(state)) == 4
     work_through(router(queue, shelf, readers))
@@ -287,7 +358,7 @@ def test_late_slices_of_what_was_not_deleted_yet_stay(tmp_path, slices, readers)
     work_through(router(queue, Shelf(), readers))
     fill(queue, slices[3:])
     later = time.time() + 4000
-    queue.prune(3600, now=later)
+    queue.prune(3600, 7 * 86_400, now=later)
     (state,) = queue.due(settle=30, now=later)
     assert len(queue.slices(state)) == 4
 
@@ -304,10 +375,10 @@ def test_a_kill_while_what_is_old_is_deleted_leaves_nothing_behind(tmp_path, sli
     with monkeypatch.context() as patched:
         patched.setattr(Queue, "_write", killed)
         with pytest.raises(KeyboardInterrupt):
-            queue.prune(3600, now=later)
+            queue.prune(3600, 7 * 86_400, now=later)
     again = Queue(tmp_path)
     assert again.due(0) == []
-    again.prune(3600, now=later)
+    again.prune(3600, 7 * 86_400, now=later)
     (state,) = again.states()
     assert (state.state, state.instances) == (SENT, 0)
     (place,) = (path for path in tmp_path.iterdir() if path.name != "incoming")
@@ -319,7 +390,7 @@ def test_what_is_done_and_deleted_costs_nothing_any_more(tmp_path, slices, reade
     queue, shelf = Queue(tmp_path), Shelf()
     fill(queue, slices)
     work_through(router(queue, shelf, readers))
-    queue.prune(3600, now=time.time() + 4000)
+    queue.prune(3600, 7 * 86_400, now=time.time() + 4000)
     touched = []
     monkeypatch.setattr(Queue, "_write", lambda *_, **__: touched.append("written"))
     monkeypatch.setattr(Queue, "_read", lambda *_: touched.append("read"))

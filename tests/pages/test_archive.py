@@ -15,6 +15,7 @@ from brat.io.samples import load_samples
 from brat.pacs import reading
 from brat.pacs.archive import Server
 from brat.pacs.connect import connect
+from pages.parts.login import Person
 from pages.words import archive as words
 from tests.factories.orthanc import free_port, orthanc, why_not
 from tests.factories.paths import ROOT
@@ -94,6 +95,24 @@ def test_a_study_is_found_read_and_its_results_sent_back_once(monkeypatch, archi
     modalities = sorted(entry.modality for entry in connect(Server("m", url=url)).series(study))
     assert modalities[-1] == "SR"
     assert modalities.count("SR") == 1
+
+
+def test_who_logged_in_is_named_to_the_trail_wherever_an_archive_is_asked(monkeypatch, archive):
+    url, study = archive
+    asked = []
+
+    def connected(server, who=None):
+        asked.append(who)
+        return connect(server, who)
+
+    monkeypatch.setattr("brat.pacs.connect.connect", connected)
+    monkeypatch.setattr("pages.parts.archive.person", lambda: Person("ab@example.org", True, True, True))
+    page = read_through(worklist(monkeypatch, url, study=study))
+    assert [row.problem for row in page.session_state["worklist"].rows()] == [""]
+    page.button(key="archive-send").click().run()
+    assert not page.exception
+    # Listed, fetched, sent back.
+    assert asked == ["ab@example.org"] * 3
 
 
 def test_a_file_of_frames_is_read_and_its_results_sent_back(monkeypatch, archive):
