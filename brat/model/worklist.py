@@ -6,6 +6,7 @@ The items hold uploaded files as they came until the list is emptied; files on d
 from __future__ import annotations
 
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
@@ -118,7 +119,8 @@ class Worklist:
         """Do nothing until `come_back`; where that is not called in time, `close`."""
         with self._changed:
             if self._leaving is None:
-                self._leaving = threading.Timer(seconds, self.close)
+                # Where nobody has the list any more, this does not keep it.
+                self._leaving = threading.Timer(seconds, _close, (weakref.ref(self),))
                 self._leaving.daemon = True
                 self._leaving.start()
             self._changed.notify_all()
@@ -268,6 +270,11 @@ class Worklist:
         row = with_reading(row, stack[shown], reading.prediction, reading.sets, reading.ood)
         # Those of the slice are among them, with its number.
         return replace(row, remarks=remarks)
+
+
+def _close(reference: Callable[[], Worklist | None]) -> None:
+    if work := reference():
+        work.close()
 
 
 def _unforeseen(error: Exception) -> str:

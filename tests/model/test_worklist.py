@@ -290,6 +290,18 @@ def test_left_it_waits_and_is_forgotten_unless_one_comes_back(pool):
     assert len(work.rows()) == 1
 
 
+def test_left_it_is_kept_by_nothing_but_whose_it_is(pool):
+    work = Worklist(Stub(), pool)
+    work.add(lambda: group_into_series(pictures(1)))
+    assert work.wait(20)
+    settled(pool)
+    held = weakref.ref(work)
+    work.leave(60)
+    del work
+    gc.collect()
+    assert held() is None
+
+
 def test_lists_of_the_same_pool_take_turns(pool):
     readers = Stub()
     long, short = Worklist(readers, pool), Worklist(readers, pool)
