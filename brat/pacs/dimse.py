@@ -31,6 +31,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 
 from brat.io.dicom_header import uids
 from brat.pacs.archive import LIMIT, PacsError, Query, SeriesEntry, Server, StudyEntry, text
+from brat.pacs.listening import Room, bound, bounded, listen
 from brat.reports.dicom_source import header_of
 
 SYNTAXES = [
@@ -231,7 +232,12 @@ class Dimse:
             roles.append(build_role(sop_class, scp_role=True))
             for syntax in SYNTAXES:
                 ae.add_requested_context(sop_class, syntax)
-        with self._associated(ae, ext_neg=roles, evt_handlers=[(evt.EVT_C_STORE, take)]) as association:
+        room = Room()
+        handlers = [
+            (evt.EVT_CONN_OPEN, lambda event: bound(event.assoc, room, self._server.host)),
+            (evt.EVT_C_STORE, bounded(take)),
+        ]
+        with self._associated(ae, ext_neg=roles, evt_handlers=handlers) as association:
             self._follow(association.send_c_get(identifier, StudyRootQueryRetrieveInformationModelGet))
 
     def _move(self, identifier: Dataset, take: Any) -> None:
@@ -257,12 +263,7 @@ class Dimse:
         if server.tls:
             context = listening_context(server.certificate, server.key, server.ca, f"[pacs.{self.name}]")
         try:
-            return ae.start_server(
-                ("", server.own_port),
-                block=False,
-                evt_handlers=[(evt.EVT_C_STORE, take)],
-                ssl_context=context,
-            )
+            return listen(ae, ("", server.own_port), take, context)
         except OSError as error:
             raise PacsError(
                 f"Port {server.own_port}, own_port of [pacs.{self.name}], is in use on this computer."

@@ -221,11 +221,15 @@ class Queue:
     def prune(self, keep: float, now: float | None = None) -> None:
         """Delete instances and results of series that were done with so many seconds ago; the states stay.
 
-        What has come since a series was done with is new, and stays.
+        Those of a series that could not be read stay seven times as long, for somebody to look at. What has come
+        since a series was done with is new, and stays.
         """
         now = time.time() if now is None else now
         for place, state in self._entries(("slices", *_HELD)):
-            if state.state not in (SENT, LEFT_OUT) or now - (place / "state.json").stat().st_mtime <= keep:
+            if state.state not in (SENT, LEFT_OUT, FAILED):
+                continue
+            stays = 7 * keep if state.state == FAILED else keep
+            if now - (place / "state.json").stat().st_mtime <= stays:
                 continue
             with self._filing:
                 if len(self._slices(place)) > state.instances:

@@ -265,6 +265,20 @@ def test_what_is_done_is_deleted_in_time_and_remembered(tmp_path, slices, reader
     assert queue.due(0) == []
 
 
+def test_what_could_not_be_read_is_deleted_too_but_later(tmp_path, slices, readers):
+    """Anybody can send what cannot be read: it must not fill the disk for good."""
+    queue = Queue(tmp_path)
+    queue.put(*uids(slices[0]), slices[0][:3000])
+    work_through(router(queue, Shelf(), readers))
+    (state,) = queue.states()
+    assert state.state == FAILED
+    queue.prune(3600, now=time.time() + 6 * 3600)
+    assert queue.slices(state)
+    queue.prune(3600, now=time.time() + 8 * 3600)
+    assert not queue.slices(state)
+    assert queue.states()[0].why == state.why
+
+
 def test_what_comes_again_after_it_was_deleted_is_not_deleted_before_it_is_read(tmp_path, slices, readers):
     """A step every second deletes what is old, and a series takes 30 seconds to be whole."""
     queue, shelf = Queue(tmp_path), Shelf()
