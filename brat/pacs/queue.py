@@ -221,8 +221,8 @@ class Queue:
     def prune(self, keep: float, now: float | None = None) -> None:
         """Delete instances and results of series that were done with so many seconds ago; the states stay.
 
-        Those of a series that could not be read stay seven times as long, for somebody to look at. What has come
-        since a series was done with is new, and stays.
+        Those of a series that could not be read stay seven times as long, for somebody to look at. What has
+        come since a series was done with is new, and stays.
         """
         now = time.time() if now is None else now
         for place, state in self._entries(("slices", *_HELD)):
