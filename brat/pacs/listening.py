@@ -101,7 +101,8 @@ class _Arriving(io.BytesIO):
 
 
 def bound(association: Association, room: Room, address: str) -> None:
-    """Hold what an association receives to the bounds. To be called before it has received anything.
+    """Hold what an association receives to the bounds, ours to an archive too. To be called before it has
+    received anything.
 
     Args:
         address: whose memory it is.
@@ -131,6 +132,7 @@ def bound(association: Association, room: Room, address: str) -> None:
         for data in arriving:
             data.release()
 
+    association.dul.socket.__class__ = _Socket
     dimse.receive_primitive = receive  # type: ignore[method-assign]
     association.bind(evt.EVT_CONN_CLOSE, over)
 
@@ -218,7 +220,6 @@ class _Server(ThreadedAssociationServer):
 class _Handler(RequestHandler):
     def _create_association(self) -> Association:
         association = super()._create_association()
-        association.dul.socket.__class__ = _Socket
         bound(association, self.server.room, self.client_address[0])  # type: ignore[attr-defined]
         return association
 
