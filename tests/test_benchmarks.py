@@ -189,6 +189,19 @@ def test_page_has_a_section_a_benchmark():
     assert page.endswith("- cores: 2\n")
 
 
+def test_what_a_soak_found_stands_once_and_outlives_the_other_figures():
+    page = tables.page({"One.": []}, {"cores": "2"})
+    once = tables.with_load(page, ["first"])
+    twice = tables.with_load(once, ["second"])
+    assert tables.under_load(page) == ""
+    assert twice.startswith(page)
+    assert ("- first" in twice, twice.count("- second"), twice.count("## Under load")) == (False, 1, 1)
+    assert (
+        tables.page({"Other.": []}, {}) + tables.under_load(twice)
+        == tables.page({"Other.": []}, {}) + twice[len(page) :]
+    )
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_benchmark_says_what_it_is(name):
     about = importlib.import_module(f"benchmarks.{name}").__doc__

@@ -427,7 +427,7 @@ def test_bodies_that_wait_have_one_room_for_all_and_half_of_it_for_a_key(monkeyp
         first = [crowd.submit(served.ask, ask, body), crowd.submit(served.ask, ask, bytes(500))]
         for _ in first:
             assert begun.acquire(timeout=30)
-        # 500 are left to this key: a form takes twice its bytes.
+        # 500 are left to this key.
         status, answer = served.ask(ask, form, **{"Content-Type": "multipart/form-data; boundary=x"})
         assert (status, "Too many" in answer["detail"]) == (503, True)
         assert served.ask(ask, bytes(501))[0] == 503
