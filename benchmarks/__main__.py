@@ -53,7 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         written = {"date": datetime.now(UTC).isoformat(), "machine": facts, "rows": entries}
         options.json.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
     if options.page:
-        options.page.write_text(tables.page(sections, facts), encoding="utf-8")
+        # What a soak found, which takes its time, stays.
+        kept = tables.under_load(options.page.read_text(encoding="utf-8")) if options.page.exists() else ""
+        options.page.write_text(tables.page(sections, facts) + kept, encoding="utf-8")
     regressions = [row.title for row in rows if row.regressed]
     for title in regressions:
         print(f"worse than its aim by half: {title}", file=sys.stderr)

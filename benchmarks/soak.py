@@ -25,6 +25,8 @@ import numpy as np
 from benchmarks.browser import MISSING, chromium, open_page, serve
 from benchmarks.sessions import SHOWN, is_right
 from benchmarks.slices import KINDS, as_file
+from benchmarks.tables import with_load
+from brat.environment import CORES
 from brat.io.read import read_scan
 from brat.model.reader import Reader
 
@@ -94,6 +96,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
     parser.add_argument("--sessions", type=int, default=50)
     parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument(
+        "--page", type=Path, metavar="FILE", help="write what was found into docs/performance.md"
+    )
     options = parser.parse_args(arguments)
     if MISSING:
         print(MISSING, file=sys.stderr)
@@ -108,6 +113,7 @@ def main(arguments: list[str] | None = None) -> int:
         server = server_of(before)
         with chromium() as browser:
             _load_what_stays(browser, address, [next(files)[0], next(files)[0]])
+            at_first = megabytes({server})
             pages = [open_page(browser, address) for _ in range(options.sessions)]
             opened: set = set()
             begun, minute, turns = time.monotonic(), itertools.count(1), itertools.count(1)
@@ -160,14 +166,18 @@ def main(arguments: list[str] | None = None) -> int:
         time.sleep(FREED)
         left, processes = megabytes({server}), len(descendants(server)) - 1
     settled = memory[len(memory) // 3]
-    print(
-        f"{options.sessions} sessions, {uploads} uploads, median {np.median(times):.0f} ms, 95th percentile "
-        f"{np.percentile(times, 95):.0f} ms: {wrong} errors or scans of another session, {late} not answered "
-        f"in a minute; of {drops} files "
-        f"dropped 100 ms after another {lost} lost; {settled:.0f} MB after the first third, "
-        f"{memory[-1]:.0f} MB at the end, {left:.0f} MB and {processes} reading processes {FREED} s after "
-        "all sessions ended."
-    )
+    found = [
+        f"{options.sessions} sessions, {uploads} uploads in {options.minutes:g} minutes on {CORES} cores: "
+        f"median {np.median(times):,.0f} ms, 95th percentile {np.percentile(times, 95):,.0f} ms",
+        f"{wrong} errors or scans of another session, {late} not answered in a minute",
+        f"of {drops} files dropped 100 ms after another {lost} lost",
+        f"memory of the server: {at_first:.0f} MB before the sessions, {settled:.0f} MB after the first "
+        f"third, {memory[-1]:.0f} MB at the end, {left:.0f} MB {FREED} s after all had ended",
+        f"reading processes then: {processes}",
+    ]
+    print("\n".join(found))
+    if options.page:
+        options.page.write_text(with_load(options.page.read_text(encoding="utf-8"), found), encoding="utf-8")
     return int(wrong > 0 or late > 0 or lost > 0 or memory[-1] > 1.2 * settled)
 
 

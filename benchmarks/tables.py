@@ -86,3 +86,29 @@ def page(sections: Mapping[str, list[Row]], facts: Mapping[str, str]) -> str:
         parts.append(f"\n## {title.rstrip('.')}\n{paragraphs}{table(rows)}")
     parts.append(f"\n## The machine, {datetime.now(UTC):%Y-%m-%d}\n")
     return "".join(parts) + "".join(f"- {name}: {fact}\n" for name, fact in facts.items())
+
+
+_UNDER_LOAD = "\n## Under load"
+
+
+def under_load(text: str) -> str:
+    """`docs/performance.md` -> the section of it that `benchmarks.soak` writes; empty where there is none."""
+    begin = text.find(_UNDER_LOAD)
+    if begin < 0:
+        return ""
+    end = text.find("\n## ", begin + 1)
+    return text[begin:] if end < 0 else text[begin:end]
+
+
+def with_load(text: str, lines: list[str]) -> str:
+    """`docs/performance.md` with what a soak found in place of what one found before.
+
+    Args:
+        lines: what it found.
+    """
+    listed = "".join(f"- {line}\n" for line in lines)
+    section = (
+        f"{_UNDER_LOAD}, {datetime.now(UTC):%Y-%m-%d}\n"
+        "`python -m benchmarks.soak --page docs/performance.md` writes this section.\n\n" + listed
+    )
+    return text.replace(under_load(text), "") + section

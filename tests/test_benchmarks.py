@@ -141,6 +141,7 @@ def test_command(limit, status, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(reading, "LIMITS", {"PNG": limit})
     files = tmp_path / "r.json", tmp_path / "r.md"
     command = ["reading", "--short", "--json", str(files[0]), "--page", str(files[1])]
+    files[1].write_text(tables.with_load("# Of before\n", ["what a soak found"]))
     assert main(command) == status
     printed = capsys.readouterr()
     written = json.loads(files[0].read_text())
@@ -152,6 +153,7 @@ def test_command(limit, status, monkeypatch, tmp_path, capsys):
     assert ("worse than its aim by half: 512 x 512 PNG" in printed.err) == bool(status)
     # The page is what was printed, not another run's.
     page = files[1].read_text()
+    assert ("Of before" in page, "- what a soak found" in page) == (False, True)
     for shown in (printed.out, page):
         assert str(Measured(tuple(row["ours"]["values"]), "ms")) in shown
         assert all(what in shown for what in written["machine"].values())
@@ -187,6 +189,15 @@ def test_page_has_a_section_a_benchmark():
     assert "\n## How fast\nWhy it matters.\n\n| measurement | ours |" in page
     assert "\n## How large\n| measurement | ours |" in page
     assert page.endswith("- cores: 2\n")
+
+
+def test_what_a_soak_found_stands_once_and_at_the_end():
+    page = tables.page({"One.": []}, {"cores": "2"})
+    once = tables.with_load(page, ["first"])
+    twice = tables.with_load(once, ["second"])
+    assert tables.under_load(page) == ""
+    assert twice.startswith(page)
+    assert ("- first" in twice, twice.count("- second"), twice.count("## Under load")) == (False, 1, 1)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -6,10 +6,11 @@ The items hold uploaded files as they came until the list is emptied; files on d
 from __future__ import annotations
 
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from brat import log
@@ -49,6 +50,19 @@ class Progress(NamedTuple):
     stopped: bool
 
 
+@dataclass
+class _Queue:
+    """What a list has a pool do.
+
+    Attributes:
+        jobs: each does a little at every `next`, so that lists take turns, and stopping does not wait long.
+        steps: of jobs, that the pool has now.
+    """
+
+    jobs: deque[Iterator[None]] = field(default_factory=deque)
+    steps: int = 0
+
+
 class Worklist:
     """Items that are read in the background, a few at a time, in turn with the other lists of the same pool.
 
@@ -74,9 +88,8 @@ class Worklist:
         self._clear()
 
     def _clear(self) -> None:
-        # A job does a little at every `next`, so that lists take turns, and stopping does not wait long.
-        self._jobs: deque[Iterator[None]] = deque()
-        self._steps = 0  # steps of jobs that the pool has now
+        # Who waits for an archive keeps no reading waiting.
+        self._queues = {self._pool: _Queue()}
         self._sorting = self._total = 0
         self._rows: dict[int, Row] = {}
         self._begun: dict[int, float] = {}
@@ -85,16 +98,18 @@ class Worklist:
         # A step that began before the list was emptied sees another object here.
         self._age = object()
 
-    def add(self, source: Callable[[], Iterable[Item]]) -> None:
+    def add(self, source: Callable[[], Iterable[Item]], pool: Executor | None = None) -> None:
         """Add items, to be read after those that are there.
 
         Args:
             source: called in the background; where it raises `UnreadableScan`, `problems` holds its sentence.
+            pool: that it is called in, where it may wait long for others; that of the list by default.
         """
         with self._changed:
             self._sorting += 1
             # Ahead of the items that wait, so that the total is known soon.
-            self._jobs.appendleft(self._group(source, self._age))
+            queue = self._queues.setdefault(pool or self._pool, _Queue())
+            queue.jobs.appendleft(self._group(source, self._age))
             self._schedule()
 
     def stop(self) -> None:
@@ -118,7 +133,8 @@ class Worklist:
         """Do nothing until `come_back`; where that is not called in time, `close`."""
         with self._changed:
             if self._leaving is None:
-                self._leaving = threading.Timer(seconds, self.close)
+                # Where nobody has the list any more, this does not keep it.
+                self._leaving = threading.Timer(seconds, _close, (weakref.ref(self),))
                 self._leaving.daemon = True
                 self._leaving.start()
             self._changed.notify_all()
@@ -163,17 +179,19 @@ class Worklist:
             return self._changed.wait_for(lambda: not self._is_running(), timeout)
 
     def _is_running(self) -> bool:
-        return self._steps > 0 or bool(self._jobs and not self._is_halted())
+        queues = self._queues.values()
+        return any(queue.steps or (queue.jobs and not self._is_halted()) for queue in queues)
 
     def _is_halted(self) -> bool:
         return self._stopped or self._leaving is not None
 
     def _schedule(self) -> None:
-        while self._jobs and not self._is_halted() and self._steps < self._workers:
-            self._pool.submit(self._step, self._jobs.popleft(), self._age)
-            self._steps += 1
+        for pool, queue in self._queues.items():
+            while queue.jobs and not self._is_halted() and queue.steps < self._workers:
+                pool.submit(self._step, queue, queue.jobs.popleft(), self._age)
+                queue.steps += 1
 
-    def _step(self, job: Iterator[None], age: object) -> None:
+    def _step(self, queue: _Queue, job: Iterator[None], age: object) -> None:
         if age is not self._age:
             return
         is_over = False
@@ -184,9 +202,9 @@ class Worklist:
         finally:
             with self._changed:
                 if age is self._age:
-                    self._steps -= 1
+                    queue.steps -= 1
                     if not is_over:
-                        self._jobs.appendleft(job)
+                        queue.jobs.appendleft(job)
                     self._schedule()
                     self._changed.notify_all()
 
@@ -214,7 +232,7 @@ class Worklist:
         with self._changed:
             if age is self._age:
                 for number, item in enumerate(items, self._total + 1):
-                    self._jobs.append(self._read(number, item, age))
+                    self._queues[self._pool].jobs.append(self._read(number, item, age))
                 self._total += len(items)
 
     def _read(self, number: int, item: Item, age: object) -> Iterator[None]:
@@ -268,6 +286,11 @@ class Worklist:
         row = with_reading(row, stack[shown], reading.prediction, reading.sets, reading.ood)
         # Those of the slice are among them, with its number.
         return replace(row, remarks=remarks)
+
+
+def _close(reference: Callable[[], Worklist | None]) -> None:
+    if work := reference():
+        work.close()
 
 
 def _unforeseen(error: Exception) -> str:

@@ -23,6 +23,10 @@ class PacsError(RuntimeError):
     """An archive did not do what it was asked; the message says what to do and names no patient."""
 
 
+class NoAnswer(PacsError):
+    """An archive does not answer in time, and would hardly answer the next question."""
+
+
 @dataclass(frozen=True)
 class Query:
     """Which studies are looked for; an empty condition is met by all.

@@ -94,7 +94,7 @@ def choices_of(archive: Archive, study: str) -> list[tuple[SeriesEntry, Choice]]
     Raises:
         brat.pacs.archive.PacsError: the archive does not answer, or sends the header of none.
     """
-    from brat.pacs.archive import PacsError
+    from brat.pacs.archive import NoAnswer, PacsError
 
     unsent: list[Exception] = []
     judged = []
@@ -107,6 +107,9 @@ def choices_of(archive: Archive, study: str) -> list[tuple[SeriesEntry, Choice]]
             continue
         try:
             judged.append((entry, choose(archive.header(entry))))
+        # It would be waited for as long with every series.
+        except NoAnswer:
+            raise
         except (PacsError, UnreadableScan) as error:
             log.refusal(error)
             unsent.append(error)

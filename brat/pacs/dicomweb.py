@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import http.client
 import io
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -11,14 +13,29 @@ import pydicom
 import requests
 from dicomweb_client import DICOMwebClient
 from pydicom.dataset import Dataset
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import ReadTimeoutError
 
 # For its filters: pydicom's warnings repeat values of an answer.
 import brat.io  # noqa: F401
 from brat import log
-from brat.pacs.archive import LIMIT, PacsError, Query, SeriesEntry, Server, StudyEntry, middle_of, text
+from brat.pacs.archive import (
+    LIMIT,
+    NoAnswer,
+    PacsError,
+    Query,
+    SeriesEntry,
+    Server,
+    StudyEntry,
+    middle_of,
+    text,
+)
 
 TIMEOUT = (10, 120)
 """Seconds to connect, and between two parts of an answer."""
+
+SLOWEST = 20_000
+"""Bytes a second that an answer must have on average, once it takes longer than two parts may lie apart."""
 
 _ANY_SYNTAX = (("application/dicom", "*"),)
 
@@ -35,6 +52,42 @@ class _Session(requests.Session):
         return super().prepare_request(request)
 
 
+class _Watched(io.RawIOBase):
+    """An answer as it comes. One of which a byte comes now and then is no answer."""
+
+    def __init__(self, source: Any, begun: float):
+        self._source, self._begun, self._came = source, begun, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        if time.monotonic() - self._begun > TIMEOUT[1] + self._came / SLOWEST:
+            raise TimeoutError
+        size = self._source.readinto(buffer)
+        self._came += size or 0
+        return size
+
+    def close(self) -> None:
+        self._source.close()
+        super().close()
+
+
+class _Answer(http.client.HTTPResponse):
+    def __init__(self, *args: Any, **options: Any):
+        super().__init__(*args, **options)
+        self.fp = io.BufferedReader(_Watched(self.fp.detach(), time.monotonic()))
+
+
+class _Adapter(HTTPAdapter):
+    def get_connection_with_tls_context(self, *args: Any, **options: Any) -> Any:
+        pool = super().get_connection_with_tls_context(*args, **options)
+        kind = pool.ConnectionCls
+        if getattr(kind, "response_class", None) is not _Answer:
+            pool.ConnectionCls = type(kind.__name__, (kind,), {"response_class": _Answer})
+        return pool
+
+
 class DicomWeb:
     """See `brat.pacs.archive.Archive`."""
 
@@ -43,6 +96,8 @@ class DicomWeb:
         session = _Session()
         # What the environment says of proxies and of passwords in .netrc is not for the archive.
         session.trust_env = False
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, _Adapter())
         if server.user:
             session.auth = (server.user, server.password)
         if server.token:
@@ -52,6 +107,8 @@ class DicomWeb:
         if server.certificate:
             session.cert = (server.certificate, server.key) if server.key else server.certificate
         self._client = DICOMwebClient(server.url, session=session, timeout=TIMEOUT)
+        # Five times as long would it take for an archive to be given up that hangs.
+        self._client.set_http_retry_params(retry=False)
 
     def echo(self) -> None:
         with self._asking():
@@ -133,12 +190,16 @@ class DicomWeb:
             raise PacsError(
                 f"The certificate of the archive {self.name} is not trusted. Name its authority's with ca."
             ) from error
-        except requests.Timeout as error:
-            raise PacsError(f"The archive {self.name} does not answer in time. Try again later.") from error
         except PacsError:
             raise
         # What the client and pydicom make of an answer that is no DICOMweb: they raise what they trip over.
         except Exception as error:
+            if isinstance(error, requests.Timeout) or any(
+                isinstance(a, ReadTimeoutError) for a in error.args
+            ):
+                raise NoAnswer(
+                    f"The archive {self.name} does not answer in time. Try again later."
+                ) from error
             if isinstance(error, requests.RequestException) and not isinstance(error, ValueError):
                 raise PacsError(
                     f"The archive {self.name} cannot be reached. Check url and the network."

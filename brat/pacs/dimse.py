@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 import ssl
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -30,7 +31,18 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 )
 
 from brat.io.dicom_header import uids
-from brat.pacs.archive import LIMIT, PacsError, Query, SeriesEntry, Server, StudyEntry, middle_of, text
+from brat.pacs.archive import (
+    LIMIT,
+    NoAnswer,
+    PacsError,
+    Query,
+    SeriesEntry,
+    Server,
+    StudyEntry,
+    middle_of,
+    text,
+)
+from brat.pacs.listening import Room, bound, bounded, listen
 from brat.reports.dicom_source import header_of
 
 SYNTAXES = [
@@ -68,7 +80,10 @@ _listening: defaultdict[int, threading.Lock] = defaultdict(threading.Lock)
 """Of each port of ours: who is sent to there. Several sessions may fetch at once."""
 
 _TIMEOUT = 120
-"""Seconds in which the next message must come."""
+"""Seconds in which the next message must come, and all that is found."""
+
+_WHETHER_AT_ALL = 30
+"""Seconds in which an archive must have said whether it lets us in."""
 
 
 class Dimse:
@@ -167,7 +182,7 @@ class Dimse:
                 self._check(status)
 
     def _find(self, identifier: Dataset) -> list[Dataset]:
-        found = []
+        found, until = [], time.monotonic() + _TIMEOUT
         with self._association([StudyRootQueryRetrieveInformationModelFind]) as association:
             for status, answer in association.send_c_find(
                 identifier, StudyRootQueryRetrieveInformationModelFind
@@ -179,6 +194,9 @@ class Dimse:
                     if len(found) == MOST:
                         association.abort()
                         break
+                    if time.monotonic() > until:
+                        association.abort()
+                        raise NoAnswer(f"The archive {self.name} does not answer in time. Try again later.")
                 else:
                     self._check(status)
         return found
@@ -233,7 +251,7 @@ class Dimse:
             roles.append(build_role(sop_class, scp_role=True))
             for syntax in SYNTAXES:
                 ae.add_requested_context(sop_class, syntax)
-        with self._associated(ae, ext_neg=roles, evt_handlers=[(evt.EVT_C_STORE, take)]) as association:
+        with self._associated(ae, (evt.EVT_C_STORE, bounded(take)), ext_neg=roles) as association:
             self._follow(association.send_c_get(identifier, StudyRootQueryRetrieveInformationModelGet))
 
     def _move(self, identifier: Dataset, take: Any) -> None:
@@ -259,12 +277,7 @@ class Dimse:
         if server.tls:
             context = listening_context(server.certificate, server.key, server.ca, f"[pacs.{self.name}]")
         try:
-            return ae.start_server(
-                ("", server.own_port),
-                block=False,
-                evt_handlers=[(evt.EVT_C_STORE, take)],
-                ssl_context=context,
-            )
+            return listen(ae, ("", server.own_port), take, context)
         except OSError as error:
             raise PacsError(
                 f"Port {server.own_port}, own_port of [pacs.{self.name}], is in use on this computer."
@@ -293,13 +306,15 @@ class Dimse:
 
     def _entity(self) -> AE:
         ae = AE(self._server.own_title)
-        ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = _TIMEOUT
-        ae.connection_timeout = 10
+        ae.dimse_timeout = ae.network_timeout = _TIMEOUT
+        ae.acse_timeout, ae.connection_timeout = _WHETHER_AT_ALL, 10
         return ae
 
     @contextmanager
-    def _associated(self, ae: AE, **options: Any) -> Iterator[Any]:
-        server = self._server
+    def _associated(self, ae: AE, *handlers: Any, **options: Any) -> Iterator[Any]:
+        server, room = self._server, Room()
+        hold = evt.EVT_CONN_OPEN, lambda event: bound(event.assoc, room, server.host)
+        options["evt_handlers"] = [hold, *handlers]
         if server.tls:
             options["tls_args"] = (tls_context(server), server.host)
         association = ae.associate(server.host, server.port, ae_title=server.title, **options)
@@ -309,7 +324,7 @@ class Dimse:
                     f"The archive {self.name} refuses our AE title {server.own_title}, or does not go by "
                     f"{server.title}. Check title and own_title."
                 )
-            raise PacsError(
+            raise NoAnswer(
                 f"The archive {self.name} cannot be reached by DICOM. Check host, port, TLS and the network."
             )
         try:

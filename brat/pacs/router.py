@@ -23,6 +23,7 @@ from brat.model.pool import Readers
 from brat.pacs.archive import Archive, PacsError
 from brat.pacs.choice import choose
 from brat.pacs.dimse import SYNTAXES
+from brat.pacs.listening import listen
 from brat.pacs.queue import FAILED, LEFT_OUT, READ, Queue, State
 from brat.pacs.reading import read_series
 from brat.reports.dicom import NoReference
@@ -71,12 +72,7 @@ class Listener:
                 ae.add_supported_context(context.abstract_syntax, SYNTAXES)
         ae.add_supported_context(Verification)
         ae.network_timeout = 120
-        server = ae.start_server(
-            (address, port), block=False, evt_handlers=[(evt.EVT_C_STORE, self._take)], ssl_context=tls
-        )
-        assert server is not None, "It does not block."
-        assert server.socket is not None, "It is bound."
-        self._server = server
+        self._server = server = listen(ae, (address, port), self._take, tls)
         self.port: int = server.socket.getsockname()[1]
 
     def __enter__(self) -> Listener:

@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import io
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -14,7 +14,8 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI, HTTPException, Query, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from fastapi_offline import FastAPIOffline
-from starlette.formparsers import MultiPartException
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 
 from brat import log
@@ -36,8 +37,8 @@ WAITING = 4 * CORES
 their body is read."""
 
 ROOM = 4
-"""How many bodies of the most bytes all requests may hold in memory together, half of them those of one key.
-A form counts twice: as it came, and its file."""
+"""How many bodies of the most bytes all requests may hold in memory together, half of them those of one
+key."""
 
 ARRIVING = 300.0
 """Seconds in which the body of a request must have come: it holds a place meanwhile."""
@@ -211,6 +212,9 @@ def make_app(
             try:
                 async with asyncio.timeout(ARRIVING):
                     name, data = await _upload(request, max_bytes, hold)
+            # Nobody is there to be told; the log would have it as a failure.
+            except ClientDisconnect as error:
+                raise HTTPException(400, "The body did not come to its end.") from error
             except TimeoutError as error:
                 raise HTTPException(408, f"The body did not come within {ARRIVING:g} seconds.") from error
             try:
@@ -240,24 +244,33 @@ async def _upload(request: Request, max_bytes: int, hold: Callable[[int], None])
     length = request.headers.get("content-length", "")
     if length.isdigit() and int(length) > max_bytes:
         raise too_large
-    # One buffer, which its value shares.
-    arriving = io.BytesIO()
-    async for chunk in request.stream():
-        if arriving.tell() + len(chunk) > max_bytes:
-            raise too_large
-        hold(len(chunk))
-        arriving.write(chunk)
-    body = arriving.getvalue()
-    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
-        return "scan", body
-    hold(len(body))
-    # What was read is given to the parser of forms.
-    request._body = body
+    is_form = request.headers.get("content-type", "").startswith("multipart/form-data")
+
+    async def chunks() -> AsyncGenerator[bytes, None]:
+        size = 0
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > max_bytes:
+                raise too_large
+            hold(len(chunk))
+            yield chunk
+
+    if not is_form:
+        # One buffer, which its value shares.
+        arriving = io.BytesIO()
+        async for chunk in chunks():
+            arriving.write(chunk)
+        return "scan", arriving.getvalue()
+    # As it comes: all of it at once would keep every other request waiting.
+    parser = MultiPartParser(request.headers, chunks(), max_files=1, max_fields=8)
+    # In memory, as long as it may be at all: a patient's scan is written to no disk.
+    parser.spool_max_size = max_bytes
     try:
-        form = await request.form(max_files=1, max_fields=8)
-    except (MultiPartException, HTTPException) as error:
+        form = await parser.parse()
+    except MultiPartException as error:
         raise HTTPException(422, "The form is damaged, or holds more than one file.") from error
     file = form.get("file")
     if file is None or isinstance(file, str):
         raise HTTPException(422, "The form must hold a file in its field `file`.")
-    return file.filename or "scan", await file.read()
+    # Its own buffer: to copy it would keep every other request waiting, and take as much memory again.
+    return file.filename or "scan", file.file._file.getvalue()  # type: ignore[attr-defined]

@@ -20,6 +20,7 @@ def serve(options: argparse.Namespace) -> int:
     import uvicorn
 
     from brat.serve.app import make_app
+    from brat.serve.protocol import Protocol
 
     file = options.keys or (Path(os.environ["BRAT_API_KEYS"]) if os.environ.get("BRAT_API_KEYS") else None)
     keys = read_keys(file) if file else []
@@ -38,6 +39,7 @@ def serve(options: argparse.Namespace) -> int:
         root_path=options.root_path,
         log_level="warning",
         access_log=False,
+        http=Protocol,
     )
     return 0
 

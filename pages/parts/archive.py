@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from brat import log
-from brat.environment import WEIGHTS
+from brat.environment import CORES, WEIGHTS
 from brat.io.door import group_into_series
 from brat.io.intake import Item
 from brat.io.scan import UnreadableScan
@@ -267,8 +268,14 @@ def _add(work: Worklist, server: Server, entries: Sequence[SeriesEntry]) -> None
         return items
 
     for entry in entries:
-        work.add(lambda entry=entry: fetch(entry))  # type: ignore[misc]
+        work.add(lambda entry=entry: fetch(entry), _fetching(server.name))  # type: ignore[misc]
     work.go_on()
+
+
+@st.cache_resource(show_spinner=False)
+def _fetching(archive: str) -> ThreadPoolExecutor:
+    """The threads that wait for an archive: one that hangs keeps neither another nor a reading waiting."""
+    return ThreadPoolExecutor(2 * CORES, thread_name_prefix="archive")
 
 
 def _send(item: Item, origin: Origin) -> str:

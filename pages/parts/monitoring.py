@@ -7,6 +7,7 @@ import ctypes
 import gc
 import threading
 import time
+from collections.abc import Collection
 from typing import Any
 
 import streamlit as st
@@ -30,37 +31,52 @@ def start_monitoring() -> None:
 
 
 def _sweep() -> None:
+    there: set[str] = set()
     while True:
         time.sleep(SWEEP)
         # The server has ended, and this process has not.
         if not runtime.exists():
             return
         try:
-            free_ended_sessions(runtime.get_instance()._session_mgr)
+            there = free_ended_sessions(runtime.get_instance()._session_mgr, there)
         # Another Streamlit keeps them elsewhere, and frees them when the next session ends.
         except AttributeError as error:
             log.event("sessions_not_swept", reason=str(error))
             return
 
 
-def free_ended_sessions(manager: Any) -> None:
-    """Forget the sessions whose time to come back is over, with the scans that are open in them.
+def free_ended_sessions(manager: Any, before: Collection[str] = ()) -> set[str]:
+    """Forget the sessions whose time to come back is over, with the scans that are open in them and with what
+    was kept of them for a reload.
 
     Streamlit itself does so once another session ends. It has no public way to ask for it.
 
     Args:
         manager: Streamlit's, of sessions.
+        before: the sessions that were there when it was called last.
+
+    Returns:
+        Those that are there, or may come back.
 
     Raises:
         AttributeError: it is built in another way than that of Streamlit 1.67.
     """
+    # When a page is drawn it is there; the app's first page need not wait for what others need.
+    from pages.parts import visits
+
+    before = {*before, *visits.sessions()}
     with manager._storage_lock:
-        over = manager._session_storage._cache.expire()
-    for _, ended in over:
-        ended.session.shutdown()
-    if over:
-        del over, ended
+        over = list(manager._session_storage._cache.expire())
+        stored = (info.session.id for info in manager._session_storage.list())
+        there = {*stored, *manager._active_session_info_by_id}
+    gone = {*before, *(name for name, _ in over)} - there
+    # None is left in a variable.
+    while over:
+        over.pop()[1].session.shutdown()
+    visits.forget(gone)
+    if gone:
         _free_memory()
+    return there
 
 
 def _free_memory() -> None:

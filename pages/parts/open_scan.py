@@ -12,9 +12,9 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from brat import log
 from brat.io.door import group_into_series, load
 from brat.io.files import File
-from brat.io.intake import Item, Part, SeveralPanels, with_copies
+from brat.io.intake import Item, SeveralPanels
 from brat.io.samples import Sample
-from brat.io.scan import Scan, UnreadableScan
+from brat.io.scan import UnreadableScan
 from brat.io.series import Series, Stack, left_out_in_words
 from brat.io.workers import owner
 from pages import arrivals
@@ -27,14 +27,6 @@ the scan where both are; what could not be opened last, and why; where scan or s
 
 BACK = "back-to-series"
 """Key of the button that leads from a slice to its series."""
-
-
-# Few, because the largest scan that is read takes 125 MB.
-@st.cache_resource(max_entries=8, show_spinner=False)
-def decoded(data: bytes, name: str, part: Part | None = None) -> Scan:
-    scan = load(Item(name, (File(name, data),), part=part))
-    assert isinstance(scan, Scan)
-    return scan
 
 
 def start() -> None:
@@ -132,7 +124,8 @@ def open_item(item: Item) -> None:
             opened, data = load(item), None
         else:
             data = item.files[0].read()
-            opened = with_copies(decoded(data, item.name, item.part), item.copies)
+            file = File(item.name, data)
+            opened = load(Item(item.name, (file,), part=item.part, copies=item.copies))
     except SeveralPanels as page:
         st.session_state.handed_over = list(page.items)
         return

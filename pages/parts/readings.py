@@ -93,8 +93,10 @@ def check_model(weights: Path | None = None, *, anew: bool = False) -> bool:
     return True
 
 
-# Few of either, because a scan takes up to 125 MB and an enhanced one 25.
-@st.cache_resource(max_entries=8, show_spinner=False, hash_funcs={Scan: lambda scan: scan.digest})
+# Few of either, because a scan takes up to 125 MB and an enhanced one 25; both go with their visitor.
+@st.cache_resource(
+    max_entries=1, show_spinner=False, scope="session", hash_funcs={Scan: lambda scan: scan.digest}
+)
 def windowed(scan: Scan, window: Window) -> Scan:
     """The scan under another window."""
     return scan.windowed(window)
@@ -111,7 +113,7 @@ def read(scan: Scan, enhancement: Enhancement = PLAIN) -> Reading:
 
 
 # The digest stands for the pixels: Streamlit does not hash arguments with an underscore.
-@st.cache_resource(max_entries=8, show_spinner=False)
+@st.cache_resource(max_entries=2, show_spinner=False, scope="session")
 def _enhanced(digest: str, _gray: np.ndarray, clip_limit: float | None, change: float | None) -> np.ndarray:
     gray = _gray if clip_limit is None else clahe(_gray, clip_limit)
     return gray if change is None else brightness(gray, change)

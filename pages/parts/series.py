@@ -38,10 +38,24 @@ def readers(weights: Path) -> Readers:
     return Readers(weights)
 
 
-# Of a large series the pictures take 20 MB. What the place is for fills it, with its progress on the page.
-@st.cache_resource(max_entries=4, show_spinner=False)
-def place(weights: Path, digest: str, plane: str, volume: int, window: str) -> dict:
-    return {}
+_VIEWS = 3
+"""That are kept of a visit, because the pictures of a large series take 20 MB."""
+
+
+def place(*view: object) -> dict:
+    """What was read and drawn of a view, as long as the visit lasts.
+
+    What it is for fills it, with its progress on the page.
+
+    Args:
+        view: model, series, plane, volume and window.
+    """
+    places = memory().setdefault("series-read", {})
+    # Those that were asked for last stand last.
+    places[view] = held = places.pop(view, {})
+    while len(places) > _VIEWS:
+        del places[next(iter(places))]
+    return held
 
 
 def show_series(series: Series, plane: str, volume: int, on_open: Callable[[Stack, int], None]) -> None:

@@ -6,27 +6,30 @@ Streamlit a page that is loaded again is a new visitor.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Collection
+from typing import Any, NamedTuple
 
 import streamlit as st
 
 from pages import arrivals
 from pages.parts import open_scan
-from pages.parts.login import person
+from pages.parts.login import Person, person
 from pages.parts.widget_memory import MEMORY, memory
 
 _KEPT = (*open_scan.STATE, "worklist", "walk", "worklist_opened", MEMORY)
 """In `st.session_state`."""
 
 
-_HOUR = 3600.0
-"""Seconds that a visit is kept; said in words, Streamlit would load pandas for them."""
+class _Left(NamedTuple):
+    """What a visit had, the session that it was in, and whose it was."""
+
+    session: str | None
+    person: Person | None
+    state: dict[str, Any]
 
 
-# Few, because a scan takes up to 125 MB.
-@st.cache_resource(max_entries=8, ttl=_HOUR, show_spinner=False)
-def _left(visit: str) -> dict[str, Any]:
-    return {}
+_left: dict[str, _Left] = {}
+"""Of each visit. It holds no more than the session does, and is dropped when that is, see `forget`."""
 
 
 def go_on() -> None:
@@ -38,11 +41,10 @@ def go_on() -> None:
     visit = state.pop(arrivals.RETURNED, None)
     if visit is None:
         return
-    kept = dict(_left(visit))
-    _left.clear(visit)
+    left = _left.pop(visit, None)
     # What somebody else had open is not for whoever logs in after them.
-    if kept and kept.pop("person") == person():
-        state.update(kept)
+    if left and left.person == person():
+        state.update(left.state)
     else:
         state.forgotten = True
 
@@ -54,8 +56,21 @@ def watch() -> None:
     memory()
     is_open = any(state.get(name) is not None for name in ("scan", "series"))
     if is_open or ("worklist" in state and state.worklist.progress().total):
-        _left(arrivals.visit()).update(
-            {name: state[name] for name in _KEPT if name in state}, person=person()
-        )
+        kept = {name: state[name] for name in _KEPT if name in state}
+        _left[arrivals.visit()] = _Left(open_scan.session_id(), person(), kept)
         is_open = True
+    else:
+        _left.pop(arrivals.visit(), None)
     arrivals.watch(is_open)
+
+
+def sessions() -> set[str]:
+    """The sessions of the visits that are kept."""
+    return {left.session for left in list(_left.values()) if left.session}
+
+
+def forget(ended: Collection[str]) -> None:
+    """Drop what was open in sessions that nobody can come back to any more."""
+    for visit, left in list(_left.items()):
+        if left.session in ended:
+            _left.pop(visit, None)

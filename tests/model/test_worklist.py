@@ -290,6 +290,43 @@ def test_left_it_waits_and_is_forgotten_unless_one_comes_back(pool):
     assert len(work.rows()) == 1
 
 
+def test_a_source_that_waits_for_others_keeps_no_reading_waiting(pool):
+    """An archive that hangs, of the list itself and of another one."""
+    answers = threading.Event()
+
+    def hang() -> list[Item]:
+        assert answers.wait(60)
+        return group_into_series(pictures(1))
+
+    with ThreadPoolExecutor(2) as others:
+        work, another = Worklist(Stub(), pool), Worklist(Stub(), pool)
+        try:
+            for _ in range(3):
+                work.add(hang, others)
+                another.add(hang, others)
+            for each in (work, another):
+                each.add(lambda: group_into_series(pictures(2)))
+                until(lambda each=each: each.progress().done == 2)
+                assert each.progress().sorting
+        finally:
+            answers.set()
+        assert work.wait(20)
+        assert another.wait(20)
+    assert work.progress().done == another.progress().done == 5
+
+
+def test_left_it_is_kept_by_nothing_but_whose_it_is(pool):
+    work = Worklist(Stub(), pool)
+    work.add(lambda: group_into_series(pictures(1)))
+    assert work.wait(20)
+    settled(pool)
+    held = weakref.ref(work)
+    work.leave(60)
+    del work
+    gc.collect()
+    assert held() is None
+
+
 def test_lists_of_the_same_pool_take_turns(pool):
     readers = Stub()
     long, short = Worklist(readers, pool), Worklist(readers, pool)

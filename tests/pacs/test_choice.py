@@ -5,7 +5,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import EnhancedMRImageStorage, MRImageStorage, SecondaryCaptureImageStorage
 
 from brat.io.scan import UnreadableScan
-from brat.pacs.archive import PacsError, SeriesEntry
+from brat.pacs.archive import NoAnswer, PacsError, SeriesEntry
 from brat.pacs.choice import choices_of, choose
 
 
@@ -148,3 +148,17 @@ def test_a_series_without_a_header_keeps_no_other_from_being_read(error):
     assert second.read
     with pytest.raises(PacsError, match=str(error)):
         choices_of(Held(spectra=error), "1.1")
+
+
+def test_an_archive_that_hangs_is_not_asked_for_the_next_series():
+    """Each would be waited for as long."""
+    asked = []
+
+    class Hanging(Held):
+        def header(self, entry):
+            asked.append(entry)
+            raise NoAnswer("It does not answer in time.")
+
+    with pytest.raises(PacsError, match="in time"):
+        choices_of(Hanging(t1=None, flair=None), "1.1")
+    assert len(asked) == 1

@@ -1,6 +1,7 @@
 """The Worklist's source "Archive", against a real one."""
 
 import io
+import time
 
 import pydicom
 import pytest
@@ -11,15 +12,20 @@ from streamlit.testing.v1 import AppTest
 pytest.importorskip("dicomweb_client", reason="dicomweb-client is not installed")
 pytest.importorskip("highdicom", reason="highdicom is not installed")
 
+from brat.environment import CORES
+from brat.io.door import group_into_series
+from brat.io.files import File
 from brat.io.samples import load_samples
 from brat.pacs import reading
 from brat.pacs.archive import Server
 from brat.pacs.connect import connect
+from pages.parts.archive import _add
 from pages.parts.login import Person
 from pages.words import archive as words
+from tests.factories.hung import hung
 from tests.factories.orthanc import free_port, orthanc, why_not
 from tests.factories.paths import ROOT
-from tests.factories.samples import known_enhanced, known_series
+from tests.factories.samples import KNOWN, known_enhanced, known_series
 
 pytestmark = pytest.mark.usefixtures("fresh_caches")
 
@@ -72,6 +78,30 @@ def texts(page: AppTest) -> list[str]:
 def test_without_an_archive_the_page_is_as_it_was(monkeypatch):
     page = worklist(monkeypatch, None)
     assert "Archive" not in [expander.label for expander in page.expander]
+
+
+def test_an_archive_that_hangs_keeps_neither_files_nor_another_archive_waiting(monkeypatch, archive):
+    url, study = archive
+    entries = connect(Server("main", url=url)).series(study)
+    page = worklist(monkeypatch, url)
+    work = page.session_state["worklist"]
+    with hung() as port:
+        # More than there are threads of any kind.
+        _add(work, Server("slow", url=f"http://127.0.0.1:{port}"), entries * 2 * CORES)
+        _add(work, Server("main", url=url), entries[:1])
+        work.add(lambda: group_into_series([File("one.png", KNOWN.file.read_bytes())]))
+        until(lambda: work.progress().done == 2)
+        assert work.progress().sorting
+        work.stop()
+    # It hangs no more: whoever waited for it is told.
+    assert work.wait(60)
+
+
+def until(is_so) -> None:
+    end = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def test_a_study_is_found_read_and_its_results_sent_back_once(monkeypatch, archive):

@@ -9,7 +9,8 @@ from streamlit.runtime.memory_session_storage import MemorySessionStorage
 from streamlit.runtime.session_manager import SessionInfo
 from streamlit.runtime.websocket_session_manager import WebsocketSessionManager
 
-from pages.parts import monitoring
+from pages.parts import monitoring, visits
+from pages.parts.login import ANYBODY
 from pages.parts.monitoring import free_ended_sessions
 
 
@@ -45,6 +46,27 @@ def test_a_session_that_ended_is_freed_though_no_other_one_ends():
     assert sessions["first"]() is None
     assert sessions["second"]() is not None
     assert [info.session.id for info in storage.list()] == ["second"]
+
+
+def test_what_a_visit_kept_goes_with_its_session_and_no_sooner(monkeypatch):
+    """Streamlit itself may have dropped the session, without a word."""
+    now = 0.0
+    storage = MemorySessionStorage(ttl_seconds=90)
+    storage._cache._timer = lambda: now
+    manager = WebsocketSessionManager(storage, None, None, None)
+    kept = {name: visits._Left(name, ANYBODY, {}) for name in ("reading", "away", "gone")}
+    monkeypatch.setattr(visits, "_left", dict(kept))
+    manager._active_session_info_by_id["reading"] = None
+    storage.save(SessionInfo(client=None, session=Session("gone", []), script_run_count=1))
+    now += 60
+    storage.save(SessionInfo(client=None, session=Session("away", []), script_run_count=1))
+    there = free_ended_sessions(manager)
+    assert there == {"reading", "away", "gone"}
+    assert [*visits._left] == ["reading", "away", "gone"]
+    now += 40
+    storage._cache.expire()
+    assert free_ended_sessions(manager, there) == {"reading", "away"}
+    assert [*visits._left] == ["reading", "away"]
 
 
 def test_the_sweep_ends_with_the_server(monkeypatch):

@@ -6,6 +6,7 @@ import io
 import logging
 import re
 import shutil
+import socket
 import threading
 import time
 import urllib.request
@@ -20,6 +21,7 @@ pytest.importorskip("fastapi_offline", reason="fastapi-offline is not installed"
 pytest.importorskip("highdicom", reason="highdicom is not installed")
 
 import uvicorn
+from python_multipart.multipart import MultipartParser
 
 from brat import cli
 from brat.environment import CORES, WEIGHTS
@@ -28,8 +30,10 @@ from brat.io.samples import load_samples
 from brat.io.workers import owner
 from brat.model.pool import Readers
 from brat.model.reader import Reader
+from brat.serve import protocol
 from brat.serve.app import make_app
 from brat.serve.command import read_keys
+from brat.serve.protocol import Protocol
 from tests.factories.files import slice_of, volume, zipped
 from tests.factories.log import Recorder
 from tests.factories.orthanc import free_port
@@ -48,7 +52,7 @@ class Served:
     def __init__(self, app):
         self.port = free_port()
         self._server = uvicorn.Server(
-            uvicorn.Config(app, port=self.port, log_level="error", access_log=False)
+            uvicorn.Config(app, port=self.port, log_level="error", access_log=False, http=Protocol)
         )
         self._thread = threading.Thread(target=self._server.run, daemon=True)
 
@@ -312,6 +316,99 @@ def test_a_body_that_does_not_come_gives_its_place_back(monkeypatch):
         assert served.ask("/api/v1/readings", PICTURE.read_bytes())[0] == 200
 
 
+PART = b'--x\r\nContent-Disposition: form-data; name="%s"\r\n\r\n1\r\n'
+FILE = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n%s\r\n'
+
+FORMS = {
+    "parts": PART % b"a" * 100,
+    "files": (FILE % b"" + b"1\r\n") * 2,
+    "headers": FILE % (b"X: y\r\n" * 10_000),
+    "a header": FILE % (b"X: " + b"y" * 100_000 + b"\r\n"),
+    "a field": PART % (b"a" * 100_000),
+}
+
+
+@pytest.mark.parametrize("what", FORMS)
+def test_a_form_with_too_much_in_it_is_refused_before_it_has_come(what):
+    """Nothing more comes, and yet there is an answer."""
+    with (
+        Served(make_app(waiting=1)) as served,
+        socket.create_connection(("127.0.0.1", served.port), 30) as asking,
+    ):
+        head = "POST /api/v1/readings HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n"
+        asking.sendall(f"{head}Content-Type: multipart/form-data; boundary=x\r\n\r\n".encode())
+        asking.sendall(FORMS[what])
+        assert asking.recv(12) == b"HTTP/1.1 422"
+
+
+def test_a_form_is_written_to_no_disk(api, monkeypatch):
+    monkeypatch.setattr("tempfile.SpooledTemporaryFile.rollover", lambda _: pytest.fail("It is written."))
+    form = FILE % b"" + bytes(3_000_000) + b"\r\n--x--\r\n"
+    status, answer = api.ask("/api/v1/readings", form, **{"Content-Type": "multipart/form-data; boundary=x"})
+    assert (status, "not an image" in answer["detail"]) == (422, True)
+
+
+def test_a_form_as_large_as_may_be_keeps_the_loop_for_no_long_piece(monkeypatch):
+    """The parser has it in pieces as they come, not all at once when it is there."""
+    pieces = []
+    write = MultipartParser.write
+
+    def written(parser, data):
+        pieces.append(len(data))
+        return write(parser, data)
+
+    monkeypatch.setattr(MultipartParser, "write", written)
+    form = FILE % b"" + bytes(8_000_000) + b"\r\n--x--\r\n"
+    with Served(make_app()) as served:
+        served.ask("/api/v1/readings", form, **{"Content-Type": "multipart/form-data; boundary=x"})
+    assert sum(pieces) == len(form)
+    assert max(pieces) <= 1_000_000
+
+
+@pytest.mark.parametrize("beginning", [b"", b"GET /api/health HTTP/1.1\r\nX: "])
+def test_who_connects_and_does_not_ask_is_cut_off(monkeypatch, beginning):
+    monkeypatch.setattr(protocol, "ASKING", 0.3)
+    with Served(make_app()) as served, socket.create_connection(("127.0.0.1", served.port), 30) as silent:
+        silent.sendall(beginning)
+        assert closed(silent)
+
+
+def test_who_asked_once_and_begins_again_is_cut_off_and_who_waits_for_an_answer_is_not(monkeypatch):
+    monkeypatch.setattr(protocol, "ASKING", 0.3)
+    monkeypatch.setattr("brat.serve.app.ARRIVING", 1.5)
+    with Served(make_app()) as served, socket.create_connection(("127.0.0.1", served.port), 30) as asking:
+        asking.sendall(b"GET /api/health HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert asking.recv(4096).startswith(b"HTTP/1.1 200")
+        asking.sendall(b"GET /api/heal")
+        assert closed(asking)
+        with socket.create_connection(("127.0.0.1", served.port), 30) as slow:
+            slow.sendall(b"POST /api/v1/readings HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n")
+            assert slow.recv(12) == b"HTTP/1.1 408"
+
+
+def test_connections_that_are_too_many_are_closed(monkeypatch):
+    monkeypatch.setattr(protocol, "CONNECTIONS", 2)
+    with Served(make_app()) as served:
+        held = [socket.create_connection(("127.0.0.1", served.port), 30) for _ in range(3)]
+        assert closed(held.pop())
+        held[0].sendall(b"GET /api/health HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert held[0].recv(12) == b"HTTP/1.1 200"
+        for each in held:
+            each.close()
+
+
+def closed(connection: socket.socket) -> bool:
+    """Whether the other side ends it, which is waited for."""
+    while True:
+        try:
+            if not connection.recv(4096):
+                return True
+        except ConnectionResetError:
+            return True
+        except TimeoutError:
+            return False
+
+
 def test_bodies_that_wait_have_one_room_for_all_and_half_of_it_for_a_key(monkeypatch):
     go_on, begun = threading.Event(), threading.Semaphore(0)
 
@@ -330,7 +427,7 @@ def test_bodies_that_wait_have_one_room_for_all_and_half_of_it_for_a_key(monkeyp
         first = [crowd.submit(served.ask, ask, body), crowd.submit(served.ask, ask, bytes(500))]
         for _ in first:
             assert begun.acquire(timeout=30)
-        # 500 are left to this key: a form takes twice its bytes.
+        # 500 are left to this key.
         status, answer = served.ask(ask, form, **{"Content-Type": "multipart/form-data; boundary=x"})
         assert (status, "Too many" in answer["detail"]) == (503, True)
         assert served.ask(ask, bytes(501))[0] == 503

@@ -467,7 +467,7 @@ def test_an_older_store_is_brought_forward_without_loss(engine, tmp_path, monkey
     shutil.copytree(ROOT / "brat" / "store" / "migrations", tmp_path / "migrations")
     (tmp_path / "migrations" / "versions" / "next.py").write_text(
         "import sqlalchemy as sa\nfrom alembic import op\n"
-        "revision, down_revision = 'next', '0005'\n"
+        "revision, down_revision = 'next', '0006'\n"
         "def upgrade():\n"
         "    op.add_column('cases', sa.Column('stars', sa.Integer, server_default='5', nullable=False))\n"
     )
@@ -505,7 +505,7 @@ def test_a_failed_upgrade_leaves_the_store_as_it_was(engine, tmp_path, monkeypat
     shutil.copytree(ROOT / "brat" / "store" / "migrations", tmp_path / "migrations")
     (tmp_path / "migrations" / "versions" / "next.py").write_text(
         "import sqlalchemy as sa\nfrom alembic import op\n"
-        "revision, down_revision = 'next', '0005'\n"
+        "revision, down_revision = 'next', '0006'\n"
         "def upgrade():\n"
         "    op.add_column('cases', sa.Column('stars', sa.Integer))\n"
         "    op.execute('SELECT nonsense FROM nowhere')\n"
@@ -593,3 +593,34 @@ def test_the_database_refuses_to_change_the_trail(engine, statement):
     with pytest.raises(SQLAlchemyError, match="only added to"), engine.begin() as connection:
         connection.execute(text(statement))
     assert [act.person for act in trail(engine)] == ["AB"]
+
+
+_REPLACING = """INSERT OR {} INTO trail
+SELECT id, time, action, "case", 'somebody else', verified, model, "window", label, probability, seen, changed
+FROM trail"""
+
+
+@pytest.mark.parametrize("how", ["REPLACE", "IGNORE", "FAIL"])
+def test_sqlite_refuses_to_put_another_row_in_the_place_of_one_of_the_trail(sqlite_engine, how):
+    keep(sqlite_engine, scan_of(), READING, MODEL, seen=None, observer="AB")
+    with pytest.raises(SQLAlchemyError, match="only added to"), sqlite_engine.begin() as connection:
+        connection.execute(text(_REPLACING.format(how)))
+    assert [act.person for act in trail(sqlite_engine)] == ["AB"]
+
+
+def test_the_trail_of_a_store_from_before_is_kept_and_cannot_be_replaced_any_more(tmp_path):
+    engine = create_engine(f"sqlite:///{tmp_path / 'cases.db'}")
+    prepare(engine)
+    keep(engine, scan_of(), READING, MODEL, seen=None, observer="AB")
+    # As the revision before left it.
+    with engine.begin() as connection:
+        connection.execute(text("DROP TRIGGER trail_no_replace"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0005'"))
+    engine.dispose()
+    engine = create_engine(f"sqlite:///{tmp_path / 'cases.db'}")
+    prepare(engine)
+    with pytest.raises(SQLAlchemyError, match="only added to"), engine.begin() as connection:
+        connection.execute(text(_REPLACING.format("REPLACE")))
+    keep(engine, scan_of(2), READING, MODEL, seen=None, observer="CD")
+    assert [act.person for act in trail(engine)] == ["AB", "CD"]
+    engine.dispose()
