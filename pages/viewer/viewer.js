@@ -704,40 +704,42 @@ class Viewer {
   async save() {
     const { names, method, words } = this.data;
     const { name } = this.slice;
-    const caption = [names[this.label] ?? words.noMap, method, `opacity ${percent(taste.opacity)}`];
+    const hasMap = this.isShown && this.label !== undefined;
+    const caption = hasMap ? [names[this.label], method, `opacity ${percent(taste.opacity)}`] : [words.unmarked];
     if (this.shownWindow) caption.push(fill(words.window, levels(this.shownWindow)));
     if (taste.clahe) caption.push(`CLAHE ${taste.clipLimit}`);
     if (taste.brightness) caption.push(`brightness ${signed(taste.change)}`);
     if (this.isInverted) caption.push("inverted");
-    if (Number(this.ui.threshold.value) > 0) {
+    if (hasMap && Number(this.ui.threshold.value) > 0) {
       caption.push(`above ${this.ui.thresholdText.textContent}`);
     }
-    const canvas = this.printed(caption.join(" · "));
+    const canvas = this.printed(caption.join(" · "), hasMap);
     const blob = await new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
     const link = document.createElement("a");
     link.href = URL.createObjectURL(blob);
-    link.download = `${name.replace(/\.\w+$/, "")}-${this.label ?? "scan"}.png`;
+    link.download = `${name.replace(/\.\w+$/, "")}-${hasMap ? this.label : "unmarked"}.png`;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
   }
 
-  // The scan with its map, pixel for pixel, over a footer with the colour bar and a caption.
-  printed(caption) {
+  // The scan as it stands on the page, pixel for pixel, over a footer with a caption and the map's colour bar.
+  printed(caption, hasMap) {
     const { width, height } = this.slice.geometry;
     const line = Math.max(12, Math.round(width / 32));
     const canvas = document.createElement("canvas");
     Object.assign(canvas, { width, height: height + 4 * line });
     const context = canvas.getContext("2d");
     context.fillRect(0, 0, canvas.width, canvas.height);
-    this.compose(context, true);
+    this.compose(context, hasMap);
 
     context.fillStyle = "white";
     context.font = `${0.8 * line}px sans-serif`;
     context.textBaseline = "middle";
     const inner = width - 2 * line;
+    context.fillText(caption, line, height + 3.2 * line, inner);
+    if (!hasMap) return canvas;
     context.drawImage(this.ui.bar, line, height + 0.5 * line, inner, 0.8 * line);
     context.fillText("0 no evidence", line, height + 2 * line, inner / 2);
-    context.fillText(caption, line, height + 3.2 * line, inner);
     context.textAlign = "right";
     context.fillText("strongest evidence 1", width - line, height + 2 * line, inner / 2);
     return canvas;

@@ -14,7 +14,7 @@ RESET_HELP = "Show the whole picture again, as it was uploaded (0)"
 CLAHE_HELP = "Raises contrast tile by tile; faint enhancement shows better, and so does noise (E)"
 BRIGHTNESS_HELP = "Makes the whole scan lighter or darker, by a share of full scale (B)"
 READ_HELP = "Reads the scan as it is enhanced here; both readings are then shown"
-SAVE_HELP = "Save the scan with this map as a PNG"
+SAVE_HELP = "Save the picture as it stands here, with its map where that is shown, as a PNG"
 THRESHOLD_HELP = "Hide the map where its value is lower"
 DOES_ZOOM = "zoom; through a stack the wheel needs Ctrl for it"
 DOES_COMPARE = "compare: divider between scan and map; drag it, or <kbd>←</kbd> <kbd>→</kbd> on it"
@@ -28,6 +28,7 @@ DOES_VERDICT = "give your verdict: agree, disagree or unsure"
 DOES_AIM = "to the most suspicious slice of a stack"
 
 IN_SCRIPT = {
+    "unmarked": "without map",
     "noMap": "No map: this slice has no reading",
     "hidden": "Unmarked; M shows the map of {shown} ({method})",
     "window": "shown with level {center} and width {width}",
