@@ -60,6 +60,7 @@ def show_map(scan: Scan, enhancement: Enhancement, *, is_shown: bool) -> None:
             reading.geometry,
             reading.prediction.label if is_shown else "",
             name=scan.name,
+            of=scan.digest,
             method=method,
             first=first,
             is_marked=is_marked,

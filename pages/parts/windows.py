@@ -21,7 +21,7 @@ def choose_window(shown: Window, presets: tuple[Window, ...], key: str) -> Windo
         presets: what else the file suggests.
         key: of the scan; its choice is kept with it.
     """
-    with st.popover("Window", help=words.HELP):
+    with st.popover("Window", help=words.HELP, key="window"):
         chosen = _ask(shown, presets, key)
     # What the file asks for or, where it asks for nothing, what it was opened with, is the scan as it came.
     if chosen != (presets[0] if presets else shown):
