@@ -24,7 +24,7 @@ from pages.parts.class_map import first_map
 from pages.parts.failures import tell
 from pages.parts.readings import chosen
 from pages.parts.weights_files import load
-from pages.parts.widget_memory import remember, restore
+from pages.parts.widget_memory import remembered
 from pages.parts.windows import choose_window
 from pages.viewer import ViewerSlice, Withheld, stack_viewer, window_shown, window_values
 from pages.words import series as words
@@ -106,20 +106,16 @@ def choose_view(series: Series) -> tuple[Series, str, int]:
     """
     plane, volume = f"plane-{series.digest}", f"volume-{series.digest}"
     if len(series.planes) > 1:
-        restore(plane, series.planes[0])
         st.segmented_control(
             "View",
             series.planes,
             required=True,
             format_func=PLANES.__getitem__,
-            key=plane,
             label_visibility="collapsed",
+            **remembered(plane, series.planes[0]),
         )
-        remember(plane)
     if series.volumes > 1:
-        restore(volume, 1)
-        st.number_input("Volume", 1, series.volumes, key=volume, width=160)
-        remember(volume)
+        st.number_input("Volume", 1, series.volumes, width=160, **remembered(volume, 1))
     view = st.session_state.get(plane, series.planes[0]), st.session_state.get(volume, 1) - 1
     if series.window:
         window = choose_window(series.window, series.presets, series.digest)
@@ -239,9 +235,7 @@ def show_findings(read: SeriesReading, said: Sequence[str]) -> None:
 @st.fragment
 def show_numbers(read: SeriesReading) -> None:
     """Every slice in a table, once somebody asks for it."""
-    key = "series-numbers"
-    restore(key, False)
-    if not st.toggle("Every slice as numbers", key=key, on_change=remember, args=(key,)):
+    if not st.toggle("Every slice as numbers", **remembered("series-numbers", False)):
         return
     # Tables are loaded once somebody wants one.
     import pandas as pd

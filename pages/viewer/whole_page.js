@@ -57,6 +57,8 @@ export default function ({ data: [isAlone, back] }) {
     // A key that is held down would give the verdict and take it back by turns.
     if (!selector || !document.querySelector(selector) || event.repeat || isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
     // Below a new answer the verdict on the one before may stand until the page is drawn.
+    // Else the letter would be typed into the field that it leads to.
+    event.preventDefault();
     if (!isResting()) await rest();
     press([...document.querySelectorAll(selector)], place);
   });
