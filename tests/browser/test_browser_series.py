@@ -54,8 +54,8 @@ def narrow(data: bytes, number: int) -> bytes:
 
 
 def hidden(pixels: np.ndarray) -> tuple[int, int]:
-    """Column and row of the highest value, which the window of `narrow` shows as white as many others."""
-    row, column = np.unravel_index(pixels.argmax(), pixels.shape)
+    """Column and row of the lowest value, which the window of `narrow` shows as black as many others."""
+    row, column = np.unravel_index(pixels.argmin(), pixels.shape)
     return int(column), int(row)
 
 
