@@ -90,6 +90,7 @@ class Viewer {
     ui.note.hidden = slices.every(({ mark }) => mark === "known");
     ui.aim.textContent = aimName;
     ui.aim.hidden = !aimName;
+    ui.anywayText.textContent = words.anyway;
     ui.anywayField.hidden = !slices.some(({ withheld }) => withheld);
   }
 
