@@ -26,7 +26,7 @@ from brat.io.scan import Scan, UnreadableScan
 from brat.io.series import Series
 from brat.io.workers import Account, pool
 from brat.model.calibration import DEFAULT_LEVEL
-from brat.model.explain import blend, grad_cam, onto_scan
+from brat.model.explain import overlay, why_unmarked
 from brat.model.pool import Readers, in_order
 from brat.model.reader import Reader, Reading
 from brat.model.series_reading import NOTHING
@@ -224,8 +224,8 @@ def _panel_of(item: Item, job: _Slice) -> _Slice:
 
 
 def _write_overlay(folder: Path, path: str, scan: Scan, reading: Reading) -> None:
-    label = reading.prediction.label
-    cam = onto_scan(grad_cam(reading.prediction, label), reading.geometry)
+    prediction, ood = reading.prediction, reading.ood
+    shown = "unmarked" if why_unmarked(prediction, ood) else prediction.label
     # The digest keeps apart scans of the same name from different folders.
-    target = folder / f"{Path(path).stem[:60]}-{scan.digest[:8]}-{label}.png"
-    Image.fromarray(blend(scan.gray, cam, opacity=0.6)).save(target)
+    target = folder / f"{Path(path).stem[:60]}-{scan.digest[:8]}-{shown}.png"
+    Image.fromarray(overlay(scan.gray, prediction, ood, reading.geometry)).save(target)

@@ -9,7 +9,7 @@ from brat.io.samples import load_sample_series, load_samples
 from brat.model.calibration import DEFAULT_LEVEL
 from brat.wording import percent
 from pages.parts.configuration import identified
-from pages.parts.navigation import require_entry
+from pages.parts.navigation import compact_title, require_entry
 from pages.parts.readings import check_model
 from pages.parts.weights_files import load, missing
 from pages.words import about as words
@@ -29,6 +29,7 @@ if metrics:
 if "calibration" in metrics:
     covered = words.covered(estimate(metrics["calibration"]["sets"][str(DEFAULT_LEVEL)]["coverage"]))
 
+compact_title()
 st.title("How to read a reading", anchor=False)
 st.warning(words.WARNING)
 text = st.container(width=820)

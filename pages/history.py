@@ -29,6 +29,7 @@ from pages.parts.navigation import compact_title, require_entry
 from pages.parts.readings import chosen
 from pages.parts.store import is_on, store
 from pages.parts.verdict import VERDICTS
+from pages.parts.widget_memory import memory, remembered
 from pages.words import history as words
 from pages.words import login as login_words
 
@@ -40,29 +41,65 @@ _BY_ANSWER = ("search", "verdicts", "labels")
 what was asked for."""
 
 
+_FILTERS = ("verdicts", "labels", "models", "observers", "since", "until")
+
+
 def show_filters(engine: Engine) -> dict:
     """The conditions to search by, as arguments of `brat.store.cases.find`."""
     search = st.text_input(
         "Search",
         placeholder=words.SEARCH_HINT,
-        key="history-search",
+        **remembered("history-search", ""),
     )
-    with st.expander("Filter"):
+    lists = {"models": choices(engine, "model"), "observers": choices(engine, "observer")}
+    _forget_what_is_gone(lists)
+    # What chooses among the cases is not to be hidden from who comes back to it.
+    if "history-verdicts" not in st.session_state:
+        st.session_state["history-open"] = any(memory().get(f"history-{name}") for name in _FILTERS)
+    with st.expander("Filter", expanded=st.session_state["history-open"]):
         verdict, label, model, observer = st.columns(4)
         since, until, _ = st.columns([1, 1, 2])
         return {
             "search": search,
-            "verdicts": verdict.multiselect("Verdict", list(VERDICTS), format_func=VERDICTS.__getitem__),
-            "labels": label.multiselect("Class, read or seen", CLASSES, format_func=CLASS_NAMES.__getitem__),
+            "verdicts": verdict.multiselect(
+                "Verdict",
+                list(VERDICTS),
+                format_func=VERDICTS.__getitem__,
+                **remembered("history-verdicts", []),
+            ),
+            "labels": label.multiselect(
+                "Class, read or seen",
+                CLASSES,
+                format_func=CLASS_NAMES.__getitem__,
+                **remembered("history-labels", []),
+            ),
             "models": model.multiselect(
-                "Model", choices(engine, "model"), format_func=lambda digest: digest[:_SHORT]
+                "Model",
+                lists["models"],
+                format_func=lambda digest: digest[:_SHORT],
+                **remembered("history-models", []),
             ),
             "observers": observer.multiselect(
-                "Observer", choices(engine, "observer"), format_func=lambda name: name or "no name given"
+                "Observer",
+                lists["observers"],
+                format_func=lambda name: name or "no name given",
+                **remembered("history-observers", []),
             ),
-            "since": since.date_input("From", value=None, format="YYYY-MM-DD"),
-            "until": until.date_input("To", value=None, format="YYYY-MM-DD"),
+            "since": since.date_input(
+                "From", value=None, format="YYYY-MM-DD", **remembered("history-since", None)
+            ),
+            "until": until.date_input(
+                "To", value=None, format="YYYY-MM-DD", **remembered("history-until", None)
+            ),
         }
+
+
+def _forget_what_is_gone(lists: dict[str, list[str]]) -> None:
+    """Of models and observers some may have no case any more, and Streamlit takes no choice among others."""
+    for name, offered in lists.items():
+        for state in (memory(), st.session_state):
+            if chosen_before := state.get(f"history-{name}"):
+                state[f"history-{name}"] = [one for one in chosen_before if one in offered]
 
 
 def show_cases(cases: list[Case]) -> Case | None:

@@ -37,7 +37,7 @@ _STYLE = """<style>
 .bars .bar:is(:hover, :focus)::after {visibility: visible}
 .bars .pale {opacity: .55}
 /* Scripts take no room. */
-.st-key-whole-page {position: absolute; width: 0; overflow: hidden}
+.st-key-whole-page, .st-key-values {position: absolute; width: 0; overflow: hidden}
 /* What is above the picture takes little room of the screen. */
 [data-testid=stMainBlockContainer]:has(.st-key-file) {padding: 3.6rem 1.25rem 2rem}
 [data-testid=stMainBlockContainer]:has(.st-key-file) [data-testid=stVerticalBlock] {gap: .5rem}

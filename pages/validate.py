@@ -19,7 +19,7 @@ from pages.parts.validation import (
     measure_verdicts,
     show,
 )
-from pages.parts.widget_memory import remember, restore
+from pages.parts.widget_memory import remembered
 from pages.words import validate as words
 from pages.words.markdown import sentence
 
@@ -29,7 +29,7 @@ def ask() -> None:
     kinds = [FILES, VERDICTS] if is_on() and person() else [FILES]
     kind = FILES
     if len(kinds) > 1:
-        kind = st.segmented_control("Measure on", kinds, default=FILES, required=True, key="validate-kind")
+        kind = st.segmented_control("Measure on", kinds, required=True, **remembered("validate-kind", FILES))
     given, problem = None, ""
     against = None
     if kind == FILES:
@@ -41,9 +41,7 @@ def ask() -> None:
     else:
         st.caption(words.VERDICTS_NOTE)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        key = "validate-site"
-        restore(key, "")
-        site = st.text_input(words.SITE, key=key, on_change=remember, args=(key,))
+        site = st.text_input(words.SITE, **remembered("validate-site", ""))
         wanted = st.button("Measure", key="validate-measure")
     if not wanted:
         return

@@ -15,11 +15,12 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
-from PIL import Image
+from PIL import Image, ImageColor
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
 import brat
+from brat.classes import CLASS_COLOURS
 from brat.io.samples import load_samples
 from brat.model.reader import Reader as ArrayReader
 from tests.factories.paths import ROOT
@@ -197,6 +198,17 @@ def test_overlay_is_of_the_class_and_as_opaque_as_asked_for():
     assert (reading.overlay("glioma") != reading.overlay("no_tumor")).any()
 
 
+def test_no_map_unasked_where_it_says_nothing(files):
+    for source, is_marked in ((TUMOUR, True), (HEALTHY, False), ("other.png", False)):
+        reading = brat.read(source)
+        gray = np.stack([reading.scan.gray] * 3, axis=-1)
+        assert reading.is_marked is is_marked
+        assert (reading.overlay() != gray).any() == is_marked
+        # Whoever asks for a map gets it.
+        asked = reading.class_map(reading.label).max() > 0
+        assert (reading.overlay(reading.label) != gray).any() == asked
+
+
 def test_a_model_without_calibration_says_so(files):
     reading = brat.Reader("run").read("scan.png")
     assert reading.in_distribution is None
@@ -208,18 +220,21 @@ def test_a_model_without_calibration_says_so(files):
 
 
 def test_notebook_shows_slice_map_and_bars():
-    reading = brat.read(HEALTHY)
+    reading = brat.read(TUMOUR)
     page = reading._repr_html_()
     assert page.count("data:image/png;base64,") == 2
+    assert brat.read(HEALTHY)._repr_html_().count("data:image/png;base64,") == 1
     for label in brat.CLASSES:
         assert brat.CLASS_NAMES[label] in page
         assert f"{reading.probabilities[label]:.1%}" in page
-    assert "95% set: No tumour" in page
+    assert f"95% set: {brat.CLASS_NAMES[reading.prediction_set()[0]]}" in page
     with Image.open(io.BytesIO(reading._repr_png_())) as picture:
         pixels = np.array(picture)
     # The map, and the bar of the answer, have colour.
     assert (np.ptp(pixels[:250].astype(int), axis=2) > 60).any()
-    assert (pixels == (0, 158, 115)).all(axis=2).sum() > 300 * 10
+    colour = ImageColor.getrgb(CLASS_COLOURS[reading.label])
+    wide = round(reading.probabilities[reading.label] * 340)
+    assert (pixels == colour).all(axis=2).sum() > wide * 10
 
 
 def test_notebook_withholds_an_answer_about_another_picture(files):

@@ -166,6 +166,25 @@ def test_predict_reads_only_a_little_ahead(monkeypatch):
     assert len(started) == 1000
 
 
+def test_no_map_is_written_where_it_says_nothing(tmp_path, capsys):
+    (tmp_path / "noise.png").write_bytes(png(np.random.default_rng(0).integers(0, 256, (300, 300), np.uint8)))
+    healthy = next(sample.file for sample in SAMPLES if sample.name == "head-axial")
+    tumour = next(sample.file for sample in SAMPLES if sample.name == "glioma-sagittal")
+    paths = [str(tmp_path / "noise.png"), str(healthy), str(tumour)]
+    assert main(["predict", *paths, "--json", "--cam", str(tmp_path / "cam")]) == 0
+    assert {one["label"] for one in lines(capsys)[1:]} == {"no_tumor", "glioma"}
+    has_colour = {}
+    for file in (tmp_path / "cam").iterdir():
+        with Image.open(file) as picture:
+            colours = np.array(picture.convert("RGB")).astype(int)
+        has_colour[file.name.partition("-")[0], file.stem.rpartition("-")[2]] = np.ptp(colours, axis=2).any()
+    assert has_colour == {
+        ("noise", "unmarked"): False,
+        (healthy.stem.partition("-")[0], "unmarked"): False,
+        (tumour.stem.partition("-")[0], "glioma"): True,
+    }
+
+
 def test_predict_reads_every_slice_of_what_holds_several(tmp_path, capsys):
     sample = read_scan(SAMPLES[0].file)
     volume = np.stack([np.zeros_like(sample.gray), sample.gray, sample.gray[::-1]], axis=-1)

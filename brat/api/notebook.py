@@ -49,11 +49,9 @@ def reading_as_html(reading: Reading) -> str:
             f"<details><summary>Show the reading all the same</summary>{_answer(reading)}</details>"
         )
     else:
-        overlay = _image(
-            _smaller(reading.overlay()),
-            f"The slice with the map of where {CLASS_NAMES[reading.label]} comes from",
-        )
-        body = f"{picture} {overlay}{_answer(reading)}"
+        overlay = f"The slice with the map of where {CLASS_NAMES[reading.label]} comes from"
+        marked = f" {_image(_smaller(reading.overlay()), overlay)}" if reading.is_marked else ""
+        body = f"{picture}{marked}{_answer(reading)}"
     return f'<div style="max-width:40em"><p>{about}</p>{body}<p><small>{CAVEAT}</small></p></div>'
 
 
@@ -65,11 +63,9 @@ def series_as_html(series: SeriesReading) -> str:
         if reading is None:
             continue
         words = f"Slice {number + 1}: {in_words(reading)}"
-        known = reading.in_distribution is not False
-        picture = reading.overlay() if known else reading.scan.gray
         figures.append(
             '<figure style="display:inline-block;width:10em;margin:0 .5em .5em 0;vertical-align:top">'
-            f"{_image(_smaller(picture, _SIDE // 2), words)}"
+            f"{_image(_smaller(reading.overlay(), _SIDE // 2), words)}"
             f"<figcaption><small>{escape(words)}</small></figcaption></figure>"
         )
     about = escape(f"{series.name}, {series.format}, {series.plane}")
@@ -80,10 +76,10 @@ def series_as_html(series: SeriesReading) -> str:
 
 
 def reading_as_png(reading: Reading) -> bytes:
-    """The slice, its map and a bar a class on white; without the map and bars where the slice is unlike."""
+    """The slice, its map where that is shown, and a bar a class on white; no bars where it is unlike."""
     font = ImageFont.load_default(14)
     known = reading.in_distribution is not False
-    pictures = [_smaller(reading.scan.gray), *([_smaller(reading.overlay())] if known else [])]
+    pictures = [_smaller(reading.scan.gray), *([_smaller(reading.overlay())] if reading.is_marked else [])]
     row, height = 22, max(len(picture) for picture in pictures)
     canvas = Image.new(
         "RGB", (2 * _SIDE + 24, height + 24 + row * (len(CLASSES) + 1 if known else 2)), "white"

@@ -14,7 +14,7 @@ from brat.io.series import Series, Stack
 from brat.model import series_reading
 from brat.model.calibration import DEFAULT_LEVEL
 from brat.model.classifier import Prediction
-from brat.model.explain import blend, grad_cam, onto_scan
+from brat.model.explain import OPACITY, blend, grad_cam, onto_scan, why_unmarked
 from brat.model.out_of_distribution import OodResult
 from brat.model.preprocess import Geometry
 from brat.model.series_reading import Run, SliceReading, spans
@@ -105,11 +105,16 @@ class Reading:
             raise ValueError(f"There is no class {label!r}. The classes are {', '.join(CLASSES)}.")
         return onto_scan(grad_cam(self._prediction, label), self._geometry)
 
-    def overlay(self, label: str | None = None, opacity: float = 0.6) -> np.ndarray:
+    @property
+    def is_marked(self) -> bool:
+        """Whether its map says something: not where the answer is no tumour, or means nothing."""
+        return not why_unmarked(self._prediction, self._ood)
+
+    def overlay(self, label: str | None = None, opacity: float = OPACITY) -> np.ndarray:
         """The slice with the map of a class over it, in the colour map Inferno.
 
         Args:
-            label: one of `brat.CLASSES`; that of the reading by default.
+            label: one of `brat.CLASSES`; by default that of the reading, where `is_marked`.
             opacity: 0 (the slice alone) to 1.
 
         Returns:
@@ -120,6 +125,8 @@ class Reading:
         """
         if not 0 <= opacity <= 1:
             raise ValueError(f"The opacity must be from 0 to 1, not {opacity:g}.")
+        if label is None and not self.is_marked:
+            opacity = 0.0
         return blend(self.scan.gray, self.class_map(label), opacity)
 
     def __repr__(self) -> str:

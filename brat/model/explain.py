@@ -21,6 +21,7 @@ from brat.classes import CLASSES
 from brat.environment import WEIGHTS
 from brat.model.classifier import Prediction
 from brat.model.files import KERAS, ModelFolder
+from brat.model.out_of_distribution import OodResult
 from brat.model.preprocess import Geometry
 
 _FINAL_FEATURES = "dropout"
@@ -36,6 +37,9 @@ COLOUR_MAPS = {
 }
 """All but Jet are perceptually uniform. Jet shows edges that are not there; many people are used to it."""
 
+
+OPACITY = 0.6
+"""Of a map that is laid over a scan in a file."""
 
 _progress: ContextVar[Callable[[float], None]] = ContextVar("_progress", default=lambda share: None)
 """Told how far Score-CAM is, in this thread."""
@@ -59,6 +63,21 @@ def grad_cam(prediction: Prediction, label: str) -> np.ndarray:
         float32 (14, 14) in [0, 1] with its peak at 1; all 0 where the map is nowhere above zero.
     """
     return _to_unit(prediction.maps[..., CLASSES.index(label)])
+
+
+def why_unmarked(prediction: Prediction, ood: OodResult | None) -> str:
+    """Why a slice stands without a map until somebody asks for one; empty where it has one.
+
+    Page, saved pictures, reports and overlays all go by it.
+
+    Args:
+        ood: None where there was no check.
+    """
+    if ood is not None and not ood.in_distribution:
+        return "No map: of a slice unlike those that the model knows it says nothing."
+    if prediction.label == "no_tumor":
+        return "No map: that of no tumour would cover the whole brain."
+    return ""
 
 
 def reference_cam(
@@ -193,6 +212,23 @@ def colourise(values: np.ndarray, colour_map: str = "Inferno") -> np.ndarray:
     """float (...) in [0, 1], two-dimensional -> uint8 (..., 3), RGB."""
     level = np.clip(np.round(values * 255), 0, 255).astype(np.uint8)
     return cv2.applyColorMap(level, _colours(colour_map))
+
+
+def overlay(
+    gray: np.ndarray, prediction: Prediction, ood: OodResult | None, geometry: Geometry
+) -> np.ndarray:
+    """A scan with the map of its answer, or unmarked where `why_unmarked` says so.
+
+    Args:
+        gray: uint8 (height, width).
+        geometry: where the model's input lies on it.
+
+    Returns:
+        uint8 (height, width, 3), RGB.
+    """
+    if why_unmarked(prediction, ood):
+        return cv2.cvtColor(gray, cv2.COLOR_GRAY2RGB)
+    return blend(gray, onto_scan(grad_cam(prediction, prediction.label), geometry), OPACITY)
 
 
 def as_png(gray: np.ndarray) -> bytes:

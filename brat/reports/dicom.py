@@ -17,7 +17,7 @@ import numpy as np
 
 from brat.io.scan import Scan, Window
 from brat.io.series import Stack
-from brat.model.explain import blend, grad_cam, onto_scan
+from brat.model.explain import grad_cam, onto_scan, overlay, why_unmarked
 from brat.model.reader import Reading
 from brat.model.series_reading import SeriesReading, SliceReading
 from brat.reports.dicom_map import capture, parametric_map
@@ -84,7 +84,8 @@ class Results:
     Attributes:
         report: the structured report; None where a slice is an object of a maker's own, to which none can
             refer.
-        capture: the secondary capture; None where the reading is withheld, as its map is, too.
+        capture: the secondary capture; None where the slice is unmarked, see
+            `brat.model.explain.why_unmarked`.
         parametric_map: None where there is no capture, the slices do not say where they lie, or none is
             wanted.
     """
@@ -191,13 +192,13 @@ def results(
     images: list[Dataset] = []
     shown = slices[series.most_suspicious]
     capture_, map_ = None, None
-    if series.leading:
-        prediction, geometry = shown.reading.prediction, shown.reading.geometry
-        assert prediction is not None
-        assert geometry is not None
+    prediction, geometry, ood = shown.reading.prediction, shown.reading.geometry, shown.reading.ood
+    assert prediction is not None
+    assert geometry is not None
+    if not why_unmarked(prediction, ood):
         label = prediction.label
         scan = shown.scan()
-        picture = blend(scan.gray, onto_scan(grad_cam(prediction, label), geometry), 0.5)
+        picture = overlay(scan.gray, prediction, ood, geometry)
         capture_ = capture(picture, origins[series.most_suspicious], label, scan.spacing, scan.edges)
         run = series.longest(label)
         assert run is not None

@@ -26,7 +26,7 @@ from PIL import Image
 from brat.classes import CLASS_COLOURS, CLASS_NAMES
 from brat.io.scan import Scan
 from brat.model.calibration import DEFAULT_LEVEL
-from brat.model.explain import blend, colourise, grad_cam, onto_scan
+from brat.model.explain import colourise, overlay, why_unmarked
 from brat.model.reader import REFER_FROM, Reading, is_alone_and_unsure
 from brat.wording import ALONE_AND_UNSURE, percent
 
@@ -220,7 +220,7 @@ def _pictures(page: Page, scan: Scan, reading: Reading) -> None:
     width, height, top = scan.width * scale, scan.height * scale, pdf.get_y()
     second = LEFT + _PICTURE + 6
     pdf.image(_shrunk(scan.gray), LEFT, top, width, height, alt_text="The scan")
-    if unmarked := _why_unmarked(reading):
+    if unmarked := why_unmarked(reading.prediction, reading.ood):
         page.style(8, shade=70)
         pdf.set_xy(second, top)
         pdf.multi_cell(LEFT + WIDTH - second, 4, unmarked, align="L")
@@ -228,10 +228,9 @@ def _pictures(page: Page, scan: Scan, reading: Reading) -> None:
         pdf.cell(_PICTURE, 4, "The scan", new_x="LMARGIN", new_y="NEXT")
         pdf.ln(3)
         return
-    cam = onto_scan(grad_cam(reading.prediction, label), reading.geometry)
-    overlay = _shrunk(blend(scan.gray, cam, 0.5))
+    marked = _shrunk(overlay(scan.gray, reading.prediction, reading.ood, reading.geometry))
     named = CLASS_NAMES[label].lower()
-    pdf.image(overlay, second, top, width, height, alt_text=f"The scan with its map of {named}")
+    pdf.image(marked, second, top, width, height, alt_text=f"The scan with its map of {named}")
     bar = second + width + 2
     colours = colourise(np.linspace(1, 0, 256)[:, np.newaxis])
     pdf.image(Image.fromarray(colours), bar, top, 3, height, alt_text="Colours of the map")
@@ -246,15 +245,6 @@ def _pictures(page: Page, scan: Scan, reading: Reading) -> None:
     caption = f"Grad-CAM: what speaks for {named}, from 0 (nothing) to 1 (the most in this scan)"
     pdf.multi_cell(LEFT + WIDTH - second, 4, caption, align="L", new_x="LMARGIN", new_y="NEXT")
     pdf.ln(3)
-
-
-def _why_unmarked(reading: Reading) -> str:
-    """Why no map is printed; empty where one is. As on the page, a map is where it says something."""
-    if reading.ood is not None and not reading.ood.in_distribution:
-        return "No map: of a slice unlike those that the model knows it says nothing."
-    if reading.prediction.label == "no_tumor":
-        return "No map: that of no tumour would cover the whole brain."
-    return ""
 
 
 def _shrunk(picture: np.ndarray) -> Image.Image:

@@ -199,7 +199,10 @@ def make_app(
     async def readings(
         request: Request,
         asking: Annotated[str, Depends(authorised)],
-        overlay: Annotated[bool, Query(description="with the map of each slice as PNG, base64")] = False,
+        overlay: Annotated[
+            bool,
+            Query(description="with each slice as PNG, base64, its map where that says something"),
+        ] = False,
         report: Annotated[
             bool, Query(description="with structured report and maps for the archive, DICOM, base64")
         ] = False,

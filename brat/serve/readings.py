@@ -13,7 +13,7 @@ from brat.io.files import File
 from brat.io.intake import Item, SeveralPanels
 from brat.io.scan import Scan, UnreadableScan
 from brat.io.series import Series
-from brat.model.explain import blend, grad_cam, onto_scan
+from brat.model.explain import overlay
 from brat.model.pool import Readers
 from brat.model.reader import Reader
 from brat.model.series_reading import SliceReading, read_stack
@@ -28,7 +28,7 @@ def read_file(name: str, data: bytes, readers: Readers, overlays: bool, report: 
     """Read every slice of a file: of a picture, a DICOM file, a volume, or an archive of these.
 
     Args:
-        overlays: with the map of each slice as a PNG file.
+        overlays: with the map of each slice as a PNG file; unmarked as `brat.model.explain.overlay` is.
         report: with the DICOM objects for the archive that the file came from.
 
     Returns:
@@ -130,8 +130,7 @@ def _record(
         "window": {"center": scan.window.center, "width": scan.window.width} if scan.window else None,
     }
     if overlays:
-        cam = onto_scan(grad_cam(prediction, prediction.label), reading.geometry)
-        picture = cv2.cvtColor(blend(scan.gray, cam, opacity=0.6), cv2.COLOR_RGB2BGR)
+        picture = cv2.cvtColor(overlay(scan.gray, prediction, ood, reading.geometry), cv2.COLOR_RGB2BGR)
         record["overlay"] = _base64(cv2.imencode(".png", picture)[1].tobytes())
     return record
 

@@ -8,8 +8,9 @@ import streamlit as st
 from brat.classes import CLASS_NAMES, CLASSES
 from brat.io.scan import Scan
 from brat.model.classifier import Prediction
-from brat.model.explain import METHODS, MissingPackage, grad_cam
+from brat.model.explain import METHODS, MissingPackage, grad_cam, why_unmarked
 from brat.model.files import ModelError
+from brat.model.out_of_distribution import OodResult
 from brat.model.reader import Reading
 from pages.parts.enhancement import for_viewer, take
 from pages.parts.failures import tell
@@ -29,17 +30,17 @@ def likeliest_tumour(prediction: Prediction) -> str:
     return max((name for name in CLASSES if name != "no_tumor"), key=probabilities.__getitem__)
 
 
-def first_map(prediction: Prediction, is_known: bool) -> tuple[str, bool]:
+def first_map(prediction: Prediction, ood: OodResult | None) -> tuple[str, bool]:
     """The class whose map is shown first, and whether it is shown before it is asked for.
 
-    The map of no tumour would cover the whole brain, and of a picture unlike those that the model knows a map
-    says nothing.
-
     Args:
-        is_known: whether the picture is in distribution, or that was not asked.
+        ood: of the check; None where there was none.
     """
     is_tumour = prediction.label != "no_tumor"
-    return (prediction.label if is_tumour else likeliest_tumour(prediction)), is_tumour and is_known
+    return (
+        prediction.label if is_tumour else likeliest_tumour(prediction),
+        not why_unmarked(prediction, ood),
+    )
 
 
 def show_map(scan: Scan, enhancement: Enhancement, *, is_shown: bool) -> None:
@@ -51,7 +52,7 @@ def show_map(scan: Scan, enhancement: Enhancement, *, is_shown: bool) -> None:
     reading = read(scan, enhancement)
     picture = st.container()
     method, maps = _maps(scan, enhancement, reading) if is_shown else (METHODS[0], {})
-    first, is_marked = first_map(reading.prediction, reading.ood is None or reading.ood.in_distribution)
+    first, is_marked = first_map(reading.prediction, reading.ood)
     with picture:
         viewer(
             scan.gray,
@@ -59,6 +60,7 @@ def show_map(scan: Scan, enhancement: Enhancement, *, is_shown: bool) -> None:
             reading.geometry,
             reading.prediction.label if is_shown else "",
             name=scan.name,
+            of=scan.digest,
             method=method,
             first=first,
             is_marked=is_marked,
@@ -96,7 +98,7 @@ def _maps(scan: Scan, enhancement: Enhancement, reading: Reading) -> tuple[str, 
     if method == METHODS[0]:
         return method, at_no_cost
     key = f"slow-class-{scan.digest}"
-    restore(key, first_map(prediction, True)[0])
+    restore(key, first_map(prediction, reading.ood)[0])
     label = st.selectbox(
         "Map of", CLASSES, format_func=CLASS_NAMES.__getitem__, key=key, on_change=remember, args=(key,)
     )

@@ -18,6 +18,7 @@ from brat.store.cases import Case
 from brat.store.drift import FIRST, Chart, Month, charts, first_months, of_metrics
 from pages.parts.captioned_figures import figure
 from pages.parts.weights_files import load
+from pages.parts.widget_memory import remembered
 from pages.words import drift as words
 
 _MEASURES = {
@@ -59,10 +60,9 @@ def show_drift(cases: Sequence[Case], weights: Path, alarm: DeltaGenerator) -> N
     reference = against.segmented_control(
         "Compared with",
         _REFERENCES,
-        default=_REFERENCES[0],
         required=True,
-        key="drift-reference",
         help=words.HELP,
+        **remembered("drift-reference", _REFERENCES[0]),
     )
     after = ""
     if reference == _REFERENCES[0]:

@@ -15,6 +15,7 @@ from brat.figures import classification
 from brat.figures.charts import NAMES
 from pages.parts import metrics_tables
 from pages.parts.captioned_figures import figure, table
+from pages.parts.widget_memory import remembered
 from pages.words import protocols as words
 from pages.words.numbers import decimal, estimate
 
@@ -182,11 +183,10 @@ def by_protocol(metrics: Mapping) -> None:
     name = st.segmented_control(
         "Protocol",
         able,
-        default=able[0],
         required=True,
         format_func=TITLES.__getitem__,
-        key="protocol",
         wrap=True,
+        **remembered("protocol", able[0]),
     )
     assert name is not None  # required
     entry, classes = protocols[name], PROTOCOLS[name]
@@ -210,10 +210,9 @@ def show_matrix(name: str, entry: Mapping, classes: Sequence[str]) -> None:
     style = st.segmented_control(
         "Confusion matrix",
         ["Counts", "Shares"],
-        default="Counts",
         required=True,
-        key=f"matrix-{name}",
         label_visibility="collapsed",
+        **remembered(f"matrix-{name}", "Counts"),
     )
     matrix = [[entry["metrics"][f"confusion/{t}/{r}"]["value"] for r in classes] for t in classes]
     figure(

@@ -14,7 +14,7 @@ from brat.model.files import ModelError
 from brat.model.reader import Reader, Reading
 from brat.perturb.enhance import brightness, clahe
 from pages.parts.failures import tell
-from pages.parts.widget_memory import remember, restore
+from pages.parts.widget_memory import memory, remembered
 
 
 class Enhancement(NamedTuple):
@@ -37,22 +37,19 @@ _CHOSEN = "chosen-model"
 def chosen() -> Path:
     """The folder of the model that Review reads with: the visitor's choice, or the first of `MODELS`."""
     # Of the widget, or from when it was last on a page.
-    return st.session_state.get(_CHOSEN, st.session_state.get(f"remembered-{_CHOSEN}", WEIGHTS))
+    return st.session_state.get(_CHOSEN, memory().get(_CHOSEN, WEIGHTS))
 
 
 def choose_model() -> None:
     """Let the visitor choose the model, where there are several."""
     if len(MODELS) == 1:
         return
-    restore(_CHOSEN, WEIGHTS)
     st.selectbox(
         "Model",
         MODELS,
         format_func=_named,
-        key=_CHOSEN,
-        on_change=remember,
-        args=(_CHOSEN,),
         width=220,
+        **remembered(_CHOSEN, WEIGHTS),
     )
 
 

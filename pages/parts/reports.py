@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from brat.io.scan import Scan, UnreadableScan
+from brat.model.explain import why_unmarked
 from brat.model.reader import Reading
 from pages.parts.configuration import identified, setting
 from pages.parts.failures import on_demand, tell
@@ -106,8 +107,7 @@ def show_downloads(
         )
         if source and can_refer:
             dicom = "application/dicom"
-            # A reading that is withheld has no map.
-            if reading.ood is None or reading.ood.in_distribution:
+            if not why_unmarked(reading.prediction, reading.ood):
                 _button(
                     "Map (DICOM)",
                     words.MAP_HELP,

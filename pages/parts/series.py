@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import streamlit as st
@@ -22,9 +24,9 @@ from pages.parts.class_map import first_map
 from pages.parts.failures import tell
 from pages.parts.readings import chosen
 from pages.parts.weights_files import load
-from pages.parts.widget_memory import memory, remember, restore
+from pages.parts.widget_memory import remembered
 from pages.parts.windows import choose_window
-from pages.viewer import ViewerSlice, stack_viewer
+from pages.viewer import ViewerSlice, Withheld, stack_viewer, window_shown, window_values
 from pages.words import series as words
 
 PLANES = {"acquired": "As acquired", "axial": "Axial", "coronal": "Coronal", "sagittal": "Sagittal"}
@@ -89,21 +91,16 @@ def show_series(series: Series, plane: str, volume: int, on_open: Callable[[Stac
         st.header(words.heading(reading), anchor=False)
     of = f"{series.digest}-{plane}-{volume}-{series.window}"
 
-    def open_alone(number: int) -> None:
-        memory()["series-left"] = (of, number)
-        on_open(stack, number)
-
-    # Who comes back from a slice comes back to it.
-    left = memory().get("series-left", ("", 0))
     with picture:
         stack_viewer(
             held["slices"],
-            left[1] if left[0] == of else reading.most_suspicious,
+            reading.most_suspicious,
             of=of,
             strip=words.strip(reading),
             aim=reading.most_suspicious,
             aim_name=words.suspicious(reading),
-            on_open=open_alone,
+            values_of=partial(values_of, stack),
+            on_open=partial(on_open, stack),
             key="stack",
         )
     with details:
@@ -123,20 +120,16 @@ def choose_view(series: Series) -> tuple[Series, str, int]:
     """
     plane, volume = f"plane-{series.digest}", f"volume-{series.digest}"
     if len(series.planes) > 1:
-        restore(plane, series.planes[0])
         st.segmented_control(
             "View",
             series.planes,
             required=True,
             format_func=PLANES.__getitem__,
-            key=plane,
             label_visibility="collapsed",
+            **remembered(plane, series.planes[0]),
         )
-        remember(plane)
     if series.volumes > 1:
-        restore(volume, 1)
-        st.number_input("Volume", 1, series.volumes, key=volume, width=160)
-        remember(volume)
+        st.number_input("Volume", 1, series.volumes, width=160, **remembered(volume, 1))
     view = st.session_state.get(plane, series.planes[0]), st.session_state.get(volume, 1) - 1
     if series.window:
         window = choose_window(series.window, series.presets, series.digest)
@@ -183,8 +176,10 @@ def shown(scan: Scan | None, read: SliceReading, size: tuple[int, int] = (256, 2
     assert read.geometry is not None
     prediction, ood = read.prediction, read.ood
     picture, probabilities = as_png(scan.gray), prediction.probabilities
+    maps = {label: grad_cam(prediction, label) for label in CLASSES}
+    first, is_marked = first_map(prediction, ood)
     if ood and not ood.in_distribution:
-        # The answer is withheld, and with it the maps.
+        # The answer is withheld, and with it the maps, until they are asked for.
         return ViewerSlice(
             picture,
             read.geometry,
@@ -196,17 +191,24 @@ def shown(scan: Scan | None, read: SliceReading, size: tuple[int, int] = (256, 2
             probabilities=probabilities,
             spacing=scan.spacing,
             edges=scan.edges,
+            values=window_shown(scan),
             mark="refused",
+            withheld=Withheld(
+                maps,
+                prediction.label,
+                words.all_the_same(prediction.label, prediction.confidence),
+                first,
+            ),
         )
-    first, is_marked = first_map(prediction, is_known=True)
     return ViewerSlice(
         picture,
         read.geometry,
-        maps={label: grad_cam(prediction, label) for label in CLASSES},
+        maps=maps,
         first=first,
         is_marked=is_marked,
         spacing=scan.spacing,
         edges=scan.edges,
+        values=window_shown(scan),
         label=prediction.label,
         name=scan.name,
         answer=words.answer(prediction.label, prediction.confidence),
@@ -218,6 +220,16 @@ def shown(scan: Scan | None, read: SliceReading, size: tuple[int, int] = (256, 2
         ),
         probabilities=probabilities,
     )
+
+
+def values_of(stack: Stack, number: int) -> Mapping[str, Any] | None:
+    """The values of a slice for the viewer; None where it has none, or its file is gone."""
+    try:
+        return window_values(stack[number])
+    except UnreadableScan as error:
+        # The viewer goes on with the picture's 8 bits.
+        log.refusal(error)
+        return None
 
 
 def show_findings(read: SeriesReading, said: Sequence[str]) -> None:
@@ -237,9 +249,7 @@ def show_findings(read: SeriesReading, said: Sequence[str]) -> None:
 @st.fragment
 def show_numbers(read: SeriesReading) -> None:
     """Every slice in a table, once somebody asks for it."""
-    key = "series-numbers"
-    restore(key, False)
-    if not st.toggle("Every slice as numbers", key=key, on_change=remember, args=(key,)):
+    if not st.toggle("Every slice as numbers", **remembered("series-numbers", False)):
         return
     # Tables are loaded once somebody wants one.
     import pandas as pd

@@ -26,7 +26,7 @@ from pages.parts.configuration import settings
 from pages.parts.readings import reader
 from pages.parts.store import store
 from pages.parts.weights_files import load
-from pages.parts.widget_memory import remember, restore
+from pages.parts.widget_memory import remembered
 from pages.words import validate as words
 
 if TYPE_CHECKING:
@@ -66,16 +66,12 @@ def choose_second() -> Path | None:
     folders = settings("models")
     if not folders:
         return None
-    key = "validate-against"
-    restore(key, None)
     name = st.selectbox(
         words.AGAINST,
         list(folders),
         index=None,
-        key=key,
         help=words.AGAINST_HELP,
-        on_change=remember,
-        args=(key,),
+        **remembered("validate-against", None),
     )
     return Path(str(folders[name])) if name else None
 

@@ -11,7 +11,7 @@ from brat.io.names import clean_name, clean_note
 from pages.parts.failures import tell
 from pages.parts.login import person
 from pages.parts.store import is_on, store
-from pages.parts.widget_memory import memory, remember, restore
+from pages.parts.widget_memory import memory, remembered
 from pages.words import login as login_words
 from pages.words import verdict as words
 from pages.words.markdown import literal
@@ -125,9 +125,7 @@ def _is_of_nobody(of: str) -> bool:
 
 def _field(field: str, of: str) -> dict[str, Any]:
     """Key and callback of a control of the form, which is set as it was left, or as it begins."""
-    key = f"{field}-{of}"
-    restore(key, memory()[f"start-{of}"][field])
-    return {"key": key, "on_change": remember, "args": (key,)}
+    return remembered(f"{field}-{of}", memory()[f"start-{of}"][field])
 
 
 def _said(case: Case, reading: Reading) -> dict[str, object]:

@@ -1,7 +1,6 @@
 """Remembers the choice in a widget while the widget is off the page: Streamlit itself forgets it then.
 
-Give `remember` to the widget as `on_change` too: a callback runs even where the run after it goes to another
-page.
+`remembered` does all of it. The callback that it gives runs even where the run after it goes to another page.
 """
 
 from __future__ import annotations
@@ -17,6 +16,15 @@ MEMORY = "memory"
 def memory() -> dict[str, Any]:
     """What is remembered of this visit, by key; the same object as long as it lasts."""
     return st.session_state.setdefault(MEMORY, {})
+
+
+def remembered(key: str, initial: Any) -> dict[str, Any]:
+    """Key and callback of a widget, which is set to its remembered choice, or else to `initial`.
+
+    Call this just before the widget is made, see `restore`.
+    """
+    restore(key, initial)
+    return {"key": key, "on_change": remember, "args": (key,)}
 
 
 def restore(key: str, initial: Any) -> None:

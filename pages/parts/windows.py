@@ -7,7 +7,7 @@ from dataclasses import replace
 import streamlit as st
 
 from brat.io.scan import Window
-from pages.parts.widget_memory import remember, restore
+from pages.parts.widget_memory import remembered
 from pages.words import windows as words
 
 _OWN = -1
@@ -21,7 +21,7 @@ def choose_window(shown: Window, presets: tuple[Window, ...], key: str) -> Windo
         presets: what else the file suggests.
         key: of the scan; its choice is kept with it.
     """
-    with st.popover("Window", help=words.HELP):
+    with st.popover("Window", help=words.HELP, key="window"):
         chosen = _ask(shown, presets, key)
     # What the file asks for or, where it asks for nothing, what it was opened with, is the scan as it came.
     if chosen != (presets[0] if presets else shown):
@@ -32,22 +32,18 @@ def choose_window(shown: Window, presets: tuple[Window, ...], key: str) -> Windo
 def _ask(shown: Window, presets: tuple[Window, ...], key: str) -> Window:
     offered = presets if shown in presets else (shown, *presets)
     preset, center, width = f"preset-{key}", f"center-{key}", f"width-{key}"
-    restore(preset, offered.index(shown))
-    st.radio(
+    number = st.radio(
         "Presets",
         [*range(len(offered)), _OWN],
         format_func=lambda number: _name(number, offered, presets),
-        key=preset,
+        **remembered(preset, offered.index(shown)),
     )
-    number = remember(preset)
     if number != _OWN:
         return offered[number]
     step = max(round(shown.width / 100, 2), 0.01)
-    restore(center, shown.center)
-    restore(width, shown.width)
-    st.number_input("Level", step=step, key=center)
-    st.number_input("Width", min_value=step, step=step, key=width)
-    return replace(shown, center=remember(center), width=remember(width), name="")
+    level = st.number_input("Level", step=step, **remembered(center, shown.center))
+    span = st.number_input("Width", min_value=step, step=step, **remembered(width, shown.width))
+    return replace(shown, center=level, width=span, name="")
 
 
 def _name(number: int, offered: tuple[Window, ...], presets: tuple[Window, ...]) -> str:

@@ -35,6 +35,10 @@ _mount = st.components.v2.component(
     ),
 )
 
+_mount_values = st.components.v2.component(
+    "brat_values", html="<span></span>", js=(_HERE / "values.js").read_text(encoding="utf-8")
+)
+
 MOST_VALUES = 2**21
 """Pixels of a scan whose values go to the browser; of a larger one its 8 bits do."""
 
@@ -56,7 +60,10 @@ class ViewerSlice:
         is_marked: whether a map is shown before it is asked for.
         spacing: as `Scan.spacing`, for ruler and scale bar.
         edges: as `Scan.edges`, letters of the patient's sides.
-        values: of `window_values`, for the window by drag; None where the picture's 8 bits are all there is.
+        values: for the window by drag, of `window_values` or, in a stack, of `window_shown`; None where the
+            picture's 8 bits are all there is.
+        withheld: of a slice out of distribution, what the visitor may ask for all the same; its label is the
+            answer, and its maps stand in for `maps`.
     """
 
     picture: bytes
@@ -73,6 +80,34 @@ class ViewerSlice:
     spacing: tuple[float, float] | None = None
     edges: tuple[str, str, str, str] | None = None
     values: Mapping[str, Any] | None = None
+    withheld: Withheld | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Withheld:
+    """What is said of a slice only where it is asked for; each as in `ViewerSlice`."""
+
+    maps: Mapping[str, np.ndarray]
+    label: str
+    answer: str
+    first: str
+
+
+def window_shown(scan: Scan) -> dict[str, Any] | None:
+    """The window that a scan of more than 8 bits is shown with, for the browser.
+
+    Returns:
+        None where the scan has no window, 8 bits only, or more than `MOST_VALUES` pixels.
+    """
+    pixels, window = scan.pixels, scan.window
+    if window is None or pixels.dtype == np.uint8 or pixels.size > MOST_VALUES:
+        return None
+    return {
+        "center": window.center,
+        "width": window.width,
+        "kind": window.function,
+        "inverted": scan.inverted,
+    }
 
 
 def window_values(scan: Scan) -> dict[str, Any] | None:
@@ -81,10 +116,10 @@ def window_values(scan: Scan) -> dict[str, Any] | None:
     They are sent as 16 bits: whole numbers of files as they are, others rounded to a 65535th of their range.
 
     Returns:
-        None where the scan has no window, 8 bits only, or more than `MOST_VALUES` pixels.
+        None where `window_shown` has none.
     """
-    pixels, window = scan.pixels, scan.window
-    if window is None or pixels.dtype == np.uint8 or pixels.size > MOST_VALUES:
+    shown, pixels = window_shown(scan), scan.pixels
+    if shown is None:
         return None
     lowest, highest = float(pixels.min()), float(pixels.max())
     is_whole = bool((pixels == np.round(pixels)).all()) and highest - lowest < 2**16
@@ -95,10 +130,7 @@ def window_values(scan: Scan) -> dict[str, Any] | None:
         "data": _base64(np.ascontiguousarray(stored).tobytes()),
         "lowest": lowest,
         "step": step,
-        "center": window.center,
-        "width": window.width,
-        "kind": window.function,
-        "inverted": scan.inverted,
+        **shown,
     }
 
 
@@ -109,6 +141,7 @@ def viewer(
     label: str,
     *,
     name: str,
+    of: str = "",
     method: str = METHODS[0],
     first: str = "",
     is_marked: bool = True,
@@ -123,7 +156,8 @@ def viewer(
 
     What the visitor chose stays when the script runs again with the same key. A new scan starts at its own
     label, unzoomed and with the map as `is_marked` says; opacity, colours and enhancement are kept from the
-    scan before. Enhancing happens in the browser.
+    scan before. A scan that comes back stands as it was left, after a reload too. Enhancing happens in the
+    browser.
 
     Args:
         gray: uint8 (height, width), the scan as uploaded.
@@ -132,6 +166,7 @@ def viewer(
         geometry: where that square lies on the scan.
         label: the answer. Its map is shown first, or the first of `maps` where that has none of it.
         name: the scan's file name; a saved picture is named after it.
+        of: names the scan and its window; without it nothing is remembered of it.
         method: one of `brat.model.explain.METHODS`, how the maps were made.
         first, is_marked, spacing, edges, values: as in `ViewerSlice`.
         enhancement: with what the scan is read: `clipLimit` and `change`, each None where it is off, and
@@ -156,8 +191,8 @@ def viewer(
         edges=edges,
         values=values,
     )
-    more = {"enhancement": dict(enhancement) if enhancement else None}
-    _show([slice_], 0, "", method, key, more, on_enhancement_change=on_enhance or (lambda: None))
+    more = {"isStack": False, "enhancement": dict(enhancement) if enhancement else None}
+    _show([slice_], 0, of, method, key, more, on_enhancement_change=on_enhance or (lambda: None))
 
 
 def asked(key: str) -> Mapping[str, Any]:
@@ -173,6 +208,7 @@ def stack_viewer(
     strip: str,
     aim: int,
     aim_name: str,
+    values_of: Callable[[int], Mapping[str, Any] | None],
     on_open: Callable[[int], None],
     key: str,
 ) -> None:
@@ -181,18 +217,36 @@ def stack_viewer(
     Args:
         slices: in order.
         start: the number of the one to begin at.
-        of: names the stack; with another name it starts afresh.
+        of: names the stack; with another name it starts afresh, or as that was left.
         strip: what the strip shows, in words.
         aim: the number of the slice to which a button leads, and which the strip marks.
         aim_name: what the button says; without it there is neither.
+        values_of: gives `window_values` of a slice by its number. Of all slices they would be too much: they
+            are sent of the one on display, where a window is wanted of it.
         on_open: called with the number of a slice that the visitor wants to see by itself.
     """
 
     def opened() -> None:
         on_open(int(st.session_state[key]["open"]))
 
-    more = {"strip": strip, "aim": aim, "aimName": aim_name}
+    more = {"isStack": True, "strip": strip, "aim": aim, "aimName": aim_name}
     _show(slices, start, of, METHODS[0], key, more, on_open_change=opened)
+    _send_values(of, values_of, f"{key}-values")
+
+
+@st.fragment
+def _send_values(of: str, values_of: Callable[[int], Mapping[str, Any] | None], key: str) -> None:
+    """Send the values of a slice that the viewer asked for, without the rest of the page."""
+    wanted = f"{key}-wanted"
+
+    def want() -> None:
+        st.session_state[wanted] = int(st.session_state[key]["wanted"])
+
+    number = st.session_state.pop(wanted, None)
+    values = None if number is None else values_of(number)
+    with st.container(key="values"):
+        # In a list, see `_show`.
+        _mount_values(key=key, data=[of, number, values], on_wanted_change=want)
 
 
 def _show(
@@ -220,13 +274,10 @@ def _show(
 
 
 def _as_data(slice_: ViewerSlice) -> dict[str, Any]:
+    withheld = slice_.withheld
     return {
         "scan": "data:image/png;base64," + _base64(slice_.picture),
-        "maps": {
-            name: _base64(np.ascontiguousarray(slice_.maps[name], "<f4").tobytes())
-            for name in CLASSES
-            if name in slice_.maps
-        },
+        "maps": _maps_as_data(slice_.maps),
         "geometry": vars(slice_.geometry),
         "label": slice_.label,
         "first": slice_.first or slice_.label,
@@ -242,6 +293,21 @@ def _as_data(slice_: ViewerSlice) -> dict[str, Any]:
         if slice_.probabilities is None
         else [round(float(probability), 4) for probability in slice_.probabilities],
         "mark": slice_.mark,
+        "withheld": withheld
+        and {
+            "maps": _maps_as_data(withheld.maps),
+            "label": withheld.label,
+            "first": withheld.first,
+            "isMarked": False,
+            "answer": withheld.answer,
+            "colour": CLASS_COLOURS[withheld.label],
+        },
+    }
+
+
+def _maps_as_data(maps: Mapping[str, np.ndarray]) -> dict[str, str]:
+    return {
+        name: _base64(np.ascontiguousarray(maps[name], "<f4").tobytes()) for name in CLASSES if name in maps
     }
 
 

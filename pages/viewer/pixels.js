@@ -22,6 +22,19 @@ function throughWindow(values, { center, width, kind, inverted }) {
   return gray;
 }
 
+// About which values a picture shows under a window, where the values themselves are not here.
+function behind(gray, { center, width, kind, inverted }) {
+  const isLinear = kind === "LINEAR";
+  const [middle, span] = [center - (isLinear ? 0.5 : 0), isLinear ? Math.max(width - 1, 1e-6) : width];
+  const values = Float32Array.from({ length: 256 }, (_, level) => {
+    const share = (inverted ? 255 - level : level) / 255;
+    if (kind !== "SIGMOID") return middle + (share - 0.5) * span;
+    const inside = Math.min(Math.max(share, 0.002), 0.998);
+    return center + (width / 4) * Math.log(inside / (1 - inside));
+  });
+  return Float32Array.from(gray, (level) => values[level]);
+}
+
 // As brat.perturb.enhance.brightness: fractions of a level are cut off.
 function brighten(gray, change) {
   const table = Uint8Array.from({ length: 256 }, (_, level) =>

@@ -13,8 +13,11 @@ const THROUGH_STACK = { ArrowUp: -1, ArrowDown: 1, PageUp: -PAGE, PageDown: PAGE
 
 const OUTLINE_AT = 128; // Of 255: half of the strongest evidence.
 const TASTE = "brat-viewer";
+const LEFT = "brat-viewer-left-"; // How a scan, or a stack, was left.
+const PATIENCE = 5000; // milliseconds for the values of a slice
 
-// The visitor's taste outlives a scan, the page and a reload; everything else starts afresh with the next scan.
+// The visitor's taste outlives a scan, the page and a reload. Everything else starts afresh with the next scan, and
+// stands as it was left where a scan comes back.
 const taste = {
   ...{ opacity: 0.6, colours: undefined, hasOutline: true },
   ...{ clahe: false, clipLimit: 2, brightness: false, change: 15 },
@@ -54,14 +57,19 @@ class Viewer {
   receive(data) {
     if (data === this.latest) return;
     const [before, after] = [this.latest?.slices, data.slices];
-    const isNew = before?.length !== after.length || before[data.start].scan !== after[data.start].scan;
+    let isNew = before?.length !== after.length || before[data.start].scan !== after[data.start].scan;
     const isAnswerNew = isNew || data.of !== this.latest.of || before[0].label !== after[0].label;
     this.latest = data;
-    this.isStack = data.of !== "";
+    this.isStack = data.isStack;
     this.ui.stack.hidden = this.ui.answer.hidden = !this.isStack;
     this.root.classList.toggle("stackful", this.isStack);
     if (this.isStack) this.setUpStack(data);
-    if (isNew || data.of !== this.of) this.index = data.start;
+    if (isNew || data.of !== this.of) {
+      this.left = this.howLeft(data);
+      this.anyway = this.left.anyway ?? false;
+      this.index = clamp(this.left.index ?? data.start, 0, data.slices.length - 1);
+      isNew = true;
+    }
     this.of = data.of;
     this.painted = undefined;
     if (isAnswerNew) this.picked = this.wanted = undefined;
@@ -82,6 +90,19 @@ class Viewer {
     ui.note.hidden = slices.every(({ mark }) => mark === "known");
     ui.aim.textContent = aimName;
     ui.aim.hidden = !aimName;
+    ui.anywayText.textContent = words.anyway;
+    ui.anywayField.hidden = !slices.some(({ withheld }) => withheld);
+  }
+
+  // What is said of a slice out of distribution only where it is asked for.
+  told(slice) {
+    return this.anyway ? { ...slice, ...slice.withheld } : slice;
+  }
+
+  tellAnyway(isOn) {
+    this.anyway = isOn;
+    this.painted = undefined;
+    this.turn(false);
   }
 
   turnTo(index) {
@@ -98,12 +119,13 @@ class Viewer {
     try {
       while (this.painted !== this.index || this.data !== this.latest) {
         const [data, index] = [this.latest, this.index];
-        const slice = data.slices[index];
-        const isSame = slice.scan === this.slice?.scan;
+        const slice = this.told(data.slices[index]);
+        const isSame =
+          slice.scan === this.slice?.scan && slice.values?.data === this.slice.values?.data && index === this.at;
         const scan = isSame ? this.scan : { ...(await decode(slice.scan)), values: unpack(slice.values) };
         // A newer call came while this one's scan was being decoded.
         if (data !== this.latest) continue;
-        Object.assign(this, { data, slice, scan, painted: index });
+        Object.assign(this, { data, slice, scan, painted: index, at: index });
         this.showSlice();
       }
     } finally {
@@ -113,15 +135,15 @@ class Viewer {
 
   showSlice() {
     const { maps, first, geometry } = this.slice;
-    this.label = [this.picked, first, ...Object.keys(maps)].find((name) => name in maps);
     const { width, height } = geometry;
     this.ui.stage.style.setProperty("--ratio", width / height);
     for (const canvas of [this.ui.canvas, this.ui.plain, this.overlay, this.enhanced]) {
       if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
     }
     this.line = null;
-    if (this.isNew) this.startAfresh();
+    if (this.isNew) this.startFrom(this.left);
     this.isNew = false;
+    this.label = [this.picked, first, ...Object.keys(maps)].find((name) => name in maps);
     this.fillChoices();
     this.changePixels();
     this.enlargeMap();
@@ -138,7 +160,7 @@ class Viewer {
     if (!this.isStack) return;
     const { ui, index } = this;
     const { slices } = this.latest;
-    const slice = slices[index];
+    const slice = this.told(slices[index]);
     const where = `Slice ${index + 1} of ${slices.length}`;
     ui.where.textContent = where;
     ui.said.textContent = slice.answer;
@@ -147,6 +169,8 @@ class Viewer {
     ui.slice.value = index;
     ui.slice.ariaValueText = `${where}: ${slice.answer}`;
     ui.sliceText.textContent = `${index + 1} / ${slices.length}`;
+    ui.anyway.checked = this.anyway;
+    ui.anyway.disabled = slices[index].mark !== "refused";
     this.drawStrip();
   }
 
@@ -195,19 +219,39 @@ class Viewer {
     this.turnTo(Math.floor(((event.clientX - box.left) / box.width) * this.latest.slices.length));
   }
 
-  startAfresh() {
-    this.wanted = undefined;
-    this.ui.threshold.value = 0;
+  // How it was left, of `keep`: of another scan, or of another window that the page has chosen, nothing.
+  startFrom(left) {
+    // A map that was put on or off with another answer says something else.
+    const isSameAnswer = left.answer === this.latest.slices[0].label;
+    this.wanted = isSameAnswer ? left.wanted : undefined;
+    this.picked = isSameAnswer ? left.picked : undefined;
+    this.ui.threshold.value = left.threshold ?? 0;
     this.pointers.clear();
     this.scrolled = 0;
     this.readOut(null);
-    this.setComparing("");
-    this.divideAt(0.5);
-    this.use("");
-    // Of another scan, or of another window that the page has chosen, the values mean something else.
-    this.shownWindow = null;
-    this.isInverted = false;
-    this.resetView();
+    this.shownWindow = left.shownWindow ?? null;
+    this.isInverted = left.isInverted ?? false;
+    this.line = left.line ?? null;
+    this.setComparing(left.isComparing ?? "");
+    this.divideAt(left.division ?? 0.5);
+    this.tool = "";
+    this.use(left.tool ?? "");
+    this.view = left.view ?? { zoom: 1, x: 0, y: 0 };
+    this.place();
+  }
+
+  howLeft({ of }) {
+    return JSON.parse((of && sessionStorage.getItem(LEFT + of)) || "{}");
+  }
+
+  // The browser's tab remembers it, through other pages and a reload.
+  keep() {
+    if (!this.data?.of || this.isNew || this.data !== this.latest) return;
+    const { wanted, picked, shownWindow, isInverted, line, isComparing, division, tool, view, index, anyway } = this;
+    const answer = this.data.slices[0].label;
+    const threshold = this.ui.threshold.value;
+    const left = { wanted, picked, shownWindow, isInverted, line, isComparing, division, tool, view, index, anyway };
+    sessionStorage.setItem(LEFT + this.data.of, JSON.stringify({ ...left, answer, threshold }));
   }
 
   fillChoices() {
@@ -242,7 +286,12 @@ class Viewer {
     const { scan, slice, shownWindow } = this;
     const { width, height } = slice.geometry;
     let gray = scan.gray;
-    if (shownWindow) gray = throughWindow(scan.values ?? scan.gray, shownWindow);
+    this.askForValues();
+    // A window of values means nothing to 8 bits, and the other way round.
+    if (shownWindow && shownWindow.isOfValues === Boolean(slice.values)) {
+      scan.about ??= scan.values || !slice.values ? undefined : behind(scan.gray, slice.values);
+      gray = throughWindow(scan.values ?? scan.about ?? scan.gray, shownWindow);
+    }
     this.uploaded = gray;
     if (taste.clahe) gray = equalise(gray, width, height, taste.clipLimit);
     if (taste.brightness) gray = brighten(gray, taste.change / 100);
@@ -300,10 +349,37 @@ class Viewer {
     });
   }
 
+  // Of a stack the values of a slice come once a window is wanted of it, and of the one on display alone. Until
+  // they are here its 8 bits stand in for them.
+  askForValues() {
+    const { scan, slice } = this;
+    const isWanted = this.shownWindow || this.tool === "window";
+    const isAsking = performance.now() - this.askedAt < PATIENCE;
+    if (!isWanted || !this.isStack || !slice?.values || scan.values || scan.hasNone || isAsking) return;
+    this.askedAt = performance.now();
+    document.dispatchEvent(new CustomEvent("brat-values-wanted", { detail: this.painted }));
+  }
+
+  takeValues({ detail: { of, index, values } }) {
+    this.askedAt = undefined;
+    if (!this.data || of !== this.data.of) return;
+    if (index === this.painted) {
+      this.scan.values = unpack(values);
+      this.scan.hasNone = !values;
+    }
+    this.changePixels();
+    this.paint();
+  }
+
   // By a share of the stage: to the right widens, up brightens.
   changeWindow(x, y) {
-    const start = this.slice.values ?? { center: 127.5, width: 255, kind: "LINEAR_EXACT", inverted: false };
-    const { center, width } = (this.shownWindow ??= { ...start });
+    const { values } = this.slice;
+    const isOfValues = Boolean(values);
+    if (this.shownWindow?.isOfValues !== isOfValues) this.shownWindow = null;
+    const start = values ?? { center: 127.5, width: 255, kind: "LINEAR_EXACT", inverted: false };
+    const { kind, inverted } = start;
+    this.shownWindow ??= { center: start.center, width: start.width, kind, inverted, isOfValues };
+    const { center, width } = this.shownWindow;
     const span = start.width;
     this.shownWindow = {
       ...this.shownWindow,
@@ -325,6 +401,8 @@ class Viewer {
     this.tool = this.tool === tool ? "" : tool;
     for (const name of ["window", "ruler"]) this.ui[name].ariaPressed = String(this.tool === name);
     this.ui.stage.dataset.tool = this.tool;
+    this.askForValues();
+    this.keep();
   }
 
   // ---- From the small map to the picture: enlargeMap, then colourMap, then paint ----
@@ -353,6 +431,7 @@ class Viewer {
   }
 
   drawMarks() {
+    this.keep();
     if (!this.slice) return;
     const { ui, slice, isComparing } = this;
     const stage = ui.stage.getBoundingClientRect();
@@ -453,6 +532,8 @@ class Viewer {
     on(ui.save, "click", this.save);
     on(ui.slice, "input", () => this.turnTo(Number(ui.slice.value)));
     on(ui.alone, "click", () => this.open(this.index));
+    on(ui.anyway, "change", () => this.tellAnyway(ui.anyway.checked));
+    on(document, "brat-values", this.takeValues);
     on(ui.aim, "click", () => this.turnTo(this.latest.aim));
     for (const type of ["pointerdown", "pointermove"]) on(ui.strip, type, this.pointAtStrip);
     const resized = new ResizeObserver(() => this.latest && this.say());
@@ -474,16 +555,36 @@ class Viewer {
     on(ui.divider, "keydown", this.pressOnDivider);
 
     on(this.root, "keydown", this.press);
-    // With the cursor over the picture and nothing else in focus, keys need no click first.
+    // With the cursor over the picture and nothing else in focus, keys need no click first; their list never does.
     on(document, "keydown", (event) => {
-      if (document.activeElement === document.body && ui.stage.matches(":hover")) this.press(event);
+      const isFree = document.activeElement === document.body;
+      if (isFree && (event.key === "?" || ui.stage.matches(":hover"))) this.press(event);
     });
     document.addEventListener("scroll", () => (this.scrolledAt = performance.now()), { signal, capture: true });
   }
 
   flip() {
-    this.wanted = !this.isShown;
+    // As the slice stands by itself is no wish: in a stack it would go to slices that stand otherwise.
+    this.wanted = this.isShown === this.slice.isMarked ? !this.isShown : undefined;
     this.paint();
+  }
+
+  // By steps of its slider, as by hand.
+  step(slider, steps) {
+    if (slider.disabled) return;
+    slider.value = Number(slider.value) + steps * Number(slider.step);
+    for (const type of ["input", "change"]) slider.dispatchEvent(new Event(type));
+  }
+
+  enhanceBy(name, slider, steps) {
+    if (!taste[name]) this.enhance({ [name]: true });
+    else this.step(slider, steps);
+  }
+
+  choose(select, value) {
+    if (select.disabled || ![...select.options].some((option) => option.value === value)) return;
+    select.value = value;
+    select.dispatchEvent(new Event("change"));
   }
 
   flipOutline() {
@@ -627,8 +728,11 @@ class Viewer {
   }
 
   press(event) {
+    const { ui } = this;
     const target = event.composedPath()[0];
     if (event.ctrlKey || event.metaKey || event.altKey || target.matches("select")) return;
+    // Letters with Shift are the page's.
+    if (event.shiftKey && /^[a-z]$/i.test(event.key)) return;
     const isOnPicture = !target.matches("input, button");
     const isTool = (this.tool && event.key === "Escape") || (this.line && event.key === "Escape");
     if (isTool) {
@@ -652,8 +756,22 @@ class Viewer {
       b: () => this.enhance({ brightness: !taste.brightness }),
       f: () => this.fillScreen(),
       "?": () => this.ui.keys.togglePopover(),
+      ",": () => this.step(ui.opacity, -5),
+      ".": () => this.step(ui.opacity, 5),
+      "<": () => this.step(ui.threshold, -5),
+      ">": () => this.step(ui.threshold, 5),
+      g: () => this.enhanceBy("clahe", ui.clipLimit, -1),
+      h: () => this.enhanceBy("clahe", ui.clipLimit, 1),
+      j: () => this.enhanceBy("brightness", ui.change, -1),
+      l: () => this.enhanceBy("brightness", ui.change, 1),
+      t: () => !ui.readField.hidden && ui.read.click(),
+      y: () => this.choose(ui.colours, next(Object.keys(this.data.colours), taste.colours)),
+      x: () => this.save(),
       s: this.isStack && this.latest.aimName && (() => this.turnTo(this.latest.aim)),
+      z: this.isStack && (() => ui.anyway.click()),
     };
+    Object.keys(this.latest.names).forEach((name, at) => (acts[at + 1] = () => this.choose(ui.label, name)));
+    if (this.isStack && isOnPicture) acts.enter = () => this.open(this.index);
     let act = acts[event.key.toLowerCase()];
     if (isOnPicture && event.key === " ") act = acts.m;
     const through = THROUGH_STACK[event.key];
@@ -704,40 +822,42 @@ class Viewer {
   async save() {
     const { names, method, words } = this.data;
     const { name } = this.slice;
-    const caption = [names[this.label] ?? words.noMap, method, `opacity ${percent(taste.opacity)}`];
+    const hasMap = this.isShown && this.label !== undefined;
+    const caption = hasMap ? [names[this.label], method, `opacity ${percent(taste.opacity)}`] : [words.unmarked];
     if (this.shownWindow) caption.push(fill(words.window, levels(this.shownWindow)));
     if (taste.clahe) caption.push(`CLAHE ${taste.clipLimit}`);
     if (taste.brightness) caption.push(`brightness ${signed(taste.change)}`);
     if (this.isInverted) caption.push("inverted");
-    if (Number(this.ui.threshold.value) > 0) {
+    if (hasMap && Number(this.ui.threshold.value) > 0) {
       caption.push(`above ${this.ui.thresholdText.textContent}`);
     }
-    const canvas = this.printed(caption.join(" · "));
+    const canvas = this.printed(caption.join(" · "), hasMap);
     const blob = await new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
     const link = document.createElement("a");
     link.href = URL.createObjectURL(blob);
-    link.download = `${name.replace(/\.\w+$/, "")}-${this.label ?? "scan"}.png`;
+    link.download = `${name.replace(/\.\w+$/, "")}-${hasMap ? this.label : "unmarked"}.png`;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
   }
 
-  // The scan with its map, pixel for pixel, over a footer with the colour bar and a caption.
-  printed(caption) {
+  // The scan as it stands on the page, pixel for pixel, over a footer with a caption and the map's colour bar.
+  printed(caption, hasMap) {
     const { width, height } = this.slice.geometry;
     const line = Math.max(12, Math.round(width / 32));
     const canvas = document.createElement("canvas");
     Object.assign(canvas, { width, height: height + 4 * line });
     const context = canvas.getContext("2d");
     context.fillRect(0, 0, canvas.width, canvas.height);
-    this.compose(context, true);
+    this.compose(context, hasMap);
 
     context.fillStyle = "white";
     context.font = `${0.8 * line}px sans-serif`;
     context.textBaseline = "middle";
     const inner = width - 2 * line;
+    context.fillText(caption, line, height + 3.2 * line, inner);
+    if (!hasMap) return canvas;
     context.drawImage(this.ui.bar, line, height + 0.5 * line, inner, 0.8 * line);
     context.fillText("0 no evidence", line, height + 2 * line, inner / 2);
-    context.fillText(caption, line, height + 3.2 * line, inner);
     context.textAlign = "right";
     context.fillText("strongest evidence 1", width - line, height + 2 * line, inner / 2);
     return canvas;
@@ -770,6 +890,7 @@ function triangle(context, middle, side) {
 // "Slice {number}" and { number: 7 } -> "Slice 7".
 const fill = (words, values) => words.replace(/\{(\w+)\}/g, (_, name) => values[name]);
 const clamp = (value, least, most) => Math.min(Math.max(value, least), most);
+const next = (names, name) => names[(names.indexOf(name) + 1) % names.length];
 const percent = (share) => `${Math.round(100 * share)} %`;
 const bytes = (base64) => Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
 
@@ -795,7 +916,8 @@ function grip([first, second = first]) {
 
 // The values behind the picture, where the file has more than 8 bits; else null.
 function unpack(values) {
-  if (!values) return null;
+  // Of a stack only how it is shown, until its values are asked for.
+  if (!values?.data) return null;
   const stored = new Uint16Array(bytes(values.data).buffer);
   return Float32Array.from(stored, (value) => values.lowest + value * values.step);
 }

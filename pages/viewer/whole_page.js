@@ -8,6 +8,22 @@ const JUST_NOW = 5000; // or at all, where nothing was touched for so long.
 const [SERIES, SLICE] = ["#series", "#slice"];
 const PAGE_LINK = "a[data-testid$=NavLink]";
 const VERDICT_KEYS = ["a", "d", "u"];
+const VERDICTS = "[class*='st-key-verdict-'] button:not([aria-label^='Help'])";
+// What other keys press; of a choice they take the next. Capitals are with Shift: they leave small ones to the picture.
+const KEYS = {
+  k: "[class*='st-key-keep-'] button",
+  z: "[class*='st-key-anyway-'] input",
+  q: ".st-key-BACK button",
+  N: "[class*='st-key-note-'] textarea",
+  C: ".st-key-level [role=radio]",
+  M: ".st-key-method [role=radio]",
+  V: "[class*='st-key-plane-'] [role=radio]",
+  T: "[class*='st-key-stability-'] input, .st-key-series-numbers input",
+  P: "[class*='st-key-download-reading-'][class*='-pdf'] button",
+  W: ".st-key-window button",
+  O: ".st-key-another [data-testid=stFileUploaderDropzone] button",
+  S: ".st-key-samples-open button",
+};
 // Outlives the module, which a new session loads again.
 const state = (window.bratWholePage ??= { isAlone: false, listening: false });
 
@@ -33,15 +49,18 @@ export default function ({ data: [isAlone, back] }) {
   });
 
   document.addEventListener("keydown", async (event) => {
-    const place = VERDICT_KEYS.indexOf(event.key.toLowerCase());
+    const key = event.shiftKey ? event.key.toUpperCase() : event.key.toLowerCase();
+    const place = VERDICT_KEYS.indexOf(key);
+    const selector = place < 0 ? Object.hasOwn(KEYS, key) && KEYS[key].replace("BACK", back) : VERDICTS;
     const target = event.composedPath()[0];
     const isTyping = target.matches?.("input:not([type=checkbox], [type=range]), textarea, select, [contenteditable]");
     // A key that is held down would give the verdict and take it back by turns.
-    if (place < 0 || event.repeat || isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (!selector || !document.querySelector(selector) || event.repeat || isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
     // Below a new answer the verdict on the one before may stand until the page is drawn.
+    // Else the letter would be typed into the field that it leads to.
+    event.preventDefault();
     if (!isResting()) await rest();
-    const buttons = document.querySelectorAll("[class*='st-key-verdict-'] button:not([aria-label^='Help'])");
-    buttons[place]?.click();
+    press([...document.querySelectorAll(selector)], place);
   });
 
   // Streamlit sends what was typed only when its field is left.
@@ -88,6 +107,14 @@ export default function ({ data: [isAlone, back] }) {
   window.addEventListener("dragenter", (event) => hasFiles(event) && show(true));
   window.addEventListener("dragleave", (event) => !event.relatedTarget && show(false));
   for (const type of ["drop", "dragend"]) window.addEventListener(type, () => show(false), true);
+}
+
+// The one at its place or, of a choice, the one after what is chosen; one alone, whatever it is.
+function press(controls, place) {
+  const chosen = controls.findIndex((control) => control.ariaChecked === "true" && control.role === "radio");
+  const control = controls[place < 0 ? (chosen + 1) % controls.length : place];
+  if (control?.matches("textarea")) control.focus();
+  else control?.click();
 }
 
 const isResting = () => document.querySelector("[data-test-script-state=notRunning]") !== null;

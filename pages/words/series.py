@@ -152,6 +152,11 @@ def answer(label: str, confidence: float) -> str:
     return f"{CLASS_NAMES[label]}, {percent(confidence)}"
 
 
+def all_the_same(label: str, confidence: float) -> str:
+    """The answer for a slice that was refused, where it is asked for."""
+    return f"Unlike known slices, read all the same: {answer(label, confidence)}"
+
+
 def doubt(level: float, inside: tuple[str, ...] | None, confidence: float, score: float | None) -> str:
     """The prediction set of a slice, and how far it is from those the model knows, in one line.
 

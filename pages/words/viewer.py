@@ -11,23 +11,28 @@ OUTLINE_HELP = "Line round the strongest place: where the map is half of its pea
 WINDOW_HELP = "Drag in the picture: to the sides for the width, up and down for the level (W)"
 RULER_HELP = "Drag in the picture to measure; Escape takes the line away (R)"
 RESET_HELP = "Show the whole picture again, as it was uploaded (0)"
-CLAHE_HELP = "Raises contrast tile by tile; faint enhancement shows better, and so does noise (E)"
-BRIGHTNESS_HELP = "Makes the whole scan lighter or darker, by a share of full scale (B)"
-READ_HELP = "Reads the scan as it is enhanced here; both readings are then shown"
-SAVE_HELP = "Save the scan with this map as a PNG"
-THRESHOLD_HELP = "Hide the map where its value is lower"
+CLAHE_HELP = "Raises contrast tile by tile; faint enhancement shows better, and so does noise (E; G, H)"
+BRIGHTNESS_HELP = "Makes the whole scan lighter or darker, by a share of full scale (B; J, L)"
+READ_HELP = "Reads the scan as it is enhanced here; both readings are then shown (T)"
+SAVE_HELP = "Save the picture as it stands here, with its map where that is shown, as a PNG (X)"
+THRESHOLD_HELP = "Hide the map where its value is lower (<, >)"
 DOES_ZOOM = "zoom; through a stack the wheel needs Ctrl for it"
 DOES_COMPARE = "compare: divider between scan and map; drag it, or <kbd>←</kbd> <kbd>→</kbd> on it"
 DOES_SLICES = "through a stack, by one slice, by ten, to its ends"
-ALONE_HELP = "Opens it in Review, with enhancement, verdict and report"
+ALONE_HELP = "Opens it in Review, with enhancement, verdict and report (Enter)"
 AIM_HELP = "Marked in the strip by a triangle (S)"
 DOES_WINDOW = "window: drag to the sides for the width, up and down for the level"
 DOES_RULER = "ruler: drag to measure; <kbd>Esc</kbd> takes it away"
 DOES_RESET = "whole picture again, without window, inversion and ruler"
 DOES_VERDICT = "give your verdict: agree, disagree or unsure"
+DOES_CLASS = "map of glioma, meningioma, pituitary tumour, no tumour"
+DOES_ANYWAY = "show the reading of a refused slice all the same"
+DOES_ALONE = "read this slice alone"
 DOES_AIM = "to the most suspicious slice of a stack"
 
 IN_SCRIPT = {
+    "unmarked": "without map",
+    "anyway": "Show the reading all the same",
     "noMap": "No map: this slice has no reading",
     "hidden": "Unmarked; M shows the map of {shown} ({method})",
     "window": "shown with level {center} and width {width}",

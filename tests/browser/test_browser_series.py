@@ -1,10 +1,19 @@
 """A series as a person scrolls through it: a real server, a real browser."""
 
+import io
+import re
+
+import numpy as np
+import pydicom
 import pytest
 
 from brat.classes import CLASS_NAMES
+from brat.io.read import read_scan
+from brat.io.scan import Window
+from tests.browser.settling import settle
+from tests.browser.test_browser_tools import drag, is_unmarked, painted
 from tests.factories.files import slice_of, volume, zipped
-from tests.factories.samples import known_label
+from tests.factories.samples import known_label, known_series
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -30,6 +39,24 @@ def is_at(page, number: int, count: int = 6) -> None:
 
 def picture(page) -> str:
     return page.locator("canvas.layer").evaluate("canvas => canvas.toDataURL()")
+
+
+def narrow(data: bytes, number: int) -> bytes:
+    """A slice whose window shows a part of its values, and one of whose values is its number."""
+    source = pydicom.dcmread(io.BytesIO(data))
+    source.WindowCenter, source.WindowWidth = 1200, 800
+    values = np.frombuffer(source.PixelData, "<u2").copy()
+    values[:2000] = 100 * number
+    source.PixelData = values.tobytes()
+    written = io.BytesIO()
+    source.save_as(written)
+    return written.getvalue()
+
+
+def hidden(pixels: np.ndarray) -> tuple[int, int]:
+    """Column and row of the lowest value, which the window of `narrow` shows as black as many others."""
+    row, column = np.unravel_index(pixels.argmin(), pixels.shape)
+    return int(column), int(row)
 
 
 def middle(locator) -> tuple[float, float]:
@@ -199,3 +226,72 @@ def test_slices_in_an_archive_are_put_in_order(page):
     playwright.expect(page.get_by_text("study.zip/a").first).to_be_visible()
     playwright.expect(page.locator("[data-ui=where]")).to_contain_text("of 5")
     playwright.expect(page.get_by_test_id("stException")).to_have_count(0)
+
+
+def test_a_window_by_drag_is_of_the_files_values_and_of_the_slice_on_display_alone(page):
+    is_at(page, 3)
+    # The file's window shows the middle of the values alone: its 8 bits do not hold the others.
+    slices = [narrow(data, number) for number, data in enumerate(known_series())]
+    drop(page, "study.zip", zipped({f"{n}.dcm": data for n, data in enumerate(slices)}))
+    playwright.expect(page.locator("[data-ui=where]")).to_contain_text("of 4")
+    settle(page)
+    sent = len(page.sent)
+    stage = page.locator(".stage")
+    stage.focus()
+    page.keyboard.press("Home")
+    page.keyboard.press("m")
+    page.keyboard.press("w")
+    drag(page, 60, -40)
+    state = page.locator("[data-ui=state]")
+    playwright.expect(state).to_contain_text("shown with level")
+    center, width = (float(one) for one in re.findall(r"[\d.]+", state.inner_text())[:2])
+    assert (center, width) != (1200, 800)
+
+    def is_of_values(number: int) -> None:
+        pixels = read_scan(slices[number]).pixels.astype(np.float32)
+        expected = Window(center, width).apply(pixels).astype(int)
+        page.wait_for_function(
+            """([x, y, level]) => {
+                const canvas = [...document.querySelectorAll("*")].map(node => node.shadowRoot)
+                    .filter(Boolean).map(root => root.querySelector("canvas.layer")).find(Boolean)
+                    ?? document.querySelector("canvas.layer");
+                return Math.abs(canvas.getContext("2d").getImageData(x, y, 1, 1).data[0] - level) < 3;
+            }""",
+            arg=[*hidden(pixels), int(expected[hidden(pixels)[::-1]])],
+        )
+        assert np.abs(painted(page)[..., 0].astype(int) - expected).mean() < 1
+
+    is_of_values(0)
+    asked = len(page.sent) - sent
+    assert asked == 1
+    # The window goes with the reader, and so do values: one trip for each slice that is looked at.
+    page.keyboard.press("ArrowDown")
+    is_at(page, 2, 4)
+    is_of_values(1)
+    assert len(page.sent) - sent == 2
+    page.keyboard.press("0")
+    playwright.expect(state).to_have_text("")
+
+
+def test_a_refused_slice_gives_its_reading_where_it_is_asked_for(page):
+    is_at(page, 3)
+    page.locator(".stage").focus()
+    switch = page.get_by_role("switch", name="Show the reading all the same")
+    # A slice that was let through has nothing to ask for.
+    assert not switch.is_visible()
+    page.keyboard.press("ArrowUp")
+    is_at(page, 2)
+    said, heading = page.locator("[data-ui=said]"), page.locator("[data-ui=heading]")
+    playwright.expect(said).to_have_text("Not a slice the model knows")
+    playwright.expect(heading).to_contain_text("No map")
+    switch.check()
+    playwright.expect(said).to_contain_text("read all the same")
+    # As in a single scan its map stands off until it is asked for, too.
+    playwright.expect(heading).to_contain_text("Unmarked; M shows")
+    assert is_unmarked(page)
+    page.locator(".stage").focus()
+    page.keyboard.press("m")
+    playwright.expect(heading).to_contain_text("Map of what speaks for")
+    page.keyboard.press("z")
+    playwright.expect(said).to_have_text("Not a slice the model knows")
+    assert is_unmarked(page)

@@ -149,6 +149,11 @@ def test_no_tumour_leaves_the_scan_unmarked_until_m(open_page, address):
     name = CLASS_NAMES[likeliest_tumour(reading.prediction)].lower()
     heading = page.locator("[data-ui=heading]")
     playwright.expect(heading).to_contain_text(f"Unmarked; M shows the map of {name}")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save picture").click()
+    assert download.value.suggested_filename.endswith("-unmarked.png")
+    with Image.open(download.value.path()) as saved:
+        assert not np.ptp(np.asarray(saved.convert("RGB")).astype(int), axis=2).any()
     page.locator(".stage").focus()
     page.keyboard.press("m")
     playwright.expect(heading).to_contain_text(f"speaks for {name}")

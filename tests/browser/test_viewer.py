@@ -203,19 +203,29 @@ def test_class_can_be_chosen(page):
     assert is_plain(page)
 
 
+def saved_picture(page, folder, name: str) -> np.ndarray:
+    """uint8 (height, width, 3)."""
+    with page.expect_download() as download:
+        button(page, "Save picture").click()
+    assert download.value.suggested_filename == name
+    download.value.save_as(folder / "saved.png")
+    return np.asarray(Image.open(folder / "saved.png").convert("RGB"))
+
+
 def test_saved_picture_has_the_pixels_of_the_scan_and_a_footer(page, tmp_path):
     slide(page, "Opacity", 0.8)
     button(page, "Zoom in").click()
-    button(page, "Hide map").click()
-    with page.expect_download() as download:
-        button(page, "Save picture").click()
-    assert download.value.suggested_filename == "slice 7-meningioma.png"
-    download.value.save_as(tmp_path / "saved.png")
-    saved = np.asarray(Image.open(tmp_path / "saved.png").convert("RGB"))
+    saved = saved_picture(page, tmp_path, "slice 7-meningioma.png")
     assert saved.shape[1] == GEOMETRY.width
     assert GEOMETRY.height + 30 < saved.shape[0] < GEOMETRY.height + 100
     assert difference(saved[: GEOMETRY.height], expected("meningioma", 0.8)) < 1.5
     assert np.ptp(saved[GEOMETRY.height :], axis=2).max() > 100  # The colour bar.
+    # What is saved is what the page says.
+    button(page, "Hide map").click()
+    unmarked = saved_picture(page, tmp_path, "slice 7-unmarked.png")
+    assert unmarked.shape == saved.shape
+    assert (unmarked[: GEOMETRY.height] == make_scan()[..., np.newaxis]).all()
+    assert not np.ptp(unmarked.astype(int), axis=2).any()
 
 
 def test_divider_shows_scan_left_and_map_right(page):

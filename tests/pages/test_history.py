@@ -302,6 +302,33 @@ def test_history_searches_and_filters(some_cases):
     assert len(page.dataframe[0].value) == 2
 
 
+def test_filters_stand_after_a_trip_to_another_page(some_cases, engine):
+    page = history()
+    page.text_input(key="history-search").set_value("note")
+    page.multiselect(key="history-verdicts").set_value(["disagree"])
+    page.multiselect(key="history-models").set_value([NEXT_MODEL])
+    page.date_input(key="history-since").set_value(date(2026, 1, 2)).run()
+    # Another page is another run without these widgets; what is remembered is left.
+    again = AppTest.from_file(str(ROOT / "pages" / "history.py"), default_timeout=120)
+    again.session_state["entered"] = True
+    again.session_state[MEMORY] = page.session_state[MEMORY]
+    again.run()
+    assert not again.exception
+    assert again.text_input(key="history-search").value == "note"
+    assert again.multiselect(key="history-verdicts").value == ["disagree"]
+    assert again.multiselect(key="history-models").value == [NEXT_MODEL]
+    assert again.date_input(key="history-since").value == date(2026, 1, 2)
+    # A choice that chooses among the cases is in sight.
+    assert next(one for one in again.expander if one.label == "Filter").proto.expanded
+    # What has no case any more is no choice any more.
+    with Session(engine) as session:
+        session.execute(text("UPDATE cases SET model = :model"), {"model": MODEL})
+        session.commit()
+    again.run()
+    assert not again.exception
+    assert again.multiselect(key="history-models").value == []
+
+
 def test_statistics_begin_at_a_number_of_cases_that_is_said(some_cases):
     page = history()
     assert not page.metric

@@ -63,6 +63,23 @@ def test_review_reads_with_the_model_that_is_chosen(other):
     assert page.selectbox(key="chosen-model").value == other
 
 
+def test_the_chosen_model_is_that_of_other_pages_too(other):
+    page = opened()
+    page.selectbox(key="chosen-model").set_value(other).run()
+
+    def elsewhere() -> None:
+        """Stands for a page without the choice."""
+        import streamlit
+
+        from pages.parts.readings import chosen
+
+        streamlit.text(str(chosen()))
+
+    shown = AppTest.from_function(elsewhere)
+    shown.session_state["memory"] = page.session_state["memory"]
+    assert shown.run().text[0].value == str(other)
+
+
 def test_a_model_that_cannot_be_used_says_so_and_may_be_left_again(other):
     (other / MODEL).write_bytes(b"damaged")
     page = opened()

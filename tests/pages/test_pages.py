@@ -175,6 +175,7 @@ def test_what_the_viewer_asks_for_is_kept_for_the_session(monkeypatch, wish, rea
 def test_a_map_is_shown_only_where_it_says_something():
     from brat.classes import CLASSES
     from brat.model.classifier import Prediction
+    from brat.model.out_of_distribution import OodResult
     from pages.parts.class_map import first_map
 
     def read_as(*probabilities):
@@ -183,9 +184,10 @@ def test_a_map_is_shown_only_where_it_says_something():
     tumour = read_as(0.6, 0.2, 0.1, 0.1)
     none = read_as(0.05, 0.2, 0.05, 0.7)
     assert tumour.label == CLASSES[0]
-    assert first_map(tumour, is_known=True) == ("glioma", True)
-    assert first_map(tumour, is_known=False) == ("glioma", False)
-    assert first_map(none, is_known=True) == ("meningioma", False)
+    known, unlike = OodResult(0.5, True, ""), OodResult(1.5, False, "Unlike.")
+    assert first_map(tumour, known) == first_map(tumour, None) == ("glioma", True)
+    assert first_map(tumour, unlike) == ("glioma", False)
+    assert first_map(none, known) == ("meningioma", False)
 
 
 @pytest.mark.parametrize(("probability", "says"), [(0.69, True), (0.71, False)])

@@ -90,6 +90,18 @@ def test_a_dicom_scan_has_dicom_reports_too_and_none_names_the_patient(show, dic
     assert "do not name the patient" in captions[0]
 
 
+def test_where_the_page_stands_unmarked_no_map_is_offered(show, dicom, monkeypatch):
+    from brat.reports import dicom as made
+    from pages.parts import reports
+
+    for module in (reports, made):
+        monkeypatch.setattr(module, "why_unmarked", lambda prediction, ood: "No map.")
+    _, downloads = show(dicom)
+    assert list(downloads) == ["Report (PDF)", "Report (DICOM SR)", "All DICOM (ZIP)"]
+    with zipfile.ZipFile(io.BytesIO(downloads["All DICOM (ZIP)"]())) as archive:
+        assert set(archive.namelist()) == {"sr.dcm", "slice.dcm"}
+
+
 @pytest.mark.parametrize("named", [False, True])
 def test_a_frame_of_a_file_has_what_a_slice_with_a_file_has(show, tmp_path, monkeypatch, named):
     monkeypatch.setattr(secrets_singleton, "_secrets", {"privacy": {"identified": named}})

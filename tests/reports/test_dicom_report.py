@@ -301,6 +301,18 @@ def test_out_of_distribution_the_reading_is_withheld(read_slice, tmp_path):
     assert validated(made.report, tmp_path) == []
 
 
+def test_no_tumour_has_no_map_and_its_report_refers_to_none(series, tmp_path):
+    healthy = series[:2]
+    assert all(part.reading.prediction.label == "no_tumor" for part in healthy)
+    for slices in (healthy[:1], healthy):
+        made = results(slices, DIGEST, Purpose.ARCHIVE)
+        assert set(made.files()) == {"sr"}
+        report = parsed(made.report)
+        assert "Illustration" not in str(report)
+        assert "Secondary Capture" not in str(report)
+        assert validated(made.report, tmp_path) == []
+
+
 @pytest.mark.parametrize(
     ("verdict", "flag"),
     [

@@ -16,6 +16,7 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
+from PIL import Image
 
 pytest.importorskip("fastapi_offline", reason="fastapi-offline is not installed")
 pytest.importorskip("highdicom", reason="highdicom is not installed")
@@ -37,6 +38,7 @@ from brat.serve.protocol import Protocol
 from tests.factories.files import slice_of, volume, zipped
 from tests.factories.log import Recorder
 from tests.factories.orthanc import free_port
+from tests.factories.pages import png
 from tests.factories.paths import ROOT
 from tests.factories.samples import known_enhanced
 from tests.factories.weights import recalibrated
@@ -131,6 +133,22 @@ def test_dicom_gets_overlay_and_report_on_request(api):
     assert report.StudyInstanceUID == pydicom.dcmread(DICOM).StudyInstanceUID
     status, answer = api.ask("/api/v1/readings?report=true", PICTURE.read_bytes())
     assert status == 422
+
+
+def test_an_overlay_has_colour_only_where_the_map_says_something(api):
+    marked = set()
+    noise = np.random.default_rng(0).integers(0, 256, (300, 300), np.uint8)
+    for data in (noise_png := png(noise), *(sample.file.read_bytes() for sample in load_samples())):
+        status, answer = api.ask("/api/v1/readings?overlay=true", data)
+        if status != 200 or len(answer["readings"]) > 1:
+            continue
+        (record,) = answer["readings"]
+        with Image.open(io.BytesIO(base64.b64decode(record["overlay"]))) as picture:
+            has_colour = bool(np.ptp(np.array(picture.convert("RGB")).astype(int), axis=2).any())
+        says = record["in_distribution"] and record["label"] != "no_tumor"
+        assert has_colour == says, record["name"]
+        marked.add((data is noise_png, says))
+    assert marked == {(True, False), (False, True), (False, False)}
 
 
 def test_a_file_of_frames_gets_a_report_too_and_a_volume_says_why_not(api):
