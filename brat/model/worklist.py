@@ -85,6 +85,7 @@ class Worklist:
         self._asking = id(self) if asking is None else asking
         self._changed = threading.Condition()
         self._leaving: threading.Timer | None = None
+        self._here = 0
         self._clear()
 
     def _clear(self) -> None:
@@ -130,9 +131,14 @@ class Worklist:
             self._changed.notify_all()
 
     def leave(self, seconds: float = PATIENCE) -> None:
-        """Do nothing until `come_back`; where that is not called in time, `close`."""
+        """Do nothing until `come_back`; where that is not called in time, `close`.
+
+        Who came back before, and has not left since, has it still: of a tab that is loaded again the server
+        may learn late that its first connection ended, and a copy of a tab has the list of the tab.
+        """
         with self._changed:
-            if self._leaving is None:
+            self._here = max(self._here - 1, 0)
+            if self._leaving is None and not self._here:
                 # Where nobody has the list any more, this does not keep it.
                 self._leaving = threading.Timer(seconds, _close, (weakref.ref(self),))
                 self._leaving.daemon = True
@@ -142,6 +148,7 @@ class Worklist:
     def come_back(self) -> None:
         """Go on as before `leave`."""
         with self._changed:
+            self._here += 1
             if self._leaving is not None:
                 self._leaving.cancel()
                 self._leaving = None

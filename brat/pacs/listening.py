@@ -75,7 +75,7 @@ class _Arriving(io.BytesIO):
     def __init__(self, room: Room, address: str) -> None:
         super().__init__()
         self._room, self._address = room, address
-        self._held = self.came = 0
+        self.held = self.came = 0
         self.is_refused = False
         self._lock = threading.Lock()
 
@@ -86,7 +86,7 @@ class _Arriving(io.BytesIO):
             if self.closed or self.is_refused:
                 return size
             if self.came <= LARGEST and self._room.take(self._address, size):
-                self._held += size
+                self.held += size
                 return super().write(data)
         self.is_refused = True
         self.release()
@@ -96,8 +96,8 @@ class _Arriving(io.BytesIO):
         """Give the memory back, at once."""
         with self._lock:
             self.close()
-            self._room.give_back(self._address, self._held)
-            self._held = 0
+            self._room.give_back(self._address, self.held)
+            self.held = 0
 
 
 def bound(association: Association, room: Room, address: str) -> None:
@@ -113,7 +113,8 @@ def bound(association: Association, room: Room, address: str) -> None:
 
     def receive(primitive: Any) -> None:
         if dimse.message is None:
-            arriving[:] = [data for data in arriving if not data.closed]
+            # What is done with, or held nothing, as most commands do, need not be given back.
+            arriving[:] = [data for data in arriving if data.held]
             arriving.append(_Arriving(room, address))
             dimse.message = DIMSEMessage()
             dimse.message.data_set = arriving[-1]
@@ -128,13 +129,22 @@ def bound(association: Association, room: Room, address: str) -> None:
             # As for a message that makes no sense: the association is aborted.
             dimse.dul.event_queue.put("Evt19")
 
-    def over(_: evt.Event) -> None:
+    def over(_: evt.Event | None = None) -> None:
         for data in arriving:
             data.release()
+
+    def run() -> None:
+        try:
+            receive_all()
+        finally:
+            over()
 
     association.dul.socket.__class__ = _Socket
     dimse.receive_primitive = receive  # type: ignore[method-assign]
     association.bind(evt.EVT_CONN_CLOSE, over)
+    # Of a message that it cannot decode pynetdicom's thread dies, and closes nothing.
+    receive_all = association.dul.run
+    association.dul.run = run  # type: ignore[method-assign]
 
 
 def bounded(take: Take) -> Take:

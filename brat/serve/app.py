@@ -40,8 +40,12 @@ ROOM = 4
 """How many bodies of the most bytes all requests may hold in memory together, half of them those of one
 key."""
 
-ARRIVING = 300.0
-"""Seconds in which the body of a request must have come: it holds a place meanwhile."""
+ARRIVING = 60.0
+"""Seconds that the body of a request, which holds a place meanwhile, may be behind one that comes at the
+slowest speed."""
+
+SLOWEST = 50_000
+"""Bytes a second: on a slow line 30 MB may take ten minutes."""
 
 NOT_A_DEVICE = "Not a medical device: for teaching and research, nobody's diagnosis may depend on it."
 
@@ -213,13 +217,15 @@ def make_app(
         """
         with place(asking) as hold:
             try:
-                async with asyncio.timeout(ARRIVING):
-                    name, data = await _upload(request, max_bytes, hold)
+                async with asyncio.timeout(ARRIVING) as limit:
+                    name, data = await _upload(request, max_bytes, hold, limit)
             # Nobody is there to be told; the log would have it as a failure.
             except ClientDisconnect as error:
                 raise HTTPException(400, "The body did not come to its end.") from error
             except TimeoutError as error:
-                raise HTTPException(408, f"The body did not come within {ARRIVING:g} seconds.") from error
+                raise HTTPException(
+                    408, f"The body comes more slowly than {SLOWEST:,} bytes a second."
+                ) from error
             try:
                 async with turns[asking]:
                     loop = asyncio.get_running_loop()
@@ -237,17 +243,20 @@ def make_app(
     return app
 
 
-async def _upload(request: Request, max_bytes: int, hold: Callable[[int], None]) -> tuple[str, bytes]:
+async def _upload(
+    request: Request, max_bytes: int, hold: Callable[[int], None], limit: asyncio.Timeout
+) -> tuple[str, bytes]:
     """The file's name and content; the body is read no further than it may be long.
 
     Args:
         hold: called with the number of bytes that are to be held further; raises where there is no room.
+        limit: of the time, which what comes puts off.
     """
     too_large = HTTPException(413, f"The body may have {max_bytes:,} bytes at most.")
     length = request.headers.get("content-length", "")
     if length.isdigit() and int(length) > max_bytes:
         raise too_large
-    is_form = request.headers.get("content-type", "").startswith("multipart/form-data")
+    is_form = request.headers.get("content-type", "").lower().startswith("multipart/form-data")
 
     async def chunks() -> AsyncGenerator[bytes, None]:
         size = 0
@@ -256,6 +265,9 @@ async def _upload(request: Request, max_bytes: int, hold: Callable[[int], None])
             if size > max_bytes:
                 raise too_large
             hold(len(chunk))
+            # Who was fast before may not be silent for longer.
+            later = (limit.when() or 0.0) + len(chunk) / SLOWEST
+            limit.reschedule(min(later, asyncio.get_running_loop().time() + ARRIVING))
             yield chunk
 
     if not is_form:
@@ -270,7 +282,8 @@ async def _upload(request: Request, max_bytes: int, hold: Callable[[int], None])
     parser.spool_max_size = max_bytes
     try:
         form = await parser.parse()
-    except MultiPartException as error:
+    # Of a charset that is no text's, or does not fit.
+    except (MultiPartException, UnicodeError) as error:
         raise HTTPException(422, "The form is damaged, or holds more than one file.") from error
     file = form.get("file")
     if file is None or isinstance(file, str):

@@ -290,6 +290,19 @@ def test_left_it_waits_and_is_forgotten_unless_one_comes_back(pool):
     assert len(work.rows()) == 1
 
 
+def test_of_two_who_have_it_the_last_one_leaves_it(pool):
+    """A tab that is loaded again, whose first connection is found dead late; or a copy of a tab."""
+    work = Worklist(Stub(), pool)
+    work.come_back()
+    work.come_back()
+    work.leave(60)
+    work.add(lambda: group_into_series(pictures(1)))
+    assert work.wait(20)
+    assert len(work.rows()) == 1
+    work.leave(0.05)
+    until(lambda: not work.rows())
+
+
 def test_a_source_that_waits_for_others_keeps_no_reading_waiting(pool):
     """An archive that hangs, of the list itself and of another one."""
     answers = threading.Event()

@@ -1,5 +1,6 @@
 """Who sends more than is taken, or nothing at all, gets a word and keeps nobody else out."""
 
+import gc
 import io
 import logging
 import socket
@@ -91,19 +92,58 @@ def test_half_of_the_room_is_left_to_others(monkeypatch):
     assert room.take("third", 50)
 
 
+def command(field: int = 1) -> bytes:
+    """Of C-STORE, or of what else the field says; a dataset follows."""
+    dataset = pydicom.Dataset()
+    dataset.CommandGroupLength = 0
+    dataset.AffectedSOPClassUID, dataset.CommandField, dataset.MessageID = MRImageStorage, field, 1
+    dataset.Priority, dataset.CommandDataSetType, dataset.AffectedSOPInstanceUID = 0, 1, "1.2.3"
+    return encode(dataset, True, True)
+
+
+def send(association, parts: list[bytes]) -> None:
+    (context,) = association.accepted_contexts
+    for part in parts:
+        value = struct.pack(">LB", len(part) + 1, context.context_id) + part
+        association.dul.socket.socket.sendall(struct.pack(">BBL", 4, 0, len(value)) + value)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("end", [b"", b"\x03" + command(0x7777), b"\x03" + b"\xff" * 30])
+def test_who_sends_what_cannot_be_decoded_leaves_its_room(listener, end):
+    """pynetdicom's thread dies of it."""
+    ae = AE("SCANNER")
+    ae.add_requested_context(MRImageStorage)
+    association = ae.associate("127.0.0.1", listener.port, ae_title="BRATUM")
+    (server,) = listener._server.active_associations
+    held = listener._server.room._held
+    send(association, [b"\x00" + bytes(16_000)] * 6 + [end])
+    server.dul.join(30)
+    assert not server.dul.is_alive()
+    assert held.total() == 0
+    association.join(30)
+    assert not association.is_established
+
+
+def test_commands_without_a_dataset_are_not_remembered(listener):
+    ae = AE("SCANNER")
+    ae.add_requested_context(Verification)
+    association = ae.associate("127.0.0.1", listener.port, ae_title="BRATUM")
+    for _ in range(20):
+        association.send_c_echo()
+    kept = [each for each in gc.get_objects() if isinstance(each, listening._Arriving)]
+    association.release()
+    assert len(kept) < 10
+
+
 def test_who_goes_amid_an_instance_leaves_its_room(listener, slices, monkeypatch):
     size = len(slices[0])
     monkeypatch.setattr(listening, "ROOM", 2 * size + 200_000)
     ae = AE("SCANNER")
     ae.add_requested_context(MRImageStorage)
     association = ae.associate("127.0.0.1", listener.port, ae_title="BRATUM")
-    (context,) = association.accepted_contexts
     # A command that announces a dataset, and a piece of one.
-    command = pydicom.Dataset()
-    command.CommandGroupLength = 0
-    command.AffectedSOPClassUID, command.CommandField, command.MessageID = MRImageStorage, 1, 1
-    command.Priority, command.CommandDataSetType, command.AffectedSOPInstanceUID = 0, 1, "1.2.3"
-    parts = [b"\x03" + encode(command, True, True), *[b"\x00" + bytes(16_000)] * (size // 16_000 + 6)]
+    parts = [b"\x03" + command(), *[b"\x00" + bytes(16_000)] * (size // 16_000 + 6)]
     gone = threading.Event()
     release = listening._Arriving.release
 
@@ -112,9 +152,7 @@ def test_who_goes_amid_an_instance_leaves_its_room(listener, slices, monkeypatch
         gone.set()
 
     monkeypatch.setattr(listening._Arriving, "release", released)
-    for part in parts:
-        value = struct.pack(">LB", len(part) + 1, context.context_id) + part
-        association.dul.socket.socket.sendall(struct.pack(">BBL", 4, 0, len(value)) + value)
+    send(association, parts)
     association.abort()
     assert gone.wait(30)
     sender(listener).store(slices[:1])

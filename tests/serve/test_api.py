@@ -1,5 +1,6 @@
 """The HTTP API: what it reads, whom it refuses and how it says so."""
 
+import asyncio
 import base64
 import importlib.util
 import io
@@ -23,6 +24,7 @@ pytest.importorskip("highdicom", reason="highdicom is not installed")
 
 import uvicorn
 from python_multipart.multipart import MultipartParser
+from starlette.requests import Request
 
 from brat import cli
 from brat.environment import CORES, WEIGHTS
@@ -32,7 +34,7 @@ from brat.io.workers import owner
 from brat.model.pool import Readers
 from brat.model.reader import Reader
 from brat.serve import protocol
-from brat.serve.app import make_app
+from brat.serve.app import ARRIVING, _upload, make_app
 from brat.serve.command import read_keys
 from brat.serve.protocol import Protocol
 from tests.factories.files import slice_of, volume, zipped
@@ -334,6 +336,40 @@ def test_a_body_that_does_not_come_gives_its_place_back(monkeypatch):
         assert served.ask("/api/v1/readings", PICTURE.read_bytes())[0] == 200
 
 
+@pytest.mark.parametrize(("speed", "left"), [(100_000, 60), (1_000_000, 60), (50_000, 60), (40_000, 0)])
+def test_a_slow_client_is_waited_for_while_it_gets_on_and_no_longer_for_having_been_fast(speed, left):
+    """30 MB, of which some come every ten seconds. Left are the seconds that it may be silent then."""
+    clock, coming = 0.0, 30_000_000
+
+    class Limit:
+        at = ARRIVING
+
+        def when(self):
+            return self.at
+
+        def reschedule(self, at):
+            assert self.at > clock
+            self.at = at
+
+    async def receive():
+        nonlocal clock, coming
+        clock, coming = clock + 10, coming - 10 * speed
+        return {"type": "http.request", "body": bytes(10 * speed), "more_body": coming > 0}
+
+    async def upload():
+        asyncio.get_running_loop().time = lambda: clock
+        request = Request({"type": "http", "headers": []}, receive)
+        await _upload(request, 100_000_000, lambda _: None, limit)
+
+    limit = Limit()
+    if left:
+        asyncio.run(upload())
+        assert limit.at - clock == pytest.approx(left)
+    else:
+        with pytest.raises(AssertionError):
+            asyncio.run(upload())
+
+
 PART = b'--x\r\nContent-Disposition: form-data; name="%s"\r\n\r\n1\r\n'
 FILE = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n%s\r\n'
 
@@ -344,6 +380,17 @@ FORMS = {
     "a header": FILE % (b"X: " + b"y" * 100_000 + b"\r\n"),
     "a field": PART % (b"a" * 100_000),
 }
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [("Multipart/Form-Data", ""), ("multipart/form-data; charset=undefined", "The form is damaged")],
+)
+def test_a_form_by_another_spelling_is_one_and_of_an_odd_charset_is_a_sentence(api, kind, said):
+    form = FILE % b"" + PICTURE.read_bytes() + b"\r\n--x--\r\n"
+    status, answer = api.ask("/api/v1/readings", form, **{"Content-Type": f"{kind}; boundary=x"})
+    assert status == (422 if said else 200)
+    assert answer["detail"].startswith(said) if said else answer["readings"][0]["name"] == "a.png"
 
 
 @pytest.mark.parametrize("what", FORMS)
