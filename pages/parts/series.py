@@ -24,7 +24,7 @@ from pages.parts.class_map import first_map
 from pages.parts.failures import tell
 from pages.parts.readings import chosen
 from pages.parts.weights_files import load
-from pages.parts.widget_memory import remembered
+from pages.parts.widget_memory import memory, remembered
 from pages.parts.windows import choose_window
 from pages.viewer import ViewerSlice, Withheld, stack_viewer, window_shown, window_values
 from pages.words import series as words
