@@ -823,7 +823,7 @@ class Viewer {
     const { names, method, words } = this.data;
     const { name } = this.slice;
     const hasMap = this.isShown && this.label !== undefined;
-    const caption = hasMap ? [names[this.label], method, `opacity ${percent(taste.opacity)}`] : [words.unmarked];
+    const caption = hasMap ? [names[this.label], method, `opacity ${percent(taste.opacity)}`] : ["without map"];
     if (this.shownWindow) caption.push(fill(words.window, levels(this.shownWindow)));
     if (taste.clahe) caption.push(`CLAHE ${taste.clipLimit}`);
     if (taste.brightness) caption.push(`brightness ${signed(taste.change)}`);

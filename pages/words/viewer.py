@@ -27,11 +27,10 @@ DOES_RESET = "whole picture again, without window, inversion and ruler"
 DOES_VERDICT = "give your verdict: agree, disagree or unsure"
 DOES_CLASS = "map of glioma, meningioma, pituitary tumour, no tumour"
 DOES_ANYWAY = "show the reading of a refused slice all the same"
-DOES_ALONE = "read this slice alone"
+DOES_METHOD = "next way to make the map"
 DOES_AIM = "to the most suspicious slice of a stack"
 
 IN_SCRIPT = {
-    "unmarked": "without map",
     "anyway": "Show the reading all the same",
     "noMap": "No map: this slice has no reading",
     "hidden": "Unmarked; M shows the map of {shown} ({method})",
