@@ -112,12 +112,17 @@ def number_in_stack(source: str, file: str) -> int | None:
 
 def shows_ct(file: str) -> bool:
     """Whether a slice shows CT, though its collection is called MRI; `ct_slices.txt` lists them."""
-    return file in _ct_slices()
+    return file in _listed("ct_slices.txt")
+
+
+def shows_mass(file: str) -> bool:
+    """Whether a slice that is called free of tumours shows a mass; `mass_slices.txt` lists them."""
+    return file in _listed("mass_slices.txt")
 
 
 @cache
-def _ct_slices() -> frozenset[str]:
-    lines = Path(__file__).with_name("ct_slices.txt").read_text(encoding="utf-8").splitlines()
+def _listed(name: str) -> frozenset[str]:
+    lines = Path(__file__).with_name(name).read_text(encoding="utf-8").splitlines()
     return frozenset(line for line in lines if line and not line.startswith("#"))
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from brat.classes import CLASSES
 from brat.data.index import IndexedSlice, fingerprint, read_index
-from brat.data.sources import source_for
+from brat.data.sources import shows_mass, source_for
 from brat.evaluation.localisation import localisation
 from brat.evaluation.metrics import NO_TUMOR, classification, detection, entry, means
 from brat.evaluation.readings import Readings, read_slices
@@ -238,7 +238,19 @@ def _by_site(slices: Sequence[IndexedSlice], right: np.ndarray) -> dict[str, dic
 
 
 def same_source(slices: Sequence[IndexedSlice], probabilities: np.ndarray) -> dict:
-    """Metrics of tumour against none."""
+    """Metrics of tumour against none.
+
+    Where `brat.data.sources.shows_mass` contradicts labels, `without_masses` has the same metrics without
+    these slices; the difference of the two numbers of slices is how many they are.
+    """
+    measured = _detection(slices, probabilities)
+    rows = _rows(slices, lambda s: not shows_mass(s.file))
+    if len(rows) < len(slices):
+        measured["without_masses"] = _detection([slices[row] for row in rows], probabilities[rows])
+    return measured
+
+
+def _detection(slices: Sequence[IndexedSlice], probabilities: np.ndarray) -> dict:
     tumor = np.array([s.tumor for s in slices], bool)
     return entry(slices, lambda weights: detection(tumor, probabilities, weights))
 

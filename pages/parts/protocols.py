@@ -229,11 +229,23 @@ def show_measures(name: str, entry: Mapping, classes: Sequence[str]) -> None:
     measures = entry["metrics"]
     caption = words.of_slices(entry["slices"])
     if "sensitivity" in measures:
+        rows = {"In\u00a0the\u00a0app": entry}
+        measured = {name: entry}
+        if cleaned := entry.get("without_masses"):
+            rows["Masses\u00a0left\u00a0out"] = measured[f"{name}_without_masses"] = cleaned
+            caption = words.without_masses(
+                entry["slices"],
+                entry["slices"] - cleaned["slices"],
+                *_false_alarms(measures, cleaned["metrics"]),
+            )
         shown = pd.DataFrame(
-            {title: [write(key, measures[key])] for key, title in MEASURES.items() if key in measures}
+            [
+                {title: write(key, of["metrics"][key]) for key, title in MEASURES.items() if key in measures}
+                for of in rows.values()
+            ],
+            index=list(rows),
         )
-        shown.index = ["In\u00a0the\u00a0app"]
-        table(shown, f"measures-{name}", caption, metrics_tables.protocols({name: entry}))
+        table(shown, f"measures-{name}", caption, metrics_tables.protocols(measured))
         return
     shown = pd.DataFrame(
         {
@@ -243,6 +255,12 @@ def show_measures(name: str, entry: Mapping, classes: Sequence[str]) -> None:
         index=[NAMES[c] for c in classes],
     )
     table(shown, f"classes-{name}", caption, metrics_tables.of_classes(measures, tuple(CLASS_MEASURES)))
+
+
+def _false_alarms(measures: Mapping, without_masses: Mapping) -> tuple[int, int]:
+    """How many there are, and how many of them show a mass."""
+    all_, others = (round(of["confusion/no_tumor/tumor"]["value"]) for of in (measures, without_masses))
+    return all_, all_ - others
 
 
 def beside_published(entry: Mapping) -> None:

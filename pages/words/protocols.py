@@ -77,6 +77,14 @@ def of_slices(slices: int) -> str:
     return f"{slices:,} slices."
 
 
+def without_masses(slices: int, masses: int, false_alarms: int, masses_among_them: int) -> str:
+    """Args: masses: slices that are called free of tumours, and show a mass."""
+    return (
+        f"{slices:,} slices. In {masses} that the collection calls free of tumours a mass can be seen (told "
+        f"by eye, by no radiologist); they are {masses_among_them} of the {false_alarms} false alarms."
+    )
+
+
 def operating(sensitivity: float, specificity: float, precision: float) -> list[str]:
     """Where the app answers, on the ROC curve and on the precision-recall curve."""
     app = f"In the app: sensitivity {share(sensitivity)}"

@@ -1,3 +1,4 @@
+from collections import Counter
 from typing import get_args
 
 import pytest
@@ -34,9 +35,20 @@ def test_sites_ascend():
 
 def test_what_shows_ct_is_in_the_index(data_index):
     from brat.data.index import read_index
-    from brat.data.sources import _ct_slices, shows_ct
+    from brat.data.sources import _listed, shows_ct
 
     files = {s.file: s for s in read_index(data_index)}
-    assert _ct_slices() <= files.keys()
-    assert {files[file].source for file in _ct_slices()} == {"sartaj", "br35h"}
-    assert sum(map(shows_ct, files)) == len(_ct_slices()) == 71
+    assert _listed("ct_slices.txt") <= files.keys()
+    assert {files[file].source for file in _listed("ct_slices.txt")} == {"sartaj", "br35h"}
+    assert sum(map(shows_ct, files)) == len(_listed("ct_slices.txt")) == 71
+
+
+def test_what_shows_a_mass_is_called_free_of_tumours(data_index):
+    from brat.data.index import read_index
+    from brat.data.sources import shows_mass
+
+    shown = [s for s in read_index(data_index) if shows_mass(s.file)]
+    assert {s.label for s in shown} == {"no_tumor"}
+    assert Counter(s.source for s in shown) == {"br35h": 42, "sartaj": 3}
+    # A cyst, and a healthy head that is nearly like one of them.
+    assert not any(shows_mass(file) for file in ("br35h/no/3880.jpg", "br35h/no/4071.jpg"))

@@ -10,7 +10,7 @@ import pytest
 from brat.classes import CLASSES
 from brat.data.index import IndexedSlice
 from brat.evaluation import metrics
-from brat.evaluation.protocols import map_in_box, three_tumors
+from brat.evaluation.protocols import map_in_box, same_source, three_tumors
 from brat.evaluation.readings import Readings
 
 
@@ -62,3 +62,20 @@ def test_maps_are_measured_in_each_source():
         source: entry["metrics"]["pointing"]["value"] for source, entry in found["by_source"].items()
     }
     assert of_source == {"figshare": 1, "lgg": 0}
+
+
+def test_slices_whose_label_a_mass_contradicts_are_measured_both_ways(monkeypatch):
+    monkeypatch.setattr("brat.evaluation.protocols.shows_mass", {"a mass"}.__contains__)
+    slices = [
+        slice_at("a tumour", "glioma", "one", "br35h"),
+        slice_at("a mass", "no_tumor", "two", "br35h"),
+        slice_at("healthy", "no_tumor", "three", "br35h"),
+        slice_at("another", "no_tumor", "four", "br35h"),
+    ]
+    none = np.array([0.1, 0.2, 0.9, 0.9])
+    probabilities = np.column_stack([1 - none, 0 * none, 0 * none, none])
+    measured = same_source(slices, probabilities)
+    assert (measured["slices"], measured["without_masses"]["slices"]) == (4, 3)
+    assert measured["metrics"]["specificity"]["value"] == pytest.approx(2 / 3)
+    assert measured["without_masses"]["metrics"]["specificity"]["value"] == 1
+    assert "without_masses" not in same_source([slices[0], *slices[2:]], probabilities[[0, 2, 3]])
