@@ -169,10 +169,12 @@ def side_by_side(readings: SiteReadings, first: Reader, second: Reader) -> dict[
 
     Returns:
         `model_sha256` of the second; `protocols`, its figures; `difference`, of each measure the second's
-        minus the first's, with an interval from resampling clusters for both models at once, and `right`, of
-        the share of slices read as a class that they may be; `counts` of slices that both, the first alone,
-        the second alone and neither read rightly; `test`, and `p`, of the hypothesis that neither is right
-        more often.
+        minus the first's, with an interval from resampling clusters for both models at once, see
+        `_with_width`, and `right`, of the share of slices read as a class that they may be; `counts` of
+        slices that both, the first alone, the second alone and neither read rightly; `unlike`, the `slices`
+        that they read as different classes, and where there are none, `most`, the share of clusters that
+        have one, at most: the exact one-sided 95 % bound, of n clusters about 3 / n; `test`, and `p`, of the
+        hypothesis that neither is right more often.
     """
     ours, theirs = (
         _probabilities(reader, outputs)
@@ -203,10 +205,15 @@ def side_by_side(readings: SiteReadings, first: Reader, second: Reader) -> dict[
         )
         return found | {"auc": after - before}
 
+    of = {name: set(np.array(clusters)[np.asarray(rows, bool)]) for name, (_, rows) in weighed.items()}
+    # As in `_protocols`.
+    of["auc"] = min(of["sensitivity"], of["specificity"], key=len)
+    unlike = int((ours.argmax(axis=1) != theirs.argmax(axis=1)).sum())
     return {
         "model_sha256": second.classifier.digest,
         "protocols": _protocols(readings, theirs),
-        "difference": with_intervals(differences, clusters),
+        "difference": _with_width(with_intervals(differences, clusters), of),
+        "unlike": {"slices": unlike, "most": None if unlike else 1 - 0.05 ** (1 / len(set(clusters)))},
         "counts": {
             "both": int((right & other).sum()),
             "first": int((right & ~other).sum()),
@@ -216,6 +223,29 @@ def side_by_side(readings: SiteReadings, first: Reader, second: Reader) -> dict[
         "test": "two-sided randomisation test, the sign of each cluster's difference flipped at random",
         "p": _flipped(gain, clusters),
     }
+
+
+def _with_width(differences: dict, clusters: Mapping[str, set[str]]) -> dict:
+    """Differences, with an interval of some width where all clusters show the same one.
+
+    No resample differs then. The share of clusters that show another one is 1 - 0.025 ** (1 / n) at most, as
+    in `_with_ends`; what such a cluster may show bounds the difference. Of a single cluster that shows none
+    of -1, 0 and 1 nothing is known: it has no interval.
+
+    Args:
+        clusters: name of a measure -> the clusters that it is measured on.
+    """
+    widened = dict(differences)
+    for name, entry in differences.items():
+        value = entry["value"]
+        if value is None or entry["low"] != entry["high"]:
+            continue
+        low = high = None
+        if value in (-1, 0, 1):
+            others = 1 - 0.025 ** (1 / len(clusters[name]))
+            low, high = (value + others * (end - value) for end in (-1, 1))
+        widened[name] = {"value": value, "low": low, "high": high}
+    return widened
 
 
 def _flipped(gain: np.ndarray, clusters: Sequence[str], seed: int = 0) -> float:

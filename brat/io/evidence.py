@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from brat.io.scan import UnreadableScan
 
@@ -384,7 +384,7 @@ def _text(source: Dataset, keyword: str) -> str:
 def _values(source: Dataset, keyword: str) -> list[str]:
     # By tag: each keyword that a file lacks would cost an exception.
     tag = _tag_of(keyword)
-    value = source[tag].value if tag in source else None
+    value: Any = source[tag].value if tag in source else None
     several = isinstance(value, Sequence) and not isinstance(value, str | bytes)
     values = value if several else [] if value is None else [value]
     return [str(part).strip().upper() for part in values]
