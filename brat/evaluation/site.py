@@ -275,7 +275,7 @@ def compare(protocols: Mapping[str, Mapping], shipped: Mapping[str, Mapping]) ->
     Returns:
         `test`, and `measures`: name -> `here`, `shipped` (with `slices` and `clusters`), `difference` with
         its interval from those of both sides (Newcombe 1998, Stat Med 17:873), never beyond -1 and 1; and
-        `p`; None where one of the intervals has no width.
+        `p`; None where one of the intervals is missing or has no width.
     """
     pairs: dict[str, tuple[Mapping, Mapping, Mapping]] = {}
     four, cross = protocols.get("four_classes"), shipped.get("four_classes")
@@ -310,6 +310,10 @@ def compare(protocols: Mapping[str, Mapping], shipped: Mapping[str, Mapping]) ->
 
 def _difference(here: Mapping, there: Mapping, entry: Mapping) -> dict[str, Any]:
     difference = here["value"] - there["value"]
+    shipped = {**there, "slices": entry["slices"], "clusters": entry["clusters"]}
+    if here["low"] is None:
+        nothing = {"value": difference, "low": None, "high": None}
+        return {"here": dict(here), "shipped": shipped, "difference": nothing, "p": None}
     below = math.hypot(here["value"] - here["low"], there["high"] - there["value"])
     above = math.hypot(here["high"] - here["value"], there["value"] - there["low"])
     # What reaches towards no difference: an interval at the end of a scale has little on the other side.
@@ -317,7 +321,7 @@ def _difference(here: Mapping, there: Mapping, entry: Mapping) -> dict[str, Any]
     has_widths = all(one["high"] > one["low"] for one in (here, there))
     return {
         "here": dict(here),
-        "shipped": {**there, "slices": entry["slices"], "clusters": entry["clusters"]},
+        "shipped": shipped,
         "difference": {"value": difference, "low": difference - below, "high": difference + above},
         "p": 2 * (1 - _NORMAL.cdf(1.96 * abs(difference) / reach)) if has_widths else None,
     }
@@ -346,7 +350,7 @@ def _protocols(readings: SiteReadings, probabilities: np.ndarray) -> dict[str, d
         of = {f"recall/{name}": {s.cluster for s in chosen if s.label == name} for name in CLASSES} | {
             "accuracy": {s.cluster for s in chosen}
         }
-        protocols["four_classes"] = {**measured, "metrics": _with_ends(measured["metrics"], of)}
+        protocols["four_classes"] = {**measured, "metrics": _measured_on(measured["metrics"], of)}
     if len({s.tumor for s in readings.slices}) == 2:
         of = {
             name: {s.cluster for s in readings.slices if s.tumor is tumor}
@@ -355,8 +359,17 @@ def _protocols(readings: SiteReadings, probabilities: np.ndarray) -> dict[str, d
         # As many tumours can be held against as many others, each once: in none the other was likelier.
         of["auc"] = min(of.values(), key=len)
         two = same_source(readings.slices, probabilities)
-        protocols["tumor_or_none"] = {**two, "metrics": _with_ends(two["metrics"], of)}
+        protocols["tumor_or_none"] = {**two, "metrics": _measured_on(two["metrics"], of)}
     return protocols
+
+
+def _measured_on(metrics: dict, clusters: Mapping[str, set[str]]) -> dict:
+    """As `_with_ends`; and what is measured on one cluster alone, some of it rightly, has no interval."""
+    metrics = _with_ends(metrics, clusters)
+    for name, members in clusters.items():
+        if len(members) == 1 and metrics[name]["value"] not in (None, 0, 1):
+            metrics[name] = {"value": metrics[name]["value"], "low": None, "high": None}
+    return metrics
 
 
 def _with_ends(metrics: dict, clusters: Mapping[str, set[str]]) -> dict:

@@ -293,6 +293,28 @@ class TestRecalibration:
         assert self.measured(reader, logits, labels).recalibration.limit is None
 
 
+def test_what_one_patient_shows_has_no_interval_and_no_test(reader):
+    truth = ["glioma"] * 4 + ["meningioma"] * 4 + ["pituitary"] * 4 + ["no_tumor"] * 4
+    read = ["glioma"] * 3 + ["no_tumor"] + truth[4:]
+    clusters = ["patient-1"] * 4 + [f"patient-{number}" for number in range(2, 14)]
+    readings = readings_of(sure(read), truth, clusters=clusters)
+    shipped = json.loads((WEIGHTS / "metrics.json").read_text()) | {"model_sha256": reader.classifier.digest}
+    results = measure(readings, reader, shipped).results
+    alone = {"value": 0.75, "low": None, "high": None}
+    assert results["protocols"]["four_classes"]["metrics"]["recall/glioma"] == alone
+    compared = results["comparison"]["measures"]["recall/glioma"]
+    assert (compared["difference"]["low"], compared["difference"]["high"], compared["p"]) == (
+        None,
+        None,
+        None,
+    )
+    (row,) = (row for row in words.figures(results) if row.measure == "Sensitivity for glioma")
+    assert row.here == "75.0 % (no interval)"
+    assert row.difference.endswith("(no interval)")
+    assert words.pdf(results)
+    assert results["protocols"]["four_classes"]["metrics"]["accuracy"]["low"] is not None
+
+
 class TestTwoModels:
     def test_the_same_model_twice_differs_nowhere(self, reader):
         truth = ["glioma"] * 5 + ["no_tumor"] * 5
