@@ -393,9 +393,9 @@ def _values(source: Dataset, keyword: str) -> list[str]:
 @cache
 def _tag_of(keyword: str) -> BaseTag:
     # Pictures are read without pydicom, which is slow to import.
-    from pydicom.tag import Tag
+    import pydicom
 
-    return Tag(keyword)
+    return pydicom.tag.Tag(keyword)
 
 
 def _number(sources: Sequence[Dataset], keyword: str) -> float | None:
