@@ -112,7 +112,8 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--start-from",
         metavar="WEIGHTS",
-        help="go on from the model.keras of this folder, at a tenth of the learning rate",
+        help="go on from the model.keras of this folder, at a tenth of the learning rate; an epoch draws as "
+        "many slices as there are, 3,600 at most",
     )
     train.add_argument("--tensorboard", metavar="DIR", help="write events there that TensorBoard shows")
     train.add_argument(

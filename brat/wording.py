@@ -21,13 +21,17 @@ def percent(share: float) -> str:
 
 
 def estimate(entry: Mapping[str, float | None]) -> str:
-    """A proportion and its 95 % interval: "91.4 % (88.0 to 94.0)"."""
+    """A proportion and its 95 % interval, where it has one: "91.4 % (88.0 to 94.0)"."""
     value, low, high = (entry[key] for key in ("value", "low", "high"))
-    if value is None or low is None or high is None:
+    if value is None:
         return "not measured"
+    if low is None or high is None:
+        return f"{100 * value:.1f} % (no interval)"
     return f"{100 * value:.1f} % ({100 * low:.1f} to {100 * high:.1f})"
 
 
-def decimal(entry: Mapping[str, float]) -> str:
-    """What is no proportion, and its 95 % interval: "0.914 (0.880 to 0.940)"."""
+def decimal(entry: Mapping[str, float | None]) -> str:
+    """What is no proportion, and its 95 % interval, where it has one: "0.914 (0.880 to 0.940)"."""
+    if entry["low"] is None or entry["high"] is None:
+        return f"{entry['value']:.3f} (no interval)"
     return f"{entry['value']:.3f} ({entry['low']:.3f} to {entry['high']:.3f})"

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from brat.wording import percent
+from brat.wording import decimal, estimate, percent
 
 
 @pytest.mark.parametrize(
@@ -12,6 +12,12 @@ from brat.wording import percent
 )
 def test_percent_never_rounds_to_certainty(share, text):
     assert percent(share) == text
+
+
+def test_an_interval_that_is_missing_is_not_made_up():
+    alone = {"value": 0.947, "low": None, "high": None}
+    assert (estimate(alone), decimal(alone)) == ("94.7 % (no interval)", "0.947 (no interval)")
+    assert estimate({"value": None, "low": None, "high": None}) == "not measured"
 
 
 def test_costs_no_import_of_plotly():

@@ -5,10 +5,12 @@ What is given is not trusted: every file goes through `brat.io.door`.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -33,6 +35,7 @@ _NAME, _LABEL, _PATIENT, _TUMOR = (
 
 _WORDS = f"{', '.join(CLASSES)}, or tumour where its class is not known"
 _NO_FOLDER = f"no folder above it is named after a class ({_WORDS})"
+_NO_ARCHIVE = "it is no ZIP archive, whatever its name says, or a damaged one: pack it again"
 _SEVERAL = "it holds several slices, and each needs a label: export them one by one"
 
 _OF_PATIENT = re.compile(
@@ -122,7 +125,7 @@ def labelled(
         if entry.problem:
             yield Skipped(name, entry.problem)
         elif row is None:
-            yield Skipped(name, _NO_FOLDER if table is None else "no row of the table names it")
+            yield Skipped(name, _why_no_label(name) if table is None else "no row of the table names it")
         elif entry.is_series:
             yield Skipped(name, _SEVERAL)
         else:
@@ -133,6 +136,10 @@ def labelled(
     yield from skipped
     for key in sorted((table or {}).keys() - taken.keys()):
         yield Skipped(key, "the table names it, but it is not among the files")
+
+
+def _why_no_label(name: str) -> str:
+    return _NO_ARCHIVE if name.lower().endswith(".zip") else _NO_FOLDER
 
 
 def _row_by_folder(name: str) -> Row | None:
@@ -179,7 +186,8 @@ MAX_TABLE = 10_000_000
 def read_table(content: bytes, name: str) -> dict[str, Row]:
     """Read a CSV file with the columns name and label and, where it is known, patient.
 
-    An index of `brat.data.index` is such a table, too. Commas, semicolons or tabs part the columns.
+    An index of `brat.data.index` is such a table, too. Commas, semicolons or tabs part the columns. For its
+    encoding see `_text_of`.
 
     Args:
         name: of the file, for sentences.
@@ -194,14 +202,17 @@ def read_table(content: bytes, name: str) -> dict[str, Row]:
         raise ValueError(
             f"{name} has over {MAX_TABLE // 1_000_000} MB. A row needs a name, a label and a patient."
         )
-    try:
-        # Spreadsheet programs start the files that they save with a byte order mark.
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise ValueError(f"{name} is not written in UTF-8. Save it as a CSV file in UTF-8.") from None
+    text = _text_of(content, name)
     heading = text.partition("\n")[0]
     parted_by = max(",;\t", key=heading.count)
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=parted_by)
+    try:
+        rows = list(reader)
+    except csv.Error as error:
+        raise ValueError(
+            f"Line {reader.line_num} of {name} cannot be read: a quotation mark may be missing. Save it "
+            "again as a CSV file."
+        ) from error
     columns = {column.strip().lower(): column for column in reader.fieldnames or () if column}
 
     def column(names: tuple[str, ...]) -> str:
@@ -214,7 +225,7 @@ def read_table(content: bytes, name: str) -> dict[str, Row]:
             "known, patient."
         )
     table: dict[str, Row] = {}
-    for number, cells in enumerate(reader, 2):
+    for number, cells in enumerate(rows, 2):
         key = clean_name((cells[file] or "").strip().replace("\\", "/").removeprefix("./"))
         said = (cells.get(label) or cells.get(tumor) or "").strip()
         if not key and not said:
@@ -232,6 +243,25 @@ def read_table(content: bytes, name: str) -> dict[str, Row]:
     if not table:
         raise ValueError(f"{name} has no rows.")
     return table
+
+
+def _text_of(content: bytes, name: str) -> str:
+    """The text of a table, in UTF-8, in UTF-16 with a byte order mark, or as Windows writes it in the west.
+
+    Spreadsheet programs save all three. Where the code page is another one, the names of files with letters
+    beyond ASCII are not found, and are listed as such; labels have none.
+
+    Raises:
+        ValueError: it is none of them.
+    """
+    marks = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    for encoding in ("utf-16",) if content.startswith(marks) else ("utf-8-sig", "cp1252"):
+        with suppress(UnicodeDecodeError):
+            text = content.decode(encoding)
+            # No text has a null: this is UTF-16 without its mark, or no text.
+            if "\0" not in text:
+                return text
+    raise ValueError(f"{name} is not written in UTF-8. Save it as a CSV file in UTF-8.")
 
 
 def _patient_in(name: str) -> str:

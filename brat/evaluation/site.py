@@ -169,10 +169,12 @@ def side_by_side(readings: SiteReadings, first: Reader, second: Reader) -> dict[
 
     Returns:
         `model_sha256` of the second; `protocols`, its figures; `difference`, of each measure the second's
-        minus the first's, with an interval from resampling clusters for both models at once, and `right`, of
-        the share of slices read as a class that they may be; `counts` of slices that both, the first alone,
-        the second alone and neither read rightly; `test`, and `p`, of the hypothesis that neither is right
-        more often.
+        minus the first's, with an interval from resampling clusters for both models at once, see
+        `_with_width`, and `right`, of the share of slices read as a class that they may be; `counts` of
+        slices that both, the first alone, the second alone and neither read rightly; `unlike`, the `slices`
+        that they read as different classes, and where there are none, `most`, the share of clusters that
+        have one, at most: the exact one-sided 95 % bound, of n clusters about 3 / n; `test`, and `p`, of the
+        hypothesis that neither is right more often.
     """
     ours, theirs = (
         _probabilities(reader, outputs)
@@ -203,10 +205,15 @@ def side_by_side(readings: SiteReadings, first: Reader, second: Reader) -> dict[
         )
         return found | {"auc": after - before}
 
+    of = {name: set(np.array(clusters)[np.asarray(rows, bool)]) for name, (_, rows) in weighed.items()}
+    # As in `_protocols`.
+    of["auc"] = min(of["sensitivity"], of["specificity"], key=len)
+    unlike = int((ours.argmax(axis=1) != theirs.argmax(axis=1)).sum())
     return {
         "model_sha256": second.classifier.digest,
         "protocols": _protocols(readings, theirs),
-        "difference": with_intervals(differences, clusters),
+        "difference": _with_width(with_intervals(differences, clusters), of),
+        "unlike": {"slices": unlike, "most": None if unlike else 1 - 0.05 ** (1 / len(set(clusters)))},
         "counts": {
             "both": int((right & other).sum()),
             "first": int((right & ~other).sum()),
@@ -216,6 +223,29 @@ def side_by_side(readings: SiteReadings, first: Reader, second: Reader) -> dict[
         "test": "two-sided randomisation test, the sign of each cluster's difference flipped at random",
         "p": _flipped(gain, clusters),
     }
+
+
+def _with_width(differences: dict, clusters: Mapping[str, set[str]]) -> dict:
+    """Differences, with an interval of some width where all clusters show the same one.
+
+    No resample differs then. The share of clusters that show another one is 1 - 0.025 ** (1 / n) at most, as
+    in `_with_ends`; what such a cluster may show bounds the difference. Of a single cluster that shows none
+    of -1, 0 and 1 nothing is known: it has no interval.
+
+    Args:
+        clusters: name of a measure -> the clusters that it is measured on.
+    """
+    widened = dict(differences)
+    for name, entry in differences.items():
+        value = entry["value"]
+        if value is None or entry["low"] != entry["high"]:
+            continue
+        low = high = None
+        if value in (-1, 0, 1):
+            others = 1 - 0.025 ** (1 / len(clusters[name]))
+            low, high = (value + others * (end - value) for end in (-1, 1))
+        widened[name] = {"value": value, "low": low, "high": high}
+    return widened
 
 
 def _flipped(gain: np.ndarray, clusters: Sequence[str], seed: int = 0) -> float:
@@ -245,7 +275,7 @@ def compare(protocols: Mapping[str, Mapping], shipped: Mapping[str, Mapping]) ->
     Returns:
         `test`, and `measures`: name -> `here`, `shipped` (with `slices` and `clusters`), `difference` with
         its interval from those of both sides (Newcombe 1998, Stat Med 17:873), never beyond -1 and 1; and
-        `p`; None where one of the intervals has no width.
+        `p`; None where one of the intervals is missing or has no width.
     """
     pairs: dict[str, tuple[Mapping, Mapping, Mapping]] = {}
     four, cross = protocols.get("four_classes"), shipped.get("four_classes")
@@ -280,6 +310,10 @@ def compare(protocols: Mapping[str, Mapping], shipped: Mapping[str, Mapping]) ->
 
 def _difference(here: Mapping, there: Mapping, entry: Mapping) -> dict[str, Any]:
     difference = here["value"] - there["value"]
+    shipped = {**there, "slices": entry["slices"], "clusters": entry["clusters"]}
+    if here["low"] is None:
+        nothing = {"value": difference, "low": None, "high": None}
+        return {"here": dict(here), "shipped": shipped, "difference": nothing, "p": None}
     below = math.hypot(here["value"] - here["low"], there["high"] - there["value"])
     above = math.hypot(here["high"] - here["value"], there["value"] - there["low"])
     # What reaches towards no difference: an interval at the end of a scale has little on the other side.
@@ -287,7 +321,7 @@ def _difference(here: Mapping, there: Mapping, entry: Mapping) -> dict[str, Any]
     has_widths = all(one["high"] > one["low"] for one in (here, there))
     return {
         "here": dict(here),
-        "shipped": {**there, "slices": entry["slices"], "clusters": entry["clusters"]},
+        "shipped": shipped,
         "difference": {"value": difference, "low": difference - below, "high": difference + above},
         "p": 2 * (1 - _NORMAL.cdf(1.96 * abs(difference) / reach)) if has_widths else None,
     }
@@ -316,7 +350,7 @@ def _protocols(readings: SiteReadings, probabilities: np.ndarray) -> dict[str, d
         of = {f"recall/{name}": {s.cluster for s in chosen if s.label == name} for name in CLASSES} | {
             "accuracy": {s.cluster for s in chosen}
         }
-        protocols["four_classes"] = {**measured, "metrics": _with_ends(measured["metrics"], of)}
+        protocols["four_classes"] = {**measured, "metrics": _measured_on(measured["metrics"], of)}
     if len({s.tumor for s in readings.slices}) == 2:
         of = {
             name: {s.cluster for s in readings.slices if s.tumor is tumor}
@@ -325,8 +359,17 @@ def _protocols(readings: SiteReadings, probabilities: np.ndarray) -> dict[str, d
         # As many tumours can be held against as many others, each once: in none the other was likelier.
         of["auc"] = min(of.values(), key=len)
         two = same_source(readings.slices, probabilities)
-        protocols["tumor_or_none"] = {**two, "metrics": _with_ends(two["metrics"], of)}
+        protocols["tumor_or_none"] = {**two, "metrics": _measured_on(two["metrics"], of)}
     return protocols
+
+
+def _measured_on(metrics: dict, clusters: Mapping[str, set[str]]) -> dict:
+    """As `_with_ends`; and what is measured on one cluster alone, some of it rightly, has no interval."""
+    metrics = _with_ends(metrics, clusters)
+    for name, members in clusters.items():
+        if len(members) == 1 and metrics[name]["value"] not in (None, 0, 1):
+            metrics[name] = {"value": metrics[name]["value"], "low": None, "high": None}
+    return metrics
 
 
 def _with_ends(metrics: dict, clusters: Mapping[str, set[str]]) -> dict:

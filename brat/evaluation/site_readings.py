@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 COPY = "the same picture was given before"
 TWO_LABELS = "the same picture was given under two labels"
+_NAMED = 10
+"""Files that are named, with the reason, where none of them can be measured."""
+
 NEAR = "it is nearly the same as a slice that the model was trained on"
 
 
@@ -112,8 +115,11 @@ def read_site(
             left_out += [Skipped(one.file.name, NEAR) for one, copy in zip(read, copies, strict=True) if copy]
             read = [one for one, copy in zip(read, copies, strict=True) if not copy]
     if not read:
-        reasons = "".join(f"\n  {entry.path}: {entry.reason}" for entry in left_out[:10])
-        raise ValueError(f"There is no slice to measure the model on.{reasons}")
+        if not left_out:
+            raise ValueError("There is no slice to measure the model on: no file is there.")
+        reasons = "".join(f"\n  {entry.path}: {entry.reason}" for entry in left_out[:_NAMED])
+        more = f"\n  and {len(left_out) - _NAMED:,} more" if len(left_out) > _NAMED else ""
+        raise ValueError(f"There is no slice to measure the model on.{reasons}{more}")
     by, clusters = _clusters([one.file for one in read])
     labels = [one.file.label for one in read]
     folds = deal_folds(clusters, labels)

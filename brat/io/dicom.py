@@ -17,6 +17,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate, get_frame, parse_basic_offsets, parse_fragments
 from pydicom.multival import MultiValue
 from pydicom.pixels import apply_color_lut, pixel_array
+from pydicom.tag import Tag
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
@@ -64,10 +65,13 @@ _OF_DETECTOR = ("ImagerPixelSpacing", "NominalScannedPixelSpacing")
 """How far apart pixels were where they were measured, or scanned from film: not in the patient, but of the
 same shape."""
 
-_OF_A_FRAME = (
-    *("WindowCenter", "WindowWidth", "WindowCenterWidthExplanation", "VOILUTFunction", "VOILUTSequence"),
-    *("RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence"),
-    *(SPACING, *_OF_DETECTOR, "PixelAspectRatio", ORIENTATION, "PatientOrientation", POSITION),
+_OF_A_FRAME = tuple(
+    Tag(keyword)
+    for keyword in (
+        *("WindowCenter", "WindowWidth", "WindowCenterWidthExplanation", "VOILUTFunction", "VOILUTSequence"),
+        *("RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence"),
+        *(SPACING, *_OF_DETECTOR, "PixelAspectRatio", ORIENTATION, "PatientOrientation", POSITION),
+    )
 )
 """What may differ from frame to frame (PS3.3 C.7.6.16), and how a picture is shown."""
 
@@ -351,9 +355,9 @@ def _ends_at_high_bit(stored: np.ndarray, dataset: Dataset) -> bool:
 
 
 def _take(source: Dataset, header: Dataset) -> None:
-    for keyword in _OF_A_FRAME:
-        if keyword in source:
-            header[keyword] = source[keyword]
+    for tag in _OF_A_FRAME:
+        if tag in source:
+            header[tag] = source[tag]
 
 
 def offsets(dataset: Dataset) -> tuple[bytes, bytes] | None:

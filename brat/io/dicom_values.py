@@ -153,7 +153,11 @@ def rescaled(stored: np.ndarray, header: Dataset) -> tuple[np.ndarray, tuple[str
         return finite(stored), unusable
     if slope == 1 and intercept == 0:
         return finite(stored), ()
-    values = (stored.astype(np.float64) * slope + intercept).astype(np.float32)
+    exact = stored.astype(np.float64)
+    # In place: each copy costs as much time as the arithmetic.
+    exact *= slope
+    exact += intercept
+    values = exact.astype(np.float32)
     if is_out_of_range(values) and not is_out_of_range(stored):
         return finite(stored), unusable
     return finite(values), ()

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from brat.io.scan import UnreadableScan
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
+    from pydicom.tag import BaseTag
 
 SEQUENCES = {
     "t1": "T1",
@@ -380,10 +382,20 @@ def _text(source: Dataset, keyword: str) -> str:
 
 
 def _values(source: Dataset, keyword: str) -> list[str]:
-    value = source.get(keyword)
+    # By tag: each keyword that a file lacks would cost an exception.
+    tag = _tag_of(keyword)
+    value: Any = source[tag].value if tag in source else None
     several = isinstance(value, Sequence) and not isinstance(value, str | bytes)
     values = value if several else [] if value is None else [value]
     return [str(part).strip().upper() for part in values]
+
+
+@cache
+def _tag_of(keyword: str) -> BaseTag:
+    # Pictures are read without pydicom, which is slow to import.
+    import pydicom
+
+    return pydicom.tag.Tag(keyword)
 
 
 def _number(sources: Sequence[Dataset], keyword: str) -> float | None:

@@ -301,7 +301,7 @@ def _lines(edges: np.ndarray, crossing: np.ndarray) -> _Lines:
         return none
     # Of most columns the counts at the ends of blocks of rows tell that there is no line.
     blocks = cv2.copyMakeBorder(part, 0, -len(part) % _ROWS, 0, 0, cv2.BORDER_CONSTANT)
-    ends = np.cumsum(blocks.reshape(-1, _ROWS, width).sum(axis=1, dtype=np.int16), axis=0, dtype=np.int16)
+    ends = np.cumsum(blocks.reshape(-1, _ROWS, width).sum(axis=1, dtype=np.uint8), axis=0, dtype=np.int16)
     before = np.concatenate([np.zeros((1, width), np.int16), ends[:-1]])
     most = ends[:, _BESIDE:-_BESIDE] - np.maximum(before[:, 2 * _BESIDE :], before[:, : -2 * _BESIDE])
     first = np.maximum(np.arange(len(ends)) * _ROWS + 1, _SIDES[0] * height)
@@ -346,7 +346,10 @@ def _has_box(lines: _Lines) -> bool:
     sides = lines.straight(_BOXED)[: int(_SIDES[1] * height)]
     sides[: max(_BESIDE, int(_DEEP * height))] = False
     sides[:, np.count_nonzero(lines.edges[:, lines.columns], axis=0) >= _THROUGH * height] = False
-    for row in np.flatnonzero(np.count_nonzero(sides, axis=1) > 1):
+    is_pair = np.count_nonzero(sides, axis=1) > 1
+    # Of most rows all their edges together are too few for the narrowest box.
+    edges = np.count_nonzero(lines.crossing[: len(sides)], axis=1)
+    for row in np.flatnonzero(is_pair & (edges >= _BOXED * (_RATIO * np.arange(1, len(sides) + 1)))):
         if row + _BESIDE >= height:
             break
         columns = lines.columns[sides[row]]

@@ -124,7 +124,9 @@ def points(entry: Mapping[str, float | None] | None) -> str:
     """A difference with its interval, in hundredths, of shares percentage points: "-3.1 (-7.0 to +0.8)"."""
     if entry is None or entry["value"] is None:
         return ""
-    value, low, high = (f"{100 * (entry[key] or 0):+.1f}" for key in ("value", "low", "high"))
+    if entry["low"] is None or entry["high"] is None:
+        return f"{100 * entry['value']:+.1f} (no interval)"
+    value, low, high = (f"{100 * number:+.1f}" for number in (entry["value"], entry["low"], entry["high"]))
     return f"{value} ({low} to {high})"
 
 
@@ -361,11 +363,17 @@ def text(results: Results) -> str:
 def side_by_side(results: Results) -> str:
     """Two models on the same slices, in a sentence."""
     second = results["against"]
-    counts = second["counts"]
+    counts, unlike = second["counts"], second["unlike"]
+    same = ""
+    if not unlike["slices"]:
+        same = (
+            f" No slice is read as another class by the second. By the exact one-sided 95 % bound, the two "
+            f"differ in {100 * unlike['most']:.1f} % of such {_kind(results)} at most."
+        )
     return (
         f"Second model {second['model_sha256'][:12]}, on the same slices: both right {counts['both']:,}, the "
         f"first alone {counts['first']:,}, the second alone {counts['second']:,}, neither "
-        f"{counts['neither']:,}; P {p_value(second['p'])} ({second['test']})."
+        f"{counts['neither']:,}; P {p_value(second['p'])} ({second['test']}).{same}"
     )
 
 

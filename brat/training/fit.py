@@ -9,7 +9,7 @@ import platform
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -64,7 +64,8 @@ def train(
             follows the test fold instead, and nothing is chosen by it.
         resume: go on from the checkpoint in `out`.
         held_out: groups of the index, such as patients, that are not trained on, nor what is nearly the same.
-        start_from: the folder of a model to go on from, with its `model.keras`.
+        start_from: the folder of a model to go on from, with its `model.keras`. An epoch then draws as many
+            slices as there are to train on, where the recipe has more.
         tensorboard: a folder for the events that TensorBoard shows.
 
     Raises:
@@ -81,6 +82,10 @@ def train(
     if start_from is not None:
         _refuse_seen(Path(start_from), indexes, test_fold, validation_fold)
     parts = without_near_duplicates(split(slices, test_fold, validation_fold, held_out))
+    recipe = recipe or Recipe()
+    if start_from is not None:
+        # The recipe's epoch would show each of a few cases a hundred times.
+        recipe = replace(recipe, slices_per_epoch=min(recipe.slices_per_epoch, len(parts.train)))
     about = {
         "data_fingerprint": fingerprint(slices),
         **({"index_fingerprints": _prints(indexes)} if len(indexes) > 1 else {}),
@@ -88,7 +93,7 @@ def train(
         "validation_fold": validation_fold,
         "held_out": sorted(held_out),
     }
-    return fit(parts, about, backbone, out, recipe or Recipe(), resume, start_from, tensorboard)
+    return fit(parts, about, backbone, out, recipe, resume, start_from, tensorboard)
 
 
 def fit(

@@ -1,11 +1,13 @@
 """A site's labels: from folders, archives and tables, and its patients from tables, headers and names."""
 
+import codecs
+
 import numpy as np
 import pytest
 
 from brat.classes import CLASSES
 from brat.data.index import class_named
-from brat.data.labelled import LabelledFile, labelled, labelled_path, open_slice, read_table
+from brat.data.labelled import LabelledFile, Row, labelled, labelled_path, open_slice, read_table
 from brat.io.files import File
 from brat.io.folders import Skipped
 from brat.io.scan import UnreadableScan
@@ -166,12 +168,44 @@ def test_a_row_that_fits_two_files_is_refused():
         (b"name,label\na.png,glioma\na.png,no\n", "another label"),
         (b"name,label\n", "has no rows"),
         (b"", "lacks a column"),
-        ("name,label\nä.png,no\n".encode("utf-16"), "UTF-8"),
+        ("name,label\nä.png,no\n".encode("utf-16-le"), "UTF-8"),
+        (codecs.BOM_UTF16_LE + b"n", "UTF-8"),
+        (b"name,label\n\x81.png,no\n", "UTF-8"),
+        (b'name,label\n"a.png,no\n' + b"b.png,no\n" * 20_000, "Line .* cannot be read: a quotation mark"),
     ],
 )
 def test_a_table_that_is_not_valid_says_what_to_change(content, sentence):
     with pytest.raises(ValueError, match=sentence):
         read_table(content, "t.csv")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+@pytest.mark.parametrize("parted_by", [",", ";", "\t"])
+def test_a_table_is_read_as_spreadsheets_save_it(encoding, parted_by):
+    lines = ("Name,Label,Patient", "Müller/ä.png,glioma,é 1", "b.png,no,")
+    table = "\r\n".join(lines).replace(",", parted_by) + "\r\n"
+    assert read_table(table.encode(encoding), "t.csv") == {
+        "Müller/ä.png": Row("glioma", "table é 1"),
+        "b.png": Row("no_tumor", ""),
+    }
+
+
+@pytest.mark.parametrize(
+    "content",
+    [codecs.BOM_UTF16_BE + "name,label\nä.png,no\n".encode("utf-16-be"), b"name,label\n\xe4.png,no\n"],
+)
+def test_a_table_in_another_encoding_finds_its_files(content):
+    (file,) = labelled([File("ä.png", HEAD)], read_table(content, "t.csv"))
+    assert (file.name, file.label) == ("ä.png", "no_tumor")
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", zipped({"glioma/a.png": HEAD})[:200]])
+def test_what_is_no_archive_says_so_and_not_that_a_folder_is_missing(tmp_path, content):
+    path = tmp_path / "site.zip"
+    path.write_bytes(content)
+    (entry,) = labelled_path(path)
+    assert "archive" in entry.reason
+    assert "folder" not in entry.reason
 
 
 def test_nothing_at_the_path_is_said(tmp_path):

@@ -27,7 +27,8 @@ from brat.io.read import read_scan
 from brat.io.samples import load_samples
 from brat.model.files import CALIBRATION, TRAINED_ON, ModelError, ModelFolder, write_manifest
 from brat.model.reader import Reader
-from brat.reports.validation import remarks, two_models
+from brat.reports import validation as words
+from brat.reports.validation import points, remarks, two_models
 from tests.factories.calibration import honest
 from tests.factories.files import slice_of
 from tests.factories.heads import synthetic_head
@@ -292,6 +293,28 @@ class TestRecalibration:
         assert self.measured(reader, logits, labels).recalibration.limit is None
 
 
+def test_what_one_patient_shows_has_no_interval_and_no_test(reader):
+    truth = ["glioma"] * 4 + ["meningioma"] * 4 + ["pituitary"] * 4 + ["no_tumor"] * 4
+    read = ["glioma"] * 3 + ["no_tumor"] + truth[4:]
+    clusters = ["patient-1"] * 4 + [f"patient-{number}" for number in range(2, 14)]
+    readings = readings_of(sure(read), truth, clusters=clusters)
+    shipped = json.loads((WEIGHTS / "metrics.json").read_text()) | {"model_sha256": reader.classifier.digest}
+    results = measure(readings, reader, shipped).results
+    alone = {"value": 0.75, "low": None, "high": None}
+    assert results["protocols"]["four_classes"]["metrics"]["recall/glioma"] == alone
+    compared = results["comparison"]["measures"]["recall/glioma"]
+    assert (compared["difference"]["low"], compared["difference"]["high"], compared["p"]) == (
+        None,
+        None,
+        None,
+    )
+    (row,) = (row for row in words.figures(results) if row.measure == "Sensitivity for glioma")
+    assert row.here == "75.0 % (no interval)"
+    assert row.difference.endswith("(no interval)")
+    assert words.pdf(results)
+    assert results["protocols"]["four_classes"]["metrics"]["accuracy"]["low"] is not None
+
+
 class TestTwoModels:
     def test_the_same_model_twice_differs_nowhere(self, reader):
         truth = ["glioma"] * 5 + ["no_tumor"] * 5
@@ -300,7 +323,28 @@ class TestTwoModels:
         second = side_by_side(readings, reader, reader)
         assert second["p"] == 1
         assert second["counts"] == {"both": 10, "first": 0, "second": 0, "neither": 0}
-        assert second["difference"]["right"]["value"] == 0
+        # The exact binomial interval of none in 10, and of none in 5: none of them can tell more.
+        for name, clusters in {"right": 10, "accuracy": 10, "sensitivity": 5, "auc": 5}.items():
+            reach = 1 - 0.025 ** (1 / clusters)
+            assert second["difference"][name] == pytest.approx({"value": 0, "low": -reach, "high": reach})
+        assert second["unlike"] == {"slices": 0, "most": pytest.approx(1 - 0.05 ** (1 / 10))}
+        results = measure(readings, reader, None).results | {"against": second}
+        assert "No slice is read as another class" in words.side_by_side(results)
+        assert "differ in 25.9 % of such patients at most" in words.side_by_side(results)
+        assert two_models(results)[0][3] == "+0.0 (-30.8 to +30.8)"
+
+    def test_what_all_clusters_show_has_an_interval_of_some_width(self, reader):
+        truth = ["glioma"] * 8 + ["no_tumor"] * 8
+        readings = readings_of(sure(["no_tumor"] * 16), truth)
+        other = ModelOutputs(sure(truth), np.full(16, -1.0))
+        second = side_by_side(replace(readings, outputs=[*readings.outputs, other]), reader, reader)
+        # Another patient may be read wrongly by the second alone, which is two away from the first alone.
+        low = 1 - 2 * (1 - 0.025 ** (1 / 8))
+        assert second["difference"]["sensitivity"] == pytest.approx({"value": 1, "low": low, "high": 1})
+        assert second["unlike"] == {"slices": 8, "most": None}
+        assert "No slice" not in words.side_by_side(
+            measure(readings, reader, None).results | {"against": second}
+        )
 
     def test_the_better_one_is_found(self, reader):
         truth = ["glioma"] * 20 + ["no_tumor"] * 20
@@ -341,6 +385,8 @@ class TestTwoModels:
         other = ModelOutputs(sure(truth), np.full(40, -1.0))
         second = side_by_side(replace(readings, outputs=[*readings.outputs, other]), reader, reader)
         assert second["p"] > 0.9
+        assert second["difference"]["right"] == {"value": 0.5, "low": None, "high": None}
+        assert points(second["difference"]["right"]) == "+50.0 (no interval)"
 
 
 class TestReading:

@@ -104,6 +104,13 @@ def test_a_table_names_the_labels_of_files(page):
         ),
         ([("a.png", next(iter(HEADS.values())), "image/png")], "There is no slice to measure"),
         ([("a.csv", b"", "text/csv"), ("b.csv", b"", "text/csv")], "Give one CSV table"),
+        ([("a.zip", zipped({}), "application/zip")], "There is no file in this archive"),
+        ([("a.zip", zipped({"glioma/": b""}), "application/zip")], "There is no file in this archive"),
+        ([("a.zip", b"", "application/zip")], "it is no ZIP archive, whatever its name says"),
+        (
+            [("a.zip", zipped({f"no/{n}.png": b"\x89PNG\r\n\x1a\n" for n in range(12)}), "application/zip")],
+            "The PNG file is damaged, breaks off or is of a rare kind",
+        ),
     ],
 )
 def test_what_cannot_be_measured_says_why(page, files, sentence):

@@ -23,6 +23,7 @@ from brat.model.reader import Reader
 from brat.model.site import SITE, SiteCalibration
 from brat.reports import validation as report
 from tests.factories.calibration import honest
+from tests.factories.files import zipped
 from tests.factories.heads import synthetic_head
 from tests.factories.indexes import index_of_blobs
 from tests.factories.pages import png
@@ -172,6 +173,28 @@ def test_the_command_writes_all_and_touches_no_figure_that_ships(tmp_path, capsy
     printed = capsys.readouterr().out
     assert "Too few cases to judge by" in printed
     assert "Second model" in printed
+
+
+@pytest.mark.parametrize(
+    ("files", "sentence"),
+    [
+        ({}, "There is no file in this archive. Pack the scans again."),
+        ({f"no/{n}.png": b"\x89PNG\r\n\x1a\n" for n in range(12)}, "The PNG file is damaged"),
+        (None, "no file is there"),
+    ],
+)
+def test_nothing_to_measure_is_said_in_a_sentence(tmp_path, capsys, files, sentence):
+    path = tmp_path / "site.zip"
+    if files is None:
+        path.mkdir()
+    else:
+        path.write_bytes(zipped(files))
+    assert main(["validate", str(path), "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert "There is no slice to measure the model on" in said
+    assert sentence in said
+    assert ("and 2 more" in said) is bool(files)
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_command_puts_a_recalibration_beside_the_weights(tmp_path, monkeypatch):

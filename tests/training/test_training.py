@@ -501,6 +501,19 @@ def test_other_data_than_the_starts_may_be_held_out(start, tmp_path, monkeypatch
         fit.train([other, index_path], "imagenet", tmp_path / "out", 2, None, TINY, start_from=before)
 
 
+def test_an_epoch_of_fine_tuning_draws_no_more_slices_than_there_are(start, tmp_path, monkeypatch):
+    index_path, before = start
+    recipes = []
+    monkeypatch.setattr(fit, "without_near_duplicates", lambda parts: parts)
+    monkeypatch.setattr(fit, "fit", lambda parts, about, backbone, out, recipe, *_: recipes.append(recipe))
+    large = replace(TINY, slices_per_epoch=3600)
+    for recipe, start_from in ((large, before), (TINY, before), (large, None)):
+        fit.train(index_path, "imagenet", tmp_path / "out", 0, None, recipe, start_from=start_from)
+    count = len(fit.split(fit.read_index(index_path), 0, None).train)
+    assert [recipe.slices_per_epoch for recipe in recipes] == [count, TINY.slices_per_epoch, 3600]
+    assert count > TINY.slices_per_epoch
+
+
 def test_fine_tuning_says_which_file_it_needs(index, tmp_path):
     bare = tmp_path / "bare"
     bare.mkdir()
