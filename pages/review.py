@@ -121,7 +121,8 @@ if st.session_state.get("handed_over"):
 scan, series = st.session_state.scan, st.session_state.series
 is_empty = scan is None and series is None
 with scripts:
-    whole_page(is_alone=bool(scan and series))
+    of = "" if is_empty else (scan or series).digest
+    whole_page(f"{of} {st.session_state.problem or ''}", is_alone=bool(scan and series))
     visits.watch()
 
 if is_empty:

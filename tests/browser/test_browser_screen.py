@@ -223,3 +223,32 @@ def test_the_browsers_back_leads_from_a_slice_to_its_series(open_page, address):
     playwright.expect(where).to_have_text("Slice 3 of 6")
     settle(page)
     assert not page.evaluate("history.state?.isAlone")
+
+
+@pytest.mark.parametrize("width", [1280, 390], ids=["desk", "phone"])
+def test_what_is_opened_is_shown_from_its_top(open_page, address, width):
+    page = opened(open_page, address, width, 720)
+    main = page.get_by_test_id("stMain")
+
+    def scroll_down() -> int:
+        main.evaluate("main => main.scrollTo(0, 600)")
+        return main.evaluate("main => main.scrollTop")
+
+    assert scroll_down() > 100
+    # The same scan stays where it was.
+    page.get_by_role("switch", name="CLAHE").check()
+    page.get_by_role("switch", name="Read enhanced").check()
+    playwright.expect(page.get_by_text("Reading of the enhanced scan")).to_be_attached()
+    settle(page)
+    assert main.evaluate("main => main.scrollTop") > 100
+    files = [
+        ("other.png", load_samples()[0].file.read_bytes()),
+        ("damaged.png", b"not a scan"),
+        ("head.nii", volume()),
+    ]
+    for name, data in files:
+        scroll_down()
+        page.locator("input[type=file]").first.set_input_files({"name": name, "mimeType": "", "buffer": data})
+        playwright.expect(page.get_by_test_id("stMain")).to_contain_text(name)
+        settle(page)
+        assert main.evaluate("main => main.scrollTop") == 0, name
