@@ -21,6 +21,7 @@ from brat.store.cases import (
 )
 from brat.store.database import StoreError
 from brat.wording import percent
+from pages.parts import visits
 from pages.parts.agreement import show_agreement
 from pages.parts.drift import show_drift
 from pages.parts.failures import on_demand, tell
@@ -53,8 +54,8 @@ def show_filters(engine: Engine) -> dict:
     )
     lists = {"models": choices(engine, "model"), "observers": choices(engine, "observer")}
     _forget_what_is_gone(lists)
-    # What chooses among the cases is not to be hidden from who comes back to it.
-    if "history-verdicts" not in st.session_state:
+    # What chooses among the cases is not to be hidden from who comes back to it. Then it is not set yet.
+    if any(f"history-{name}" not in st.session_state for name in _FILTERS):
         st.session_state["history-open"] = any(memory().get(f"history-{name}") for name in _FILTERS)
     with st.expander("Filter", expanded=st.session_state["history-open"]):
         verdict, label, model, observer = st.columns(4)
@@ -226,6 +227,7 @@ def show(engine: Engine, who: Person) -> None:
 
 
 require_entry()
+visits.stay()
 
 compact_title()
 st.title("History", anchor=False)
