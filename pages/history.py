@@ -109,7 +109,7 @@ def show_cases(cases: list[Case]) -> Case | None:
         {
             "Time (UTC)": [f"{case.time:%Y-%m-%d %H:%M}" for case in cases],
             "Read": [CLASS_NAMES[case.label] for case in cases],
-            "Probability": [getattr(case, case.label) for case in cases],
+            "Probability": [100 * getattr(case, case.label) for case in cases],
             "Verdict": [VERDICTS[case.verdict] for case in cases],
             "Seen": [CLASS_NAMES[case.seen] if case.seen else "" for case in cases],
             "Note": [case.note for case in cases],
@@ -124,7 +124,7 @@ def show_cases(cases: list[Case]) -> Case | None:
         key=f"cases-{hash(tuple(case.id for case in cases))}",
         hide_index=True,
         column_config={
-            "Probability": st.column_config.ProgressColumn(min_value=0, max_value=1, format="percent")
+            "Probability": st.column_config.ProgressColumn(min_value=0, max_value=100, format="%.0f %%")
         },
         on_select="rerun",
         selection_mode="single-row",

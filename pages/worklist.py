@@ -41,8 +41,8 @@ from pages.parts.worklist_table import (
 from pages.words import worklist as words
 from pages.words.markdown import literal
 
-HEIGHT = 48
-"""Of a row, in pixels."""
+HEIGHT, HEADING = 48, 37
+"""Of a row, and of the table's heading with its frame, in pixels."""
 
 ROWS = 12
 """Seen at a time."""
@@ -163,7 +163,7 @@ def show_rows(rows: list[Row], verdicts: Verdicts | None, folder: str) -> Row | 
             as_table(rows, verdicts, st.session_state.get("worklist_opened", ()), folder),
             key=key,
             hide_index=True,
-            height=HEIGHT * (min(len(rows), ROWS) + 1),
+            height=HEADING + HEIGHT * min(len(rows), ROWS),
             row_height=HEIGHT,
             placeholder=ABSENT,
             column_config={

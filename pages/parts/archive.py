@@ -67,7 +67,8 @@ def show_archive(work: Worklist) -> None:
         return
     with st.expander("Archive", icon=":material/dns:", expanded="archive_found" in st.session_state):
         with st.form("archive-search", border=False):
-            left, middle, right = st.columns(3)
+            # Two dates are longer than what stands beside them.
+            left, middle, right = st.columns([2, 3, 2])
             restore("archive-name", next(iter(known)))
             for key in _FIELDS:
                 restore(key, "")
@@ -76,6 +77,7 @@ def show_archive(work: Worklist) -> None:
                 "Study date",
                 # Of its own default, since only that makes it a range.
                 value=memory().get("archive-date", ()),
+                format="YYYY-MM-DD",
                 key="archive-date",
                 help=words.NO_DATE,
             )
@@ -199,7 +201,7 @@ def _show_studies(known: dict[str, Server]) -> None:
     chosen = st.dataframe(
         [
             {
-                "Date": entry.date,
+                "Date": words.date(entry.date),
                 "Description": entry.description,
                 "Patient": entry.patient_name.replace("^", " ").strip(),
                 "Patient ID": entry.patient_id,

@@ -252,3 +252,12 @@ def test_what_is_opened_is_shown_from_its_top(open_page, address, width):
         playwright.expect(page.get_by_test_id("stMain")).to_contain_text(name)
         settle(page)
         assert main.evaluate("main => main.scrollTop") == 0, name
+
+
+@pytest.mark.parametrize("has_touch", [True, False])
+def test_nobody_is_told_to_point_where_nothing_can(open_page, address, has_touch):
+    page = open_page(address, 390, 844, has_touch=has_touch, is_mobile=has_touch)
+    page.locator("input[type=file]").first.set_input_files(KNOWN.file)
+    page.wait_for_selector(".viewer:not([inert])")
+    said = "" if has_touch else "Point at the picture to read its values."
+    playwright.expect(page.locator("[data-ui=readout]")).to_have_text(said)

@@ -77,3 +77,14 @@ def test_a_choice_stands_on_every_page(browser, address):
     page.goto(address)
     expect_theme(page, "dark")
     page.context.close()
+
+
+@pytest.mark.parametrize("path", ["/model", "/about"])
+def test_no_heading_is_larger_than_the_title(open_page, address, path):
+    page = open_page(f"{address}{path}")
+    sizes = {}
+    for level in (1, 2):
+        heading = page.get_by_role("heading", level=level, include_hidden=True).first
+        heading.wait_for(state="attached")
+        sizes[level] = heading.evaluate("node => parseFloat(getComputedStyle(node).fontSize)")
+    assert sizes[2] < sizes[1]
