@@ -60,5 +60,5 @@ def compact_title() -> None:
     st.html(
         "<style>[data-testid=stMainBlockContainer] {padding-top: 3.75rem}"
         " h1 {padding: 0 0 .25rem !important; font-size: 1.75rem !important}"
-        " h2 {font-size: 1.4rem !important}</style>"
+        " h2 {font-size: 1.45rem !important} h3 {font-size: 1.25rem !important}</style>"
     )

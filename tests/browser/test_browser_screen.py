@@ -46,6 +46,20 @@ def test_review_fits_one_screen(open_page, address, width, height):
 
 
 @pytest.mark.parametrize(("width", "height"), [(1440, 900), (1280, 720)])
+def test_a_scan_of_the_list_fits_one_screen(open_page, address, width, height):
+    page = open_page(address, width, height)
+    names = ("glioma-coronal", "meningioma-sagittal")
+    files = [sample.file for sample in load_samples() if sample.name in names]
+    page.locator("input[type=file]").first.set_input_files(files)
+    playwright.expect(page.get_by_text("2 of 2 shown.")).to_be_visible()
+    page.get_by_role("button", name="Review from the top").click()
+    playwright.expect(page.locator(".st-key-walk")).to_contain_text("1 of 2")
+    page.wait_for_selector(".viewer:not([inert])")
+    settle(page)
+    is_on_screen(page, (".st-key-walk", *ON_SCREEN))
+
+
+@pytest.mark.parametrize(("width", "height"), [(1440, 900), (1280, 720)])
 def test_a_series_fits_one_screen(open_page, address, width, height):
     page = opened(open_page, address, width, height, SERIES, ".stHeading h2")
     is_on_screen(page, OF_SERIES)
