@@ -8,6 +8,7 @@ from brat.environment import WEIGHTS
 from brat.io.samples import load_sample_series, load_samples
 from brat.model.calibration import DEFAULT_LEVEL
 from brat.wording import percent
+from pages.parts import visits
 from pages.parts.configuration import identified
 from pages.parts.navigation import compact_title, require_entry
 from pages.parts.readings import check_model
@@ -21,6 +22,7 @@ def estimate(entry: Mapping[str, float]) -> str:
 
 
 require_entry()
+visits.stay()
 
 metrics = load(WEIGHTS, "metrics.json") or {}
 right = covered = ""

@@ -3,9 +3,11 @@
 import streamlit as st
 
 from brat.environment import ROOT
+from pages.parts import visits
 from pages.parts.navigation import EXPLAINING, require_entry
 
 require_entry()
+visits.stay()
 with st.container(width=820):
     for file in EXPLAINING:
         st.markdown((ROOT / file).read_text(encoding="utf-8"))

@@ -21,6 +21,7 @@ from brat.store.cases import (
 )
 from brat.store.database import StoreError
 from brat.wording import percent
+from pages.parts import visits
 from pages.parts.agreement import show_agreement
 from pages.parts.drift import show_drift
 from pages.parts.failures import on_demand, tell
@@ -53,8 +54,8 @@ def show_filters(engine: Engine) -> dict:
     )
     lists = {"models": choices(engine, "model"), "observers": choices(engine, "observer")}
     _forget_what_is_gone(lists)
-    # What chooses among the cases is not to be hidden from who comes back to it.
-    if "history-verdicts" not in st.session_state:
+    # What chooses among the cases is not to be hidden from who comes back to it. Then it is not set yet.
+    if any(f"history-{name}" not in st.session_state for name in _FILTERS):
         st.session_state["history-open"] = any(memory().get(f"history-{name}") for name in _FILTERS)
     with st.expander("Filter", expanded=st.session_state["history-open"]):
         verdict, label, model, observer = st.columns(4)
@@ -108,7 +109,7 @@ def show_cases(cases: list[Case]) -> Case | None:
         {
             "Time (UTC)": [f"{case.time:%Y-%m-%d %H:%M}" for case in cases],
             "Read": [CLASS_NAMES[case.label] for case in cases],
-            "Probability": [getattr(case, case.label) for case in cases],
+            "Probability": [100 * getattr(case, case.label) for case in cases],
             "Verdict": [VERDICTS[case.verdict] for case in cases],
             "Seen": [CLASS_NAMES[case.seen] if case.seen else "" for case in cases],
             "Note": [case.note for case in cases],
@@ -123,7 +124,7 @@ def show_cases(cases: list[Case]) -> Case | None:
         key=f"cases-{hash(tuple(case.id for case in cases))}",
         hide_index=True,
         column_config={
-            "Probability": st.column_config.ProgressColumn(min_value=0, max_value=1, format="percent")
+            "Probability": st.column_config.ProgressColumn(min_value=0, max_value=100, format="%.0f %%")
         },
         on_select="rerun",
         selection_mode="single-row",
@@ -226,6 +227,7 @@ def show(engine: Engine, who: Person) -> None:
 
 
 require_entry()
+visits.stay()
 
 compact_title()
 st.title("History", anchor=False)

@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 
 from brat.environment import WEIGHTS
-from pages.parts import another_hospital, protocols, trust
+from pages.parts import another_hospital, protocols, trust, visits
 from pages.parts.navigation import compact_title, link_to_explanations, require_entry
 from pages.parts.readings import check_model
 from pages.parts.weights_files import load, missing
@@ -105,6 +105,7 @@ def show_measured(metrics: Mapping[str, Any], card: Mapping[str, Any] | None, is
 
 
 require_entry()
+visits.stay()
 compact_title()
 
 metrics, card = (load(WEIGHTS, name) for name in ("metrics.json", "model_card.json"))

@@ -45,6 +45,7 @@ _STYLE = """<style>
 .st-key-file {row-gap: .5rem}
 .st-key-file [data-testid=stMarkdownContainer], .st-key-file [data-testid=stMarkdownContainer] p {margin: 0}
 .st-key-another [data-testid=stElementContainer] {min-width: 0}
+@media (min-width: 641px) {.st-key-walk {flex-wrap: nowrap; flex: none; width: auto}}
 /* Once a scan is open, the place for files is a button; while a file is dragged, the whole page. */
 .st-key-file [data-testid=stFileUploader] {width: auto}
 .st-key-file [data-testid=stFileUploader] > label,
@@ -121,7 +122,8 @@ if st.session_state.get("handed_over"):
 scan, series = st.session_state.scan, st.session_state.series
 is_empty = scan is None and series is None
 with scripts:
-    whole_page(is_alone=bool(scan and series))
+    of = "" if is_empty else (scan or series).digest
+    whole_page(f"{of} {st.session_state.problem or ''}", is_alone=bool(scan and series))
     visits.watch()
 
 if is_empty:

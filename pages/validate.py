@@ -5,6 +5,8 @@ import streamlit as st
 from brat.environment import WEIGHTS, missing_package
 from brat.model.files import ModelError
 from brat.store.database import StoreError
+from pages import arrivals
+from pages.parts import visits
 from pages.parts.failures import tell
 from pages.parts.login import person
 from pages.parts.navigation import compact_title, require_entry
@@ -63,10 +65,12 @@ def ask() -> None:
 
 
 require_entry()
+visits.go_on()
 compact_title()
 
 st.title("Validate", anchor=False)
 st.markdown(words.INTRODUCTION)
+arrivals.show_forgotten()
 if check_model(WEIGHTS):
     try:
         ask()
@@ -76,3 +80,5 @@ if check_model(WEIGHTS):
         if not (advice := missing_package(error.name or "")):
             raise
         st.info(advice)
+# What was measured is kept, too.
+visits.watch(takes_files=False)

@@ -25,6 +25,7 @@ from pages.parts.next_scan import open_row
 from pages.parts.readings import check_model
 from pages.parts.store import is_on, store
 from pages.parts.verdict import VERDICTS
+from pages.parts.widget_memory import memory, remembered
 from pages.parts.worklist_intake import empty, model_digest, own_worklist, show_intake
 from pages.parts.worklist_table import (
     ABSENT,
@@ -40,8 +41,8 @@ from pages.parts.worklist_table import (
 from pages.words import worklist as words
 from pages.words.markdown import literal
 
-HEIGHT = 48
-"""Of a row, in pixels."""
+HEIGHT, HEADING = 48, 37
+"""Of a row, and of the table's heading with its frame, in pixels."""
 
 ROWS = 12
 """Seen at a time."""
@@ -95,33 +96,29 @@ def verdicts_on(rows: Sequence[Row], digest: str) -> Verdicts | None:
 
 def show_choices(rows: Sequence[Row], verdicts: Verdicts | None) -> list[Row]:
     """Search, order and filter. Returns the rows that are left, as they are to be shown."""
-    # What is set here is still set when one comes back from Review.
     left, middle, right = st.columns([4, 3, 1.5], vertical_alignment="bottom")
     search = left.text_input(
-        "Search", placeholder="Part of a file's name", key="worklist-search", persist_state="session"
+        "Search", placeholder="Part of a file's name", **remembered("worklist-search", "")
     )
     order = middle.selectbox(
         "Order",
         list(ORDERS),
         format_func=ORDER_NAMES.__getitem__,
-        key="worklist-order",
         help=words.ORDER_HELP,
-        persist_state="session",
+        **remembered("worklist-order", next(iter(ORDERS))),
     )
     with right.popover("Filter", width="stretch"):
         labels = st.multiselect(
             "Reading",
             CLASSES,
             format_func=CLASS_NAMES.__getitem__,
-            key="worklist-labels",
-            persist_state="session",
+            **remembered("worklist-labels", []),
         )
         states = st.multiselect(
             "Like known scans",
             STATES,
             format_func=STATE_NAMES.__getitem__,
-            key="worklist-states",
-            persist_state="session",
+            **remembered("worklist-states", []),
         )
         wanted_verdicts = []
         if verdicts is not None:
@@ -130,8 +127,7 @@ def show_choices(rows: Sequence[Row], verdicts: Verdicts | None) -> list[Row]:
                 "Verdict",
                 list(names),
                 format_func=names.__getitem__,
-                key="worklist-verdicts",
-                persist_state="session",
+                **remembered("worklist-verdicts", []),
             )
     return select_rows(
         rows,
@@ -167,7 +163,7 @@ def show_rows(rows: list[Row], verdicts: Verdicts | None, folder: str) -> Row | 
             as_table(rows, verdicts, st.session_state.get("worklist_opened", ()), folder),
             key=key,
             hide_index=True,
-            height=HEIGHT * (min(len(rows), ROWS) + 1),
+            height=HEADING + HEIGHT * min(len(rows), ROWS),
             row_height=HEIGHT,
             placeholder=ABSENT,
             column_config={
@@ -282,7 +278,7 @@ def show_export(rows: Sequence[Row], digest: str, verdicts: Verdicts | None) -> 
     ordered = sorted(rows, key=suspicion)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown("Export", width="content")
-        names = st.toggle("With file names", key="worklist-names", help=words.NAMES_HELP)
+        names = st.toggle("With file names", help=words.NAMES_HELP, **remembered("worklist-names", False))
         table = partial(_exported, ordered, digest, verdicts, names, who)
         st.download_button(
             "CSV",
@@ -310,7 +306,7 @@ state = st.session_state
 visits.go_on()
 work = own_worklist()
 if order := state.pop("worklist_sort", None):
-    state["worklist-order"] = order
+    state["worklist-order"] = memory()["worklist-order"] = order
 
 compact_title()
 st.title("Worklist", anchor=False)

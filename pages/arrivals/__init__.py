@@ -27,16 +27,24 @@ def visit() -> str:
     return st.session_state.setdefault("visit", secrets.token_hex(16))
 
 
-def watch(is_open: bool) -> None:
+def watch(is_open: bool, *, takes_files: bool = True) -> None:
     """Look out for what does not arrive.
 
     Args:
         is_open: whether there is something that a reload would lose.
+        takes_files: whether the page opens files, or lists them; else a drop waits for one that does.
     """
     # In a list, see `pages.viewer`.
     _mount(
         key=_KEY,
-        data=[visit(), is_open, words.OFFLINE, _drops(), st.session_state.get("drops_asked", "")],
+        data=[
+            visit(),
+            is_open,
+            takes_files,
+            words.OFFLINE,
+            _drops(),
+            st.session_state.get("drops_asked", ""),
+        ],
         on_failed_change=_keep_failed,
         on_asked_change=_keep_asked,
         on_forgotten_change=_keep_forgotten,
@@ -55,6 +63,11 @@ def show(still: str = "") -> None:
     failed = st.session_state.get("not_arrived", (0, []))[1]
     if failed:
         st.error("\n\n".join(words.not_arrived(name, why) for name, why in failed) + still)
+    show_forgotten()
+
+
+def show_forgotten() -> None:
+    """Say that the server has forgotten the visit, where it has, since files were last taken."""
     if st.session_state.get("forgotten"):
         st.error(words.FORGOTTEN)
 

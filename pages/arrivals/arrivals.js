@@ -37,13 +37,14 @@ const page = (window.bratArrivals ??= {
 // Outlives a reload, and ends with the tab.
 const VISIT = "brat-visit";
 
-export default function ({ data: [visit, isOpen, offline, drops, answered], setTriggerValue, parentElement }) {
-  Object.assign(page, { parent: parentElement, drops, answered });
+export default function ({ data, setTriggerValue, parentElement }) {
+  const [visit, isOpen, takesFiles, offline, drops, answered] = data;
+  Object.assign(page, { parent: parentElement, takesFiles, drops, answered });
   page.tell = (failed) => setTriggerValue("failed", failed);
   page.ask = (question) => setTriggerValue("asked", question);
   page.observer?.disconnect();
   page.look = () => {
-    tellFailed(setTriggerValue);
+    if (takesFiles) tellFailed(setTriggerValue);
     tellOffline(offline, setTriggerValue);
   };
   page.observer = new MutationObserver(() => page.look());
@@ -189,7 +190,7 @@ function give(drop, resting) {
 
 const hasFiles = ({ dataTransfer }) => dataTransfer?.types.includes("Files");
 // Whether the page that is shown takes files.
-const isHere = () => page.parent?.isConnected;
+const isHere = () => page.takesFiles && page.parent?.isConnected;
 const isFolder = (widget) => Boolean(widget?.querySelector("input")?.webkitdirectory);
 
 function tellFailed(setTriggerValue) {

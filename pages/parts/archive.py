@@ -22,6 +22,7 @@ from pages.parts.configuration import setting
 from pages.parts.failures import tell
 from pages.parts.login import person
 from pages.parts.store import is_on, store
+from pages.parts.widget_memory import memory, remember, restore
 from pages.parts.worklist_intake import model_digest
 from pages.words import archive as words
 from pages.words.markdown import literal
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 _ORIGINS = "archive_origins"
 """In `st.session_state`: of each item that came from an archive, where from."""
+
+_FIELDS = ("archive-description", "archive-patient", "archive-patient-name", "archive-accession")
+"""What a study may be searched by, beside its date."""
 
 _SENT = "archive_sent"
 """In `st.session_state`: of each such item what became of its results, in words."""
@@ -63,14 +67,27 @@ def show_archive(work: Worklist) -> None:
         return
     with st.expander("Archive", icon=":material/dns:", expanded="archive_found" in st.session_state):
         with st.form("archive-search", border=False):
-            left, middle, right = st.columns(3)
+            # Two dates are longer than what stands beside them.
+            left, middle, right = st.columns([2, 3, 2])
+            restore("archive-name", next(iter(known)))
+            for key in _FIELDS:
+                restore(key, "")
             name = left.selectbox("Archive", list(known), key="archive-name")
-            days = middle.date_input("Study date", value=(), key="archive-date", help=words.NO_DATE)
+            days = middle.date_input(
+                "Study date",
+                # Of its own default, since only that makes it a range.
+                value=memory().get("archive-date", ()),
+                format="YYYY-MM-DD",
+                key="archive-date",
+                help=words.NO_DATE,
+            )
             description = right.text_input("Study description", key="archive-description")
             patient_id = left.text_input("Patient ID", key="archive-patient")
             patient_name = middle.text_input("Patient name", key="archive-patient-name")
             accession = right.text_input("Accession number", key="archive-accession")
             if st.form_submit_button("Search", icon=":material/search:", help=words.SEARCH_HELP):
+                for key in ("archive-name", "archive-date", *_FIELDS):
+                    remember(key)
                 query = Query(
                     date="-".join(f"{day:%Y%m%d}" for day in days),  # type: ignore[union-attr]
                     description=description.strip(),
@@ -184,7 +201,7 @@ def _show_studies(known: dict[str, Server]) -> None:
     chosen = st.dataframe(
         [
             {
-                "Date": entry.date,
+                "Date": words.date(entry.date),
                 "Description": entry.description,
                 "Patient": entry.patient_name.replace("^", " ").strip(),
                 "Patient ID": entry.patient_id,

@@ -13,9 +13,11 @@ _mount = st.components.v2.component(
 
 def darken() -> None:
     """Show the dark theme until the visitor chooses another one. Once in each run of the app."""
-    # It takes no room. In a caption, which is paler than other text, a name of another colour is too pale.
+    # What has no look takes no room. In a caption, which is paler than other text, a name of another colour
+    # is too pale.
     st.html(
-        "<style>.st-key-dark-room {position: absolute; width: 0; overflow: hidden}"
+        "<style>:is(.st-key-dark-room, [data-testid=stLayoutWrapper]:has(> .st-key-visit))"
+        " {position: absolute; width: 0; overflow: hidden}"
         " [data-testid=stCaptionContainer] code {color: inherit}</style>"
     )
     with st.container(key="dark-room"):

@@ -56,8 +56,9 @@ def link_to_explanations(label: str) -> None:
 
 
 def compact_title() -> None:
-    """Let the title take little of the first screen, which is for what follows it."""
+    """Let the title take little of the first screen, which is for what follows it; headings are no larger."""
     st.html(
         "<style>[data-testid=stMainBlockContainer] {padding-top: 3.75rem}"
-        " h1 {padding: 0 !important; font-size: 1.75rem !important}</style>"
+        " h1 {padding: 0 0 .25rem !important; font-size: 1.75rem !important}"
+        " h2 {font-size: 1.45rem !important} h3 {font-size: 1.25rem !important}</style>"
     )

@@ -130,8 +130,7 @@ def show(validation: Validation) -> None:
         metrics_tables.protocols(results["protocols"]),
     )
     _downloads(validation)
-    for remark in report.remarks(results)[1:]:
-        st.markdown(f"- {remark}")
+    st.markdown("\n".join(f"- {remark}" for remark in report.remarks(results)[1:]))
     _charts(results)
     if "against" in results:
         _two_models(results)

@@ -16,7 +16,13 @@ from pages.parts import open_scan
 from pages.parts.login import Person, person
 from pages.parts.widget_memory import MEMORY, memory
 
-_KEPT = (*open_scan.STATE, "worklist", "walk", "worklist_opened", MEMORY)
+_KEPT = (
+    *open_scan.STATE,
+    *("worklist", "walk", "worklist_opened"),
+    *("archive_found", "archive_series", "archive_linked", "archive_origins", "archive_sent"),
+    "validation",
+    MEMORY,
+)
 """In `st.session_state`."""
 
 
@@ -35,7 +41,7 @@ _left: dict[str, _Left] = {}
 def go_on() -> None:
     """Go on with the visit that this tab had before a reload; where that is forgotten, the page says so.
 
-    To be called by each page that takes files, before it looks at what is open.
+    To be called by each page before it looks at what is open, and before its widgets are made.
     """
     state = st.session_state
     visit = state.pop(arrivals.RETURNED, None)
@@ -44,24 +50,40 @@ def go_on() -> None:
     left = _left.pop(visit, None)
     # What somebody else had open is not for whoever logs in after them.
     if left and left.person == person():
+        # What a widget that is on the page already shows is how it begins, not what was chosen.
+        for key in left.state[MEMORY]:
+            state.pop(key, None)
         state.update(left.state)
     else:
         state.forgotten = True
 
 
-def watch() -> None:
-    """Keep what is open for a reload, and look out for what does not arrive. Once in each such page."""
+def watch(*, takes_files: bool = True) -> None:
+    """Keep what is open and set for a reload, and look out for what does not arrive. Once in each page.
+
+    Args:
+        takes_files: whether the page opens files, or lists them.
+    """
     state = st.session_state
     # There from now on, so that what a part of the page that is drawn alone remembers later is kept, too.
     memory()
-    is_open = any(state.get(name) is not None for name in ("scan", "series"))
-    if is_open or ("worklist" in state and state.worklist.progress().total):
+    is_open = any(state.get(name) is not None for name in ("scan", "series", "validation"))
+    is_listed = "worklist" in state and state.worklist.progress().total > 0
+    is_worth_keeping = is_open or is_listed or bool(memory())
+    if is_worth_keeping:
         kept = {name: state[name] for name in _KEPT if name in state}
         _left[arrivals.visit()] = _Left(open_scan.session_id(), person(), kept)
-        is_open = True
     else:
         _left.pop(arrivals.visit(), None)
-    arrivals.watch(is_open)
+    with st.container(key="visit"):
+        arrivals.watch(is_worth_keeping, takes_files=takes_files)
+
+
+def stay() -> None:
+    """All of it, for a page that neither takes files nor makes anything that a reload would lose."""
+    go_on()
+    watch(takes_files=False)
+    arrivals.show_forgotten()
 
 
 def sessions() -> set[str]:

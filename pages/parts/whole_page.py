@@ -1,7 +1,8 @@
 """Part of Review: what concerns the whole page and not one control of it, in the browser.
 
-Files can be dropped anywhere, A, D and U give the verdict, the browser's Back leads from a slice to its
-series, and the browser asks before a verdict that was not kept is lost.
+What is opened is shown from its top, files can be dropped anywhere, A, D and U give the verdict, the
+browser's Back leads from a slice to its series, and the browser asks before a verdict that was not kept is
+lost.
 """
 
 from __future__ import annotations
@@ -19,7 +20,12 @@ _mount = st.components.v2.component(
 )
 
 
-def whole_page(is_alone: bool) -> None:
-    """Args: is_alone: whether a slice is shown by itself, with its series behind it."""
+def whole_page(of: str, *, is_alone: bool) -> None:
+    """Look after the whole page.
+
+    Args:
+        of: what is open, and what could not be opened: with another one the page goes to its top.
+        is_alone: whether a slice is shown by itself, with its series behind it.
+    """
     # In a list, see `pages.viewer`.
-    _mount(key="whole-page-script", data=[is_alone, BACK])
+    _mount(key="whole-page-script", data=[of, is_alone, BACK])

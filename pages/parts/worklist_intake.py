@@ -16,6 +16,7 @@ from brat.model.worklist import Worklist
 from pages.parts.configuration import setting
 from pages.parts.open_scan import dropped, session_id
 from pages.parts.readings import reader
+from pages.parts.widget_memory import remember, restore
 from pages.words import worklist as words
 
 
@@ -83,8 +84,10 @@ def show_intake(work: Worklist) -> None:
             st.form("worklist-folder", border=False),
             st.container(horizontal=True, vertical_alignment="bottom"),
         ):
-            path = st.text_input("Path of the folder", placeholder=root)
+            restore("worklist-path", "")
+            path = st.text_input("Path of the folder", placeholder=root, key="worklist-path")
             if st.form_submit_button("Add"):
+                remember("worklist-path")
                 _add(work, lambda: _items_in(path, root))
 
 

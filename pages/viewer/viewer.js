@@ -15,6 +15,7 @@ const OUTLINE_AT = 128; // Of 255: half of the strongest evidence.
 const TASTE = "brat-viewer";
 const LEFT = "brat-viewer-left-"; // How a scan, or a stack, was left.
 const PATIENCE = 5000; // milliseconds for the values of a slice
+const CAN_POINT = matchMedia("(hover: hover)").matches;
 
 // The visitor's taste outlives a scan, the page and a reload. Everything else starts afresh with the next scan, and
 // stands as it was left where a scan comes back.
@@ -800,7 +801,7 @@ class Viewer {
     const index = event && this.pixelAt(event);
     this.ui.readout.textContent =
       index === null
-        ? this.data.words.point
+        ? (CAN_POINT ? this.data.words.point : "")
         : fill(this.data.words.values, { map: (this.levels[index] / 255).toFixed(2), scan: this.gray[index] })
           + (this.scan.values ? fill(this.data.words.fileValue, { value: +this.scan.values[index].toPrecision(6) }) : "");
   }

@@ -25,9 +25,12 @@ const KEYS = {
   S: ".st-key-samples-open button",
 };
 // Outlives the module, which a new session loads again.
-const state = (window.bratWholePage ??= { isAlone: false, listening: false });
+const state = (window.bratWholePage ??= { of: "", isAlone: false, listening: false });
 
-export default function ({ data: [isAlone, back] }) {
+export default function ({ data: [of, isAlone, back] }) {
+  // An answer, or why there is none, is where the eye falls first, however far down one was before.
+  if (of !== state.of) document.querySelector("[data-testid=stMain]").scrollTo({ top: 0, behavior: "instant" });
+  state.of = of;
   // A slice by itself is a place of its own, from which the browser's Back leads to the series. Both have a name,
   // because of a way to an anchor Streamlit makes no run of its own: of two runs at once the first one's end lets
   // the browser drop what the second one counts on, and the page would end in "Connection error".

@@ -19,6 +19,12 @@ SENT = "Sent."
 NOT_INSTALLED = 'Archives need one more package. Install it with: pip install "bratum-scans[department]"'
 
 
+def date(written: str) -> str:
+    """A date of DICOM, "20260102", as the page writes dates; what is none stays as it is."""
+    is_date = len(written) == 8 and written.isdecimal()
+    return f"{written[:4]}-{written[4:6]}-{written[6:]}" if is_date else written
+
+
 def many(limit: int) -> str:
     return f"Only the first {limit} are shown. Narrow the search."
 

@@ -8,8 +8,8 @@ from pages.words.markdown import literal
 
 OFFLINE = "The server does not answer. What is shown is from before. Nothing that is done here now is kept."
 FORGOTTEN = (
-    "The server was started again, or has forgotten this visit: what was open here, and the list, are gone. "
-    "Open the files again. Verdicts that were kept are still there."
+    "The server was started again, or has forgotten this visit: what was open, listed or set is gone. "
+    "Give the files again. Verdicts that were kept are still there."
 )
 
 _LIMITS = ("413", "larger", "smaller", "exceed", "too large")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 INTRODUCTION = (
-    "Measure the model on slices of your own, whose diagnosis you know. Nothing is kept, and the figures on "
+    "Measure the model on slices of your own, whose diagnosis you know. The files are not kept: after "
+    "another page or a reload give them again. What was measured stands until the visit ends; the figures on "
     "the *Model* page stay as they are."
 )
 UPLOAD = "A ZIP archive, or files with a CSV table of their names and labels"

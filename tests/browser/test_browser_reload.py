@@ -77,3 +77,52 @@ def test_a_reload_after_the_server_was_started_again_says_what_is_lost(open_page
         page.reload()
         playwright.expect(page.get_by_text("has forgotten this visit")).to_be_visible()
         playwright.expect(page.get_by_text("Or try one of these")).to_be_visible()
+
+
+def test_a_reload_of_another_page_keeps_what_is_set_there_and_what_is_open(open_page, address):
+    page = opened(open_page, address, SCAN)
+    playwright.expect(page.locator(".answer h2")).to_be_visible()
+    page.get_by_role("link", name="Validate", exact=True).click()
+    site = page.get_by_label("Name of your site")
+    site.fill("St. Elsewhere")
+    site.press("Enter")
+    # Twice: the visit goes on under another name.
+    for _ in range(2):
+        settle(page)
+        page.reload()
+        playwright.expect(site).to_have_value("St. Elsewhere")
+    settle(page)
+    page.get_by_role("link", name="Review", exact=True).click()
+    playwright.expect(page.get_by_text("known.png ·")).to_be_visible()
+
+
+def test_search_of_the_list_stands_after_another_page_and_a_reload(open_page, address):
+    page = opened(open_page, address, SCAN, SERIES)
+    playwright.expect(page.get_by_text("2 of 2 shown.")).to_be_visible()
+    search = page.get_by_role("textbox", name="Search")
+    search.fill("known")
+    search.press("Enter")
+    shown = page.get_by_text("1 of 2 shown.")
+    playwright.expect(shown).to_be_visible()
+    page.get_by_role("link", name="About", exact=True).click()
+    playwright.expect(page.get_by_role("heading", name="How to read")).to_be_visible()
+    settle(page)
+    page.reload()
+    playwright.expect(page.get_by_role("heading", name="How to read")).to_be_visible()
+    settle(page)
+    page.get_by_role("link", name="Worklist", exact=True).click()
+    playwright.expect(shown).to_be_visible()
+    playwright.expect(search).to_have_value("known")
+
+
+def test_files_that_are_given_to_validate_are_left_to_it(open_page, address):
+    """A drop that does not come to the list is given again there, but not what another page takes."""
+    page = open_page(f"{address}/validate")
+    given = page.locator("input[type=file]").first
+    given.set_input_files([SCAN])
+    playwright.expect(page.get_by_text("known.png")).to_be_visible()
+    settle(page)
+    page.get_by_role("link", name="Review", exact=True).click()
+    playwright.expect(page.get_by_text("Or try one of these")).to_be_visible()
+    settle(page, quiet=2_000)
+    playwright.expect(page.locator(".answer")).to_have_count(0)

@@ -46,6 +46,20 @@ def test_review_fits_one_screen(open_page, address, width, height):
 
 
 @pytest.mark.parametrize(("width", "height"), [(1440, 900), (1280, 720)])
+def test_a_scan_of_the_list_fits_one_screen(open_page, address, width, height):
+    page = open_page(address, width, height)
+    names = ("glioma-coronal", "meningioma-sagittal")
+    files = [sample.file for sample in load_samples() if sample.name in names]
+    page.locator("input[type=file]").first.set_input_files(files)
+    playwright.expect(page.get_by_text("2 of 2 shown.")).to_be_visible()
+    page.get_by_role("button", name="Review from the top").click()
+    playwright.expect(page.locator(".st-key-walk")).to_contain_text("1 of 2")
+    page.wait_for_selector(".viewer:not([inert])")
+    settle(page)
+    is_on_screen(page, (".st-key-walk", *ON_SCREEN))
+
+
+@pytest.mark.parametrize(("width", "height"), [(1440, 900), (1280, 720)])
 def test_a_series_fits_one_screen(open_page, address, width, height):
     page = opened(open_page, address, width, height, SERIES, ".stHeading h2")
     is_on_screen(page, OF_SERIES)
@@ -223,3 +237,41 @@ def test_the_browsers_back_leads_from_a_slice_to_its_series(open_page, address):
     playwright.expect(where).to_have_text("Slice 3 of 6")
     settle(page)
     assert not page.evaluate("history.state?.isAlone")
+
+
+@pytest.mark.parametrize("width", [1280, 390], ids=["desk", "phone"])
+def test_what_is_opened_is_shown_from_its_top(open_page, address, width):
+    page = opened(open_page, address, width, 720)
+    main = page.get_by_test_id("stMain")
+
+    def scroll_down() -> int:
+        main.evaluate("main => main.scrollTo(0, 600)")
+        return main.evaluate("main => main.scrollTop")
+
+    assert scroll_down() > 100
+    # The same scan stays where it was.
+    page.get_by_role("switch", name="CLAHE").check()
+    page.get_by_role("switch", name="Read enhanced").check()
+    playwright.expect(page.get_by_text("Reading of the enhanced scan")).to_be_attached()
+    settle(page)
+    assert main.evaluate("main => main.scrollTop") > 100
+    files = [
+        ("other.png", load_samples()[0].file.read_bytes()),
+        ("damaged.png", b"not a scan"),
+        ("head.nii", volume()),
+    ]
+    for name, data in files:
+        scroll_down()
+        page.locator("input[type=file]").first.set_input_files({"name": name, "mimeType": "", "buffer": data})
+        playwright.expect(page.get_by_test_id("stMain")).to_contain_text(name)
+        settle(page)
+        assert main.evaluate("main => main.scrollTop") == 0, name
+
+
+@pytest.mark.parametrize("has_touch", [True, False])
+def test_nobody_is_told_to_point_where_nothing_can(open_page, address, has_touch):
+    page = open_page(address, 390, 844, has_touch=has_touch, is_mobile=has_touch)
+    page.locator("input[type=file]").first.set_input_files(KNOWN.file)
+    page.wait_for_selector(".viewer:not([inert])")
+    said = "" if has_touch else "Point at the picture to read its values."
+    playwright.expect(page.locator("[data-ui=readout]")).to_have_text(said)

@@ -77,3 +77,16 @@ def test_a_choice_stands_on_every_page(browser, address):
     page.goto(address)
     expect_theme(page, "dark")
     page.context.close()
+
+
+@pytest.mark.parametrize("path", ["/model", "/about"])
+def test_no_heading_is_larger_than_the_title(open_page, address, path):
+    page = open_page(f"{address}{path}")
+    page.get_by_role("heading", level=1).wait_for()
+    settle(page)
+    sizes = page.locator("h1, h2, h3").evaluate_all(
+        "all => all.map(node => [node.tagName, parseFloat(getComputedStyle(node).fontSize)])"
+    )
+    by_level = [size for _, size in sorted({(level, size) for level, size in sizes})]
+    assert by_level == sorted(set(by_level), reverse=True), sizes
+    assert len(by_level) > 1

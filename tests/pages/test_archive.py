@@ -97,6 +97,11 @@ def test_an_archive_that_hangs_keeps_neither_files_nor_another_archive_waiting(m
     assert work.wait(60)
 
 
+def test_dates_are_written_as_everywhere():
+    assert words.date("20260102") == "2026-01-02"
+    assert [words.date(odd) for odd in ("", "2026", "2026-1-2")] == ["", "2026", "2026-1-2"]
+
+
 def until(is_so) -> None:
     end = time.monotonic() + 60
     while not is_so():

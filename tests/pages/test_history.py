@@ -282,6 +282,13 @@ def select(page: AppTest, row: int) -> None:
     assert not page.exception
 
 
+def test_history_writes_probabilities_as_every_page_does(some_cases):
+    table = history().dataframe[0]
+    # 94 %, not 93.55%.
+    assert '"format": "%.0f %%"' in table.proto.columns
+    assert table.value["Probability"].tolist() == [100 * getattr(case, case.label) for case in some_cases]
+
+
 def test_history_searches_and_filters(some_cases):
     page = history()
     assert len(page.dataframe[0].value) == 6
