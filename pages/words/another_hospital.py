@@ -30,10 +30,11 @@ def expect(source: str, sequence: str, found: Sequence[str], called: Sequence[st
 
 def other_lengths(epochs: Mapping[str, int], usual: int) -> str:
     """Args: epochs: of each new hospital's model; usual: of the one that ships."""
-    each = ", ".join(f"{source} {count}" for source, count in epochs.items())
-    if len(set(epochs.values())) == 1 < len(epochs):
-        each = f"new hospitals {next(iter(epochs.values()))}"
-    return f"Epochs: {each}; as shipped {usual}."
+    named: dict[int, list[str]] = {}
+    for source, count in epochs.items():
+        named.setdefault(count, []).append(source)
+    each = "; ".join(f"without {', '.join(sources)} {count} epochs" for count, sources in named.items())
+    return f"Trained {each}; as shipped {usual}."
 
 
 def runs(length: int, least: float) -> str:

@@ -848,17 +848,15 @@ def test_model_page_says_which_new_hospitals_were_trained_without_for_another_ti
             entries["epochs"] = usual // 2 if source == "lgg" else usual
 
     page, _, _ = model_page(add, test_fold=None)
-    wanted = f"Epochs: lgg {usual // 2}; as shipped {usual}."
+    wanted = f"Trained without lgg {usual // 2} epochs; as shipped {usual}."
     assert wanted in [caption.value for caption in page.caption]
     # It stands beside the sentence that compares them, too.
     assert wanted in [caption.value for caption in page.tabs[0].caption]
 
 
-def test_epochs_are_said_once_where_all_new_hospitals_have_as_many():
-    assert (
-        hospital_words.other_lengths({"lgg": 14, "ms": 14}, 28) == "Epochs: new hospitals 14; as shipped 28."
-    )
-    assert hospital_words.other_lengths({"lgg": 14, "ms": 9}, 28) == "Epochs: lgg 14, ms 9; as shipped 28."
+def test_epochs_are_said_once_of_all_new_hospitals_that_have_as_many():
+    said_once = hospital_words.other_lengths({"br35h": 14, "ms": 14, "sartaj": 9}, 28)
+    assert said_once == "Trained without br35h, ms 14 epochs; without sartaj 9 epochs; as shipped 28."
 
 
 def test_most_refused_groups_are_named():
