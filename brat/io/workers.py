@@ -258,12 +258,11 @@ class Worker:
                 "holds": [*self.holds],
             }
             wire.send(self._process.stdin, fields | limits, blobs)
-            is_over = False
-            while not is_over:
-                reply = wire.receive_reply(stream, MAX_UNPACKED)
-                is_over = reply[0].get("end") is True
+            while not (reply := wire.receive_reply(stream, MAX_UNPACKED))[0].get("end"):
                 gets_on()
                 yield reply
+        # Out here: it often is a refusal, over which nothing is wrong with the process.
+        yield reply
 
     @contextlib.contextmanager
     def _within(self, seconds: float, late: str) -> Iterator[tuple[IO[bytes], Callable[[], None]]]:
