@@ -97,7 +97,7 @@ def examined(
     """What each file is, and of an archive each file in it; `brat.io.intake.group` makes items of them."""
     left = limits.MAX_UNPACKED
     for file in files:
-        read = 0
+        read, account = 0, None
         try:
             on_server = MAX_ON_SERVER - Unpacked.total
             fields = {"do": "examine", "left": max(min(left, on_server), 0)}
@@ -115,6 +115,9 @@ def examined(
                 raise limits.too_much_unpacked()
         except UnreadableScan as error:
             yield Entry(file, intake.broken_off(error, read))
+        finally:
+            if account:
+                account.settle(in_vain=not read)
 
 
 def load(item: Item) -> Scan | Series:
@@ -131,10 +134,16 @@ def _load(item: Item) -> Scan | Series:
     if item.problem:
         raise UnreadableScan(item.problem)
     account = (item.drop or Account()).of_file(OPENING + PER_UNPACKED * sum(map(size_of, item.files)))
+    is_read = False
     try:
-        return _open_item(item, account)
+        opened = _open_item(item, account)
+        is_read = True
+        return opened
+    except SeveralPanels:
+        is_read = True
+        raise
     finally:
-        account.settle()
+        account.settle(in_vain=not is_read)
 
 
 def _open_item(item: Item, account: Account) -> Scan | Series:

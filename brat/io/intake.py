@@ -287,7 +287,8 @@ def _entry(file: File, head: bytes, left: int) -> Entry:
             return Entry(file, _NESTED)
         is_nifti = sniff.is_nifti(head)
         if not sniff.is_dicom(head):
-            return Entry(file, is_series=is_nifti or _has_pages(file, head), is_nifti_header=is_nifti)
+            problem = "" if is_nifti else _no_scan(head, file.name)
+            return Entry(file, problem, None, is_nifti or _has_pages(file, head), is_nifti)
         header = _header(file)
     except UnreadableScan as error:
         return Entry(file, str(error))
@@ -296,6 +297,24 @@ def _entry(file: File, head: bytes, left: int) -> Entry:
         (header is not None and header.frames > 1) or is_nifti or _has_pages(file, head)
     )
     return Entry(file, header=header, is_series=is_series, is_nifti_header=is_nifti)
+
+
+def _no_scan(head: bytes, name: str) -> str:
+    """What is said of a file that is no scan by its first bytes; empty where it must be opened to know.
+
+    An archive may hold thousands of them, each of which would be asked for by itself.
+    """
+    if not head or sniff.raster_format(head) or sniff.of_several(head) or sniff.suffix(name) == ".img":
+        return ""
+    return _other_volume(head, name) or sniff.refusal(head)
+
+
+def _other_volume(head: bytes, name: str) -> str:
+    volume = sniff.other_volume(head, name)
+    return volume and (
+        f"This is {volume}, which is not read here. Convert it to NIfTI (.nii) with the program that "
+        "it comes from, or give the DICOM files that it was made of."
+    )
 
 
 def load(item: Item) -> Scan | Series:
@@ -348,11 +367,8 @@ def _load(item: Item) -> Scan | Series:
     try:
         scan = read_scan(data, item.files[0].name)
     except UnreadableScan as error:
-        if volume := sniff.other_volume(data, item.name):
-            raise UnreadableScan(
-                f"This is {volume}, which is not read here. Convert it to NIfTI (.nii) with the program that "
-                "it comes from, or give the DICOM files that it was made of."
-            ) from error
+        if problem := _other_volume(data, item.name):
+            raise UnreadableScan(problem) from error
         if sniff.suffix(item.name) == ".img":
             raise UnreadableScan(
                 "This may be the picture of a volume, without its NIfTI header. Give its .hdr file together "

@@ -68,6 +68,4 @@ def _decode(data: bytes, digest: str) -> Scan:
             f"This is {several}, and a single slice is wanted here. Open it on the Review page, or export "
             "the slice as a file of its own."
         )
-    known = sniff.not_read(data)
-    subject = f"{known}, which is not read here" if known else "not an image, whatever its name says"
-    raise UnreadableScan(f"This is {subject}. {sniff.how(known)}")
+    raise UnreadableScan(sniff.refusal(data))

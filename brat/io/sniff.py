@@ -148,6 +148,13 @@ def how(known: str) -> str:
     return _HOW.get(known, "Upload a PNG, JPEG, BMP, TIFF, WebP, DICOM or NIfTI file.")
 
 
+def refusal(head: bytes) -> str:
+    """What is said of a file that is none of those that are read."""
+    known = not_read(head)
+    subject = f"{known}, which is not read here" if known else "not an image, whatever its name says"
+    return f"This is {subject}. {how(known)}"
+
+
 def is_heif(head: bytes) -> bool:
     """Whether a file is a photo as phones write it (HEIC)."""
     return head[4:8] == b"ftyp" and head[8:12] in _HEIF

@@ -80,6 +80,13 @@ PER_SLICE, PER_STORED = 0.05, 1e-6
 its file. JPEG 2000 takes a fifth of that. What a slice has in pixels says nothing: a thousand bytes may be 25
 million of them."""
 
+IN_VAIN = 2.0
+"""Seconds of processor time that the files of a drop which cannot be read may take of what they pay for, all
+together. The rest of the drop is left out then."""
+
+FORGIVEN = 0.005
+"""Of these, those that every file which is read gives back: between slices some are empty or damaged."""
+
 owner: ContextVar[object] = ContextVar("owner", default=None)
 """Who asks: a visitor's session. The thread where nobody is named."""
 
@@ -113,6 +120,10 @@ TOGETHER_TOO_LONG = (
     "Reading this file was stopped: it, or what was given with it, asks for far more work than scans do. "
     "Give it by itself, or export it again."
 )
+LEFT_OUT = (
+    "This file was not read: so much of what was given with it cannot be read that the rest was left out. "
+    "Give it without those files."
+)
 TOO_BUSY = "The server is too busy to read this file now. Try again in a minute."
 DIED = (
     "Reading this file was stopped: its decoder broke down over it. The file is damaged, or made to do harm. "
@@ -130,14 +141,16 @@ class Account:
     Threads may share it.
     """
 
-    def __init__(self, seconds: float | None = None, drop: Account | None = None) -> None:
+    def __init__(self, seconds: float | None = None, drop: Account | None = None, paid: float = 0.0) -> None:
         """Args:
         seconds: at first, and at most; `SECONDS` by default.
         drop: pays too, until `settle`.
+        paid: how many of the seconds the drop has for this file alone.
         """
         self.owner = owner.get() or threading.get_ident()
         self._left = self._most = SECONDS if seconds is None else seconds
-        self._drop = drop
+        self._drop, self._paid = drop, paid
+        self._used = self._in_vain = 0.0
         self._lock = threading.Lock()
 
     def of_file(self, seconds: float) -> Account:
@@ -145,10 +158,15 @@ class Account:
 
         Args:
             seconds: that it pays for, and has whatever the others took.
+
+        Raises:
+            Stopped: too much of the drop cannot be read.
         """
         with self._lock:
+            if self._in_vain > IN_VAIN:
+                raise Stopped(LEFT_OUT)
             self._left = min(self._most, max(self._left, 0) + seconds)
-            return Account(self._left, self)
+            return Account(self._left, self, seconds)
 
     @property
     def left(self) -> float:
@@ -170,6 +188,7 @@ class Account:
         """
         with self._lock:
             self._left -= wall if processor is None else max(processor, wall / WAITING)
+            self._used += wall if processor is None else processor
         if self._drop:
             self._drop.spend(wall, processor)
 
@@ -178,8 +197,16 @@ class Account:
         with self._lock:
             self._left = min(self._most, self._left + seconds)
 
-    def settle(self) -> None:
-        """Its first answer is there: what it takes from here on is its own affair."""
+    def settle(self, in_vain: bool = False) -> None:
+        """Its first answer is there: what it takes from here on is its own affair.
+
+        Args:
+            in_vain: the answer is that it cannot be read.
+        """
+        if self._drop:
+            with self._drop._lock:
+                counted = min(self._used, self._paid) if in_vain else -FORGIVEN
+                self._drop._in_vain = max(self._drop._in_vain + counted, 0)
         self._drop = None
 
 
@@ -258,12 +285,11 @@ class Worker:
                 "holds": [*self.holds],
             }
             wire.send(self._process.stdin, fields | limits, blobs)
-            is_over = False
-            while not is_over:
-                reply = wire.receive_reply(stream, MAX_UNPACKED)
-                is_over = reply[0].get("end") is True
+            while not (reply := wire.receive_reply(stream, MAX_UNPACKED))[0].get("end"):
                 gets_on()
                 yield reply
+        # Out here: it often is a refusal, over which nothing is wrong with the process.
+        yield reply
 
     @contextlib.contextmanager
     def _within(self, seconds: float, late: str) -> Iterator[tuple[IO[bytes], Callable[[], None]]]:

@@ -8,7 +8,7 @@ import ssl
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from queue import Empty, Full, Queue
 from typing import Any
@@ -259,10 +259,19 @@ class Dimse:
         for sop_class in _FETCHED:
             ae.add_supported_context(sop_class, SYNTAXES)
         ae.add_requested_context(StudyRootQueryRetrieveInformationModelMove)
+        came = 0
+
+        def taken(event: evt.Event) -> int:
+            nonlocal came
+            status = take(event)
+            came += status == _SUCCESS
+            return status
+
         with _listening[self._server.own_port]:
-            listener = self._listen(ae, take)
+            listener = self._listen(ae, taken)
             try:
                 with self._associated(ae) as association:
+                    self._be_patient(association, lambda: came)
                     self._follow(
                         association.send_c_move(
                             identifier, self._server.own_title, StudyRootQueryRetrieveInformationModelMove
@@ -270,6 +279,33 @@ class Dimse:
                     )
             finally:
                 listener.shutdown()
+
+    def _be_patient(self, association: Any, came: Callable[[], int]) -> None:
+        """Wait on as long as instances come: an archive need not say meanwhile that it works
+        (PS3.4 C.4.2.3.1).
+
+        Args:
+            came: how many have come so far.
+        """
+        next_message = association.dimse.get_msg
+
+        def wait(block: bool = False) -> Any:
+            while True:
+                before, until = came(), time.monotonic() + association.dimse.dimse_timeout
+                message = next_message(block)
+                # It answers, or has closed the connection; who does not block does not wait.
+                if message != (None, None) or not block or time.monotonic() < until:
+                    return message
+                if came() == before:
+                    association.abort()
+                    raise NoAnswer(
+                        f"The archive {self.name} has sent nothing for {_TIMEOUT} s, and does not say that "
+                        "it is at work. It may be fetching the series from a slow store: try again in some "
+                        "minutes. If that does not help, see in its settings that it sends to our AE title "
+                        f"{self._server.own_title} at port {self._server.own_port} of this computer."
+                    )
+
+        association.dimse.get_msg = wait
 
     def _listen(self, ae: AE, take: Any) -> Any:
         server = self._server

@@ -399,6 +399,71 @@ def test_a_process_that_does_not_start_is_said_to_be_the_servers_fault(pool, tmp
     assert item.problem == workers.TOO_BUSY
 
 
+def test_a_file_that_is_refused_does_not_end_the_process(pool):
+    pool.warm()
+    (worker,) = pool._idle
+    for number in range(3):
+        with pytest.raises(UnreadableScan, match="damaged"):
+            load(Item("a.png", (File("a.png", SAMPLE.read_bytes()[: 500 + number]),)))
+    assert pool._idle == [worker]
+    assert worker.is_alive
+
+
+def test_what_is_no_scan_by_its_first_bytes_is_not_asked_for_again(pool, monkeypatch):
+    """An archive may hold thousands of them."""
+    asked, ask = [], pool.ask
+    monkeypatch.setattr(pool, "ask", lambda fields, *rest: asked.append(fields["do"]) or ask(fields, *rest))
+    kinds = {"notes.txt": b"Notes", "a.pdf": b"%PDF-1.4", "a.png": b"<html>", "a.nrrd": b"NRRD0004"}
+    items = group_into_series([File("a.zip", zipped(kinds))])
+    for item, data in zip(items, kinds.values(), strict=True):
+        with pytest.raises(UnreadableScan) as refused:
+            load(item)
+        with pytest.raises(UnreadableScan) as here:
+            intake.load(Item(item.name, (File(item.name, data),)))
+        assert str(refused.value) == str(here.value)
+    assert asked == ["examine"]
+
+
+def test_files_that_cannot_be_read_leave_out_the_rest_and_honest_ones_do_not(monkeypatch):
+    asked = []
+
+    def open_item(item, account):
+        asked.append(item.name)
+        account.spend(0.02, 0.02)
+        if item.name.startswith("damaged"):
+            raise UnreadableScan("It is damaged.")
+        return item
+
+    monkeypatch.setattr(door, "_open_item", open_item)
+    monkeypatch.setattr(door.intake, "with_copies", lambda opened, copies: opened)
+
+    def said(names: list[str]) -> list[str]:
+        asked.clear()
+        drop, outcomes = Account(), []
+        for name in names:
+            try:
+                load(Item(name, (File(name, b""),), drop=drop))
+                outcomes.append("read")
+            except UnreadableScan as error:
+                outcomes.append(str(error))
+        return outcomes
+
+    damaged = [f"damaged {number}" for number in range(1000)]
+    most = int(workers.IN_VAIN / 0.02)
+    told = said([*damaged, "honest"])
+    assert most <= len(asked) <= most + 2
+    assert told[len(asked) :] == [workers.LEFT_OUT] * (1001 - len(asked))
+    honest = [f"honest {number}" for number in range(1000)]
+    assert said(honest) == ["read"] * 1000
+    # Some that are empty lie between many others.
+    mixed = [damaged[n] if n % 4 == 0 else honest[n] for n in range(1000)]
+    assert workers.LEFT_OUT not in said(mixed)
+    # What a greedy one takes beyond what it pays for is another matter: all of the drop share that.
+    drop = Account()
+    drop.of_file(0.3).spend(7)
+    assert drop.of_file(0.3).left == pytest.approx(0.3)
+
+
 def test_a_process_that_died_while_idle_is_not_missed(pool):
     pool.warm()
     pool._idle[0]._process.kill()
@@ -490,7 +555,7 @@ def test_files_of_a_drop_share_what_they_take_and_each_has_what_it_pays_for():
 
 def test_all_archives_of_a_drop_share_one_budget(monkeypatch):
     monkeypatch.setattr("brat.io.files.MAX_UNPACKED", 300_000)
-    one = zipped({"a.bin": bytes(200_000)})
+    one = zipped({"a.png": b"\x89PNG" + bytes(200_000)})
     for group in (group_into_series, intake.group_into_series):
         first, second = group([File("1.zip", one), File("2.zip", one)])
         assert not first.problem
@@ -499,7 +564,7 @@ def test_all_archives_of_a_drop_share_one_budget(monkeypatch):
 
 def test_the_drops_of_a_server_share_one_budget(monkeypatch):
     monkeypatch.setattr(door, "MAX_ON_SERVER", Unpacked.total + 300_000)
-    one = zipped({"a.bin": bytes(200_000)})
+    one = zipped({"a.png": b"\x89PNG" + bytes(200_000)})
     (kept,) = group_into_series([File("1.zip", one)])
     (refused,) = group_into_series([File("2.zip", one)])
     assert not kept.problem

@@ -26,7 +26,7 @@ from pynetdicom.sop_class import (
 )
 
 from brat.pacs import dimse
-from brat.pacs.archive import PacsError, Query, SeriesEntry, Server
+from brat.pacs.archive import NoAnswer, PacsError, Query, SeriesEntry, Server
 from brat.pacs.connect import connect
 from brat.pacs.dimse import listening_context
 from brat.pacs.queue import Queue
@@ -122,6 +122,45 @@ def test_an_answer_that_cannot_be_read_keeps_no_other_away(monkeypatch):
     first, second = asked.studies(Query())
     assert (first.study, second.study, second.problem) == ("", "1.2", "")
     assert "no UID" in first.problem
+
+
+def test_an_archive_that_sends_without_a_word_is_waited_for_and_one_that_does_not_is_given_up(monkeypatch):
+    now, came, ended = [0.0], [0], []
+    # Nothing is said in all of the time; first two instances come meanwhile, and then one; then none.
+    instances = iter((2, 1, 0))
+
+    def get_msg(block):
+        if block:
+            now[0] += dimse._TIMEOUT
+            came[0] += next(instances)
+        return None, None
+
+    monkeypatch.setattr(dimse, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    association = SimpleNamespace(
+        dimse=SimpleNamespace(get_msg=get_msg, dimse_timeout=dimse._TIMEOUT), abort=lambda: ended.append(True)
+    )
+    asked = dimse.Dimse(Server("old", host="127.0.0.1", own_title="OURS", own_port=11113))
+    asked._be_patient(association, lambda: came[0])
+    # Who only looks is told at once, as is who waits for what was closed.
+    assert association.dimse.get_msg(False) == (None, None)
+    with pytest.raises(NoAnswer, match=r"nothing for 120 s.*try again in some minutes.*OURS at port 11113"):
+        association.dimse.get_msg(True)
+    assert (now[0], came[0], ended) == (3 * dimse._TIMEOUT, 3, [True])
+
+
+def test_what_comes_by_c_move_counts_as_a_sign_of_work(instances, monkeypatch):
+    """As many as are taken."""
+    port, counted = free_port(), []
+    be_patient = dimse.Dimse._be_patient
+
+    def watched(self, association, came):
+        counted.append(came)
+        be_patient(self, association, came)
+
+    monkeypatch.setattr(dimse.Dimse, "_be_patient", watched)
+    with archive(instances, StudyRootQueryRetrieveInformationModelMove, port) as (asked, _):
+        assert len(list(asked.fetch(series_of(instances[0])))) == len(instances)
+    assert counted[0]() == len(instances)
 
 
 def test_an_archive_without_the_service_is_a_sentence(instances):

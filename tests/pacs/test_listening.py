@@ -160,6 +160,49 @@ def test_who_goes_amid_an_instance_leaves_its_room(listener, slices, monkeypatch
     sender(listener).store(slices[:1])
 
 
+def test_one_that_is_refused_for_want_of_room_is_taken_when_it_is_sent_again(
+    listener, slices, monkeypatch, caplog
+):
+    """Two that are on their way fill what one address may hold."""
+    size = len(slices[0])
+    pieces = size // 2 // 16_000 + 1
+    monkeypatch.setattr(listening, "ROOM", 2 * (2 * pieces * 16_000 + size // 2))
+    room = listener._server.room
+    filled, gone = threading.Event(), threading.Event()
+    take, give_back = listening.Room.take, listening.Room.give_back
+
+    def taking(self, address, wanted):
+        is_taken = take(self, address, wanted)
+        if self is room and room._held.total() >= 2 * pieces * 16_000:
+            filled.set()
+        return is_taken
+
+    def giving_back(self, address, given):
+        give_back(self, address, given)
+        if self is room and not room._held.total():
+            gone.set()
+
+    monkeypatch.setattr(listening.Room, "take", taking)
+    monkeypatch.setattr(listening.Room, "give_back", giving_back)
+    senders = []
+    for _ in range(2):
+        ae = AE("SCANNER")
+        ae.add_requested_context(MRImageStorage)
+        senders.append(ae.associate("127.0.0.1", listener.port, ae_title="BRATUM"))
+        send(senders[-1], [b"\x03" + command(), *[b"\x00" + bytes(16_000)] * pieces])
+    assert filled.wait(30)
+    with caplog.at_level(logging.INFO, "brat"), pytest.raises(PacsError, match="0xa700"):
+        sender(listener).store(slices[:1])
+    (said,) = [record for record in caplog.records if record.message == "instance refused"]
+    assert "no memory left" in str(vars(said))
+    gone.clear()
+    for association in senders:
+        association.abort()
+    assert gone.wait(30)
+    sender(listener).store(slices[:1])
+    assert len(listener._queue.states()) == 1
+
+
 def test_a_message_of_the_network_of_any_length_is_not_waited_for(listener):
     with socket.create_connection(("127.0.0.1", listener.port)) as stranger:
         stranger.settimeout(30)
