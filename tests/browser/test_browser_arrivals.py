@@ -184,7 +184,7 @@ _PAGE = """<div data-test-script-state="notRunning" data-test-connection-state="
 _SERVER = """() => {
   Object.assign(window, { sent: [], given: 0 });
   window.says = (drops, answered) => window.part({
-    data: ["visit", false, "", drops, answered],
+    data: ["visit", false, true, "", drops, answered],
     setTriggerValue: (name, value) => window.sent.push([name, value]),
     parentElement: document.querySelector("#part"),
   });
