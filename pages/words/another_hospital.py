@@ -33,8 +33,8 @@ def other_lengths(epochs: Mapping[str, int], usual: int) -> str:
     named: dict[int, list[str]] = {}
     for source, count in epochs.items():
         named.setdefault(count, []).append(source)
-    each = "; ".join(f"without {', '.join(sources)} {count} epochs" for count, sources in named.items())
-    return f"Trained {each}; as shipped {usual}."
+    each = "; ".join(f"{', '.join(sources)} {count}" for count, sources in named.items())
+    return f"Epochs: {each}; shipped {usual}."
 
 
 def runs(length: int, least: float) -> str:

@@ -80,8 +80,8 @@ def of_slices(slices: int) -> str:
 def without_masses(slices: int, masses: int, false_alarms: int, masses_among_them: int) -> str:
     """Args: masses: slices that are called free of tumours, and show a mass."""
     return (
-        f"{slices:,} slices. In {masses} that the collection calls free of tumours a mass can be seen (told "
-        f"by eye, by no radiologist); they are {masses_among_them} of the {false_alarms} false alarms."
+        f"{slices:,} slices. A mass can be seen (by eye, no radiologist) in {masses} called free of tumours: "
+        f"{masses_among_them} of {false_alarms} false alarms."
     )
 
 

@@ -420,8 +420,8 @@ def test_model_page_offers_every_number(model_page):
     assert published["Accuracy"].tolist()[2:] == ["94.8 %", "97.1 to 98.0 %"]
     assert "figshare, first hospital, glioma" in said(page)
     group(page, "protocol").set_value("same_source").run()
-    assert "In 42 that the collection calls free of tumours" in said(page)
-    assert "27 of the 35 false alarms" in said(page)
+    assert "in 42 called free of tumours" in said(page)
+    assert "27 of 35 false alarms" in said(page)
     assert f"sensitivity {100 * 303 / 309:.1f}\u00a0%, precision {100 * 303 / 338:.1f}" in said(page)
 
     rows = {name: read_csv(data) for name, data in offered.items() if name.endswith(".csv")}
@@ -848,7 +848,7 @@ def test_model_page_says_which_new_hospitals_were_trained_without_for_another_ti
             entries["epochs"] = usual // 2 if source == "lgg" else usual
 
     page, _, _ = model_page(add, test_fold=None)
-    wanted = f"Trained without lgg {usual // 2} epochs; as shipped {usual}."
+    wanted = f"Epochs: lgg {usual // 2}; shipped {usual}."
     assert wanted in [caption.value for caption in page.caption]
     # It stands beside the sentence that compares them, too.
     assert wanted in [caption.value for caption in page.tabs[0].caption]
@@ -856,7 +856,7 @@ def test_model_page_says_which_new_hospitals_were_trained_without_for_another_ti
 
 def test_epochs_are_said_once_of_all_new_hospitals_that_have_as_many():
     said_once = hospital_words.other_lengths({"br35h": 14, "ms": 14, "sartaj": 9}, 28)
-    assert said_once == "Trained without br35h, ms 14 epochs; without sartaj 9 epochs; as shipped 28."
+    assert said_once == "Epochs: br35h, ms 14; sartaj 9; shipped 28."
 
 
 def test_most_refused_groups_are_named():
