@@ -141,4 +141,5 @@ def is_leftover(name: str) -> bool:
 
 def is_hidden(part: str) -> bool:
     """Whether a file or folder of this name is hidden, or one that macOS or Windows makes for itself."""
-    return part.startswith(".") or part in _OF_SYSTEMS
+    # Some archives have paths that lead upwards; they are names here, and lead nowhere.
+    return (part.startswith(".") and part != "..") or part in _OF_SYSTEMS

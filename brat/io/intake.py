@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 _TOO_MANY_PLANES = (
     "The slices of this series lie in more directions than any scanner makes. Give the slices of one view by "
     "themselves."
+)
+_BEYOND = (
+    "The slices of a series in this archive lie in more directions than any scanner makes, and what comes "
+    "after them was not read. Give the slices of one view by themselves."
 )
 _NESTED = "This is an archive in an archive. Unpack the outer one, and give this one by itself."
 
@@ -134,12 +138,16 @@ class _Planes:
         self._by_plane: dict[tuple[float, ...], _Stack] = {}
         self._known: dict[int, set[tuple[object, ...]]] = {}
 
+    @property
+    def are_too_many(self) -> bool:
+        return len(self.stacks) > _MAX_PLANES
+
     def add(self, header: Header, file: File) -> _Stack | None:
         """Put a slice to those that it is parallel to. Returns the stack, where this began a new one.
 
         Once there are too many, all of them are refused, and no slice is compared any more.
         """
-        if len(self.stacks) > _MAX_PLANES:
+        if self.are_too_many:
             return None
         plane = tuple(round(cosine, 2) for cosine in header.plane)
         stack = self._by_plane.get(plane)
@@ -206,17 +214,10 @@ def group(entries: Iterable[Entry]) -> list[Item]:
             else:
                 items.append(Item(entry.file.name, (entry.file,), entry.is_series))
         else:
-            # Two patients are two items, whatever is said of their series.
-            key = (*entry.header.series, *entry.header.patient)
-            if stack := series.setdefault(key, _Planes()).add(entry.header, entry.file):
+            if stack := series.setdefault(_series_of(entry.header), _Planes()).add(entry.header, entry.file):
                 items.append(stack)
-    endless = {
-        id(stack)
-        for planes in series.values()
-        if len(planes.stacks) > _MAX_PLANES
-        for stack in planes.stacks[1:]
-    }
-    first = {id(planes.stacks[0]) for planes in series.values() if len(planes.stacks) > _MAX_PLANES}
+    endless = {id(stack) for planes in series.values() if planes.are_too_many for stack in planes.stacks[1:]}
+    first = {id(planes.stacks[0]) for planes in series.values() if planes.are_too_many}
     grouped = []
     for item in items:
         if isinstance(item, Item):
@@ -247,6 +248,7 @@ def examine(file: File, left: int) -> Iterator[Entry]:
         left: bytes that may still be unpacked.
     """
     read = 0
+    series: defaultdict[tuple[object, ...], _Planes] = defaultdict(_Planes)
     try:
         head = file.read(sniff.HEAD)
         if not sniff.is_zip(head):
@@ -259,8 +261,19 @@ def examine(file: File, left: int) -> Iterator[Entry]:
                 left -= len(entry.file.source)
             read += not entry.problem
             yield entry
+            if entry.header and entry.header.is_slice:
+                planes = series[_series_of(entry.header)]
+                planes.add(entry.header, entry.file)
+                if planes.are_too_many:
+                    yield Entry(file, _BEYOND)
+                    return
     except UnreadableScan as error:
         yield Entry(file, broken_off(error, read))
+
+
+def _series_of(header: Header) -> tuple[object, ...]:
+    """Two patients are two items, whatever is said of their series."""
+    return *header.series, *header.patient
 
 
 def broken_off(error: UnreadableScan, read: int) -> str:

@@ -81,8 +81,8 @@ its file. JPEG 2000 takes a fifth of that. What a slice has in pixels says nothi
 million of them."""
 
 IN_VAIN = 2.0
-"""Seconds of processor time that the files of a drop which cannot be read may take of what they pay for, all
-together. The rest of the drop is left out then."""
+"""Seconds that the files of a drop which cannot be read may take of what they pay for, all together. The rest
+of the drop is left out then."""
 
 FORGIVEN = 0.005
 """Of these, those that every file which is read gives back: between slices some are empty or damaged."""
@@ -187,8 +187,9 @@ class Account:
             for, but does not wait without end.
         """
         with self._lock:
-            self._left -= wall if processor is None else max(processor, wall / WAITING)
-            self._used += wall if processor is None else processor
+            counted = wall if processor is None else max(processor, wall / WAITING)
+            self._left -= counted
+            self._used += counted
         if self._drop:
             self._drop.spend(wall, processor)
 
@@ -238,6 +239,7 @@ class Worker:
         )
         self.holds: dict[str, int] = {}
         self.owner: object = None
+        self.instead_for: object = None
         self.idle_since = time.monotonic()
         self.has_started = False
         self.gives_way = False
@@ -409,11 +411,14 @@ class Pool:
             self._refill()
             self._watch()
 
-    def _refill(self) -> None:
+    def _refill(self, ended_by: object = None) -> None:
+        """Args: ended_by: whose process is replaced."""
         running = len(self._idle) + len(self._busy)
         wanted = READY if any(not worker.holds for worker in self._idle) else max(READY, running + 1)
         for _ in range(min(wanted, self._places) - running):
-            self._idle.append(Worker())
+            worker = Worker()
+            worker.instead_for = ended_by
+            self._idle.append(worker)
 
     def ask(
         self,
@@ -471,7 +476,7 @@ class Pool:
                     if held and not any(key in worker.holds for worker in (*self._idle, *self._busy)):
                         raise KeyError(key)
                     if self._next() == number:
-                        worker = self._free(key, held)
+                        worker = self._free(key, held, asking)
                         worker.owner = asking
                         self._busy.append(worker)
                         return worker
@@ -501,7 +506,7 @@ class Pool:
             return False
         return len(self._busy) < self._places
 
-    def _free(self, key: str, held: bool) -> Worker:
+    def _free(self, key: str, held: bool, asking: object) -> Worker:
         """An idle process that has it, or one that has nothing, or a new one, or at last any."""
         for worker in self._idle:
             if key and key in worker.holds:
@@ -510,21 +515,28 @@ class Pool:
             empty = [worker for worker in self._idle if not worker.holds]
             if not empty and len(self._busy) + len(self._idle) < self._places:
                 return Worker()
-            # The one that was used last: the others may end, or are still starting.
-            worker = max(empty or self._idle, key=lambda idle: (idle.has_started, idle.idle_since))
+
+            # The one that was used last: the others may end, or are still starting. Whose file ended a
+            # process waits for the start of the next one: otherwise somebody else would.
+            def rank(idle: Worker) -> tuple[bool, bool, float]:
+                is_replacement = idle.instead_for is not None and idle.instead_for == asking
+                return is_replacement and not idle.has_started, idle.has_started, idle.idle_since
+
+            worker = max(empty or self._idle, key=rank)
         self._idle.remove(worker)
         return worker
 
     def _put_back(self, worker: Worker) -> None:
         with self._changed:
             self._busy.remove(worker)
-            worker.idle_since, worker.owner = time.monotonic(), None
+            asked, worker.owner, worker.idle_since = worker.owner, None, time.monotonic()
             # One that gives way to others would keep the next file waiting.
             if worker.gives_way and not worker.holds:
                 worker.close()
             if worker.is_alive:
                 self._idle.append(worker)
-            self._refill()
+                asked = None
+            self._refill(asked)
             self._watch()
             self._changed.notify_all()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -39,26 +40,33 @@ def read_file(name: str, data: bytes, readers: Readers, overlays: bool, report: 
         UnreadableScan: nothing in it can be read, or there are more than `MAX_SLICES` slices.
         brat.reports.dicom.NoReference: a report is asked for, and no instance is there to refer to.
     """
-    items = [part for item in group_into_series([File(name, data)]) for part in _parts(item)]
+    waiting, items = deque(group_into_series([File(name, data)])), []
     reader = readers()
     answer: Record = {
         "model": reader.classifier.digest,
         "recalibration": recalibration_of(reader),
         "readings": [],
     }
+    readings = answer["readings"]
     problem = UnreadableScan("There is no scan in this file.")
-    for item in items:
+    too_many = UnreadableScan(f"This holds more than {MAX_SLICES:,} slices. Send it in parts.")
+    while waiting:
+        item = waiting.popleft()
         try:
             for record in _records(item, readers, overlays):
-                answer["readings"].append(record)
-                if len(answer["readings"]) > MAX_SLICES:
-                    raise UnreadableScan(f"This holds more than {MAX_SLICES:,} slices. Send it in parts.")
+                readings.append(record)
+                if len(readings) > MAX_SLICES:
+                    raise too_many
+        except SeveralPanels as page:
+            waiting.extendleft(reversed(page.items))
+            continue
         except UnreadableScan as error:
-            if len(items) == 1:
+            if error is too_many:
                 raise
             problem = error
-            answer["readings"].append({"name": item.name, "error": str(error)})
-    if all("error" in record for record in answer["readings"]):
+            readings.append({"name": item.name, "error": str(error)})
+        items.append(item)
+    if all("error" in record for record in readings):
         raise problem
     if report:
         from brat.pacs.reading import item_results
@@ -77,20 +85,6 @@ def recalibration_of(reader: Reader) -> Record | None:
     if (site := reader.site) is None:
         return None
     return {"sha256": site.digest, "site": site.site, "slices": site.slices, "fitted": site.fitted}
-
-
-def _parts(item: Item) -> list[Item]:
-    """The slices of a picture that holds several, or the item."""
-    if item.is_series or item.problem:
-        return [item]
-    try:
-        load(item)
-    except SeveralPanels as page:
-        return list(page.items)
-    except UnreadableScan:
-        # It says why when its turn comes.
-        pass
-    return [item]
 
 
 def _records(item: Item, readers: Readers, overlays: bool) -> Iterator[Record]:

@@ -122,6 +122,12 @@ def test_an_archive_is_unpacked_and_what_systems_leave_in_it_passed_over():
     assert numbers(load(items[0])) == [0, 1, 2, 3]
 
 
+def test_a_path_that_leads_upwards_is_a_name_and_its_scan_is_not_passed_over():
+    sample = load_samples()[0].file
+    (item,) = group_into_series([File("a.zip", zipped({f"../../{sample.name}": sample.read_bytes()}))])
+    assert isinstance(load(item), Scan)
+
+
 def test_archives_and_scans_may_lie_on_disk(tmp_path):
     (tmp_path / "one.zip").write_bytes(zipped({"a": slice_of(0), "b": slice_of(1)}))
     (tmp_path / "two").write_bytes(slice_of(2))

@@ -117,6 +117,19 @@ def test_directions_without_end_are_one_refusal_and_not_thousands():
     assert "more directions" in item.problem
 
 
+def test_an_archive_is_read_no_further_than_its_directions_make_sense():
+    count = intake._MAX_PLANES + 200
+    honest = {f"honest/{n}.dcm": slice_of(n, series="1.2.3", Rows=64, Columns=64) for n in range(3)}
+    planes = zipfile.ZipFile(io.BytesIO(many_planes(count)))
+    hostile = {name: planes.read(name) for name in planes.namelist()}
+    entries = [*intake.examine(File("a.zip", zipped(honest | hostile)), 500_000_000)]
+    assert len(entries) < 3 + count
+    assert entries[-1].problem == intake._BEYOND
+    first, series, rest = intake.group(entries)
+    assert (first.problem, len(first.files)) == ("", 3)
+    assert (series.problem, rest.problem) == (intake._TOO_MANY_PLANES, intake._BEYOND)
+
+
 def test_a_slice_finds_its_stack_though_its_direction_rounds_otherwise():
     from brat.io.dicom_header import Header
 
@@ -494,6 +507,25 @@ def test_nobody_takes_the_last_place_from_others(pool):
     for thread in threads:
         thread.join(3 * workers.SECONDS)
         assert not thread.is_alive()
+
+
+def test_who_ended_a_process_waits_for_the_start_of_the_next_one(pool, monkeypatch):
+    """And nobody else does."""
+    monkeypatch.setattr(workers, "READY", 2)
+    pool.warm()
+    for worker in pool._idle:
+        worker.start()
+    ended = pool._take("greedy", "", False)
+    (warm,) = pool._idle
+    ended.close()
+    pool._put_back(ended)
+    (replacement,) = [worker for worker in pool._idle if worker is not warm]
+    assert not replacement.has_started
+    assert pool._take("greedy", "", False) is replacement
+    assert pool._take("another", "", False) is warm
+    for worker in (replacement, warm):
+        pool._put_back(worker)
+    assert pool._take("another", "", False) is warm
 
 
 def test_who_has_fewest_places_is_next():

@@ -30,17 +30,19 @@ from brat import cli
 from brat.environment import CORES, WEIGHTS
 from brat.io.read import read_scan
 from brat.io.samples import load_samples
+from brat.io.scan import UnreadableScan
 from brat.io.workers import owner
 from brat.model.pool import Readers
 from brat.model.reader import Reader
-from brat.serve import protocol
+from brat.serve import protocol, readings
 from brat.serve.app import ARRIVING, _upload, make_app
 from brat.serve.command import read_keys
 from brat.serve.protocol import Protocol
 from tests.factories.files import slice_of, volume, zipped
+from tests.factories.heads import synthetic_head
 from tests.factories.log import Recorder
 from tests.factories.orthanc import free_port
-from tests.factories.pages import png
+from tests.factories.pages import page_of, png
 from tests.factories.paths import ROOT
 from tests.factories.samples import known_enhanced
 from tests.factories.weights import recalibrated
@@ -176,6 +178,27 @@ def test_volumes_and_archives_are_read_slice_by_slice(api):
     status, answer = api.ask("/api/v1/readings", files)
     assert status == 200
     assert [("error" in reading) for reading in answer["readings"]] == [False, True]
+
+
+def test_each_item_is_opened_once(monkeypatch):
+    """One that is not read, too; a page of several slices once more for each of them."""
+    opened = []
+    load = readings.load
+    monkeypatch.setattr(readings, "load", lambda item: opened.append(item.name) or load(item))
+    page = png(page_of([synthetic_head(250, 250, seed=seed) for seed in range(2)], 2, gutter=8))
+    files = {"a.png": PICTURE.read_bytes(), "b.png": PICTURE.read_bytes()[:900], "c.png": page}
+    answer = readings.read_file("a.zip", zipped(files), Readers(), overlays=False, report=False)
+    names = [f"a.zip/{name}" for name in ("a.png", "b.png", "c.png")]
+    panels = [f"{names[2]}, panel {number} of 2" for number in (1, 2)]
+    assert opened == [*names, *panels]
+    assert [reading["name"] for reading in answer["readings"]] == [*names[:2], *panels]
+
+
+def test_more_slices_than_an_answer_has_room_for_are_refused_among_other_items(monkeypatch):
+    monkeypatch.setattr(readings, "MAX_SLICES", 3)
+    files = zipped({"a.png": PICTURE.read_bytes(), "b.nii": volume()})
+    with pytest.raises(UnreadableScan, match="more than 3 slices"):
+        readings.read_file("a.zip", files, Readers(), overlays=False, report=False)
 
 
 def test_what_is_to_be_known_beside_an_answer_is_in_its_record(api):
