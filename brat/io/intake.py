@@ -317,7 +317,13 @@ def _no_scan(head: bytes, name: str) -> str:
 
     An archive may hold thousands of them, each of which would be asked for by itself.
     """
-    if not head or sniff.raster_format(head) or sniff.of_several(head) or sniff.suffix(name) == ".img":
+    # Of what these names promise, more can be said than that it is no scan.
+    if (
+        not head
+        or sniff.raster_format(head)
+        or sniff.of_several(head)
+        or sniff.suffix(name) in (".img", ".zip")
+    ):
         return ""
     return _other_volume(head, name) or sniff.refusal(head)
 
