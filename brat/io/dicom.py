@@ -11,7 +11,7 @@ from copy import copy
 from functools import cached_property
 
 import numpy as np
-import pydicom
+import pydicom  # noqa: F401 (first, see `brat.io.dicom_header`)
 from pydicom.datadict import dictionary_description
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate, get_frame, parse_basic_offsets, parse_fragments
@@ -36,6 +36,7 @@ from brat.io.dicom_header import (
     SPACING,
     numbers,
     position,
+    read_whole,
     transfer_syntax,
 )
 from brat.io.dicom_values import (
@@ -137,7 +138,7 @@ class Dicom:
         """
         refuse_deflated_bomb(data)
         _refuse_byte_order(data)
-        dataset = pydicom.dcmread(io.BytesIO(data), force=True)
+        dataset = read_whole(data)
         rows, columns = int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0)
         if not any(keyword in dataset for keyword in _PIXELS):
             raise UnreadableScan(
@@ -387,7 +388,7 @@ def pixel_digest(data: bytes) -> str:
     try:
         with decoding("DICOM"):
             refuse_deflated_bomb(data)
-            dataset = pydicom.dcmread(io.BytesIO(data), force=True, specific_tags=["PixelData"])
+            dataset = read_whole(data, [Tag("PixelData")])
             return hashlib.sha256(dataset.PixelData).hexdigest()
     except UnreadableScan:
         return hashlib.sha256(data).hexdigest()

@@ -23,7 +23,7 @@ from brat.io.files import File
 from brat.io.panels import Panel, find_panels, refuse_page
 from brat.io.raster import count_pages
 from brat.io.read import read_scan
-from brat.io.scan import Scan, SeveralScans, UnreadableScan, checked, part_digest
+from brat.io.scan import Scan, SeveralScans, UnreadableScan, checked, decoding, part_digest
 from brat.io.series import Series, left_out_in_words
 
 if TYPE_CHECKING:
@@ -303,6 +303,8 @@ def _entry(file: File, head: bytes, left: int) -> Entry:
             problem = "" if is_nifti else _no_scan(head, file.name)
             return Entry(file, problem, None, is_nifti or _has_pages(file, head), is_nifti)
         header = _header(file)
+        if header is None or not all(header.series[1:]):
+            _refuse_pictureless(file)
     except UnreadableScan as error:
         return Entry(file, str(error))
     is_slice = header is not None and header.is_slice
@@ -310,6 +312,22 @@ def _entry(file: File, head: bytes, left: int) -> Entry:
         (header is not None and header.frames > 1) or is_nifti or _has_pages(file, head)
     )
     return Entry(file, header=header, is_series=is_series, is_nifti_header=is_nifti)
+
+
+_SMALL = 100_000
+"""Bytes of a DICOM file without a picture."""
+
+
+def _refuse_pictureless(file: File) -> None:
+    """Raises `UnreadableScan` where a small DICOM file in memory has no picture, as opening it would.
+
+    An archive may hold thousands of them, each of which would be asked for by itself.
+    """
+    if isinstance(file.source, bytes) and len(file.source) <= _SMALL:
+        from brat.io.dicom import Dicom
+
+        with decoding("DICOM"):
+            Dicom(file.source, "")
 
 
 def _no_scan(head: bytes, name: str) -> str:
