@@ -129,7 +129,8 @@ def gunzipped(data: bytes, most: int) -> bytes | None:
                 content.write(chunk)
                 if content.tell() > most:
                     return None
-                chunk = inflater.decompress(inflater.unconsumed_tail, _CHUNK)
+                # Once it is at its end it would count what follows twice.
+                chunk = b"" if inflater.eof else inflater.decompress(inflater.unconsumed_tail, _CHUNK)
             begin += len(piece) - len(inflater.unused_data)
     return content.getvalue()
 

@@ -54,6 +54,7 @@ from brat.io.evidence import SEQUENCES, evidence, kinds_of, modality_of, refuse_
 from brat.io.geometry import Turn, cosines_of, squared, turn
 from brat.io.scan import (
     MAX_PIXELS,
+    NO_PICTURE,
     Scan,
     SeveralScans,
     UnreadableScan,
@@ -141,10 +142,7 @@ class Dicom:
         dataset = read_whole(data)
         rows, columns = int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0)
         if not any(keyword in dataset for keyword in _PIXELS):
-            raise UnreadableScan(
-                "This DICOM file has no picture in it: it is a report, a plan or an index, or its picture "
-                "was cut off. Upload an image of the series."
-            )
+            raise UnreadableScan(NO_PICTURE)
         _refuse_lacking(dataset)
         refuse_bomb(columns, rows)
         if "TransferSyntaxUID" not in dataset.file_meta:

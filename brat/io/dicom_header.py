@@ -219,6 +219,8 @@ def read_whole(data: bytes, tags: Sequence[BaseTag] | None = None, pixels: bool 
     """A file as `pydicom.dcmread` reads it, but of no more elements than a header may have.
 
     Args:
+        data: one that `transfer_syntax` did not refuse: of what comes before the dataset pydicom reads any
+            number.
         tags: the elements that are wanted; all by default.
         pixels: whether to read the picture, and what comes after it.
 
@@ -226,13 +228,9 @@ def read_whole(data: bytes, tags: Sequence[BaseTag] | None = None, pixels: bool 
         ValueError: it has more elements.
         Exception: whatever pydicom raises over a damaged file.
     """
-    stream = io.BytesIO(data)
-    # Of what comes before the dataset pydicom reads any number.
-    transfer_syntax(stream)
-    stream.seek(0)
     is_past = _until(lambda tag: not pixels and tag >= _PIXELS)
     return read_partial(
-        stream, stop_when=is_past, force=True, specific_tags=None if tags is None else [*tags]
+        io.BytesIO(data), stop_when=is_past, force=True, specific_tags=None if tags is None else [*tags]
     )
 
 

@@ -23,7 +23,7 @@ from brat.io.files import File
 from brat.io.panels import Panel, find_panels, refuse_page
 from brat.io.raster import count_pages
 from brat.io.read import read_scan
-from brat.io.scan import Scan, SeveralScans, UnreadableScan, checked, decoding, part_digest
+from brat.io.scan import NO_PICTURE, Scan, SeveralScans, UnreadableScan, checked, part_digest
 from brat.io.series import Series, left_out_in_words
 
 if TYPE_CHECKING:
@@ -303,7 +303,7 @@ def _entry(file: File, head: bytes, left: int) -> Entry:
             problem = "" if is_nifti else _no_scan(head, file.name)
             return Entry(file, problem, None, is_nifti or _has_pages(file, head), is_nifti)
         header = _header(file)
-        if header is None or not all(header.series[1:]):
+        if header and not all(header.series[1:]):
             _refuse_pictureless(file)
     except UnreadableScan as error:
         return Entry(file, str(error))
@@ -315,19 +315,20 @@ def _entry(file: File, head: bytes, left: int) -> Entry:
 
 
 _SMALL = 100_000
-"""Bytes of a DICOM file without a picture."""
+"""Bytes of a report, a plan or an index."""
+
+_PICTURES = tuple(bytes.fromhex(tag) for tag in ("e07f1000", "7fe00010", "e07f0800", "e07f0900"))
+"""Tags of elements that hold a picture: that of numbers in both orders of bytes."""
 
 
 def _refuse_pictureless(file: File) -> None:
-    """Raises `UnreadableScan` where a small DICOM file in memory has no picture, as opening it would.
+    """Raises `UnreadableScan` where a small DICOM file in memory, without rows or columns, has no picture.
 
     An archive may hold thousands of them, each of which would be asked for by itself.
     """
-    if isinstance(file.source, bytes) and len(file.source) <= _SMALL:
-        from brat.io.dicom import Dicom
-
-        with decoding("DICOM"):
-            Dicom(file.source, "")
+    data = file.source
+    if isinstance(data, bytes) and len(data) <= _SMALL and not any(tag in data for tag in _PICTURES):
+        raise UnreadableScan(NO_PICTURE)
 
 
 def _no_scan(head: bytes, name: str) -> str:
