@@ -58,6 +58,9 @@ _PIXELS = Tag("FloatPixelData")
 
 _LITTLE_ENDIAN = {*AllTransferSyntaxes} - {ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian}
 
+_ELEMENT = 8
+"""Bytes of an element at least: its tag, and a length or a type and a length."""
+
 _OF_COMMAND = b"\0\0"
 """Group of a message's elements, which some files have before those of the image, encoded in another way."""
 
@@ -258,8 +261,12 @@ def _elements(stream: BinaryIO, tags: Sequence[BaseTag]) -> Dataset:
         unpacked = io.BytesIO(inflater.decompress(stream.read(_PREFIX), _PREFIX))
         return read_dataset(unpacked, False, True, stop_when=is_past, specific_tags=[*tags])
     begin = stream.tell()
+    first = stream.read(_ELEMENT)
+    # pydicom would take longer to find that there is nothing.
+    if len(first) < _ELEMENT:
+        return Dataset()
     # What comes before the dataset is read once, but where it is no plain case.
-    if syntax in _LITTLE_ENDIAN and stream.read(2) != _OF_COMMAND:
+    if syntax in _LITTLE_ENDIAN and not first.startswith(_OF_COMMAND):
         stream.seek(begin)
         is_implicit = syntax == ImplicitVRLittleEndian
         return read_dataset(stream, is_implicit, True, stop_when=is_past, specific_tags=[*tags])

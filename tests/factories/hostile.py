@@ -31,6 +31,7 @@ from pydicom.uid import (
 )
 
 from tests.factories.files import slice_of, zipped
+from tests.factories.heads import synthetic_head
 
 MANY = 10_000
 """Frames, pages or files: as many as are read at all."""
@@ -529,7 +530,7 @@ def junk(ending: str, content: bytes, count: int = MANY) -> bytes:
 
 def slow_series(series: int = 40, slices: int = 20) -> bytes:
     """Many series, each slice of which takes long and is whole."""
-    encoded = [_jpeg(Image.fromarray(_head(900)), 25)]
+    encoded = [_jpeg(Image.fromarray(synthetic_head(900, 900)), 25)]
 
     def one(number: int, place: int) -> bytes:
         return frames(
