@@ -11,7 +11,7 @@ from copy import copy
 from functools import cached_property
 
 import numpy as np
-import pydicom
+import pydicom  # noqa: F401 (first, see `brat.io.dicom_header`)
 from pydicom.datadict import dictionary_description
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate, get_frame, parse_basic_offsets, parse_fragments
@@ -36,6 +36,7 @@ from brat.io.dicom_header import (
     SPACING,
     numbers,
     position,
+    read_whole,
     transfer_syntax,
 )
 from brat.io.dicom_values import (
@@ -53,6 +54,7 @@ from brat.io.evidence import SEQUENCES, evidence, kinds_of, modality_of, refuse_
 from brat.io.geometry import Turn, cosines_of, squared, turn
 from brat.io.scan import (
     MAX_PIXELS,
+    NO_PICTURE,
     Scan,
     SeveralScans,
     UnreadableScan,
@@ -137,13 +139,10 @@ class Dicom:
         """
         refuse_deflated_bomb(data)
         _refuse_byte_order(data)
-        dataset = pydicom.dcmread(io.BytesIO(data), force=True)
+        dataset = read_whole(data)
         rows, columns = int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0)
         if not any(keyword in dataset for keyword in _PIXELS):
-            raise UnreadableScan(
-                "This DICOM file has no picture in it: it is a report, a plan or an index, or its picture "
-                "was cut off. Upload an image of the series."
-            )
+            raise UnreadableScan(NO_PICTURE)
         _refuse_lacking(dataset)
         refuse_bomb(columns, rows)
         if "TransferSyntaxUID" not in dataset.file_meta:
@@ -387,7 +386,7 @@ def pixel_digest(data: bytes) -> str:
     try:
         with decoding("DICOM"):
             refuse_deflated_bomb(data)
-            dataset = pydicom.dcmread(io.BytesIO(data), force=True, specific_tags=["PixelData"])
+            dataset = read_whole(data, [Tag("PixelData")])
             return hashlib.sha256(dataset.PixelData).hexdigest()
     except UnreadableScan:
         return hashlib.sha256(data).hexdigest()

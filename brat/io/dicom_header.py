@@ -6,7 +6,7 @@ import io
 import logging
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, BinaryIO, NamedTuple, cast
 
 # First: where one thread imports pydicom and another begins with a module of it, both get half of it.
@@ -53,7 +53,13 @@ _MAX_READ = 1 << 20
 
 _MAX_ELEMENTS = 20_000
 
+_PIXELS = Tag("FloatPixelData")
+"""The first of those that hold a picture."""
+
 _LITTLE_ENDIAN = {*AllTransferSyntaxes} - {ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian}
+
+_ELEMENT = 8
+"""Bytes of an element at least: its tag, and a length or a type and a length."""
 
 _OF_COMMAND = b"\0\0"
 """Group of a message's elements, which some files have before those of the image, encoded in another way."""
@@ -212,16 +218,42 @@ def _header(dataset: Dataset) -> Header:
     )
 
 
-def _elements(stream: BinaryIO, tags: Sequence[BaseTag]) -> Dataset:
-    last, seen = max(tags), 0
+def read_whole(data: bytes, tags: Sequence[BaseTag] | None = None, pixels: bool = True) -> Dataset:
+    """A file as `pydicom.dcmread` reads it, but of no more elements than a header may have.
 
-    def is_past(tag: BaseTag, vr: str | None, length: int) -> bool:
+    Args:
+        data: one that `transfer_syntax` did not refuse: of what comes before the dataset pydicom reads any
+            number.
+        tags: the elements that are wanted; all by default.
+        pixels: whether to read the picture, and what comes after it.
+
+    Raises:
+        ValueError: it has more elements.
+        Exception: whatever pydicom raises over a damaged file.
+    """
+    is_past = _until(lambda tag: not pixels and tag >= _PIXELS)
+    return read_partial(
+        io.BytesIO(data), stop_when=is_past, force=True, specific_tags=None if tags is None else [*tags]
+    )
+
+
+def _until(is_past: Callable[[BaseTag], bool]) -> Callable[[BaseTag, str | None, int], bool]:
+    """When pydicom stops, by the tag that comes next; it raises where there are too many before that."""
+    seen = 0
+
+    def stop(tag: BaseTag, vr: str | None, length: int) -> bool:
         nonlocal seen
         seen += 1
         if seen > _MAX_ELEMENTS:
             raise ValueError("the header has far more elements than that of a slice")
-        return tag > last
+        return is_past(tag)
 
+    return stop
+
+
+def _elements(stream: BinaryIO, tags: Sequence[BaseTag]) -> Dataset:
+    last = max(tags)
+    is_past = _until(lambda tag: tag > last)
     syntax = transfer_syntax(stream)
     if syntax == DeflatedExplicitVRLittleEndian:
         # pydicom would inflate all of it, up to 1,000 times the size of the file.
@@ -229,8 +261,12 @@ def _elements(stream: BinaryIO, tags: Sequence[BaseTag]) -> Dataset:
         unpacked = io.BytesIO(inflater.decompress(stream.read(_PREFIX), _PREFIX))
         return read_dataset(unpacked, False, True, stop_when=is_past, specific_tags=[*tags])
     begin = stream.tell()
+    first = stream.read(_ELEMENT)
+    # pydicom would take longer to find that there is nothing.
+    if len(first) < _ELEMENT:
+        return Dataset()
     # What comes before the dataset is read once, but where it is no plain case.
-    if syntax in _LITTLE_ENDIAN and stream.read(2) != _OF_COMMAND:
+    if syntax in _LITTLE_ENDIAN and not first.startswith(_OF_COMMAND):
         stream.seek(begin)
         is_implicit = syntax == ImplicitVRLittleEndian
         return read_dataset(stream, is_implicit, True, stop_when=is_past, specific_tags=[*tags])
@@ -239,12 +275,24 @@ def _elements(stream: BinaryIO, tags: Sequence[BaseTag]) -> Dataset:
 
 
 def transfer_syntax(stream: BinaryIO) -> UID | None:
-    """What the file's meta information says; the stream is left where the dataset begins."""
+    """What the file's meta information says; the stream is left where the dataset begins.
+
+    Raises:
+        ValueError: there are far more elements before the dataset than a header has.
+        Exception: whatever pydicom raises over a damaged file.
+    """
     preamble = stream.read(132)
     stream.seek(132 if preamble.endswith(b"DICM") else 0)
     meta = read_dataset(
-        stream, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, *_: tag.group != 2
+        stream, is_implicit_VR=False, is_little_endian=True, stop_when=_until(lambda tag: tag.group != 2)
     )
+    begin = stream.tell()
+    if stream.read(2) == _OF_COMMAND:
+        stream.seek(begin)
+        read_dataset(
+            stream, is_implicit_VR=True, is_little_endian=True, stop_when=_until(lambda tag: tag.group != 0)
+        )
+    stream.seek(begin)
     return meta.get("TransferSyntaxUID")
 
 

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
-import pydicom
+import pydicom  # noqa: F401 (first, see `brat.io.dicom_header`)
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate, get_frame
@@ -19,7 +19,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from brat.io.dicom import count_items, offsets, refuse_deflated_bomb
 from brat.io.dicom_frames import COLUMNS, MAX_FRAMES, PER_FRAME, SHARED, groups, places
-from brat.io.dicom_header import numbers, read_header
+from brat.io.dicom_header import numbers, read_header, read_whole
 from brat.io.files import File
 from brat.io.scan import UnreadableScan, decoding
 
@@ -85,7 +85,7 @@ def parts(
         # One of 8 bytes costs some 36 µs.
         if not picture and count_items(data) > _most_items(data):
             return Parts(_written(Dataset()), "", b"", "")
-        source = pydicom.dcmread(io.BytesIO(data), force=True, stop_before_pixels=not picture)
+        source = read_whole(data, pixels=picture)
         header = Dataset()
         for tag in [*source.keys()]:
             try:

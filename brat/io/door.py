@@ -133,11 +133,13 @@ def load(item: Item) -> Scan | Series:
 def _load(item: Item) -> Scan | Series:
     if item.problem:
         raise UnreadableScan(item.problem)
-    account = (item.drop or Account()).of_file(OPENING + PER_UNPACKED * sum(map(size_of, item.files)))
+    size = sum(map(size_of, item.files))
+    account = (item.drop or Account()).of_file(OPENING + PER_UNPACKED * size, item.is_series)
     is_read = False
     try:
         opened = _open_item(item, account)
         is_read = True
+        account.earn(0, size)
         return opened
     except SeveralPanels:
         is_read = True
@@ -231,6 +233,9 @@ def _series_of_files(item: Item, account: Account) -> Series:
     from brat.io.dicom_series import series_of_files
 
     def digest(file: File, pixels: bool) -> str:
+        # Hashing what lies here is safe, and asking for it takes longer.
+        if not pixels and isinstance(file.source, bytes) and not file.is_packed:
+            return hashlib.sha256(file.source).hexdigest()
         fields, _ = _one({"do": "digest", "pixels": pixels}, [file], account)
         account.earn(_of_slice(size_of(file)))
         return _text(fields, "digest", 64)
@@ -240,7 +245,8 @@ def _series_of_files(item: Item, account: Account) -> Series:
     def decode(file: File) -> Scan:
         scan = _scan(*_one({"do": "decode"}, [file], account))
         if is_open:
-            account.earn(_of_slice(size_of(file)))
+            size = size_of(file)
+            account.earn(_of_slice(size), size)
         return _under_own_digest(replace(scan, name=file.name), [file])
 
     series = series_of_files(item.name, item.files, item.positions, decode=decode, digest=digest)
@@ -292,7 +298,8 @@ class _Cut:
             # Keeps this object, and so what the process keeps, as long as a slice may be asked for.
             request = {"do": "slice", "plane": plane, "volume": volume, "index": index}
             scan = _scan(*self._ask(request))
-            self._account.earn(_of_slice(self._size / max(count, 1)))
+            size = self._size / max(count, 1)
+            self._account.earn(_of_slice(size), size)
             return scan
 
         files = self._item.files[:1] * len(frames)
@@ -306,7 +313,7 @@ class _Cut:
             except KeyError:
                 _open(self._item, self._key, self._account)
                 # What it costs to open it again is not the fault of the file.
-                self._account.earn(OPENING + PER_UNPACKED * self._size)
+                self._account.earn(OPENING + PER_UNPACKED * self._size, self._size)
         return _one(fields, (), self._account, self._key, held=True)
 
 

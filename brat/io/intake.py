@@ -23,7 +23,7 @@ from brat.io.files import File
 from brat.io.panels import Panel, find_panels, refuse_page
 from brat.io.raster import count_pages
 from brat.io.read import read_scan
-from brat.io.scan import Scan, SeveralScans, UnreadableScan, checked, part_digest
+from brat.io.scan import NO_PICTURE, Scan, SeveralScans, UnreadableScan, checked, part_digest
 from brat.io.series import Series, left_out_in_words
 
 if TYPE_CHECKING:
@@ -303,6 +303,8 @@ def _entry(file: File, head: bytes, left: int) -> Entry:
             problem = "" if is_nifti else _no_scan(head, file.name)
             return Entry(file, problem, None, is_nifti or _has_pages(file, head), is_nifti)
         header = _header(file)
+        if header and not all(header.series[1:]):
+            _refuse_pictureless(file)
     except UnreadableScan as error:
         return Entry(file, str(error))
     is_slice = header is not None and header.is_slice
@@ -310,6 +312,23 @@ def _entry(file: File, head: bytes, left: int) -> Entry:
         (header is not None and header.frames > 1) or is_nifti or _has_pages(file, head)
     )
     return Entry(file, header=header, is_series=is_series, is_nifti_header=is_nifti)
+
+
+_SMALL = 100_000
+"""Bytes of a report, a plan or an index."""
+
+_PICTURES = tuple(bytes.fromhex(tag) for tag in ("e07f1000", "7fe00010", "e07f0800", "e07f0900"))
+"""Tags of elements that hold a picture: that of numbers in both orders of bytes."""
+
+
+def _refuse_pictureless(file: File) -> None:
+    """Raises `UnreadableScan` where a small DICOM file in memory, without rows or columns, has no picture.
+
+    An archive may hold thousands of them, each of which would be asked for by itself.
+    """
+    data = file.source
+    if isinstance(data, bytes) and len(data) <= _SMALL and not any(tag in data for tag in _PICTURES):
+        raise UnreadableScan(NO_PICTURE)
 
 
 def _no_scan(head: bytes, name: str) -> str:

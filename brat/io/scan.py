@@ -29,6 +29,11 @@ _NEARLY_FULL = 65_000
 """A value of 16 bits that is reached where values ran over."""
 
 
+NO_PICTURE = (
+    "This DICOM file has no picture in it: it is a report, a plan or an index, or its picture was cut off. "
+    "Upload an image of the series."
+)
+
 WINDOW_LOST = (
     "Under the window in the header hardly anything is to be seen. The values are shown from the lowest to "
     "the highest instead."

@@ -84,8 +84,16 @@ IN_VAIN = 2.0
 """Seconds that the files of a drop which cannot be read may take of what they pay for, all together. The rest
 of the drop is left out then."""
 
+LEAST_IN_VAIN = 0.002
+"""Seconds that such a file takes of these at least: asking for it takes as long, though it may use none."""
+
 FORGIVEN = 0.005
 """Of these, those that every file which is read gives back: between slices some are empty or damaged."""
+
+OF_DROP, PER_READ = 60.0, 5e-7
+"""Seconds that all files of a drop may take together, whatever each of them may, and those that it gets back
+for each byte that was read: once where it is opened, and once as a slice. JPEG 2000 takes less than half of
+that. Slow files are small."""
 
 owner: ContextVar[object] = ContextVar("owner", default=None)
 """Who asks: a visitor's session. The thread where nobody is named."""
@@ -124,7 +132,18 @@ LEFT_OUT = (
     "This file was not read: so much of what was given with it cannot be read that the rest was left out. "
     "Give it without those files."
 )
-TOO_BUSY = "The server is too busy to read this file now. Try again in a minute."
+DROP_TOO_LONG = (
+    "This was left out: what was given together has taken as much time as can be spent on it. Give this by "
+    "itself."
+)
+TOO_BUSY = (
+    "This file was not read: beside all that is being done here now it got no turn in time. Try again in a "
+    "moment."
+)
+BUSY_WITH_YOURS = (
+    "This file was not read: others that you gave ask for so much work that it got no turn in time. Wait "
+    "until they are done, then give it by itself."
+)
 DIED = (
     "Reading this file was stopped: its decoder broke down over it. The file is damaged, or made to do harm. "
     "Export the scan again and upload the new file."
@@ -150,20 +169,23 @@ class Account:
         self.owner = owner.get() or threading.get_ident()
         self._left = self._most = SECONDS if seconds is None else seconds
         self._drop, self._paid = drop, paid
+        self._whole = drop
         self._used = self._in_vain = 0.0
+        self._left_of_drop = OF_DROP
         self._lock = threading.Lock()
 
-    def of_file(self, seconds: float) -> Account:
+    def of_file(self, seconds: float, is_series: bool = False) -> Account:
         """What one file of the drop may take.
 
         Args:
             seconds: that it pays for, and has whatever the others took.
+            is_series: it is a series, which single pictures that cannot be read do not leave out.
 
         Raises:
             Stopped: too much of the drop cannot be read.
         """
         with self._lock:
-            if self._in_vain > IN_VAIN:
+            if self._in_vain > (2 * IN_VAIN if is_series else IN_VAIN):
                 raise Stopped(LEFT_OUT)
             self._left = min(self._most, max(self._left, 0) + seconds)
             return Account(self._left, self, seconds)
@@ -171,13 +193,16 @@ class Account:
     @property
     def left(self) -> float:
         """Raises: Stopped: nothing is left."""
-        if self._left < _LEAST:
+        left = min(self._left, self._whole._left_of_drop) if self._whole else self._left
+        if left < _LEAST:
             raise Stopped(self.late)
-        return self._left
+        return left
 
     @property
     def late(self) -> str:
         """What is said once nothing is left."""
+        if self._whole and self._whole._left_of_drop < self._left:
+            return DROP_TOO_LONG
         return TOGETHER_TOO_LONG if self._most < SECONDS / 2 else TOO_LONG
 
     def spend(self, wall: float, processor: float | None = None) -> None:
@@ -186,17 +211,28 @@ class Account:
         processor: seconds of processor time, where it is known. A file is not to blame for what it waited
             for, but does not wait without end.
         """
+        counted = wall if processor is None else max(processor, wall / WAITING)
         with self._lock:
-            counted = wall if processor is None else max(processor, wall / WAITING)
             self._left -= counted
             self._used += counted
+        if self._whole:
+            with self._whole._lock:
+                self._whole._left_of_drop -= counted
         if self._drop:
             self._drop.spend(wall, processor)
 
-    def earn(self, seconds: float) -> None:
-        """A slice was answered, that paid for so many."""
+    def earn(self, seconds: float, size: float = 0.0) -> None:
+        """A slice was answered, that paid for so many.
+
+        Args:
+            size: bytes that it has in its file.
+        """
         with self._lock:
             self._left = min(self._most, self._left + seconds)
+        if self._whole:
+            with self._whole._lock:
+                left = self._whole._left_of_drop + PER_READ * size
+                self._whole._left_of_drop = min(OF_DROP, left)
 
     def settle(self, in_vain: bool = False) -> None:
         """Its first answer is there: what it takes from here on is its own affair.
@@ -206,7 +242,7 @@ class Account:
         """
         if self._drop:
             with self._drop._lock:
-                counted = min(self._used, self._paid) if in_vain else -FORGIVEN
+                counted = min(max(self._used, LEAST_IN_VAIN), self._paid) if in_vain else -FORGIVEN
                 self._drop._in_vain = max(self._drop._in_vain + counted, 0)
         self._drop = None
 
@@ -448,12 +484,22 @@ class Pool:
                 yield reply
                 if key and not held and isinstance(size := reply[0].get("size"), int):
                     worker.hold(key, size)
+        except Stopped as error:
+            if str(error) == TOO_BUSY and self._is_kept_waiting_by(account.owner, worker):
+                raise Stopped(BUSY_WITH_YOURS) from error
+            raise
         finally:
             if begun is not None:
                 wall, now = time.monotonic() - begun, worker.processor_time()
                 # Of a process that was killed the system says nothing any more.
                 account.spend(wall, now - used if now else None)
             self._put_back(worker)
+
+    def _is_kept_waiting_by(self, who: object, worker: Worker) -> bool:
+        """Whether another file of the same owner asks for much work at this time."""
+        with self._changed:
+            others = [one for one in self._busy if one is not worker and one.owner == who]
+        return any(one.gives_way for one in others)
 
     def forget(self, key: str) -> None:
         """Nobody will ask for it any more."""
@@ -494,17 +540,21 @@ class Pool:
         ready = [
             number
             for number, (who, key, held) in self._waiting.items()
-            if has[who] < most and self._is_free(who, key, held)
+            if has[who] < most and self._is_free(who, key, held, has[who] == 0)
         ]
         return min(ready, key=lambda number: (has[self._waiting[number][0]], number), default=None)
 
-    def _is_free(self, who: object, key: str, held: bool) -> bool:
+    def _is_free(self, who: object, key: str, held: bool, is_first: bool) -> bool:
+        """Args: is_first: its owner has no place; where slow files have all of them there is one more."""
         if key and any(key in worker.holds for worker in self._idle):
             return True
         # Its own request to the same series is over soon, and opening it again is not.
         if held or (key and any(key in worker.holds and worker.owner == who for worker in self._busy)):
             return False
-        return len(self._busy) < self._places
+        if len(self._busy) < self._places:
+            return True
+        is_one_more = len(self._busy) == self._places
+        return is_first and is_one_more and all(worker.gives_way for worker in self._busy)
 
     def _free(self, key: str, held: bool, asking: object) -> Worker:
         """An idle process that has it, or one that has nothing, or a new one, or at last any."""
@@ -513,7 +563,7 @@ class Pool:
                 break
         else:
             empty = [worker for worker in self._idle if not worker.holds]
-            if not empty and len(self._busy) + len(self._idle) < self._places:
+            if not empty and (not self._idle or len(self._busy) + len(self._idle) < self._places):
                 return Worker()
 
             # The one that was used last: the others may end, or are still starting. Whose file ended a

@@ -25,6 +25,14 @@ MAX_SLICES = 1_000
 Record = dict[str, Any]
 
 
+class _TooManySlices(UnreadableScan):
+    """More than `MAX_SLICES`."""
+
+
+def _too_many() -> _TooManySlices:
+    return _TooManySlices(f"This holds more than {MAX_SLICES:,} slices. Send it in parts.")
+
+
 def read_file(name: str, data: bytes, readers: Readers, overlays: bool, report: bool) -> Record:
     """Read every slice of a file: of a picture, a DICOM file, a volume, or an archive of these.
 
@@ -49,20 +57,17 @@ def read_file(name: str, data: bytes, readers: Readers, overlays: bool, report: 
     }
     readings = answer["readings"]
     problem = UnreadableScan("There is no scan in this file.")
-    too_many = UnreadableScan(f"This holds more than {MAX_SLICES:,} slices. Send it in parts.")
     while waiting:
         item = waiting.popleft()
         try:
-            for record in _records(item, readers, overlays):
+            for record in _records(item, readers, overlays, MAX_SLICES - len(readings)):
                 readings.append(record)
-                if len(readings) > MAX_SLICES:
-                    raise too_many
+        except _TooManySlices:
+            raise
         except SeveralPanels as page:
             waiting.extendleft(reversed(page.items))
             continue
         except UnreadableScan as error:
-            if error is too_many:
-                raise
             problem = error
             readings.append({"name": item.name, "error": str(error)})
         items.append(item)
@@ -87,14 +92,19 @@ def recalibration_of(reader: Reader) -> Record | None:
     return {"sha256": site.digest, "site": site.site, "slices": site.slices, "fitted": site.fitted}
 
 
-def _records(item: Item, readers: Readers, overlays: bool) -> Iterator[Record]:
+def _records(item: Item, readers: Readers, overlays: bool, left: int) -> Iterator[Record]:
+    """Args: left: slices that there is room for; a series with more is refused before it is read."""
     opened = load(item)
     if isinstance(opened, Scan):
+        if left < 1:
+            raise _too_many()
         reading = SliceReading.of(readers().read(opened.gray))
         yield _record(opened, reading, overlays)
         return
     assert isinstance(opened, Series)
     stack = opened.stack()
+    if len(stack) > left:
+        raise _too_many()
     for number, (scan, reading) in enumerate(read_stack(stack, readers), 1):
         yield _record(scan, reading, overlays, opened.said) | {
             "name": item.name,

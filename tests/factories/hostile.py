@@ -1,7 +1,7 @@
 """Small files that ask for much work or memory, of every kind that is known to have done harm.
 
 `KINDS` names them; each makes its files in a folder. All are small on the disk: what is large is packed, or a
-hole.
+hole. `FURTHER` are of other kinds: each ends soon, or in the same way as one of `KINDS`.
 """
 
 from __future__ import annotations
@@ -10,18 +10,28 @@ import gzip
 import io
 import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pydicom
 from PIL import Image
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.pixels import get_encoder
-from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit, RLELossless
+from pydicom.uid import (
+    JPEG2000,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    MediaStorageDirectoryStorage,
+    RLELossless,
+)
 
 from tests.factories.files import slice_of, zipped
+from tests.factories.heads import synthetic_head
 
 MANY = 10_000
 """Frames, pages or files: as many as are read at all."""
@@ -242,6 +252,13 @@ def _open_sequence() -> bytes:
 
 def volume(shape: tuple[int, ...], dtype: str, slope: float | None = None) -> bytes:
     """A packed NIfTI volume, nearly all of it zeros."""
+    _, size = _TYPES[dtype]
+    some = np.arange(64, dtype=np.uint8).tobytes()
+    rest = _zeros(size * int(np.prod(shape, dtype=float)) - len(some))
+    return _packed([volume_header(shape, dtype, slope), some, *rest])
+
+
+def volume_header(shape: tuple[int, ...], dtype: str, slope: float | None = None) -> bytes:
     code, size = _TYPES[dtype]
     head = bytearray(352)
     struct.pack_into("<i", head, 0, 348)
@@ -252,8 +269,7 @@ def volume(shape: tuple[int, ...], dtype: str, slope: float | None = None) -> by
     struct.pack_into("<hh", head, 252, 0, 1)
     struct.pack_into("<12f", head, 280, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0)
     head[344:348] = b"n+1\0"
-    some = np.arange(64, dtype=np.uint8).tobytes()
-    return _packed([bytes(head), some, *_zeros(size * int(np.prod(shape, dtype=float)) - len(some))])
+    return bytes(head)
 
 
 _TYPES = {"f8": (64, 8), "i8": (1024, 8), "c16": (1792, 16), "f16": (1536, 16), "rgb": (128, 3)}
@@ -323,6 +339,219 @@ def many_entries(count: int = 700_000) -> bytes:
     return local + directory + end64 + locator + end
 
 
+def nested_items(count: int = 1000) -> bytes:
+    """Frames, each of which has sequences within sequences."""
+    inner = b""
+    for number in range(5):
+        inner = _sequence(0x0021, 0x1000 + number, _item(inner))
+    return _before_pixels(_plain_frames(count), _sequence(0x5200, 0x9230, _item(inner * 10) * count))
+
+
+def deflated(elements: bytes) -> bytes:
+    """A slice with further elements, compressed as a whole."""
+    plain = slice_of(1)
+    dataset = pydicom.dcmread(io.BytesIO(plain))
+    dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    head = _written(dataset)
+    compressor = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    body = _before_pixels(plain, elements)[_begin(plain) :]
+    return head[: _begin(head)] + compressor.compress(body) + compressor.flush()
+
+
+def _begin(data: bytes) -> int:
+    """Where the dataset begins, after the preamble and the group length of the meta information."""
+    return 144 + int(pydicom.dcmread(io.BytesIO(data)).file_meta.FileMetaInformationGroupLength)
+
+
+def before_the_dataset(group: int, count: int = 10_000_000) -> bytes:
+    """Empty elements of one group where that of a message, or of the meta information, would be."""
+    element = struct.pack("<HH", group, 0) + (b"UL\0\0" if group else bytes(4))
+    return bytes(128) + b"DICM" + element * count
+
+
+def private_sequences(depth: int = 1000) -> bytes:
+    """Sequences of a maker's own within sequences, some of them of an unknown type."""
+    inner = b""
+    end = struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
+    for number in range(depth):
+        unknown = struct.pack("<HH2sHI", 0x0009, 0x1011, b"UN", 0, 2**32 - 1)
+        inner = _sequence(0x0009, 0x1010, _item(inner)) if number % 2 else unknown + _item(inner) + end
+    return _before_pixels(slice_of(1), inner)
+
+
+def endless_index(records: int = 3000) -> bytes:
+    """A DICOMDIR whose records name each other in a circle, and a file outside its folder."""
+    index = Dataset()
+    index.file_meta = FileMetaDataset()
+    index.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    index.file_meta.MediaStorageSOPClassUID = MediaStorageDirectoryStorage
+    index.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+    index.OffsetOfTheFirstDirectoryRecordOfTheRootDirectoryEntity = 400
+    index.OffsetOfTheLastDirectoryRecordOfTheRootDirectoryEntity = 400
+    index.FileSetConsistencyFlag = 0
+    record = Dataset()
+    record.OffsetOfTheNextDirectoryRecord = record.OffsetOfReferencedLowerLevelDirectoryEntity = 400
+    record.RecordInUseFlag, record.DirectoryRecordType = 0xFFFF, "IMAGE"
+    # The standard allows no such names.
+    with pydicom.config.disable_value_validation():
+        record.ReferencedFileID = ["..", "..", "etc", "passwd"]
+    index.DirectoryRecordSequence = [record] * records
+    return _written(index)
+
+
+def overlays() -> bytes:
+    """Sixteen overlays of 500 frames of 64 million pixels, which are not there."""
+    dataset = pydicom.dcmread(io.BytesIO(slice_of(1)))
+    for group in range(0x6000, 0x6020, 2):
+        said = {0x10: ("US", 8000), 0x11: ("US", 8000), 0x15: ("IS", 500), 0x40: ("CS", "G")}
+        said |= {0x50: ("SS", [1, 1]), 0x100: ("US", 1), 0x102: ("US", 0), 0x3000: ("OW", bytes(8000))}
+        for element, (vr, value) in said.items():
+            dataset.add_new((group, element), vr, value)
+    return _written(dataset)
+
+
+def _jpeg2000(side: int, **options: object) -> bytes:
+    packed = io.BytesIO()
+    Image.fromarray(_head(side)).save(packed, "JPEG2000", no_jp2=True, **options)
+    return packed.getvalue()
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def png_of(before: bytes = b"", side: int = 512, pieces: Callable[[bytes], bytes] | None = None) -> bytes:
+    """A PNG with chunks before its picture, and the picture in pieces, where they are given."""
+    rows = b"".join(b"\0" + row.tobytes() for row in _head(side))
+    packed = zlib.compress(rows, 1)
+    header = _chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0))
+    body = pieces(packed) if pieces else _chunk(b"IDAT", packed)
+    return b"\x89PNG\r\n\x1a\n" + header + before + body + _chunk(b"IEND", b"")
+
+
+def animated_png(frames: int = 2000, side: int = 3000) -> bytes:
+    """Frames of nine million pixels, all of them black."""
+    packed = zlib.compress(bytes((side + 1) * side), 9)
+    header = _chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0))
+    made = [b"\x89PNG\r\n\x1a\n", header, _chunk(b"acTL", struct.pack(">II", frames, 0))]
+    number = 0
+    for frame in range(frames):
+        control = struct.pack(">IIIIIHHBB", number, side, side, 0, 0, 1, 10, 0, 0)
+        made.append(_chunk(b"fcTL", control))
+        number += 1
+        made.append(_chunk(b"fdAT", struct.pack(">I", number) + packed) if frame else _chunk(b"IDAT", packed))
+        number += frame > 0
+    return b"".join([*made, _chunk(b"IEND", b"")])
+
+
+def _saved(image: Image.Image, format: str, **options: object) -> bytes:
+    packed = io.BytesIO()
+    image.save(packed, format, **options)
+    return packed.getvalue()
+
+
+def commented_jpeg(comments: int = 5_000_000) -> bytes:
+    """Empty comments before the picture."""
+    data = _jpeg(Image.fromarray(_head(512)))
+    return data[:2] + b"\xff\xfe\0\2" * comments + data[2:]
+
+
+def circular_tiff() -> bytes:
+    """Two directories, each of which names the other as the next."""
+    one, two = (struct.pack("<HHHIII", 1, 256, 3, 1, 64, following) for following in (26, 8))
+    return b"II*\0" + struct.pack("<I", 8) + one + two
+
+
+def tagged_tiff(tags: int = 65_535) -> bytes:
+    """As many tags as there may be, each of which says that it has 60 MB."""
+    entries = b"".join(struct.pack("<HHII", tag, 7, 60_000_000, 8) for tag in range(tags))
+    return b"II*\0" + struct.pack("<IH", 8, tags) + entries + bytes(1_000_000)
+
+
+def heic_of_tiles(tiles: int = 60_000) -> bytes:
+    """A picture that is put together of as many tiles as may be named, none of which is there."""
+
+    def box(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", 8 + len(content)) + kind + content
+
+    def full(kind: bytes, version: int, content: bytes) -> bytes:
+        return box(kind, struct.pack(">I", version << 24) + content)
+
+    kinds = [b"grid", *[b"hvc1"] * (tiles - 1)]
+    infos = [full(b"infe", 2, struct.pack(">HH", n, 0) + kind + b"\0") for n, kind in enumerate(kinds, 1)]
+    of_grid = struct.pack(f">HH{tiles - 1}H", 1, tiles - 1, *range(2, tiles + 1))
+    places = [struct.pack(">HHHII", n + 1, 0, 1, 0, 100) for n in range(tiles)]
+    parts = [
+        full(b"hdlr", 0, bytes(4) + b"pict" + bytes(13)),
+        full(b"pitm", 0, struct.pack(">H", 1)),
+        full(b"iinf", 0, struct.pack(">H", tiles) + b"".join(infos)),
+        full(b"iref", 0, box(b"dimg", of_grid)),
+        full(b"iloc", 0, struct.pack(">HH", 0x4400, tiles) + b"".join(places)),
+    ]
+    begin = box(b"ftyp", b"heic" + bytes(4) + b"mif1heic")
+    return begin + full(b"meta", 0, b"".join(parts)) + box(b"mdat", bytes(1000))
+
+
+def long_bmp(side: int = 8000) -> bytes:
+    """A packed picture of 64 million pixels."""
+    content = b"\xff\x01" * 300_000
+    header = struct.pack("<IiiHHIIiiII", 40, side, side, 1, 8, 1, len(content), 0, 0, 256, 0)
+    return b"BM" + struct.pack("<IHHI", 1078 + len(content), 0, 0, 1078) + header + bytes(1024) + content
+
+
+def overlapping_entries(count: int = 9000, size: int = 150_000_000) -> bytes:
+    """A ZIP archive, each of whose files is the same 150 MB."""
+    compressor = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    content = bytes(128) + b"DICM" + bytes(size)
+    packed, check, name = compressor.compress(content) + compressor.flush(), zlib.crc32(content), b"a.dcm"
+    said = (check, len(packed), len(content))
+    local = struct.pack("<4sHHHHHIIIHH", b"PK\3\4", 20, 0, 8, 0, 0, *said, len(name), 0) + name + packed
+    listed = struct.pack("<4sHHHHHHIIIHHHHHII", b"PK\1\2", 20, 20, 0, 8, 0, 0, *said, 9, *(0,) * 6)
+    directory = b"".join(listed + b"%05d.dcm" % number for number in range(count))
+    end = struct.pack("<4sHHHHIIH", b"PK\5\6", 0, 0, count, count, len(directory), len(local), 0)
+    return local + directory + end
+
+
+def archive_in_archive(depth: int = 50) -> bytes:
+    data = zipped({"a.png": b"x"})
+    for number in range(depth):
+        data = zipped({f"{number}.zip": data})
+    return data
+
+
+def packed_again(size: int = 300_000_000) -> bytes:
+    return gzip.compress(gzip.compress(_packed(_zeros(size)), 9), 9)
+
+
+def junk(ending: str, content: bytes, count: int = MANY) -> bytes:
+    """A ZIP archive of many files that begin as scans do, and are none."""
+    return zipped({f"{number:05}{ending}": content + b"%d" % number for number in range(count)})
+
+
+def slow_series(series: int = 40, slices: int = 20) -> bytes:
+    """Many series, each slice of which takes long and is whole."""
+    encoded = [_jpeg(Image.fromarray(synthetic_head(900, 900)), 25)]
+
+    def one(number: int, place: int) -> bytes:
+        return frames(
+            encoded,
+            JPEGBaseline8Bit,
+            900,
+            SeriesInstanceUID=f"1.2.{number + 1}",
+            SOPInstanceUID=f"1.2.9.{number}.{place}",
+            InstanceNumber=place,
+            ImagePositionPatient=[0, 0, place],
+        )
+
+    return zipped({f"{n}/{place}.dcm": one(n, place) for n in range(series) for place in range(slices)})
+
+
+def slow_damaged_pictures(count: int = 3000) -> bytes:
+    """Pictures that take long, each of which turns out to be damaged."""
+    data = _jpeg(Image.new("L", (1500, 1500), 90), 12)[:-30] + bytes(30)
+    return zipped({f"{number}.jpg": data for number in range(count)})
+
+
 def _one(name: str, make: Callable[[], bytes]) -> Callable[[Path], list[Path]]:
     def write(folder: Path) -> list[Path]:
         path = folder / name
@@ -352,6 +581,8 @@ def _four(make: Callable[[], bytes], ending: str) -> Callable[[Path], list[Path]
 
 
 _HUGE = 490_000_000
+
+_LARGE = 200_000_000
 
 KINDS: dict[str, Callable[[Path], list[Path]]] = {
     "jpeg": _one("a.jpg", endless_jpeg),
@@ -391,4 +622,89 @@ KINDS: dict[str, Callable[[Path], list[Path]]] = {
     "archive of hostile files": _one(
         "many.zip", lambda: zipped({f"{n}.jpg": endless_jpeg() for n in range(5)})
     ),
+}
+
+FURTHER: dict[str, Callable[[Path], list[Path]]] = {
+    "nested items": _one("nested.dcm", nested_items),
+    "deflated zeros": _one(
+        "zeros.dcm", lambda: deflated(struct.pack("<HH2sHI", 9, 0x1001, b"OB", 0, _LARGE) + bytes(_LARGE))
+    ),
+    "deflated items": _one("items.dcm", lambda: deflated(_sequence(0x5200, 0x9230, _ITEM * 2_000_000))),
+    "elements of a message": _one("zeros.dcm", lambda: before_the_dataset(0)),
+    "elements of the meta information": _one("meta.dcm", lambda: before_the_dataset(2)),
+    "private sequences": _one("private.dcm", private_sequences),
+    "index": _one("DICOMDIR", endless_index),
+    "overlays": _one("overlays.dcm", overlays),
+    "frames that are not there": _one("frames.dcm", lambda: slice_of(1, NumberOfFrames=2**31 - 1)),
+    "windows": _one(
+        "windows.dcm",
+        lambda: slice_of(
+            1, WindowCenter=[5] * 8000, WindowWidth=[7] * 8000, WindowCenterWidthExplanation=["X"] * 8000
+        ),
+    ),
+    "JPEG 2000 tiles": _one("tiles.dcm", lambda: frames([_jpeg2000(1000, tile_size=(8, 8))], JPEG2000, 1000)),
+    "JPEG 2000 layers": _one(
+        "layers.dcm", lambda: frames([_jpeg2000(1000, quality_layers=[*range(99, 0, -1)])], JPEG2000, 1000)
+    ),
+    "JPEG 2000 resolutions": _one(
+        "resolutions.dcm", lambda: frames([_jpeg2000(2000, num_resolutions=11)] * 100, JPEG2000, 2000)
+    ),
+    "pieces of a PNG": _one(
+        "pieces.png",
+        lambda: png_of(pieces=lambda d: b"".join(_chunk(b"IDAT", d[n : n + 1]) for n in range(len(d)))),
+    ),
+    "empty pieces of a PNG": _one(
+        "empty.png",
+        lambda: png_of(
+            pieces=lambda d: (
+                _chunk(b"IDAT", d[:5]) + _chunk(b"IDAT", b"") * 2_000_000 + _chunk(b"IDAT", d[5:])
+            )
+        ),
+    ),
+    "profile of a PNG": _one(
+        "profile.png", lambda: png_of(_chunk(b"iCCP", b"x\0\0" + zlib.compress(bytes(_LARGE), 9)))
+    ),
+    "packed texts of a PNG": _one(
+        "packed.png", lambda: png_of(_chunk(b"zTXt", b"x\0\0" + zlib.compress(bytes(900_000), 9)) * 20_000)
+    ),
+    "texts of a PNG": _one(
+        "texts.png", lambda: png_of(b"".join(_chunk(b"tEXt", b"k%d\0v" % n) for n in range(500_000)))
+    ),
+    "animated PNG": _one("animated.png", animated_png),
+    "animated WebP": _one(
+        "animated.webp",
+        lambda: _saved(
+            Image.new("RGB", (1000, 1000)),
+            "WEBP",
+            save_all=True,
+            append_images=[Image.new("RGB", (1000, 1000), (n, n, n)) for n in range(1, 40)],
+        ),
+    ),
+    "scans in colour": _one("scans.jpg", lambda: _jpeg(Image.new("RGB", (3000, 3000), (9, 90, 90)), 4000)),
+    "scans that break off": _one("cut.jpg", lambda: _jpeg(Image.new("L", (5000, 5000), 90), 300)[:-2]),
+    "comments": _one("comments.jpg", commented_jpeg),
+    "circular TIFF": _one("circle.tif", circular_tiff),
+    "tags": _one("tags.tif", tagged_tiff),
+    "strips": _one(
+        "strips.tif",
+        lambda: _saved(Image.new("L", (64, 7000), 9), "TIFF", compression="tiff_deflate", tiffinfo={278: 1}),
+    ),
+    "blank floats": _one(
+        "blank.tif", lambda: _saved(Image.new("F", (8000, 3000), 1.0), "TIFF", compression="tiff_deflate")
+    ),
+    "HEIC tiles": _one("tiles.heic", heic_of_tiles),
+    "long BMP": _one("long.bmp", long_bmp),
+    "huge sides": _one("huge.nii.gz", lambda: _packed([volume_header((32_767,) * 3, "f8"), bytes(1000)])),
+    "seven dimensions": _one("seven.nii.gz", lambda: volume((60, 60, 60, 5, 5, 2, 3), "f8")),
+    "scale that is no number": _one("nan.nii.gz", lambda: volume((256, 256, 300), "f8", float("nan"))),
+    "endless scale": _one("endless.nii.gz", lambda: volume((256, 256, 300), "i8", float("inf"))),
+    "entries at one place": _one("one_place.zip", overlapping_entries),
+    "archive in an archive": _one("nested.zip", archive_in_archive),
+    "packed again": _one("packed.gz", packed_again),
+    "junk named DICOM": _one("junk.zip", lambda: junk(".dcm", bytes(128) + b"DICM")),
+    "junk named PNG": _one("junk_png.zip", lambda: junk(".png", b"\x89PNG\r\n\x1a\n")),
+    "pictures that break off": _one("cut.zip", lambda: junk(".png", png_of()[:4000])),
+    "blank pictures": _one("blank.zip", lambda: junk(".png", _saved(Image.new("L", (32, 32)), "PNG"))),
+    "slow damaged pictures": _one("damaged.zip", slow_damaged_pictures),
+    "slow series": _one("series.zip", slow_series),
 }

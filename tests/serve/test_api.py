@@ -201,6 +201,21 @@ def test_more_slices_than_an_answer_has_room_for_are_refused_among_other_items(m
         readings.read_file("a.zip", files, Readers(), overlays=False, report=False)
 
 
+def test_a_series_that_there_is_no_room_for_is_refused_before_it_is_read(monkeypatch):
+    monkeypatch.setattr(readings, "MAX_SLICES", 3)
+    with monkeypatch.context() as patch:
+        patch.setattr(readings, "read_stack", lambda *_: pytest.fail("a slice was read"))
+        with pytest.raises(UnreadableScan, match="more than 3 slices"):
+            readings.read_file("b.nii", volume(), Readers(), overlays=False, report=False)
+    pictures = {f"{number}.png": PICTURE.read_bytes() for number in range(3)}
+    full = zipped(pictures | {"z.txt": b"notes"})
+    answer = readings.read_file("a.zip", full, Readers(), overlays=False, report=False)
+    assert ["error" in record for record in answer["readings"]] == [False] * 3 + [True]
+    more = zipped(pictures | {"z.png": PICTURE.read_bytes()})
+    with pytest.raises(UnreadableScan, match="more than 3 slices"):
+        readings.read_file("a.zip", more, Readers(), overlays=False, report=False)
+
+
 def test_what_is_to_be_known_beside_an_answer_is_in_its_record(api):
     knee = {"BodyPartExamined": "KNEE"}
     files = {f"a/{n}": slice_of(n, **knee) for n in range(3)}
