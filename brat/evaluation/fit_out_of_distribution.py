@@ -7,10 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
-from tqdm import tqdm
 
 from brat.data.index import IndexedSlice
-from brat.io.read import read_scan
 from brat.model.classifier import Classifier
 from brat.model.out_of_distribution import OodDetector
 from brat.model.preprocess import frame, to_input
@@ -113,19 +111,6 @@ def choose_slices(slices: Sequence[IndexedSlice], seed: int = 0) -> list[Indexed
 def appearances_of(classifier: Classifier, pictures: Iterable[np.ndarray]) -> np.ndarray:
     """`Prediction.appearance` of pictures, uint8 (height, width) each: float32 (n, k)."""
     return np.stack([classifier.predict(to_input(frame(gray)[0])).appearance for gray in pictures])
-
-
-def appearances_of_slices(classifier: Classifier, slices: Sequence[IndexedSlice]) -> np.ndarray:
-    """Appearances of slices and of one changed copy of each, float32 (2 n, k).
-
-    A copy is changed in light, sharpness, compression, pose or framing, as another scanner or export might
-    have, so that such slices are refused less often.
-    """
-    grays = (
-        read_scan(s.path).gray for s in tqdm(slices, desc="describing slices", unit="slice", disable=None)
-    )
-    pictures = (picture for number, gray in enumerate(grays) for picture in (gray, changed(gray, number)))
-    return appearances_of(classifier, pictures)
 
 
 def with_copies(gray: np.ndarray, number: int) -> list[np.ndarray]:

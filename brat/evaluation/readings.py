@@ -23,7 +23,6 @@ class Readings:
     Attributes:
         slices: the n slices.
         maps: float32 (n, 14, 14, 4), the class maps, unclipped.
-        appearances: float32 (n, 192), see `brat.model.classifier.Prediction`.
         heads: float32 (n,), the head's share of the model's input, 0 to 1.
         boxes: for each slice its tumour boxes, float32 (k, 4), x_center, y_center, width, height in
             pixels of the model's input.
@@ -31,7 +30,6 @@ class Readings:
 
     slices: list[IndexedSlice]
     maps: np.ndarray
-    appearances: np.ndarray
     heads: np.ndarray
     boxes: list[np.ndarray]
 
@@ -45,7 +43,6 @@ class Readings:
         return Readings(
             [self.slices[row] for row in rows],
             self.maps[rows],
-            self.appearances[rows],
             self.heads[rows],
             [self.boxes[row] for row in rows],
         )
@@ -56,7 +53,6 @@ class Readings:
         return cls(
             [s for part in parts for s in part.slices],
             np.concatenate([part.maps for part in parts]),
-            np.concatenate([part.appearances for part in parts]),
             np.concatenate([part.heads for part in parts]),
             [boxes for part in parts for boxes in part.boxes],
         )
@@ -69,7 +65,6 @@ class Readings:
             files=np.array([s.file for s in self.slices]),
             # Half precision moves a probability by less than a thousandth, and the file is a third as large.
             maps=self.maps.astype(np.float16),
-            appearances=self.appearances.astype(np.float16),
             heads=self.heads,
             boxes=np.concatenate(self.boxes),
             box_counts=counts,
@@ -86,24 +81,21 @@ class Readings:
         with np.load(path) as stored:
             boxes = np.split(stored["boxes"], np.cumsum(stored["box_counts"])[:-1])
             slices_read = [by_file[file] for file in stored["files"]]
-            maps, appearances = (stored[name].astype(np.float32) for name in ("maps", "appearances"))
-            return cls(slices_read, maps, appearances, stored["heads"], boxes)
+            return cls(slices_read, stored["maps"].astype(np.float32), stored["heads"], boxes)
 
 
 def read_slices(classifier: Classifier, slices: Sequence[IndexedSlice]) -> Readings:
     """Read every slice with a model, with a progress bar."""
-    maps, appearances, heads, boxes = [], [], [], []
+    maps, heads, boxes = [], [], []
     for s in tqdm(slices, desc="reading", unit="slice"):
         framed, geometry = frame(read_scan(s.path).gray)
         prediction = classifier.predict(to_input(framed))
         maps.append(prediction.maps)
-        appearances.append(prediction.appearance)
         heads.append(head_share(framed))
         boxes.append(np.array([geometry.box_to_input(box) for box in s.boxes], np.float32).reshape(-1, 4))
     return Readings(
         list(slices),
         np.stack(maps),
-        np.stack(appearances),
         np.array(heads, np.float32),
         boxes,
     )

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from brat.classes import CLASSES
 from brat.data.audit import audit
@@ -24,27 +22,16 @@ from brat.data.index import (
     Split,
     fingerprint,
     read_index,
-    split,
-    without_near_duplicates,
 )
 from brat.data.near_duplicates import near_duplicate_share
-from brat.data.sources import shows_ct, source_for
-from brat.data.trained_on import trained_on
+from brat.data.sources import source_for
 from brat.evaluation import robustness
 from brat.evaluation.crossval import deal_at_random, pooled, write_out_of_fold
 from brat.evaluation.fit_calibration import fit_calibration, fit_cautious_temperature
-from brat.evaluation.fit_out_of_distribution import (
-    appearances_of,
-    appearances_of_slices,
-    choose_limit,
-    choose_slices,
-    fit_detector,
-    with_copies,
-    with_limit,
-)
 from brat.evaluation.localisation import compare_methods
 from brat.evaluation.metrics import NO_TUMOR, means, with_intervals
-from brat.evaluation.other_images import OUTSIDE_KINDS, as_seen, other_images, outside_images
+from brat.evaluation.other_images import other_images, outside_images
+from brat.evaluation.out_of_distribution import fit_and_measure
 from brat.evaluation.protocols import (
     TUMORS,
     among_tumors,
@@ -60,7 +47,6 @@ from brat.evaluation.reliability import measure_calibration
 from brat.model.calibration import softmax
 from brat.model.classifier import Classifier
 from brat.model.files import CALIBRATION, DETECTOR, KERAS, ModelFolder, update_manifest
-from brat.model.out_of_distribution import OodDetector
 
 CURVE_POINTS = 100
 """Points of a curve, at most."""
@@ -112,8 +98,8 @@ def write_results(
     # Where a slice was made and how: the levels of the prediction sets are to hold in each.
     groups = [f"{s.source}/{s.sequence or 'unknown'}" for s in named.slices]
     # Patients whom the model was never to meet are not met by its thresholds, either.
-    is_met = np.array([s.group not in card.get("held_out", ()) for s in readings.slices])
-    met = is_met[known]
+    never_met = card.get("held_out", ())
+    met = np.array([s.group not in never_met for s in named.slices])
     fitted = fit_calibration(logits[known][met], labels[met], prints, np.array(groups)[met].tolist())
     fitted.save(weights / "calibration.json")
     probabilities = _calibrated(logits, folds, known, labels, np.array(groups))
@@ -126,7 +112,7 @@ def write_results(
         "model_sha256": Classifier(weights).digest,
         "folds": sorted(set(folds.tolist())),
         "protocols": by_protocol,
-        "out_of_distribution": _out_of_distribution(runs, slices, weights, others, is_met),
+        "out_of_distribution": fit_and_measure(runs, slices, weights, others, never_met),
         "curves": curves(labels, probabilities[known]),
         **_protocol_curves(readings.slices, probabilities, by_protocol),
         "calibration": measure_calibration(logits[known], labels, folds[known], clusters, groups),
@@ -267,69 +253,6 @@ def _thin(x: np.ndarray, y: np.ndarray) -> dict[str, list[float]]:
     return {"x": x[rows].round(5).tolist(), "y": y[rows].round(5).tolist()}
 
 
-def _out_of_distribution(
-    runs: Path,
-    slices: Sequence[IndexedSlice],
-    weights: Path,
-    others: Sequence[tuple[str, str, np.ndarray]],
-    is_met: np.ndarray,
-) -> dict:
-    """Fit the detector of the model that ships, and measure it by what other detectors were not fitted to.
-
-    Each fold's detector knows the slices of the other folds, and other pictures of the other parts only: a
-    kind that is drawn by code, or a run of neighbours of a folder, is wholly in one part.
-
-    Args:
-        is_met: bool, of each slice of the folds in order, whether the limit may be set by it.
-    """
-    parts = np.array(_parts(others))
-    decisions, judged = [], np.full(len(others), np.nan)
-    measured: list[IndexedSlice] = []
-    for fold in _folds(runs):
-        unseen = Readings.load(runs / f"fold-{fold}" / "readings.npz", slices)
-        of_slices, of_others = _decisions(runs, fold, unseen, slices, others, parts)
-        decisions.append(of_slices)
-        measured += unseen.slices
-        judged[parts == fold] = of_others
-    decision = np.concatenate(decisions)
-    of_fold = np.array([s.fold for s in measured])
-    groups = np.array([f"{s.source}/{s.sequence or 'unknown'}" for s in measured])
-    heads = np.array([not shows_ct(s.file) for s in measured])
-    refused = np.zeros(len(measured))
-    for fold in _folds(runs):
-        fitted = heads & (of_fold != fold)
-        limit = choose_limit(decision[fitted], groups[fitted])
-        refused[of_fold == fold] = decision[of_fold == fold] > limit
-    limit = choose_limit(decision[heads & is_met], groups[heads & is_met])
-    detector, _ = _detector(runs, weights, trained_on(weights, slices), others, np.full(len(others), True))
-    with_limit(detector, limit).save(weights / "out_of_distribution.npz")
-
-    refused_by_kind: dict[str, list[bool]] = {}
-    for (_, kind, _), value in zip(others, judged, strict=True):
-        if np.isnan(value):
-            continue
-        refused_by_kind.setdefault(kind, []).append(bool(value > limit))
-    if not heads.all():
-        refused_by_kind["CT within the collections"] = (refused[~heads] > 0).tolist()
-    return {
-        "limit": limit,
-        "slices": int(heads.sum()),
-        "refused": _share(refused[heads], [s for s, is_head in zip(measured, heads, strict=True) if is_head]),
-        "refused_by_group": {
-            group: {
-                "slices": int(rows.sum()),
-                **_share(refused[rows], [measured[row] for row in np.flatnonzero(rows)]),
-            }
-            for group in sorted(set(groups))
-            for rows in [heads & (groups == group)]
-        },
-        "others": {
-            kind: {"images": len(refusals), "refused": sum(refusals)}
-            for kind, refusals in refused_by_kind.items()
-        },
-    }
-
-
 def _folds(runs: Path) -> list[int]:
     """The folds that have been read; there may be fewer than all of them while training goes on.
 
@@ -356,71 +279,6 @@ def _with_held_out(history: list[dict[str, float]], runs: Path) -> list[dict[str
         row | {key: float(np.mean([f[epoch][key] for f in recorded])) for key in ("val_accuracy", "val_loss")}
         for epoch, row in enumerate(history)
     ]
-
-
-def _share(values: np.ndarray, slices: Sequence[IndexedSlice]) -> dict:
-    return with_intervals(means({"share": values}), [s.cluster for s in slices])["share"]
-
-
-def _decisions(
-    runs: Path,
-    fold: int,
-    unseen: Readings,
-    slices: Sequence[IndexedSlice],
-    others: Sequence[tuple[str, str, np.ndarray]],
-    parts: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
-    """What a fold's detector decides of its slices and part of the other pictures; kept beside the run."""
-    run = runs / f"fold-{fold}"
-    path = run / "decisions.npz"
-    if not path.exists():
-        learned = without_near_duplicates(split(slices, fold, None)).train
-        detector, outside = _detector(runs, run, learned, others, parts != fold)
-        of_part = [outside[row][0] for row in np.flatnonzero(parts == fold)]
-        np.savez_compressed(
-            path,
-            slices=detector.decisions(unseen.appearances),
-            others=detector.decisions(np.stack(of_part)) if of_part else np.empty(0),
-        )
-    with np.load(path) as stored:
-        return stored["slices"], stored["others"]
-
-
-def _parts(others: Sequence[tuple[str, str, np.ndarray]]) -> list[int]:
-    """Which part each picture belongs to, 0 to 4; neighbours in a folder stay together."""
-    of_kind = Counter(kind for _, kind, _ in others)
-    large = sorted(kind for kind in of_kind if kind in OUTSIDE_KINDS.values())
-    small = sorted(of_kind.keys() - set(large))
-    seen: Counter[str] = Counter()
-    parts = []
-    for _, kind, _ in others:
-        parts.append(seen[kind] * FOLDS // of_kind[kind] if kind in large else small.index(kind) % FOLDS)
-        seen[kind] += 1
-    return parts
-
-
-def _detector(
-    runs: Path,
-    folder: Path,
-    learned: Sequence[IndexedSlice],
-    others: Sequence[tuple[str, str, np.ndarray]],
-    is_fitted_to: np.ndarray,
-) -> tuple[OodDetector, list[np.ndarray]]:
-    """A detector for the model in a folder, and how each other picture and its copies appear to it."""
-    classifier = Classifier(folder)
-    path = runs / f"appearances-{classifier.digest[:16]}.npz"
-    if not path.exists():
-        heads = choose_slices([s for s in learned if not shows_ct(s.file)])
-        outside = [
-            appearances_of(classifier, with_copies(gray, number))
-            for number, (_, _, gray) in enumerate(tqdm(others, desc="other pictures", disable=None))
-        ]
-        np.savez_compressed(path, slices=appearances_of_slices(classifier, heads), others=np.stack(outside))
-    with np.load(path) as stored:
-        known, outside = stored["slices"], list(stored["others"])
-    rows = np.flatnonzero(is_fitted_to).tolist()
-    kinds = [as_seen(others[row][1]) for row in rows for _ in outside[row]]
-    return fit_detector(known, np.concatenate([outside[row] for row in rows]), kinds), outside
 
 
 def _robustness(runs: Path, slices: Sequence[IndexedSlice]) -> dict:

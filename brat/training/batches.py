@@ -9,9 +9,11 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
+from brat.classes import CLASSES
 from brat.data.index import IndexedSlice
 from brat.io.read import read_scan
 from brat.model.preprocess import SIZE, frame, to_input
+from brat.perturb.skull import without_skull
 from brat.training.appearance import vary_appearance
 from brat.training.augmentation import augmentation
 from brat.training.network import STRIDE
@@ -79,17 +81,51 @@ class DrawnSlices(Slices):
         rows = draw.choice(len(self._framed), size=self._batch, p=self._chances)
         self._augment.set_random_seed(int(draw.integers(2**31)))
         others = draw.choice(len(self._framed), size=self._batch, p=self._chances)
-        varied = [
-            self._augment(
-                image=vary_appearance(self._framed[row], self._framed[other], draw), mask=self._masks[row]
-            )
-            for row, other in zip(rows, others, strict=True)
-        ]
+        varied = []
+        for row, other in zip(rows, others, strict=True):
+            framed, mask = self._framed[row], self._masks[row]
+            is_tumor_free = bool(self._allowed[row, _NO_TUMOR])
+            # Where a tumour lies must be known, or it might go with the skull.
+            if draw.random() < BARE[is_tumor_free] and (is_tumor_free or mask.any()):
+                framed, mask = bare(framed, mask)
+            varied.append(self._augment(image=vary_appearance(framed, self._framed[other], draw), mask=mask))
         framed = np.stack([slice_["image"] for slice_ in varied])
         return self._as_batch(rows, framed, np.stack([slice_["mask"] for slice_ in varied]))
 
     def on_epoch_end(self) -> None:
         self._epoch += 1
+
+
+BARE = (0.3, 0.15)
+"""How likely a slice with a tumour, and one without, has its skull removed, where it can be.
+
+Many slices of `ms` come without one, and none of those has a tumour: the skull would tell.
+"""
+
+_KEPT = 0.9
+"""Of a tumour, that must be left where the skull is removed."""
+
+_NO_TUMOR = CLASSES.index("no_tumor")
+
+
+def bare(framed: np.ndarray, tumor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A framed slice without its skull, framed anew; as it is where the skull cannot be removed.
+
+    Args:
+        framed: uint8 (size, size).
+        tumor: uint8 (size, size), 255 in the tumour.
+
+    Returns:
+        both, uint8 (size, size) each.
+    """
+    brain = without_skull(framed)
+    if brain is None:
+        return framed, tumor
+    left = np.where(brain > 0, tumor, 0).astype(np.uint8)
+    if np.count_nonzero(left) < _KEPT * np.count_nonzero(tumor):
+        return framed, tumor
+    anew, geometry = frame(brain)
+    return anew, cv2.resize(geometry.crop(left), anew.shape, interpolation=cv2.INTER_LINEAR)
 
 
 NO_TUMOR_SHARE = 0.33

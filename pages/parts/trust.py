@@ -101,7 +101,14 @@ def out_of_distribution(measured: Mapping) -> None:
         if entry["refused"] < entry["images"]
     ]
     st.markdown(
-        words.out_of_distribution(measured["slices"], measured["refused"], images, refused / images, through)
+        words.out_of_distribution(
+            measured["slices"],
+            measured["refused"],
+            measured.get("refused_without_skull"),
+            images,
+            refused / images,
+            through,
+        )
     )
     if by_group := measured.get("refused_by_group"):
         caption = words.refused_by_group(by_group)

@@ -59,11 +59,18 @@ def let_through(kind: str, count: int, of: int) -> str:
 
 
 def out_of_distribution(
-    slices: int, refused: Entry, images: int, others: float, through: Sequence[str]
+    slices: int,
+    refused: Entry,
+    bare: Mapping[str, float] | None,
+    images: int,
+    others: float,
+    through: Sequence[str],
 ) -> str:
+    """Args: bare: what is refused of slices without their skull; None where that was not measured."""
+    without = "" if bare is None else f", {estimate(bare)} of {bare['slices']:,} without their skull"
     return (
-        f"Refused: {estimate(refused)} of {slices:,} slices, **{share(others)}** of {images:,} other "
-        f"pictures. Let through: {', '.join(through) or 'none'}."
+        f"Refused: {estimate(refused)} of {slices:,} slices{without}, **{share(others)}** of {images:,} "
+        f"other pictures. Let through: {', '.join(through) or 'none'}."
     )
 
 

@@ -73,7 +73,7 @@ def readings_peaking_at(labels, kinds):
         IndexedSlice(Path("x"), str(k), "source", label, True, "g", "c", 0) for k, label in enumerate(labels)
     ]
     count = len(labels)
-    return Readings(slices, maps, np.zeros((count, 1280)), np.full(count, 0.5, np.float32), [BOX] * count)
+    return Readings(slices, maps, np.full(count, 0.5, np.float32), [BOX] * count)
 
 
 def test_the_map_is_that_of_the_slices_class():

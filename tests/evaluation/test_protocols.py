@@ -56,7 +56,7 @@ def test_maps_are_measured_in_each_source():
     slices = [
         slice_at(f"{source}/1.png", "glioma", cluster=source, source=source) for source in ("figshare", "lgg")
     ]
-    found = map_in_box(Readings(slices, maps, np.zeros((2, 192)), np.full(2, 0.5, np.float32), boxes))
+    found = map_in_box(Readings(slices, maps, np.full(2, 0.5, np.float32), boxes))
     assert found["metrics"]["pointing"]["value"] == 0.5
     of_source = {
         source: entry["metrics"]["pointing"]["value"] for source, entry in found["by_source"].items()

@@ -91,7 +91,7 @@ def written(collection, tmp_path_factory):
         noise = np.random.default_rng(1).integers(0, 256, (3, 200, 200), np.uint8)
         others = [("a", "noise", gray) for gray in noise] + [("b", "text", 255 - gray // 9) for gray in noise]
         patched.setattr(results_module, "other_images", lambda: others)
-        patched.setattr(results_module, "shows_ct", {"0-0.png"}.__contains__)
+        patched.setattr("brat.evaluation.out_of_distribution.shows_ct", {"0-0.png"}.__contains__)
         result = results_module.write_results(collection, runs, weights)
     return result, runs, weights
 

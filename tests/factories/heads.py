@@ -31,3 +31,20 @@ def synthetic_head(
     )
     gray = np.where(radius < 0.9, 110 + 12 * texture, 230)
     return np.where(radius < 1, gray, 0).clip(0, 255).astype(np.uint8)
+
+
+def head_with_bone(height: int = 256, width: int = 256, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """A head whose brain is parted from a bright scalp by dark bone.
+
+    Returns:
+        uint8 (height, width), and bool (height, width), where the brain is.
+    """
+    brain_radii = (0.31 * width, 0.34 * height)
+    head = synthetic_head(height, width, seed=seed)
+    rows, columns = np.mgrid[:height, :width]
+
+    def inside(radii: tuple[float, float]) -> np.ndarray:
+        return np.hypot((columns + 0.5 - width / 2) / radii[0], (rows + 0.5 - height / 2) / radii[1]) < 1
+
+    bone = inside((0.355 * width, 0.375 * height)) & ~inside(brain_radii)
+    return np.where(bone, 12, head).astype(np.uint8), inside(brain_radii)

@@ -21,6 +21,7 @@ keras = pytest.importorskip("keras", reason="needs the full installation")
 from brat.training import batches, fit, quantize  # noqa: E402
 from brat.training.network import MAP_SIZE, SMALL, STRIDE, MapLoss, accuracy, build, hand_over  # noqa: E402
 from brat.training.recipe import Recipe  # noqa: E402
+from tests.factories.heads import head_with_bone  # noqa: E402
 from tests.factories.indexes import index_of_blobs  # noqa: E402
 
 TUMORS = CLASSES[:3]
@@ -345,6 +346,61 @@ def test_the_tumour_moves_with_its_cells():
     assert abs((share * np.arange(MAP_SIZE)).sum() / share.sum() + 0.5 - 0.25 * MAP_SIZE) < 0.1
     assert share.max() <= 1
     assert len(rows) == len(columns) < 20
+
+
+def test_the_skull_goes_and_the_tumour_stays_where_it_is():
+    framed = head_with_bone(SIZE, SIZE)[0]
+    tumor = np.zeros((SIZE, SIZE), np.uint8)
+    batches.draw_tumor(tumor, (SIZE * 0.4, SIZE * 0.6, 30, 20))
+    framed[tumor > 0] = 250
+    anew, moved = batches.bare(framed, tumor)
+    assert anew.shape == moved.shape == (SIZE, SIZE)
+    # The brain fills the frame, its tumour grows with it, and what was bright is the tumour alone.
+    assert np.count_nonzero(moved) > 1.2 * np.count_nonzero(tumor)
+    assert anew[moved > 128].mean() > 220
+    assert anew[moved == 0].max() < 220
+
+
+def test_a_skull_stays_where_the_tumour_would_go_with_it():
+    framed = head_with_bone(SIZE, SIZE)[0]
+    tumor = np.zeros((SIZE, SIZE), np.uint8)
+    batches.draw_tumor(tumor, (SIZE * 0.5, SIZE * 0.1, 60, 40))
+    anew, moved = batches.bare(framed, tumor)
+    assert anew is framed
+    assert moved is tumor
+
+
+@pytest.mark.parametrize("shares", [(1.0, 0.0), (0.0, 1.0)])
+def test_skulls_are_removed_of_slices_whose_tumour_is_known_or_none(index, monkeypatch, shares):
+    slices = read_index(index)
+    drawn = batches.DrawnSlices(slices, TINY)
+    asked = []
+    monkeypatch.setattr(batches, "BARE", shares)
+    monkeypatch.setattr(batches, "bare", lambda *both: asked.append(bool(both[1].any())) or both)
+    is_free = np.concatenate([drawn[number][1][:, CLASSES.index("no_tumor")] for number in range(8)]) > 0
+    assert 0 < is_free.sum() < len(is_free)
+    assert asked == ([True] * (~is_free).sum() if shares[0] else [False] * is_free.sum())
+
+
+def test_a_mass_that_is_called_none_is_not_learned_from(index, tmp_path, monkeypatch):
+    called_free = [s for s in read_index(index) if not s.tumor and s.fold != 0]
+    monkeypatch.setattr(fit, "shows_mass", called_free[0].file.__eq__)
+    monkeypatch.setattr(fit, "without_near_duplicates", lambda parts: parts)
+    learned = []
+
+    class Enough(Exception):
+        pass
+
+    def note(slices, *_, **__):
+        learned.extend(slices)
+        raise Enough
+
+    monkeypatch.setattr(fit, "DrawnSlices", note)
+    monkeypatch.setattr(fit, "_compiled", lambda *_, **__: (None, None))
+    with pytest.raises(Enough):
+        fit.train(index, "imagenet", tmp_path / "out", 0, None, TINY)
+    assert {s.file for s in learned if not s.tumor} == {s.file for s in called_free[1:]}
+    assert any(s.tumor for s in learned)
 
 
 def test_last_stage_keeps_what_it_saw_at_stride_32(backbone):
