@@ -42,6 +42,9 @@ _BY_ANSWER = ("search", "verdicts", "labels")
 what was asked for."""
 
 
+_SELECTED = "history-selected"
+"""In the memory: number of the case whose row is selected."""
+
 _FILTERS = ("verdicts", "labels", "models", "observers", "since", "until")
 
 
@@ -119,18 +122,27 @@ def show_cases(cases: list[Case]) -> Case | None:
         }
     )
     # Another list of cases gets another widget: the number of a selected row would mean another case there.
-    rows = st.dataframe(
+    key = f"cases-{hash(tuple(case.id for case in cases))}"
+    selected = [place for place, case in enumerate(cases) if case.id == memory().get(_SELECTED)]
+    if key not in st.session_state or st.session_state[key]["selection"]["rows"] != selected:
+        st.session_state[key] = {"selection": {"rows": selected}}
+
+    def remember_selected() -> None:
+        rows = st.session_state[key]["selection"]["rows"]
+        memory()[_SELECTED] = cases[rows[0]].id if rows else None
+
+    st.dataframe(
         shown,
-        key=f"cases-{hash(tuple(case.id for case in cases))}",
+        key=key,
         hide_index=True,
         column_config={
             "Probability": st.column_config.ProgressColumn(min_value=0, max_value=100, format="%.0f %%")
         },
-        on_select="rerun",
+        on_select=remember_selected,
         selection_mode="single-row",
         alt=words.TABLE,
-    ).selection.rows
-    return cases[rows[0]] if rows else None
+    )
+    return cases[selected[0]] if selected else None
 
 
 def show_trail(place: DeltaGenerator, engine: Engine, case: Case) -> None:

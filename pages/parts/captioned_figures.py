@@ -25,7 +25,7 @@ def chart(drawn: go.Figure, name: str, alt: str) -> None:
         alt: the kind of figure, for a screen reader.
     """
     st.html(_STYLE)
-    st.plotly_chart(drawn, config=CONFIG, key=name, alt=alt)
+    st.plotly_chart(drawn, height="stretch", config=CONFIG, key=name, alt=alt)
 
 
 def figure(drawn: go.Figure, name: str, alt: str, caption: str, rows: pd.DataFrame) -> None:

@@ -59,6 +59,7 @@ DECIMALS = ("macro_f1", "auc", "f1")
 """The measures that are no shares."""
 
 _STYLE = """<style>
+.st-key-headline .stMetric > div {padding: .5rem .75rem}
 .st-key-headline .stColumn {min-width: min(100%, 10rem)}
 .st-key-headline [data-testid=stMetricLabel] {min-height: 2.7rem; align-items: start}
 .st-key-headline [data-testid=stMetricValue] {font-size: 1.6rem}

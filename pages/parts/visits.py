@@ -13,6 +13,7 @@ import streamlit as st
 
 from pages import arrivals
 from pages.parts import open_scan
+from pages.parts.fields import look_after_fields
 from pages.parts.login import Person, person
 from pages.parts.widget_memory import MEMORY, memory
 
@@ -77,6 +78,7 @@ def watch(*, takes_files: bool = True) -> None:
         _left.pop(arrivals.visit(), None)
     with st.container(key="visit"):
         arrivals.watch(is_worth_keeping, takes_files=takes_files)
+        look_after_fields()
 
 
 def stay() -> None:
