@@ -46,7 +46,6 @@ _STYLE = """<style>
 .st-key-file [data-testid=stMarkdownContainer], .st-key-file [data-testid=stMarkdownContainer] p {margin: 0}
 .st-key-another [data-testid=stElementContainer] {min-width: 0}
 @media (min-width: 641px) {.st-key-walk {flex-wrap: nowrap; flex: none; width: auto}}
-.st-key-walk p {white-space: nowrap}
 /* Once a scan is open, the place for files is a button; while a file is dragged, the whole page. */
 .st-key-file [data-testid=stFileUploader] {width: auto}
 .st-key-file [data-testid=stFileUploader] > label,
