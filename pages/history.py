@@ -30,7 +30,7 @@ from pages.parts.navigation import compact_title, require_entry
 from pages.parts.readings import chosen
 from pages.parts.store import is_on, store
 from pages.parts.verdict import VERDICTS
-from pages.parts.widget_memory import memory, remembered
+from pages.parts.widget_memory import memory, remembered, unfolds
 from pages.words import history as words
 from pages.words import login as login_words
 
@@ -57,10 +57,9 @@ def show_filters(engine: Engine) -> dict:
     )
     lists = {"models": choices(engine, "model"), "observers": choices(engine, "observer")}
     _forget_what_is_gone(lists)
-    # What chooses among the cases is not to be hidden from who comes back to it. Then it is not set yet.
-    if any(f"history-{name}" not in st.session_state for name in _FILTERS):
-        st.session_state["history-open"] = any(memory().get(f"history-{name}") for name in _FILTERS)
-    with st.expander("Filter", expanded=st.session_state["history-open"]):
+    # What chooses among the cases is not to be hidden from who comes back to it.
+    is_open = unfolds("history-open", [f"history-{name}" for name in _FILTERS])
+    with st.expander("Filter", expanded=is_open):
         verdict, label, model, observer = st.columns(4)
         since, until, _ = st.columns([1, 1, 2])
         return {
@@ -123,15 +122,15 @@ def show_cases(cases: list[Case]) -> Case | None:
     )
     # Another list of cases gets another widget: the number of a selected row would mean another case there.
     key = f"cases-{hash(tuple(case.id for case in cases))}"
-    selected = [place for place, case in enumerate(cases) if case.id == memory().get(_SELECTED)]
-    if key not in st.session_state or st.session_state[key]["selection"]["rows"] != selected:
+    if key not in st.session_state:
+        selected = [place for place, case in enumerate(cases) if case.id == memory().get(_SELECTED)]
         st.session_state[key] = {"selection": {"rows": selected}}
 
     def remember_selected() -> None:
         rows = st.session_state[key]["selection"]["rows"]
         memory()[_SELECTED] = cases[rows[0]].id if rows else None
 
-    st.dataframe(
+    rows = st.dataframe(
         shown,
         key=key,
         hide_index=True,
@@ -141,8 +140,8 @@ def show_cases(cases: list[Case]) -> Case | None:
         on_select=remember_selected,
         selection_mode="single-row",
         alt=words.TABLE,
-    )
-    return cases[selected[0]] if selected else None
+    ).selection.rows
+    return cases[rows[0]] if rows else None
 
 
 def show_trail(place: DeltaGenerator, engine: Engine, case: Case) -> None:

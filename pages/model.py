@@ -36,7 +36,8 @@ def overview(metrics: Mapping[str, Any], card: Mapping[str, Any] | None) -> None
     charts = st.container(key="charts")
     matrix, *curves = charts.columns(3, gap="medium") if "history" in metrics else [charts]
     with matrix:
-        protocols.show_matrix("four_classes", metrics["protocols"]["four_classes"], protocols.CLASSES)
+        four = metrics["protocols"]["four_classes"]
+        protocols.show_matrix("four_classes", four, protocols.CLASSES, fills=True)
     if curves:
         trust.training(metrics["history"], curves)
     protocols.measured_on(metrics, card)

@@ -23,13 +23,16 @@ from pages.parts.configuration import setting
 from pages.parts.failures import tell
 from pages.parts.login import person
 from pages.parts.store import is_on, store
-from pages.parts.widget_memory import memory, remember, remembered, restore
+from pages.parts.widget_memory import memory, remember, remembered, restore, unfolds
 from pages.parts.worklist_intake import model_digest
 from pages.words import archive as words
 from pages.words.markdown import literal
 
 if TYPE_CHECKING:
     from brat.reports.dicom import Verdict
+
+_FIELDS = tuple(f"archive-{name}" for name in ("date", "description", "patient", "patient-name", "accession"))
+"""What a study may be searched by."""
 
 _ORIGINS = "archive_origins"
 """In `st.session_state`: of each item that came from an archive, where from."""
@@ -63,7 +66,8 @@ def show_archive(work: Worklist) -> None:
     known = servers()
     if not known:
         return
-    with st.expander("Archive", icon=":material/dns:", expanded="archive_found" in st.session_state):
+    is_open = unfolds("archive-open", _FIELDS) or "archive_found" in st.session_state
+    with st.expander("Archive", icon=":material/dns:", expanded=is_open):
         with st.container(key="entering-archive"):
             # Two dates are longer than what stands beside them.
             left, middle, right = st.columns([2, 3, 2])

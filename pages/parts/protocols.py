@@ -207,7 +207,7 @@ def by_protocol(metrics: Mapping) -> None:
         show_curves(name, by_class, operating, entry["metrics"])
 
 
-def show_matrix(name: str, entry: Mapping, classes: Sequence[str]) -> None:
+def show_matrix(name: str, entry: Mapping, classes: Sequence[str], *, fills: bool = False) -> None:
     style = st.segmented_control(
         "Confusion matrix",
         ["Counts", "Shares"],
@@ -222,6 +222,7 @@ def show_matrix(name: str, entry: Mapping, classes: Sequence[str]) -> None:
         words.matrix(TITLES[name]),
         worst_confusion(entry),
         metrics_tables.confusion(entry["metrics"]),
+        fills=fills,
     )
 
 

@@ -16,7 +16,7 @@ from brat.model.worklist import Worklist
 from pages.parts.configuration import setting
 from pages.parts.open_scan import dropped, session_id
 from pages.parts.readings import reader
-from pages.parts.widget_memory import remembered
+from pages.parts.widget_memory import remembered, unfolds
 from pages.words import worklist as words
 
 
@@ -74,7 +74,7 @@ def show_intake(work: Worklist) -> None:
         args=(work, key),
         help=words.UPLOAD_FOLDER_HELP,
     )
-    with st.expander("A folder of this computer"):
+    with st.expander("A folder of this computer", expanded=unfolds("worklist-open", ["worklist-path"])):
         # A path is no matter of who asks: behind a proxy every visitor comes from this computer.
         root = setting("worklist", "folders")
         if not isinstance(root, str):

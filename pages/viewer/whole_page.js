@@ -78,6 +78,11 @@ export default function ({ data: [of, isAlone, back] }) {
     pause = setTimeout(send, TYPING_PAUSE);
   });
 
+  // A name may be cut short.
+  document.addEventListener("pointerover", ({ target }) => {
+    if (target.matches?.(".st-key-file p code")) target.title = target.textContent;
+  });
+
   const show = (isDragging) => document.documentElement.classList.toggle("dropping", isDragging);
   const hasFiles = (event) => event.dataTransfer?.types.includes("Files");
   window.addEventListener("dragenter", (event) => hasFiles(event) && show(true));
