@@ -43,7 +43,7 @@ what was asked for."""
 
 
 _SELECTED = "history-selected"
-"""In the memory: number of the case whose row is selected."""
+"""In the memory: number of the case whose row is selected; in the session: as the table was drawn last."""
 
 _FILTERS = ("verdicts", "labels", "models", "observers", "since", "until")
 
@@ -122,9 +122,12 @@ def show_cases(cases: list[Case]) -> Case | None:
     )
     # Another list of cases gets another widget: the number of a selected row would mean another case there.
     key = f"cases-{hash(tuple(case.id for case in cases))}"
-    if key not in st.session_state:
-        selected = [place for place, case in enumerate(cases) if case.id == memory().get(_SELECTED)]
+    chosen_before = memory().get(_SELECTED)
+    # After a reload the table has been drawn once before the choice is known.
+    if key not in st.session_state or st.session_state.get(_SELECTED) != chosen_before:
+        selected = [place for place, case in enumerate(cases) if case.id == chosen_before]
         st.session_state[key] = {"selection": {"rows": selected}}
+    st.session_state[_SELECTED] = chosen_before
 
     def remember_selected() -> None:
         rows = st.session_state[key]["selection"]["rows"]

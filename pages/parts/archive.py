@@ -37,6 +37,9 @@ _FIELDS = tuple(f"archive-{name}" for name in ("date", "description", "patient",
 _ORIGINS = "archive_origins"
 """In `st.session_state`: of each item that came from an archive, where from."""
 
+_TICKS = "archive_ticks"
+"""In `st.session_state`: whether each series that is listed is to be read."""
+
 _SENT = "archive_sent"
 """In `st.session_state`: of each such item what became of its results, in words."""
 
@@ -230,6 +233,15 @@ def _show_series(known: dict[str, Server], work: Worklist) -> None:
     if name not in known or not listed:
         return
     st.caption(words.CHOICE)
+    key = f"archive-series-{hash(tuple(entry.series for entry, _ in listed))}"
+    if key not in st.session_state:
+        # What is edited in a table cannot be restored: the list has it when the visitor comes back. Until
+        # then the list stays as it is, for a table of other values would be another one.
+        ticks = st.session_state.get(_TICKS, {})
+        listed = [
+            (entry, choice._replace(read=ticks.get(entry.series, choice.read))) for entry, choice in listed
+        ]
+        st.session_state.archive_series = (name, listed)
     edited = st.data_editor(
         [
             {
@@ -242,17 +254,14 @@ def _show_series(known: dict[str, Server], work: Worklist) -> None:
             }
             for entry, choice in listed
         ],
-        key=f"archive-series-{hash(tuple(entry.series for entry, _ in listed))}",
+        key=key,
         disabled=["No.", "Series", "Modality", "Images", "Why"],
         hide_index=True,
     )
-    ticks = [row["Read"] for row in edited]
-    # What is edited in a table cannot be restored: the list itself has it.
-    chosen = [
-        (entry, choice._replace(read=tick)) for (entry, choice), tick in zip(listed, ticks, strict=True)
-    ]
-    st.session_state.archive_series = (name, chosen)
-    ticked = [entry for entry, choice in chosen if choice.read]
+    st.session_state[_TICKS] = {
+        entry.series: row["Read"] for (entry, _), row in zip(listed, edited, strict=True)
+    }
+    ticked = [entry for (entry, _), row in zip(listed, edited, strict=True) if row["Read"]]
     if st.button("Read", key="archive-read", icon=":material/play_arrow:", disabled=not ticked):
         _add(work, known[name], ticked)
         st.toast(words.opened(literal(name), len(ticked)))

@@ -20,7 +20,8 @@ from pages.parts.widget_memory import MEMORY, memory
 _KEPT = (
     *open_scan.STATE,
     *("worklist", "walk", "worklist_opened"),
-    *("archive_found", "archive_series", "archive_linked", "archive_origins", "archive_sent"),
+    *("archive_found", "archive_series", "archive_ticks", "archive_linked"),
+    *("archive_origins", "archive_sent"),
     "validation",
     MEMORY,
 )
