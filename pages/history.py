@@ -30,7 +30,7 @@ from pages.parts.navigation import compact_title, require_entry
 from pages.parts.readings import chosen
 from pages.parts.store import is_on, store
 from pages.parts.verdict import VERDICTS
-from pages.parts.widget_memory import memory, remembered
+from pages.parts.widget_memory import memory, remembered, unfolds
 from pages.words import history as words
 from pages.words import login as login_words
 
@@ -41,6 +41,9 @@ _BY_ANSWER = ("search", "verdicts", "labels")
 """Conditions that choose cases by what was read or seen in them: statistics of what they leave would say
 what was asked for."""
 
+
+_SELECTED = "history-selected"
+"""In the memory: number of the case whose row is selected; in the session: as the table was drawn last."""
 
 _FILTERS = ("verdicts", "labels", "models", "observers", "since", "until")
 
@@ -54,10 +57,9 @@ def show_filters(engine: Engine) -> dict:
     )
     lists = {"models": choices(engine, "model"), "observers": choices(engine, "observer")}
     _forget_what_is_gone(lists)
-    # What chooses among the cases is not to be hidden from who comes back to it. Then it is not set yet.
-    if any(f"history-{name}" not in st.session_state for name in _FILTERS):
-        st.session_state["history-open"] = any(memory().get(f"history-{name}") for name in _FILTERS)
-    with st.expander("Filter", expanded=st.session_state["history-open"]):
+    # What chooses among the cases is not to be hidden from who comes back to it.
+    is_open = unfolds("history-open", [f"history-{name}" for name in _FILTERS])
+    with st.expander("Filter", expanded=is_open):
         verdict, label, model, observer = st.columns(4)
         since, until, _ = st.columns([1, 1, 2])
         return {
@@ -119,14 +121,26 @@ def show_cases(cases: list[Case]) -> Case | None:
         }
     )
     # Another list of cases gets another widget: the number of a selected row would mean another case there.
+    key = f"cases-{hash(tuple(case.id for case in cases))}"
+    chosen_before = memory().get(_SELECTED)
+    # After a reload the table has been drawn once before the choice is known.
+    if key not in st.session_state or st.session_state.get(_SELECTED) != chosen_before:
+        selected = [place for place, case in enumerate(cases) if case.id == chosen_before]
+        st.session_state[key] = {"selection": {"rows": selected}}
+    st.session_state[_SELECTED] = chosen_before
+
+    def remember_selected() -> None:
+        rows = st.session_state[key]["selection"]["rows"]
+        memory()[_SELECTED] = cases[rows[0]].id if rows else None
+
     rows = st.dataframe(
         shown,
-        key=f"cases-{hash(tuple(case.id for case in cases))}",
+        key=key,
         hide_index=True,
         column_config={
             "Probability": st.column_config.ProgressColumn(min_value=0, max_value=100, format="%.0f %%")
         },
-        on_select="rerun",
+        on_select=remember_selected,
         selection_mode="single-row",
         alt=words.TABLE,
     ).selection.rows

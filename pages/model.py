@@ -15,23 +15,35 @@ from pages.words import model as words
 FILES = {"metrics.json": "all figures", "out_of_fold.csv": "all held-out readings"}
 """What can be downloaded."""
 
+# Side by side, the charts end with the window; what stands below them may be scrolled to.
+_STYLE = """<style>
+.st-key-overview {gap: .5rem}
+@media (min-width: 72rem) {
+    .st-key-charts > [data-testid=stLayoutWrapper] {min-height: min(100svh - 19.5rem, 38rem)}
+}
+</style>"""
+
 
 def overview(metrics: Mapping[str, Any], card: Mapping[str, Any] | None) -> None:
     """What to judge the model by: the headline figures, the confusion matrix and the training curves."""
+    st.html(_STYLE)
     elsewhere = another_hospital.first(metrics)
     protocols.headline(metrics, another_hospital.figures(elsewhere[0]) if elsewhere else [])
     if elsewhere:
         st.markdown(elsewhere[1])
-        # It compares a model of a new hospital with those that know it.
-        another_hospital.other_lengths(metrics, card)
     if caveat := metrics.get("caveat"):
         st.warning(caveat)
-    matrix, *curves = st.columns(3, gap="medium") if "history" in metrics else [st.container()]
+    charts = st.container(key="charts")
+    matrix, *curves = charts.columns(3, gap="medium") if "history" in metrics else [charts]
     with matrix:
-        protocols.show_matrix("four_classes", metrics["protocols"]["four_classes"], protocols.CLASSES)
+        four = metrics["protocols"]["four_classes"]
+        protocols.show_matrix("four_classes", four, protocols.CLASSES, fills=True)
     if curves:
         trust.training(metrics["history"], curves)
     protocols.measured_on(metrics, card)
+    if elsewhere:
+        # It compares a model of a new hospital with those that know it.
+        another_hospital.other_lengths(metrics, card)
 
 
 def reliability(metrics: Mapping[str, Any]) -> None:
@@ -99,8 +111,8 @@ def show_measured(metrics: Mapping[str, Any], card: Mapping[str, Any] | None, is
         "Data and audit": lambda: data(metrics),
         "Model card": lambda: trust.show_card(card),
     }
-    for tab, show in zip(st.tabs(list(parts)), parts.values(), strict=True):
-        with tab:
+    for tab, (name, show) in zip(st.tabs(list(parts)), parts.items(), strict=True):
+        with tab, st.container(key=name.split()[0].lower()):
             show()
 
 

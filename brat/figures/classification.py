@@ -51,7 +51,7 @@ def confusion(
     )
     figure.update_layout(
         margin={"l": 0, "r": 0, "t": 30, "b": 0},
-        height=360,
+        height=300,
         xaxis={"title": {"text": "read as"}, "side": "top", "tickangle": 0, "fixedrange": True},
         yaxis={"title": {"text": "is"}, "autorange": "reversed", "fixedrange": True},
     )

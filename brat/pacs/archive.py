@@ -153,7 +153,10 @@ class SeriesEntry:
 
 
 def text(answer: Dataset, keyword: str) -> str:
-    """A value of an answer, on one line; several are joined as DICOM writes them, and none is empty."""
+    """A value of an answer, on one line and without the blanks that fill it up.
+
+    Several values are joined as DICOM writes them, and none is empty.
+    """
     try:
         value = answer.get(keyword)
         if value is None:
@@ -166,7 +169,7 @@ def text(answer: Dataset, keyword: str) -> str:
         log.refusal(error)
         return ""
     # A terminal obeys some characters, and half a surrogate can be shown nowhere.
-    return "".join(character if character.isprintable() else " " for character in written)
+    return "".join(character if character.isprintable() else " " for character in written).strip()
 
 
 def _uid(answer: Dataset, keyword: str) -> str:

@@ -137,8 +137,10 @@ def fetch_series(archive: Archive, entry: SeriesEntry) -> list[File]:
 
     if entry.problem:
         raise PacsError(entry.problem)
+    # Some series have no number.
+    name = f"{entry.description or 'series'} {entry.number}".strip()
     files = [
-        File(f"{entry.description or 'series'} {entry.number}, {number}.dcm", content)
+        File(f"{name}, {number}.dcm", content)
         for number, content in enumerate(within_budget(archive.fetch(entry)), 1)
     ]
     if not files:

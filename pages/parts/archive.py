@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -22,7 +23,7 @@ from pages.parts.configuration import setting
 from pages.parts.failures import tell
 from pages.parts.login import person
 from pages.parts.store import is_on, store
-from pages.parts.widget_memory import memory, remember, restore
+from pages.parts.widget_memory import memory, remember, remembered, restore, unfolds
 from pages.parts.worklist_intake import model_digest
 from pages.words import archive as words
 from pages.words.markdown import literal
@@ -30,11 +31,14 @@ from pages.words.markdown import literal
 if TYPE_CHECKING:
     from brat.reports.dicom import Verdict
 
+_FIELDS = tuple(f"archive-{name}" for name in ("date", "description", "patient", "patient-name", "accession"))
+"""What a study may be searched by."""
+
 _ORIGINS = "archive_origins"
 """In `st.session_state`: of each item that came from an archive, where from."""
 
-_FIELDS = ("archive-description", "archive-patient", "archive-patient-name", "archive-accession")
-"""What a study may be searched by, beside its date."""
+_TICKS = "archive_ticks"
+"""In `st.session_state`: whether each series that is listed is to be read."""
 
 _SENT = "archive_sent"
 """In `st.session_state`: of each such item what became of its results, in words."""
@@ -65,29 +69,27 @@ def show_archive(work: Worklist) -> None:
     known = servers()
     if not known:
         return
-    with st.expander("Archive", icon=":material/dns:", expanded="archive_found" in st.session_state):
-        with st.form("archive-search", border=False):
+    is_open = unfolds("archive-open", _FIELDS) or "archive_found" in st.session_state
+    with st.expander("Archive", icon=":material/dns:", expanded=is_open):
+        with st.container(key="entering-archive"):
             # Two dates are longer than what stands beside them.
             left, middle, right = st.columns([2, 3, 2])
-            restore("archive-name", next(iter(known)))
-            for key in _FIELDS:
-                restore(key, "")
-            name = left.selectbox("Archive", list(known), key="archive-name")
+            name = left.selectbox("Archive", list(known), **remembered("archive-name", next(iter(known))))
             days = middle.date_input(
                 "Study date",
                 # Of its own default, since only that makes it a range.
                 value=memory().get("archive-date", ()),
                 format="YYYY-MM-DD",
                 key="archive-date",
+                on_change=remember,
+                args=("archive-date",),
                 help=words.NO_DATE,
             )
-            description = right.text_input("Study description", key="archive-description")
-            patient_id = left.text_input("Patient ID", key="archive-patient")
-            patient_name = middle.text_input("Patient name", key="archive-patient-name")
-            accession = right.text_input("Accession number", key="archive-accession")
-            if st.form_submit_button("Search", icon=":material/search:", help=words.SEARCH_HELP):
-                for key in ("archive-name", "archive-date", *_FIELDS):
-                    remember(key)
+            description = right.text_input("Study description", **remembered("archive-description", ""))
+            patient_id = left.text_input("Patient ID", **remembered("archive-patient", ""))
+            patient_name = middle.text_input("Patient name", **remembered("archive-patient-name", ""))
+            accession = right.text_input("Accession number", **remembered("archive-accession", ""))
+            if st.button("Search", icon=":material/search:", key="archive-search", help=words.SEARCH_HELP):
                 query = Query(
                     date="-".join(f"{day:%Y%m%d}" for day in days),  # type: ignore[union-attr]
                     description=description.strip(),
@@ -198,6 +200,8 @@ def _show_studies(known: dict[str, Server]) -> None:
     if odd := sum(bool(entry.problem) for entry in found):
         st.warning(words.cannot_be_opened(odd))
     st.caption(words.TICK)
+    key = f"archive-studies-{hash(tuple(entry.study for entry in found))}"
+    restore(key, {"selection": {"rows": []}})
     chosen = st.dataframe(
         [
             {
@@ -210,9 +214,9 @@ def _show_studies(known: dict[str, Server]) -> None:
             }
             for entry in found
         ],
-        key=f"archive-studies-{hash(tuple(entry.study for entry in found))}",
+        key=key,
         hide_index=True,
-        on_select="rerun",
+        on_select=partial(remember, key),
         selection_mode="multi-row",
         alt="Studies of the archive",
     ).selection.rows
@@ -229,6 +233,15 @@ def _show_series(known: dict[str, Server], work: Worklist) -> None:
     if name not in known or not listed:
         return
     st.caption(words.CHOICE)
+    key = f"archive-series-{hash(tuple(entry.series for entry, _ in listed))}"
+    if key not in st.session_state:
+        # What is edited in a table cannot be restored: the list has it when the visitor comes back. Until
+        # then the list stays as it is, for a table of other values would be another one.
+        ticks = st.session_state.get(_TICKS, {})
+        listed = [
+            (entry, choice._replace(read=ticks.get(entry.series, choice.read))) for entry, choice in listed
+        ]
+        st.session_state.archive_series = (name, listed)
     edited = st.data_editor(
         [
             {
@@ -241,10 +254,13 @@ def _show_series(known: dict[str, Server], work: Worklist) -> None:
             }
             for entry, choice in listed
         ],
-        key=f"archive-series-{hash(tuple(entry.series for entry, _ in listed))}",
+        key=key,
         disabled=["No.", "Series", "Modality", "Images", "Why"],
         hide_index=True,
     )
+    st.session_state[_TICKS] = {
+        entry.series: row["Read"] for (entry, _), row in zip(listed, edited, strict=True)
+    }
     ticked = [entry for (entry, _), row in zip(listed, edited, strict=True) if row["Read"]]
     if st.button("Read", key="archive-read", icon=":material/play_arrow:", disabled=not ticked):
         _add(work, known[name], ticked)

@@ -17,18 +17,21 @@ _STYLE = """<style>
 </style>"""
 
 
-def chart(drawn: go.Figure, name: str, alt: str) -> None:
+def chart(drawn: go.Figure, name: str, alt: str, *, fills: bool = False) -> None:
     """A figure alone. `numbers` is to follow it, with the caption and the numbers that are drawn.
 
     Args:
         name: in the session.
         alt: the kind of figure, for a screen reader.
+        fills: whether it is as high as its column leaves it; else it is as high as it was drawn.
     """
     st.html(_STYLE)
-    st.plotly_chart(drawn, config=CONFIG, key=name, alt=alt)
+    st.plotly_chart(drawn, height="stretch" if fills else "content", config=CONFIG, key=name, alt=alt)
 
 
-def figure(drawn: go.Figure, name: str, alt: str, caption: str, rows: pd.DataFrame) -> None:
+def figure(
+    drawn: go.Figure, name: str, alt: str, caption: str, rows: pd.DataFrame, *, fills: bool = False
+) -> None:
     """A figure with its caption and its numbers.
 
     Args:
@@ -36,8 +39,9 @@ def figure(drawn: go.Figure, name: str, alt: str, caption: str, rows: pd.DataFra
         alt: the kind of figure, for a screen reader; the caption follows it as text.
         caption: what is to be seen, in words.
         rows: every number drawn.
+        fills: as for `chart`.
     """
-    chart(drawn, f"figure-{name}", alt)
+    chart(drawn, f"figure-{name}", alt, fills=fills)
     numbers(name, caption, rows)
 
 

@@ -59,6 +59,7 @@ DECIMALS = ("macro_f1", "auc", "f1")
 """The measures that are no shares."""
 
 _STYLE = """<style>
+.st-key-headline .stMetric > div {padding: .5rem .75rem}
 .st-key-headline .stColumn {min-width: min(100%, 10rem)}
 .st-key-headline [data-testid=stMetricLabel] {min-height: 2.7rem; align-items: start}
 .st-key-headline [data-testid=stMetricValue] {font-size: 1.6rem}
@@ -206,7 +207,7 @@ def by_protocol(metrics: Mapping) -> None:
         show_curves(name, by_class, operating, entry["metrics"])
 
 
-def show_matrix(name: str, entry: Mapping, classes: Sequence[str]) -> None:
+def show_matrix(name: str, entry: Mapping, classes: Sequence[str], *, fills: bool = False) -> None:
     style = st.segmented_control(
         "Confusion matrix",
         ["Counts", "Shares"],
@@ -221,6 +222,7 @@ def show_matrix(name: str, entry: Mapping, classes: Sequence[str]) -> None:
         words.matrix(TITLES[name]),
         worst_confusion(entry),
         metrics_tables.confusion(entry["metrics"]),
+        fills=fills,
     )
 
 

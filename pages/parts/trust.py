@@ -301,6 +301,7 @@ def training(history: Sequence[Mapping], columns: Sequence[DeltaGenerator]) -> N
                 words.curve(quantity),
                 words.goes(ends[quantity], ends.get(f"val_{quantity}", ()), len(rows)),
                 rows[["epoch", *ends]],
+                fills=True,
             )
 
 

@@ -28,6 +28,7 @@ from pages.parts.store import store
 from pages.parts.weights_files import load
 from pages.parts.widget_memory import remembered
 from pages.words import validate as words
+from pages.words.numbers import unbroken
 
 if TYPE_CHECKING:
     from brat.evaluation.site import Validation
@@ -115,9 +116,9 @@ def show(validation: Validation) -> None:
     rows = report.figures(results)
     shown = pd.DataFrame(
         {
-            "Here": [row.here for row in rows],
-            "As shipped": [row.shipped for row in rows],
-            "Difference, points": [row.difference for row in rows],
+            "Here": [unbroken(row.here) for row in rows],
+            "As shipped": [unbroken(row.shipped) for row in rows],
+            "Difference, points": [unbroken(row.difference) for row in rows],
             "P": [row.p for row in rows],
         },
         index=[row.measure for row in rows],
@@ -130,7 +131,7 @@ def show(validation: Validation) -> None:
         metrics_tables.protocols(results["protocols"]),
     )
     _downloads(validation)
-    st.markdown("\n".join(f"- {remark}" for remark in report.remarks(results)[1:]))
+    st.markdown(unbroken("\n".join(f"- {remark}" for remark in report.remarks(results)[1:])))
     _charts(results)
     if "against" in results:
         _two_models(results)
@@ -172,7 +173,7 @@ def _charts(results: Mapping[str, Any]) -> None:
                 ),
                 "validation-reliability",
                 "Reliability diagram",
-                words.reliability(estimate(before["ece"]), estimate(after["ece"]) if after else ""),
+                unbroken(words.reliability(estimate(before["ece"]), estimate(after["ece"]) if after else "")),
                 pd.DataFrame(before["bins"]),
             )
     if "sets" in results:
@@ -190,7 +191,7 @@ def _two_models(results: Mapping[str, Any]) -> None:
     rows = report.two_models(results)
     st.subheader("Two models", anchor=False)
     shown = pd.DataFrame(
-        [row[1:] for row in rows],
+        [[unbroken(cell) for cell in row[1:]] for row in rows],
         columns=["First", "Second", "Difference, points"],
         index=[row[0] for row in rows],
     )

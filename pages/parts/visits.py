@@ -13,13 +13,15 @@ import streamlit as st
 
 from pages import arrivals
 from pages.parts import open_scan
+from pages.parts.fields import look_after_fields
 from pages.parts.login import Person, person
 from pages.parts.widget_memory import MEMORY, memory
 
 _KEPT = (
     *open_scan.STATE,
     *("worklist", "walk", "worklist_opened"),
-    *("archive_found", "archive_series", "archive_linked", "archive_origins", "archive_sent"),
+    *("archive_found", "archive_series", "archive_ticks", "archive_linked"),
+    *("archive_origins", "archive_sent"),
     "validation",
     MEMORY,
 )
@@ -77,6 +79,7 @@ def watch(*, takes_files: bool = True) -> None:
         _left.pop(arrivals.visit(), None)
     with st.container(key="visit"):
         arrivals.watch(is_worth_keeping, takes_files=takes_files)
+        look_after_fields()
 
 
 def stay() -> None:

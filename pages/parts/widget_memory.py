@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
@@ -34,6 +35,20 @@ def restore(key: str, initial: Any) -> None:
     be taken for a choice.
     """
     st.session_state.setdefault(key, memory().get(key, initial))
+
+
+def unfolds(name: str, keys: Sequence[str]) -> bool:
+    """Whether what hides widgets is to be open: something was set in one when the visitor came to the page.
+
+    Call this before they are made. What the visitor sets in them from then on does not move it.
+
+    Args:
+        name: of the answer in the session.
+        keys: of the widgets.
+    """
+    if any(key not in st.session_state for key in keys):
+        st.session_state[name] = any(memory().get(key) for key in keys)
+    return st.session_state[name]
 
 
 def remember(key: str) -> Any:

@@ -16,7 +16,7 @@ from brat.model.worklist import Worklist
 from pages.parts.configuration import setting
 from pages.parts.open_scan import dropped, session_id
 from pages.parts.readings import reader
-from pages.parts.widget_memory import remember, restore
+from pages.parts.widget_memory import remembered, unfolds
 from pages.words import worklist as words
 
 
@@ -74,20 +74,15 @@ def show_intake(work: Worklist) -> None:
         args=(work, key),
         help=words.UPLOAD_FOLDER_HELP,
     )
-    with st.expander("A folder of this computer"):
+    with st.expander("A folder of this computer", expanded=unfolds("worklist-open", ["worklist-path"])):
         # A path is no matter of who asks: behind a proxy every visitor comes from this computer.
         root = setting("worklist", "folders")
         if not isinstance(root, str):
             st.markdown(words.FOLDERS_OFF)
             return
-        with (
-            st.form("worklist-folder", border=False),
-            st.container(horizontal=True, vertical_alignment="bottom"),
-        ):
-            restore("worklist-path", "")
-            path = st.text_input("Path of the folder", placeholder=root, key="worklist-path")
-            if st.form_submit_button("Add"):
-                remember("worklist-path")
+        with st.container(key="entering-folder", horizontal=True, vertical_alignment="bottom"):
+            path = st.text_input("Path of the folder", placeholder=root, **remembered("worklist-path", ""))
+            if st.button("Add", key="worklist-folder"):
                 _add(work, lambda: _items_in(path, root))
 
 

@@ -2,11 +2,7 @@
 
 // Milliseconds.
 const TYPING_PAUSE = 300;
-const QUIET = 250; // So long has the server to rest before the page is left,
-const PATIENCE = 5000; // for which nobody waits longer than this,
-const JUST_NOW = 5000; // or at all, where nothing was touched for so long.
 const [SERIES, SLICE] = ["#series", "#slice"];
-const PAGE_LINK = "a[data-testid$=NavLink]";
 const VERDICT_KEYS = ["a", "d", "u"];
 const VERDICTS = "[class*='st-key-verdict-'] button:not([aria-label^='Help'])";
 // What other keys press; of a choice they take the next. Capitals are with Shift: they leave small ones to the picture.
@@ -62,7 +58,8 @@ export default function ({ data: [of, isAlone, back] }) {
     // Below a new answer the verdict on the one before may stand until the page is drawn.
     // Else the letter would be typed into the field that it leads to.
     event.preventDefault();
-    if (!isResting()) await rest();
+    // Of `pages.parts.fields`.
+    if (!window.bratFields.isResting()) await window.bratFields.rest();
     press([...document.querySelectorAll(selector)], place);
   });
 
@@ -81,29 +78,10 @@ export default function ({ data: [of, isAlone, back] }) {
     pause = setTimeout(send, TYPING_PAUSE);
   });
 
-  // Of two messages that wait at the server Streamlit keeps the values of the later one alone, and one that asks
-  // for another page brings none: what was set just before would be lost. So the way to a page waits for the server.
-  let touchedAt = -Infinity;
-  for (const type of ["pointerdown", "keydown", "input"]) {
-    const touch = ({ target }) => target.closest?.(PAGE_LINK) || (touchedAt = performance.now());
-    document.addEventListener(type, touch, { capture: true });
-  }
-  let isLeaving = false;
-  const leave = async (event) => {
-    const link = event.target.closest?.(PAGE_LINK);
-    const isElsewhere = event.ctrlKey || event.metaKey || event.shiftKey;
-    if (!link || isElsewhere || isLeaving || !document.querySelector(".st-key-reading")) return;
-    if (isResting() && performance.now() - touchedAt > JUST_NOW) return;
-    event.preventDefault();
-    event.stopImmediatePropagation();
-    send();
-    await rest();
-    isLeaving = true;
-    // The page may have drawn it anew meanwhile.
-    (link.isConnected ? link : document.querySelector(`${PAGE_LINK}[href="${link.getAttribute("href")}"]`))?.click();
-    isLeaving = false;
-  };
-  document.addEventListener("click", leave, { capture: true });
+  // A name may be cut short.
+  document.addEventListener("pointerover", ({ target }) => {
+    if (target.matches?.(".st-key-file p code")) target.title = target.textContent;
+  });
 
   const show = (isDragging) => document.documentElement.classList.toggle("dropping", isDragging);
   const hasFiles = (event) => event.dataTransfer?.types.includes("Files");
@@ -118,16 +96,4 @@ function press(controls, place) {
   const control = controls[place < 0 ? (chosen + 1) % controls.length : place];
   if (control?.matches("textarea")) control.focus();
   else control?.click();
-}
-
-const isResting = () => document.querySelector("[data-test-script-state=notRunning]") !== null;
-
-// Until no script has run for a moment.
-async function rest() {
-  const begun = performance.now();
-  let since = begun;
-  while (performance.now() - since < QUIET && performance.now() - begun < PATIENCE) {
-    await new Promise((due) => setTimeout(due, 20));
-    if (!isResting()) since = performance.now();
-  }
 }

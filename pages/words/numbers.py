@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 _NOT_MEASURED = "not measured"
@@ -29,6 +30,11 @@ def decimal(entry: Mapping[str, float | None]) -> str:
     if entry["value"] is None:
         return _NOT_MEASURED
     return f"{entry['value']:.3f} ({entry['low']:.3f}{_TO}{entry['high']:.3f})"
+
+
+def unbroken(text: str) -> str:
+    """What `brat.wording` and `brat.reports` write, with its numbers written as here."""
+    return re.sub(r"(?<=\d) (?=%|to [-+\d])|(?<=\d to) (?=[-+\d])", _HARD, text)
 
 
 def csv_help(name: str) -> str:

@@ -26,22 +26,29 @@ _TEXT = """() => {
 }"""
 
 
-def opened(open_page, address, width=1440):
-    page = open_page(f"{address}/model", width)
+def opened(open_page, address, width=1440, height=900):
+    page = open_page(f"{address}/model", width, height)
     playwright.expect(page.get_by_role("heading", name="How good is the model?")).to_be_visible()
     playwright.expect(page.locator(".js-plotly-plot:visible")).to_have_count(3)
     settle(page)
     return page
 
 
-def test_the_first_screen_holds_figures_matrix_and_curves(open_page, address):
-    page = opened(open_page, address)
+@pytest.mark.parametrize(("width", "height"), [(1440, 900), (1280, 720)])
+def test_the_first_screen_holds_figures_matrix_and_curves(open_page, address, width, height):
+    page = opened(open_page, address, width, height)
     shown = [*page.get_by_test_id("stMetric").all(), *page.locator(".js-plotly-plot:visible").all()]
     assert len(shown) == 6 + 3
     for one in shown:
         box = one.bounding_box()
         assert box["y"] >= 0
-        assert box["y"] + box["height"] <= 900
+        assert box["y"] + box["height"] <= height
+    # The charts take what is left of the screen.
+    for chart in page.locator(".js-plotly-plot:visible").all():
+        assert chart.bounding_box()["height"] > 0.4 * height
+    written = page.locator(".js-plotly-plot:visible svg text")
+    sizes = written.evaluate_all("all => all.map(one => parseFloat(getComputedStyle(one).fontSize))")
+    assert min(sizes) >= 12
     assert page.get_by_test_id("stMetric").first.inner_text().startswith("Another hospital")
 
 

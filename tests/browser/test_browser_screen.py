@@ -49,7 +49,11 @@ def test_review_fits_one_screen(open_page, address, width, height):
 def test_a_scan_of_the_list_fits_one_screen(open_page, address, width, height):
     page = open_page(address, width, height)
     names = ("glioma-coronal", "meningioma-sagittal")
-    files = [sample.file for sample in load_samples() if sample.name in names]
+    files = [
+        {"name": f"{'long-' * 20}{sample.file.name}", "mimeType": "", "buffer": sample.file.read_bytes()}
+        for sample in load_samples()
+        if sample.name in names
+    ]
     page.locator("input[type=file]").first.set_input_files(files)
     playwright.expect(page.get_by_text("2 of 2 shown.")).to_be_visible()
     page.get_by_role("button", name="Review from the top").click()
@@ -57,6 +61,19 @@ def test_a_scan_of_the_list_fits_one_screen(open_page, address, width, height):
     page.wait_for_selector(".viewer:not([inert])")
     settle(page)
     is_on_screen(page, (".st-key-walk", *ON_SCREEN))
+    # The place in the list is in one line and not covered; the name is cut short, and said when asked.
+    place, name = page.locator(".st-key-walk p").last, page.locator(".st-key-file p code")
+    (written, beside), line = (place.bounding_box(), name.bounding_box()), name.locator("xpath=..")
+    assert written["height"] < 30
+    assert written["x"] + written["width"] <= beside["x"]
+    assert place.evaluate("place => place.scrollWidth <= place.clientWidth")
+    assert beside["height"] < 30
+    assert name.evaluate("name => name.scrollWidth > name.clientWidth")
+    # What follows it is whole.
+    assert line.evaluate("line => line.scrollWidth <= line.clientWidth")
+    name.hover()
+    assert name.get_attribute("title").startswith("long-" * 20)
+    assert name.get_attribute("title").endswith(".jpg")
 
 
 @pytest.mark.parametrize(("width", "height"), [(1440, 900), (1280, 720)])
@@ -274,4 +291,8 @@ def test_nobody_is_told_to_point_where_nothing_can(open_page, address, has_touch
     page.locator("input[type=file]").first.set_input_files(KNOWN.file)
     page.wait_for_selector(".viewer:not([inert])")
     said = "" if has_touch else "Point at the picture to read its values."
-    playwright.expect(page.locator("[data-ui=readout]")).to_have_text(said)
+    readout = page.locator("[data-ui=readout]")
+    playwright.expect(readout).to_have_text(said)
+    # In the middle of the lower edge may stand a side of the patient.
+    stage, box = page.locator(".stage").bounding_box(), readout.bounding_box()
+    assert box["x"] + box["width"] < stage["x"] + stage["width"] / 2 - 12

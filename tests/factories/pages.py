@@ -37,5 +37,6 @@ def png(gray: np.ndarray) -> bytes:
 
 def sent_to_viewer(page: AppTest) -> list[dict]:
     """What each viewer on a page of Streamlit's harness was sent."""
-    sent = [json.loads(one.proto.json) for one in page.get("bidi_component")]
+    # Some components are sent nothing.
+    sent = [json.loads(one.proto.json) for one in page.get("bidi_component") if one.proto.json]
     return [one[0] for one in sent if isinstance(one[0], dict)]

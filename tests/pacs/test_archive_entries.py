@@ -90,6 +90,34 @@ def test_what_is_no_uid_becomes_no_path_and_no_address(uid):
     assert archive.sent == 0
 
 
+@pytest.mark.parametrize(
+    ("description", "number", "name"),
+    [
+        (" t1_tse_post_KM ", "", "t1_tse_post_KM, 1.dcm"),
+        ("t1 ", "7 ", "t1 7, 1.dcm"),
+        (" ", " ", "series, 1.dcm"),
+    ],
+)
+def test_a_file_of_an_archive_is_named_without_the_blanks_that_fill_a_value_up(description, number, name):
+    answer = pydicom.Dataset()
+    answer.SeriesInstanceUID = "1.2.3"
+    # As JSON brings them.
+    answer.add_new("SeriesDescription", "LO", description)
+    answer.add_new("SeriesNumber", "LO", number)
+    series = SeriesEntry.of("1.2", answer)
+    assert series.description == description.strip()
+    assert fetch_series(One(), series)[0].name == name
+
+
+class One:
+    """An archive with one instance."""
+
+    name = "one"
+
+    def fetch(self, _series):
+        yield b"an instance"
+
+
 class Endless:
     """An archive that sends instances without end."""
 

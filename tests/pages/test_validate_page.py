@@ -1,5 +1,6 @@
 """The Validate page, through Streamlit's own test harness."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -20,6 +21,7 @@ from brat.store.cases import keep
 from brat.store.database import prepare
 from pages.parts.widget_memory import MEMORY
 from pages.words.markdown import literal
+from pages.words.numbers import unbroken
 from tests.factories.files import zipped
 from tests.factories.heads import synthetic_head
 from tests.factories.pages import png
@@ -81,6 +83,26 @@ def test_an_archive_is_measured_and_the_figures_can_be_taken_along(page):
         "Every figure: validation.json",
     ]
     assert not any(SITE in name for name in names)
+    # A line breaks before an interval at most.
+    (shown, *_) = page.table
+    cells = [cell for cell in shown.value.to_numpy().ravel() if "(" in cell]
+    assert cells
+    assert all(cell.split(" ") == [cell.split(" (")[0], cell[cell.index("(") :]] for cell in cells)
+    remarks = next(one.value for one in page.markdown if "Expected calibration error" in one.value)
+    assert re.search(r"error [\d.]+\u00a0% \([\d.]+\u00a0to\u00a0[\d.]+\)", remarks)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("100.0 % (2.5 to 100.0)", "100.0~% (2.5~to~100.0)"),
+        ("-3.1 (-7.0 to +0.8)", "-3.1 (-7.0~to~+0.8)"),
+        ("5.0 % (no interval)", "5.0~% (no interval)"),
+        ("No recalibration: it takes 20 to be read of 4.", "No recalibration: it takes 20 to be read of 4."),
+    ],
+)
+def test_numbers_are_not_broken(text, shown):
+    assert unbroken(text).replace("\u00a0", "~") == shown
 
 
 def test_a_table_names_the_labels_of_files(page):
