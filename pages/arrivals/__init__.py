@@ -91,8 +91,12 @@ def _keep_failed() -> None:
 
 
 def _keep_asked() -> None:
-    """The browser wants to know how many drops there were: what it sent before this has come by now."""
-    st.session_state.drops_asked = str(st.session_state[_KEY]["asked"])
+    """The browser wants to know how many drops there were: what it sent before this has come by now.
+
+    On a busy computer the question itself may be overtaken by what comes after it, as any other here.
+    """
+    if asked := st.session_state[_KEY].get("asked"):
+        st.session_state.drops_asked = str(asked)
 
 
 def _keep_forgotten() -> None:
@@ -100,4 +104,5 @@ def _keep_forgotten() -> None:
 
 
 def _keep_returned() -> None:
-    st.session_state[RETURNED] = str(st.session_state[_KEY]["returned"])
+    if returned := st.session_state[_KEY].get("returned"):
+        st.session_state[RETURNED] = str(returned)

@@ -15,6 +15,7 @@ from brat.io.folders import NO_SCAN, skipped_items
 from brat.io.read import read_scan
 from brat.io.scan import Scan
 from brat.model.reader import Reading
+from pages import arrivals
 from pages.parts import series, validation, visits
 from pages.parts.archive import Origin
 from pages.parts.login import ANYBODY
@@ -193,3 +194,17 @@ def test_another_person_does_not_get_what_somebody_had_open(left, monkeypatch):
     page = review(returned=left)
     assert page.session_state["scan"] is None
     assert page.error
+
+
+class _State(dict):
+    """Stands for Streamlit's."""
+
+    __setattr__ = dict.__setitem__
+
+
+@pytest.mark.parametrize("name", ["asked", "returned", "failed"])
+def test_a_message_of_the_browser_whose_value_was_overtaken_ends_no_page(monkeypatch, name):
+    state = _State({arrivals._KEY: {}})
+    monkeypatch.setattr(arrivals.st, "session_state", state)
+    getattr(arrivals, f"_keep_{name}")()
+    assert not {"drops_asked", arrivals.RETURNED} & set(state)
