@@ -488,19 +488,20 @@ def test_nobody_takes_the_last_place_from_others(pool):
     """One owner with three files that never end, and another whose file is answered meanwhile."""
     jpeg = endless_jpeg()
     item = intake.Item("a.jpg", (File("a.jpg", jpeg),))
+    ended = []
 
     def take() -> None:
         owner.set("greedy")
         with pytest.raises(Stopped):
             load(item)
+        ended.append(item)
 
     threads = [threading.Thread(target=take, daemon=True) for _ in range(3)]
     for thread in threads:
         thread.start()
     time.sleep(1)
-    begun = time.monotonic()
     assert isinstance(opened(SAMPLE.name, SAMPLE.read_bytes()), Scan)
-    assert time.monotonic() - begun < 5
+    assert not ended
     assert [worker.owner for worker in pool._busy] == ["greedy"]
     # What waits is let through, and ends at once.
     pool._places = 4
