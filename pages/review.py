@@ -45,14 +45,16 @@ _STYLE = """<style>
 .st-key-file {row-gap: .5rem}
 .st-key-file [data-testid=stMarkdownContainer], .st-key-file [data-testid=stMarkdownContainer] p {margin: 0}
 .st-key-another [data-testid=stElementContainer] {min-width: 0}
-/* On a desk all of it stands in one line, for which the name of the file is cut short. */
-@media (min-width: 641px) {
-    .st-key-walk {flex-wrap: nowrap}
-    .st-key-file > [data-testid=stLayoutWrapper]:has(> .st-key-walk) {flex: none; width: auto}
+@media (min-width: 641px) {.st-key-walk {flex-wrap: nowrap; flex: none; width: auto}}
+/* On a desk a scan of a list has all of it in one line, for which the name of the file is cut short. */
+@media (min-width: 1000px) {
     .st-key-walk p {white-space: nowrap}
-    .st-key-file > [data-testid=stElementContainer]:has(.stMarkdown) {flex: 1 1 16rem; min-width: 0}
-    .st-key-file > [data-testid=stElementContainer] p {display: flex; overflow: hidden; white-space: pre}
-    .st-key-file > [data-testid=stElementContainer] p code {
+    .st-key-file > [data-testid=stLayoutWrapper]:has(> .st-key-walk) {flex: none; width: auto}
+    .st-key-file:has(.st-key-walk) > [data-testid=stElementContainer]:has(.stMarkdown) {
+        flex: 1 1 16rem; min-width: 0}
+    .st-key-file:has(.st-key-walk) > [data-testid=stElementContainer] p {
+        display: flex; overflow: hidden; white-space: pre}
+    .st-key-file:has(.st-key-walk) > [data-testid=stElementContainer] p code {
         min-width: 4rem; overflow: hidden; text-overflow: ellipsis; white-space: nowrap}
 }
 /* Once a scan is open, the place for files is a button; while a file is dragged, the whole page. */
