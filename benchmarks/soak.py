@@ -25,7 +25,7 @@ import numpy as np
 from benchmarks.browser import MISSING, chromium, open_page, serve
 from benchmarks.sessions import SHOWN, is_right
 from benchmarks.slices import KINDS, as_file
-from benchmarks.tables import with_load
+from benchmarks.tables import machine, with_load
 from brat.environment import CORES
 from brat.io.read import read_scan
 from brat.model.reader import Reader
@@ -167,8 +167,8 @@ def main(arguments: list[str] | None = None) -> int:
         left, processes = megabytes({server}), len(descendants(server)) - 1
     settled = memory[len(memory) // 3]
     found = [
-        f"{options.sessions} sessions, {uploads} uploads in {options.minutes:g} minutes on {CORES} cores: "
-        f"median {np.median(times):,.0f} ms, 95th percentile {np.percentile(times, 95):,.0f} ms",
+        f"{options.sessions} sessions, {uploads} uploads in {options.minutes:g} minutes on {CORES} cores "
+        f"({machine()['processor']}): median {np.median(times):,.0f} ms, 95th percentile {np.percentile(times, 95):,.0f} ms",
         f"{wrong} errors or scans of another session, {late} not answered in a minute",
         f"of {drops} files dropped 100 ms after another {lost} lost",
         f"memory of the server: {at_first:.0f} MB before the sessions, {settled:.0f} MB after the first "
