@@ -168,7 +168,8 @@ def main(arguments: list[str] | None = None) -> int:
     settled = memory[len(memory) // 3]
     found = [
         f"{options.sessions} sessions, {uploads} uploads in {options.minutes:g} minutes on {CORES} cores "
-        f"({machine()['processor']}): median {np.median(times):,.0f} ms, 95th percentile {np.percentile(times, 95):,.0f} ms",
+        f"({machine()['processor']}): median {np.median(times):,.0f} ms, 95th percentile "
+        f"{np.percentile(times, 95):,.0f} ms",
         f"{wrong} errors or scans of another session, {late} not answered in a minute",
         f"of {drops} files dropped 100 ms after another {lost} lost",
         f"memory of the server: {at_first:.0f} MB before the sessions, {settled:.0f} MB after the first "
