@@ -886,3 +886,18 @@ def test_model_page_without_another_hospital_begins_at_home(model_page):
     page, _, _ = model_page(lambda metrics: metrics.pop("another_hospital"), test_fold=None)
     assert page.metric[0].label == "Four classes: balanced accuracy"
     assert "Another hospital" not in said(page)
+
+
+@pytest.mark.parametrize(
+    ("bare", "said"),
+    [
+        (None, "Refused: 0.5 % (0.4 to 0.7) of 9,789 slices, **98.0 %** of"),
+        (
+            {"value": 0.004, "low": 0.0, "high": 0.009, "slices": 769},
+            "0.4 % (0.0 to 0.9) of 769 without their skull,",
+        ),
+    ],
+)
+def test_slices_without_their_skull_are_named_where_they_were_measured(bare, said):
+    refused = {"value": 0.005, "low": 0.004, "high": 0.007}
+    assert said in trust_words.out_of_distribution(9789, refused, bare, 687, 0.98, []).replace("\u00a0", " ")
