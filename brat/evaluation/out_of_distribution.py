@@ -97,7 +97,7 @@ def fit_and_measure(
     # Slices and those without a skull, as one list.
     rows = np.concatenate([np.flatnonzero(heads), seen.fitted[is_bare]])
     decisions = np.concatenate([of_slices[heads], of_bare[is_bare]])
-    of_heads = [_group(s) for s in slices if not shows_ct(s.file)]
+    of_heads = [_group(s) for s, is_head in zip(slices, heads, strict=True) if is_head]
     groups = np.array([*of_heads, *[_BARE] * int(is_bare.sum())])
     refused = np.zeros(len(rows))
     for fold in range(FOLDS):

@@ -51,9 +51,9 @@ def without_skull(gray: np.ndarray) -> np.ndarray | None:
     scale = _SIDE / max(height, width)
     small = cv2.resize(gray, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     brain = _find_brain(cv2.GaussianBlur(small, (3, 3), 0))
-    return (
-        None if brain is None else gray * cv2.resize(brain, (width, height), interpolation=cv2.INTER_NEAREST)
-    )
+    if brain is None:
+        return None
+    return gray * cv2.resize(brain, (width, height), interpolation=cv2.INTER_NEAREST)
 
 
 def _find_brain(small: np.ndarray) -> np.ndarray | None:

@@ -88,12 +88,13 @@ def test_what_ships_lets_heads_pass_without_their_skull_too(measured):
 
 
 def test_a_kind_is_judged_by_a_detector_that_does_not_know_it(measured, monkeypatch):
-    _, runs, slices, weights = measured
-    known = []
+    result, runs, slices, weights = measured
+    known, counts = [], []
     fit = module.fit_detector
 
     def note(heads: np.ndarray, outside: np.ndarray, kinds: list[str]) -> OodDetector:
         known.append(set(kinds))
+        counts.append(len(heads))
         return fit(heads, outside, kinds)
 
     monkeypatch.setattr(module, "fit_detector", note)
@@ -101,6 +102,10 @@ def test_a_kind_is_judged_by_a_detector_that_does_not_know_it(measured, monkeypa
     module.fit_and_measure(runs, slices, folder, others(), never_met=())
     *of_folds, shipped = known
     assert len(of_folds) == FOLDS
+    # Each slice, each without its skull where that could be removed, and a changed copy of either.
+    each = len(slices) + result["refused_without_skull"]["slices"]
+    assert counts[-1] == 2 * each
+    assert max(counts[:-1]) < 2 * each
     for kind in shipped:
         assert sum(kind not in kinds for kinds in of_folds) == 1
 
