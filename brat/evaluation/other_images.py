@@ -93,6 +93,9 @@ def other_images() -> Iterator[tuple[str, str, np.ndarray]]:
         ("bone scan", _bone_scan),
         ("segmentation", _segmentation),
         ("phantom", _phantoms),
+        ("overlapping shapes", _overlapping_shapes),
+        ("few shapes", _few_shapes),
+        ("cloud", _clouds),
     )
     for seed, (kind, make) in enumerate(makers):
         for name, gray in make(np.random.default_rng(seed)):
@@ -410,3 +413,56 @@ def _phantoms(draw: np.random.Generator) -> Iterator[tuple[str, np.ndarray]]:
         changed = np.asarray(cv2.GaussianBlur(changed, (0, 0), draw.uniform(0.3, 4)), np.float32)
         changed += draw.normal(0, draw.uniform(0, 8), values.shape) * (values > 0)
         yield f"Shepp-Logan {number}", changed.clip(0, 255).astype(np.uint8)
+
+
+def _overlapping_shapes(draw: np.random.Generator) -> Iterator[tuple[str, np.ndarray]]:
+    """Shapes in front of each other, many small and few large ones: the edges of any scene (Lee, Mumford and
+    Huang 2001, doi 10.1023/A:1011109015675)."""
+    for number in range(48):
+        picture = np.full((256, 256), draw.integers(0, 256), np.uint8)
+        for _ in range(int(draw.integers(1, 80))):
+            half = min(6 / np.sqrt(draw.uniform(0.002, 1)), 120)
+            _shape(picture, draw, draw.uniform(0, 256, 2), (half, half * draw.uniform(0.3, 1)))
+        yield (
+            f"shapes {number}",
+            np.asarray(cv2.GaussianBlur(picture, (0, 0), draw.uniform(0.3, 4)), np.uint8),
+        )
+
+
+def _few_shapes(draw: np.random.Generator) -> Iterator[tuple[str, np.ndarray]]:
+    """One to four large shapes on a flat ground."""
+    for number in range(48):
+        picture = np.full((256, 256), draw.choice((0, 0, 60, 128, 200)), np.uint8)
+        for _ in range(int(draw.integers(1, 5))):
+            _shape(picture, draw, draw.uniform(40, 216, 2), tuple(draw.uniform(8, 90, 2)))
+        yield (
+            f"shapes {number}",
+            np.asarray(cv2.GaussianBlur(picture, (0, 0), draw.uniform(0.3, 6)), np.uint8),
+        )
+
+
+def _shape(
+    picture: np.ndarray, draw: np.random.Generator, center: np.ndarray, halves: tuple[float, ...]
+) -> None:
+    """Draw an ellipse or a rectangle of any grey and direction into a picture, in place."""
+    gray, turn = int(draw.integers(0, 256)), draw.uniform(0, 180)
+    x, y = center.tolist()
+    if draw.random() < 0.5:
+        axes = (max(1, int(halves[0])), max(1, int(halves[1])))
+        cv2.ellipse(picture, (int(x), int(y)), axes, turn, 0, 360, gray, -1)
+    else:
+        corners = cv2.boxPoints(((x, y), (2 * halves[0], 2 * halves[1]), turn))
+        cv2.fillPoly(picture, [corners.astype(np.int32)], gray)
+
+
+def _clouds(draw: np.random.Generator) -> Iterator[tuple[str, np.ndarray]]:
+    """Noise whose amplitude falls with frequency to some power, as in photographs (Field 1987, doi
+    10.1364/JOSAA.4.002379); every other one in a head's outline."""
+    frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(256), np.fft.fftfreq(256)))
+    frequency[0, 0] = 1
+    for number in range(48):
+        spectrum = np.fft.fft2(draw.normal(size=(256, 256))) / frequency ** draw.uniform(0.5, 2)
+        values = np.real(np.fft.ifft2(spectrum))
+        values = 128 + (values - values.mean()) * (draw.uniform(20, 70) / values.std())
+        gray = values.clip(0, 255).astype(np.uint8)
+        yield f"cloud {number}", gray * _ellipse(draw) if number % 2 else gray
