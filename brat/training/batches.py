@@ -109,7 +109,7 @@ BARE = (0.3, 0.15)
 Many slices of `ms` come without one, and none of those has a tumour: the skull would tell.
 """
 
-_KEPT = 0.9
+KEPT = 0.9
 """Of a tumour, that must be left where the skull is removed."""
 
 _NO_TUMOR = CLASSES.index("no_tumor")
@@ -129,7 +129,7 @@ def bare(framed: np.ndarray, tumor: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     if brain is None:
         return framed, tumor
     left = np.where(brain > 0, tumor, 0).astype(np.uint8)
-    if np.count_nonzero(left) < _KEPT * np.count_nonzero(tumor):
+    if np.count_nonzero(left) < KEPT * np.count_nonzero(tumor):
         return framed, tumor
     anew, geometry = frame(brain)
     return anew, cv2.resize(geometry.crop(left), anew.shape, interpolation=cv2.INTER_LINEAR)
