@@ -218,7 +218,8 @@ def show(engine: Engine, who: Person) -> None:
         return to_csv(cases)
 
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(words.count(len(cases)), width="stretch")
+        # Not to the right edge: the table's own tools appear there, over what stands above it.
+        st.markdown(words.count(len(cases)), width="content")
         if who.is_admin:
             st.download_button(
                 "Export as CSV",

@@ -109,9 +109,9 @@ def show_uploader() -> None:
 
 
 def show_problem() -> None:
-    """What did not arrive, or could not be opened; and whose answer is on the page all the same."""
+    """What did not arrive, or could not be opened; and what is on the page all the same."""
     opened = st.session_state.scan or st.session_state.series
-    still = words.still_that_of(opened.name) if opened else ""
+    still = words.still_shown(opened.name) if opened else ""
     arrivals.show(still)
     if st.session_state.problem:
         st.error(st.session_state.problem + still)

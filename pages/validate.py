@@ -57,7 +57,8 @@ def ask() -> None:
                 measure_files(*given, site, against) if given else measure_verdicts(site)
             )
     except ValueError as error:
-        st.error(sentence(str(error)))
+        # A line for each reason.
+        st.error("\n\n".join(map(sentence, str(error).splitlines())))
     except (ModelError, FileNotFoundError) as error:
         tell("model", error)
     except StoreError as error:

@@ -107,7 +107,10 @@ def show_choices(rows: Sequence[Row], verdicts: Verdicts | None) -> list[Row]:
         help=words.ORDER_HELP,
         **remembered("worklist-order", next(iter(ORDERS))),
     )
-    with right.popover("Filter", width="stretch"):
+    # Closed, it would hide why there are fewer rows: what is set is known before its widgets are made.
+    keys = ["worklist-labels", "worklist-states"] + ["worklist-verdicts"] * (verdicts is not None)
+    is_set = any(st.session_state.get(key, memory().get(key)) for key in keys)
+    with right.popover("Filter: on" if is_set else "Filter", width="stretch"):
         labels = st.multiselect(
             "Reading",
             CLASSES,

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 COPY = "the same picture was given before"
 TWO_LABELS = "the same picture was given under two labels"
 _NAMED = 10
-"""Files that are named, with the reason, where none of them can be measured."""
+"""Reasons that are given, each with a file that has it, where no file can be measured."""
 
 NEAR = "it is nearly the same as a slice that the model was trained on"
 
@@ -90,7 +90,7 @@ def read_site(
 
     Raises:
         FileNotFoundError, ModelError: as `brat.model.reader.Reader`.
-        ValueError: no slice is left to measure; the message says why the first were left out.
+        ValueError: no slice is left to measure; the message says why, a line for each reason.
     """
     # Processes that read files start while the models are loaded.
     pool.warm()
@@ -117,9 +117,7 @@ def read_site(
     if not read:
         if not left_out:
             raise ValueError("There is no slice to measure the model on: no file is there.")
-        reasons = "".join(f"\n  {entry.path}: {entry.reason}" for entry in left_out[:_NAMED])
-        more = f"\n  and {len(left_out) - _NAMED:,} more" if len(left_out) > _NAMED else ""
-        raise ValueError(f"There is no slice to measure the model on.{reasons}{more}")
+        raise ValueError(f"There is no slice to measure the model on.{_reasons(left_out)}")
     by, clusters = _clusters([one.file for one in read])
     labels = [one.file.label for one in read]
     folds = deal_folds(clusters, labels)
@@ -212,6 +210,20 @@ def _read(file: LabelledFile, readers: Sequence[Readers]) -> _Read | Skipped:
         decision = float(detector.decisions(appearance)[0]) - detector.limit if detector else np.nan
         outputs.append((prediction.maps.mean(axis=(0, 1)), decision))
     return _Read(file, scan.slice_digest, thumbnail_of_framed(framed), outputs)
+
+
+def _reasons(left_out: Sequence[Skipped]) -> str:
+    """A line for each reason, with the first file that has it and how many more do."""
+    by_reason: dict[str, list[str]] = {}
+    for entry in left_out:
+        by_reason.setdefault(entry.reason, []).append(entry.path)
+    lines = [
+        f"{first}{f' and {len(others):,} more' if others else ''}: {reason}"
+        for reason, (first, *others) in by_reason.items()
+    ]
+    if len(lines) > _NAMED:
+        lines[_NAMED:] = [f"and {len(lines) - _NAMED:,} more"]
+    return "".join(f"\n  {line}" for line in lines)
 
 
 def _distinct(read: Sequence[_Read], left_out: list[Skipped]) -> list[_Read]:

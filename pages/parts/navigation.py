@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
@@ -10,8 +12,16 @@ from pages.parts.login import require_login
 
 _ENTERED = "entered"
 
+# A picture of our own: for an icon by name the browser would ask a server of Google's.
+_ICON = Path(__file__).parents[1] / "icon.png"
+
 EXPLAINING = ("docs/figures.md", "docs/model-card.md")
 """Of these `setup.py` puts copies into a wheel."""
+
+
+def set_up() -> None:
+    """Title, icon and width. Call this before the pages are registered, each of which has an icon by name."""
+    st.set_page_config(page_title="BraTum Scans", page_icon=_ICON, layout="wide")
 
 
 def enter() -> StreamlitPage:
@@ -30,6 +40,7 @@ def require_entry() -> None:
     then registers the navigation and runs again, this time through `app.py`, which opens the same page.
     """
     if _ENTERED not in st.session_state:
+        set_up()
         _register()
         st.rerun()
 

@@ -210,11 +210,17 @@ def _ask_to_keep(opinion: Opinion, of: str, earlier: list[Case]) -> _Request | N
     with st.container(horizontal=True, vertical_alignment="center"):
         # Whose name comes later goes on with the case that had none.
         names = {name, ""} if _is_of_nobody(of) else {name}
+        missing = ""
+        if opinion.verdict is None:
+            missing = words.FIRST_VERDICT
+        elif opinion.verdict == "disagree" and opinion.seen is None:
+            missing = words.FIRST_SEEN
         picture = st.checkbox("Keep the picture too", help=words.PICTURE_HELP, **_field("picture", of))
         pressed = st.button(
             "Replace" if any(case.observer in names for case in earlier) else "Keep",
             key=f"keep-{of}",
-            disabled=opinion.verdict is None or (opinion.verdict == "disagree" and opinion.seen is None),
+            disabled=bool(missing),
+            help=missing or None,
         )
     return _Request(name, picture) if pressed else None
 

@@ -61,8 +61,8 @@ def opening(names: Sequence[str]) -> str:
     return f"Opening {literal(names[0])}" if len(names) == 1 else f"Opening {len(names)} files"
 
 
-def still_that_of(name: str) -> str:
-    return f" The reading below is still that of {literal(name)}."
+def still_shown(name: str) -> str:
+    return f" What is shown below is still {literal(name)}."
 
 
 def file(name: str, size: str, format: str, has_sides: bool = True) -> str:

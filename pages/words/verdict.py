@@ -8,7 +8,9 @@ ASK_SEEN = "What do you see?"
 NOTE_HINT = "Optional. No names of patients."
 PICTURE_HELP = "The pixels only, without the file's header and name. Writing in the pixels stays in them."
 KEPT = "Kept."
-UNSAVED = "<strong>Unsaved.</strong> What is said here differs from what is kept."
+FIRST_VERDICT = "Give a verdict first."
+FIRST_SEEN = "First say what you see."
+UNSAVED = "<strong>Unsaved.</strong> What is said here is not kept yet."
 KEYS_HELP = "By keyboard: A to agree, D to disagree, U where unsure."
 
 OFF = (

@@ -51,7 +51,7 @@ def test_upload_that_fails_is_told_and_the_answer_names_its_scan(open_page, addr
     alert = page.get_by_test_id("stAlert").filter(has_text="lost.png did not arrive")
     playwright.expect(alert).to_contain_text(said)
     playwright.expect(alert).to_contain_text(f"(Request failed with status code {status})")
-    playwright.expect(alert).to_contain_text(f"still that of {FIRST.file.name}")
+    playwright.expect(alert).to_contain_text(f"What is shown below is still {FIRST.file.name}")
     # It stands until files have been taken, and others after them.
     for sample in (THIRD, FIRST):
         drop(page, upload(sample))
@@ -67,7 +67,7 @@ def test_file_over_the_limit_is_told(open_page, tmp_path):
         drop(page, {"name": "large.dcm", "mimeType": "", "buffer": bytes(1_500_000)})
         alert = page.get_by_test_id("stAlert").filter(has_text="large.dcm did not arrive")
         playwright.expect(alert).to_contain_text("larger than is taken here")
-        playwright.expect(alert).to_contain_text(f"still that of {FIRST.file.name}")
+        playwright.expect(alert).to_contain_text(f"What is shown below is still {FIRST.file.name}")
 
 
 def test_one_of_several_that_fails_is_named_in_the_worklist(open_page, address):

@@ -38,18 +38,23 @@ def store_address(tmp_path_factory):
             yield url
 
 
-@pytest.fixture
-def watched(open_page, store_address):
-    """A page, and the addresses of other hosts that it asked."""
+def asked_elsewhere(page) -> list[str]:
+    """The addresses of other hosts that a page asks from now on."""
     elsewhere: list[str] = []
 
     def ask(request) -> None:
         if urlparse(request.url).hostname not in ("127.0.0.1", None):
             elsewhere.append(request.url)
 
-    page = open_page(store_address)
     page.on("request", ask)
-    return page, elsewhere
+    return elsewhere
+
+
+@pytest.fixture
+def watched(open_page, store_address):
+    """A page, and the addresses of other hosts that it asked."""
+    page = open_page(store_address)
+    return page, asked_elsewhere(page)
 
 
 def drop(page, name: str, content: bytes) -> None:
@@ -83,6 +88,18 @@ def assert_harmless(page, elsewhere: list[str]) -> None:
     assert page.get_by_text("😄").count() == 0
     bold = page.locator("strong").evaluate_all("all => all.map(one => one.textContent)")
     assert not any("verified" in text for text in bold)
+
+
+def test_the_first_page_of_a_fresh_server_asks_no_other_host(open_page, tmp_path):
+    with serving(tmp_path / "log") as url:
+        page = open_page("about:blank")
+        elsewhere = asked_elsewhere(page)
+        # Not the page with which the app begins: that one has the icon before the pages are known.
+        page.goto(f"{url}/about")
+        playwright.expect(page.get_by_role("heading", name="How to read a reading")).to_be_visible()
+        settle(page)
+        assert elsewhere == []
+        page.close()
 
 
 def test_a_scan_its_verdict_and_history_show_hostile_text_as_it_is(watched):

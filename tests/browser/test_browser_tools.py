@@ -116,6 +116,19 @@ def test_a_window_by_drag_is_of_the_files_values(dicom):
 def test_full_screen_and_the_list_of_keys(dicom):
     dicom.keyboard.press("f")
     dicom.wait_for_function("document.fullscreenElement !== null")
+    settle(dicom)
+    # The picture leaves nothing empty under the controls, and covers none.
+    last = dicom.locator("[data-ui=save]").bounding_box()
+    height = dicom.evaluate("innerHeight")
+    assert height - 24 < last["y"] + last["height"] < height
+    # In a low window none covers another, and all can be scrolled to.
+    dicom.set_viewport_size({"width": 844, "height": 390})
+    parts = [part.bounding_box() for part in dicom.locator(".viewer > .screen, .legend, .controls").all()]
+    ends = [part["y"] + part["height"] for part in parts]
+    assert all(part["y"] >= end for part, end in zip(parts[1:], ends, strict=False))
+    dicom.locator("[data-ui=save]").scroll_into_view_if_needed()
+    last = dicom.locator("[data-ui=save]").bounding_box()
+    assert last["y"] + last["height"] < 390
     dicom.keyboard.press("f")
     dicom.wait_for_function("document.fullscreenElement === null")
     dicom.keyboard.press("?")

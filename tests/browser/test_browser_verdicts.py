@@ -5,6 +5,7 @@ import sqlite3
 import pytest
 
 from brat.classes import CLASS_NAMES, CLASSES
+from tests.browser.settling import settle
 from tests.factories.samples import KNOWN, known_label
 from tests.factories.streamlit_server import serving
 
@@ -46,6 +47,12 @@ def test_a_verdict_is_still_there_after_a_restart_until_it_is_deleted(open_page,
         playwright.expect(page.get_by_text("1 case.")).to_be_visible()
         # The table is a picture to the browser; its first column selects a row.
         table = page.get_by_test_id("stDataFrame").first
+        # Its own tools appear beside the button above it, not over it.
+        table.hover()
+        settle(page)
+        tools = page.get_by_test_id("stElementToolbar").bounding_box()
+        export = page.get_by_role("button", name="Export as CSV").bounding_box()
+        assert tools["x"] > export["x"] + export["width"]
         table.click(position={"x": 15, "y": 52})
         page.get_by_role("button", name="Delete …").click()
         page.get_by_role("button", name="Delete for good").click()

@@ -75,7 +75,9 @@ def test_from_the_list_through_review_and_back(page, expected):
 
 def test_filter_is_kept_and_followed(page, expected):
     tumours = {name: label for name, label in expected.items() if label != "no_tumor"}
-    page.get_by_test_id("stPopoverButton").filter(has_text="Filter").click()
+    button = page.get_by_test_id("stPopoverButton").filter(has_text="Filter")
+    playwright.expect(button).not_to_contain_text("on")
+    button.click()
     box = page.get_by_role("combobox", name="Reading")
     for label in CLASSES[:3]:
         box.fill(CLASS_NAMES[label])
@@ -87,6 +89,7 @@ def test_filter_is_kept_and_followed(page, expected):
     page.keyboard.press("Escape")
     page.keyboard.press("Escape")
     playwright.expect(box).to_have_count(0)
+    playwright.expect(button).to_contain_text("Filter: on")
     page.get_by_role("button", name="Review from the top").click()
     first = next(iter(tumours.items()))
     is_open(page, *first, f"1 of {len(tumours)}")
@@ -97,6 +100,8 @@ def test_filter_is_kept_and_followed(page, expected):
     is_open(page, *first, f"1 of {len(tumours)}")
     page.get_by_role("button", name="Worklist").click()
     playwright.expect(shown).to_be_visible()
+    # What is closed says that it leaves rows out, for who comes back to it as well.
+    playwright.expect(button).to_contain_text("Filter: on")
 
 
 def test_a_heading_sorts_and_review_follows(page, expected):

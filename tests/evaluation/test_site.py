@@ -496,6 +496,11 @@ class TestReading:
         with pytest.raises(ValueError, match=r"no slice to measure the model on.*\n  x/a\.png: no folder"):
             read_site(self.files(["x/a.png"]), [WEIGHTS])
 
+    def test_of_many_reasons_the_first_are_given(self):
+        files = [Skipped(f"{n}.png", f"reason {n % 12}") for n in range(24)]
+        with pytest.raises(ValueError, match=r"\n  9\.png and 1 more: reason 9\n  and 2 more$"):
+            read_site(files, [WEIGHTS])
+
     def test_all_of_it(self, tmp_path):
         other = model_folder(tmp_path / "other", READ_WITH)
         fields = json.loads((other / CALIBRATION).read_text())

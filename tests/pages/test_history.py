@@ -18,6 +18,7 @@ from brat.model.files import ModelFolder
 from brat.store.cases import Case, find, keep, trail
 from brat.store.database import prepare
 from pages.parts.widget_memory import MEMORY
+from pages.words import verdict as words
 from tests.factories.log import Recorder
 from tests.factories.paths import ROOT
 from tests.factories.readings import MODEL, NEXT_MODEL, READING, reading_of, scan_of
@@ -95,12 +96,15 @@ def test_a_verdict_is_kept_shown_and_changed(engine):
     page = form()
     assert not page.button
     control(page, "verdict-").set_value("disagree").run()
+    # It says what it waits for.
     assert control(page, "keep-").disabled
+    assert control(page, "keep-").help == words.FIRST_SEEN
     control(page, "seen-").set_value("meningioma").run()
     control(page, "note-").input("dural tail").run()
     control(page, "name-").input("A*B").run()
     control(page, "keep-").click().run()
     assert not page.exception
+    assert not control(page, "keep-").help
     assert "Kept by `A*B`" in page.caption[0].value
     assert "disagrees, sees meningioma" in page.caption[0].value
     (case,) = find(engine)
@@ -450,7 +454,8 @@ def test_unsaved_is_said_until_it_is_kept(engine):
     page = form()
     assert not marks(page)
     control(page, "verdict-").set_value("agree").run()
-    assert "Unsaved" in marks(page)[0]
+    # True of a first verdict, too, where nothing is kept.
+    assert "What is said here is not kept yet" in marks(page)[0]
     control(page, "keep-").click().run()
     assert not marks(page)
     control(page, "note-").input("dural tail").run()

@@ -672,6 +672,9 @@ def test_other_pictures_are_refused_until_asked_for(review):
     assert not review.exception
     assert not answer(review)
     assert "Not a slice like those" in review.warning[0].value
+    # What fails beside it promises no reading, either.
+    review.file_uploader[0].upload("empty.png", b"").run()
+    assert review.error[0].value.endswith("What is shown below is still `noise.png`.")
     anyway = next(t for t in review.toggle if t.key.startswith("anyway"))
     anyway.set_value(True).run()
     assert "of an unknown kind of picture" in answer(review)

@@ -141,6 +141,17 @@ def test_what_cannot_be_measured_says_why(page, files, sentence):
     assert "validation" not in page.session_state
 
 
+def test_why_there_is_nothing_to_measure_stands_in_lines_of_its_own(page):
+    files = {f"no/{n}.png": b"\x89PNG\r\n\x1a\n" for n in range(12)} | {
+        "notes/a.png": HEADS["glioma/sub-0.png"]
+    }
+    measured(page, [("a.zip", zipped(files), "application/zip")])
+    first, *reasons = page.error[0].value.split("\n\n")
+    assert first == "There is no slice to measure the model on."
+    assert len(reasons) == 2
+    assert any("no/0.png and 11 more: The PNG file is damaged" in reason for reason in reasons)
+
+
 HOSTILE = "![x](http://host.invalid/p.png)"
 
 

@@ -193,7 +193,9 @@ def test_nothing_to_measure_is_said_in_a_sentence(tmp_path, capsys, files, sente
     said = capsys.readouterr().err
     assert "There is no slice to measure the model on" in said
     assert sentence in said
-    assert ("and 2 more" in said) is bool(files)
+    # Twelve files with one reason have one line.
+    assert ("no/0.png and 11 more: " in said) is bool(files)
+    assert said.count("The PNG file is damaged") == bool(files)
     assert not (tmp_path / "out").exists()
 
 
