@@ -388,7 +388,7 @@ def test_skulls_are_removed_of_slices_whose_tumour_is_known_or_none(index, monke
 
 def test_a_mass_that_is_called_none_is_not_learned_from(index, tmp_path, monkeypatch):
     called_free = [s for s in read_index(index) if not s.tumor and s.fold != 0]
-    monkeypatch.setattr(fit, "shows_mass", called_free[0].file.__eq__)
+    monkeypatch.setattr("brat.data.index.shows_mass", called_free[0].file.__eq__)
     monkeypatch.setattr(fit, "without_near_duplicates", lambda parts: parts)
     learned = []
 
