@@ -19,7 +19,7 @@ import numpy as np
 
 from brat.classes import CLASSES
 from brat.data.near_duplicates import has_near_duplicate, near_duplicate_groups, thumbnails
-from brat.data.sources import number_in_stack, site_of
+from brat.data.sources import number_in_stack, shows_mass, site_of
 from brat.io.folders import walk
 from brat.io.sniff import SUFFIXES
 
@@ -363,6 +363,14 @@ def without_near_duplicates(parts: Split) -> Split:
         [s for s, has_one in zip(parts.validation, validation_has_one, strict=True) if not has_one],
         parts.test,
     )
+
+
+def without_masses(parts: Split) -> Split:
+    """Remove from training what `brat.data.sources.shows_mass` lists.
+
+    To learn from a mass that is called none would be to learn to overlook it.
+    """
+    return replace(parts, train=[s for s in parts.train if not shows_mass(s.file)])
 
 
 def refuse_leaks(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -159,10 +160,10 @@ def _described(
     runs: Path, slices: Sequence[IndexedSlice], weights: Path, others: Sequence[Other]
 ) -> _Appearances:
     classifier = Classifier(weights)
-    path = runs / f"appearances-{classifier.digest[:16]}.npz"
+    fitted = choose_slices([s for s in slices if not shows_ct(s.file)])
+    path = runs / f"appearances-{_digest(classifier, slices, fitted, others)[:16]}.npz"
     if not path.exists():
         row_of = {s.file: row for row, s in enumerate(slices)}
-        fitted = choose_slices([s for s in slices if not shows_ct(s.file)])
         scans = tqdm(slices, desc="describing slices", unit="slice", disable=None)
         original = appearances_of(classifier, (read_scan(s.path).gray for s in scans))
         copies, bare = [], np.full((len(fitted), 2, original.shape[1]), np.nan, np.float32)
@@ -186,6 +187,20 @@ def _described(
         )
     with np.load(path) as stored:
         return _Appearances(**stored)
+
+
+def _digest(
+    classifier: Classifier,
+    slices: Sequence[IndexedSlice],
+    fitted: Sequence[IndexedSlice],
+    others: Sequence[Other],
+) -> str:
+    """Of all that appearances are kept of, in its order: those of other pictures would be taken for these."""
+    total = hashlib.sha256(classifier.digest.encode())
+    total.update("\n".join(s.file for s in (*slices, *fitted)).encode())
+    for _, _, gray in others:
+        total.update(f"\n{gray.shape}".encode() + gray.tobytes())
+    return total.hexdigest()
 
 
 def _parts(others: Sequence[Other]) -> list[int]:

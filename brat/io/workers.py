@@ -45,7 +45,7 @@ LEAST_MEMORY = 200_000_000
 """Bytes that a request may take in any case: a slice needs less."""
 
 PLACES = min(CORES, 3) + 1
-"""Processes at most."""
+"""Processes at most, but for one more where slow files have all of these."""
 
 READY = 2
 """Processes that are kept running, of 90 MB each, so that nobody waits for the start of one while another is

@@ -57,11 +57,13 @@ def read_file(name: str, data: bytes, readers: Readers, overlays: bool, report: 
     }
     readings = answer["readings"]
     problem = UnreadableScan("There is no scan in this file.")
+    left = MAX_SLICES
     while waiting:
         item = waiting.popleft()
         try:
-            for record in _records(item, readers, overlays, MAX_SLICES - len(readings)):
+            for record in _records(item, readers, overlays, left):
                 readings.append(record)
+                left -= 1
         except _TooManySlices:
             raise
         except SeveralPanels as page:

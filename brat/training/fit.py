@@ -26,9 +26,9 @@ from brat.data.index import (
     read_index,
     read_indexes,
     split,
+    without_masses,
     without_near_duplicates,
 )
-from brat.data.sources import shows_mass
 from brat.model.files import KERAS, MODEL, ModelFolder, update_manifest, write_manifest
 from brat.model.preprocess import SIZE
 from brat.training.batches import DrawnSlices, Slices
@@ -113,8 +113,7 @@ def fit(
         about: what tells this split from others, for the model card.
     """
     out = Path(out)
-    # To learn from a mass that is called none would be to learn to overlook it.
-    parts = replace(parts, train=[s for s in parts.train if not shows_mass(s.file)])
+    parts = without_masses(parts)
     start = None if start_from is None else _start_of(Path(start_from))
     plan = {
         **about,

@@ -23,7 +23,7 @@ from pages.parts.configuration import setting
 from pages.parts.failures import tell
 from pages.parts.login import person
 from pages.parts.store import is_on, store
-from pages.parts.widget_memory import memory, remember, remembered, restore, unfolds
+from pages.parts.widget_memory import remember, remembered, restore, unfolds
 from pages.parts.worklist_intake import model_digest
 from pages.words import archive as words
 from pages.words.markdown import literal
@@ -77,13 +77,10 @@ def show_archive(work: Worklist) -> None:
             name = left.selectbox("Archive", list(known), **remembered("archive-name", next(iter(known))))
             days = middle.date_input(
                 "Study date",
-                # Of its own default, since only that makes it a range.
-                value=memory().get("archive-date", ()),
                 format="YYYY-MM-DD",
-                key="archive-date",
-                on_change=remember,
-                args=("archive-date",),
                 help=words.NO_DATE,
+                # That none is set yet is a tuple, too, which makes it a range.
+                **remembered("archive-date", ()),
             )
             description = right.text_input("Study description", **remembered("archive-description", ""))
             patient_id = left.text_input("Patient ID", **remembered("archive-patient", ""))

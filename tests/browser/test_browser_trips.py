@@ -92,6 +92,12 @@ def test_what_is_typed_for_an_archive_and_a_folder_stands_until_it_is_sent(open_
         playwright.expect(field).to_be_visible()
     path.fill(scans)
     patient.fill("P7")
+    days = page.get_by_test_id("stDateInput").get_by_role("spinbutton")
+    for place, day in {0: ("2026", "01", "02"), 3: ("2026", "03", "04")}.items():
+        days.nth(place).click()
+        for part in day:
+            page.keyboard.type(part)
+    page.keyboard.press("Escape")
     for again in (lambda: there_and_back(page, "Worklist"), page.reload):
         again()
         # What hides them is open.
@@ -99,6 +105,7 @@ def test_what_is_typed_for_an_archive_and_a_folder_stands_until_it_is_sent(open_
         playwright.expect(path).to_be_visible()
         playwright.expect(patient).to_have_value("P7")
         playwright.expect(path).to_have_value(scans)
+        playwright.expect(days).to_have_text(["2026", "01", "02", "2026", "03", "04"])
     # Enter does what the button beside it does.
     patient.press("Enter")
     playwright.expect(page.get_by_test_id("stAlert")).to_be_visible()

@@ -125,3 +125,12 @@ def test_who_is_never_met_sets_no_limit(measured, monkeypatch):
     module.fit_and_measure(runs, slices, folder, others(), never_met=[bare.group])
     without_skull = result["refused_without_skull"]["slices"]
     assert limited[-1] == {"br35h/unknown": len(slices) - 1, "without skull": without_skull - 1}
+
+
+def test_what_is_kept_is_not_taken_for_that_of_other_pictures(measured):
+    _, runs, slices, weights = measured
+    kept = module._described(runs, slices, weights, others())
+    turned = module._described(runs, slices[::-1], weights, others()[::-1])
+    assert np.array_equal(turned.slices, kept.slices[::-1])
+    assert np.array_equal(turned.others[:, 0], kept.others[::-1, 0])
+    assert len(np.unique(kept.slices[:, 0])) > 1

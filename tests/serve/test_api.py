@@ -211,6 +211,10 @@ def test_a_series_that_there_is_no_room_for_is_refused_before_it_is_read(monkeyp
     full = zipped(pictures | {"z.txt": b"notes"})
     answer = readings.read_file("a.zip", full, Readers(), overlays=False, report=False)
     assert ["error" in record for record in answer["readings"]] == [False] * 3 + [True]
+    # What cannot be read is no slice, and takes the room of none.
+    full = zipped({"0.txt": b"notes"} | pictures)
+    answer = readings.read_file("a.zip", full, Readers(), overlays=False, report=False)
+    assert ["error" in record for record in answer["readings"]] == [True] + [False] * 3
     more = zipped(pictures | {"z.png": PICTURE.read_bytes()})
     with pytest.raises(UnreadableScan, match="more than 3 slices"):
         readings.read_file("a.zip", more, Readers(), overlays=False, report=False)

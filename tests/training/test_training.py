@@ -374,17 +374,21 @@ def test_a_skull_stays_where_the_tumour_would_go_with_it():
 def test_skulls_are_removed_of_slices_whose_tumour_is_known_or_none(index, monkeypatch, shares):
     slices = read_index(index)
     drawn = batches.DrawnSlices(slices, TINY)
-    asked = []
+    rows, looked, bare_of = [], [], drawn._bare
     monkeypatch.setattr(batches, "BARE", shares)
-    monkeypatch.setattr(batches, "bare", lambda *both: asked.append(bool(both[1].any())) or both)
+    monkeypatch.setattr(batches, "bare", lambda *both: looked.append(both) or both)
+    monkeypatch.setattr(drawn, "_bare", lambda row: rows.append(row) or bare_of(row))
     is_free = np.concatenate([drawn[number][1][:, CLASSES.index("no_tumor")] for number in range(8)]) > 0
     assert 0 < is_free.sum() < len(is_free)
-    assert asked == ([True] * (~is_free).sum() if shares[0] else [False] * is_free.sum())
+    has_tumor = [bool(drawn._masks[row].any()) for row in rows]
+    assert has_tumor == ([True] * (~is_free).sum() if shares[0] else [False] * is_free.sum())
+    # The brain is looked for once in each slice, however often that is drawn.
+    assert len(looked) == len({*rows}) < len(rows)
 
 
 def test_a_mass_that_is_called_none_is_not_learned_from(index, tmp_path, monkeypatch):
     called_free = [s for s in read_index(index) if not s.tumor and s.fold != 0]
-    monkeypatch.setattr(fit, "shows_mass", called_free[0].file.__eq__)
+    monkeypatch.setattr("brat.data.index.shows_mass", called_free[0].file.__eq__)
     monkeypatch.setattr(fit, "without_near_duplicates", lambda parts: parts)
     learned = []
 
