@@ -177,7 +177,7 @@ def show_rows(rows: list[Row], verdicts: Verdicts | None, folder: str) -> Row | 
                     width=130, min_value=0, max_value=100, format="%.0f %%", help=words.TUMOUR_HELP
                 ),
                 "File": config.TextColumn(width=220),
-                "95 % set": config.TextColumn(width=180, help=words.SET_HELP),
+                "95 % set": config.TextColumn(width=260, help=words.SET_HELP),
                 "Like known scans": config.TextColumn(width=140, help=words.KNOWN_HELP),
                 "Verdict": config.TextColumn(width=90),
                 "Opened": config.CheckboxColumn(width=70),
