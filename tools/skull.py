@@ -71,10 +71,11 @@ def main() -> None:
     parser.add_argument("--folds", type=int, nargs="+", default=range(FOLDS), metavar="K")
     parser.add_argument("--out", required=True, type=Path, metavar="FILE.csv")
     options = parser.parse_args()
+    slices = read_index(options.data)
     taken, read = [], []
     for fold in options.folds:
         classifier = Classifier(options.runs / f"fold-{fold}")
-        of_fold = [s for s in read_index(options.data) if s.fold == fold]
+        of_fold = [s for s in slices if s.fold == fold]
         for s, *both in pairs(tqdm(of_fold, desc=f"fold {fold}", disable=None)):
             taken.append(s)
             read.append([classifier.predict(to_input(framed)).probabilities for framed in both])
