@@ -46,16 +46,16 @@ from brat.evaluation.readings import Readings
 from brat.evaluation.reliability import measure_calibration
 from brat.model.calibration import softmax
 from brat.model.classifier import Classifier
-from brat.model.files import CALIBRATION, DETECTOR, KERAS, ModelFolder, update_manifest
+from brat.model.files import CALIBRATION, DETECTOR, KERAS, MODEL, ModelFolder, update_manifest
 
 CURVE_POINTS = 100
 """Points of a curve, at most."""
 
-MAPPED_A_FOLD = 5
-"""Slices of each fold whose maps are made in every way: Score-CAM takes 10 to 20 s for one."""
+MAPPED = 25
+"""Slices whose maps are made in every way, shared by the folds: Score-CAM takes 10 to 20 s for one."""
 
-CHANGED_A_FOLD = 120
-"""Slices of each fold that are changed in every way."""
+CHANGED = 600
+"""Slices that are changed in every way, shared by the folds."""
 
 # A path of the machine that measured, and pairs of images that are not ours to show.
 _NOT_FOR_THE_PAGE = ("source", "examples", "label_conflicts")
@@ -253,15 +253,17 @@ def _thin(x: np.ndarray, y: np.ndarray) -> dict[str, list[float]]:
     return {"x": x[rows].round(5).tolist(), "y": y[rows].round(5).tolist()}
 
 
-def _folds(runs: Path) -> list[int]:
-    """The folds that have been read; there may be fewer than all of them while training goes on.
+def _folds(runs: Path, holding: str = "readings.npz") -> list[int]:
+    """The folds that have been read, or whose folder holds another file.
+
+    There may be fewer than all: while training goes on, or where readings were kept without their model.
 
     Raises:
         FileNotFoundError: there is none.
     """
-    folds = [fold for fold in range(FOLDS) if (runs / f"fold-{fold}" / "readings.npz").exists()]
+    folds = [fold for fold in range(FOLDS) if (runs / f"fold-{fold}" / holding).exists()]
     if not folds:
-        raise FileNotFoundError(f"No fold in {runs} has been read: run `brat crossval` first.")
+        raise FileNotFoundError(f"No fold in {runs} has {holding}: run `brat crossval` first.")
     return folds
 
 
@@ -284,9 +286,10 @@ def _with_held_out(history: list[dict[str, float]], runs: Path) -> list[dict[str
 def _robustness(runs: Path, slices: Sequence[IndexedSlice]) -> dict:
     draw = np.random.default_rng(0)
     models = []
-    for fold in _folds(runs):
+    folds = _folds(runs, MODEL)
+    for fold in folds:
         labelled = [s for s in slices if s.fold == fold and s.label]
-        rows = draw.choice(len(labelled), size=min(CHANGED_A_FOLD, len(labelled)), replace=False)
+        rows = draw.choice(len(labelled), size=min(CHANGED // len(folds), len(labelled)), replace=False)
         models.append((runs / f"fold-{fold}", [labelled[row] for row in sorted(rows)]))
     return {"slices": sum(len(chosen) for _, chosen in models), "changes": robustness.measure(models)}
 
@@ -295,12 +298,13 @@ def _maps(runs: Path, slices: Sequence[IndexedSlice]) -> dict:
     """Pointing game and energy of every method on the same slices, correctly read and with a box."""
     draw = np.random.default_rng(0)
     models = []
-    for fold in _folds(runs):
+    folds = _folds(runs, KERAS)
+    for fold in folds:
         run = runs / f"fold-{fold}"
         readings = Readings.load(run / "readings.npz", slices)
         read = readings.logits.argmax(axis=1)
         correct = [row for row, s in enumerate(readings.slices) if s.boxes and s.allowed[read[row]]]
-        rows = draw.choice(correct, size=min(MAPPED_A_FOLD, len(correct)), replace=False)
+        rows = draw.choice(correct, size=min(MAPPED // len(folds), len(correct)), replace=False)
         models.append((run, readings.take(np.sort(rows))))
     clusters = [s.cluster for _, readings in models for s in readings.slices]
     return {
@@ -315,7 +319,7 @@ def _maps(runs: Path, slices: Sequence[IndexedSlice]) -> dict:
 def _maps_of_all_ways(runs: Path, slices: Sequence[IndexedSlice]) -> dict:
     """`maps`, measured or kept; nothing of models in int8, which have no gradients."""
     kept = runs / "maps.json"
-    if not kept.exists() and not all((runs / f"fold-{fold}" / KERAS).exists() for fold in _folds(runs)):
+    if not kept.exists() and not any(runs.glob(f"fold-*/{KERAS}")):
         return {}
     return {"maps": _cached(kept, lambda: _maps(runs, slices))}
 

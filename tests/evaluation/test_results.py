@@ -87,7 +87,7 @@ def written(collection, tmp_path_factory):
     (runs / "maps.json").write_text(json.dumps({"slices": 7, "methods": {}}))
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("brat.evaluation.metrics.RESAMPLES", 20)
-        patched.setattr(results_module, "CHANGED_A_FOLD", 1)
+        patched.setattr(results_module, "CHANGED", FOLDS)
         noise = np.random.default_rng(1).integers(0, 256, (3, 200, 200), np.uint8)
         others = [("a", "noise", gray) for gray in noise] + [("b", "text", 255 - gray // 9) for gray in noise]
         patched.setattr(results_module, "other_images", lambda: others)
@@ -233,6 +233,35 @@ def test_no_maps_are_measured_of_models_without_gradients_but_those_that_were_ke
     kept = {"slices": 7, "methods": {}}
     (tmp_path / "maps.json").write_text(json.dumps(kept))
     assert results_module._maps_of_all_ways(tmp_path, []) == {"maps": kept}
+
+
+def test_changed_slices_and_maps_are_shared_by_the_folds_whose_model_is_kept(
+    written, collection, tmp_path, monkeypatch
+):
+    _, runs, _ = written
+    shutil.copytree(runs, tmp_path / "runs")
+    slices = read_index(collection)
+    for fold in range(FOLDS):
+        folder = tmp_path / "runs" / f"fold-{fold}"
+        if fold > 1:
+            (folder / "model.tflite").unlink()
+        else:
+            (folder / "model.keras").touch()
+    asked = {}
+    for function, module in (("measure", results_module.robustness), ("compare_methods", results_module)):
+        monkeypatch.setattr(
+            module, function, lambda models, name=function: asked.setdefault(name, models) and {}
+        )
+    monkeypatch.setattr(results_module, "CHANGED", 4)
+    assert results_module._robustness(tmp_path / "runs", slices)["slices"] == 4
+    assert [(run.name, {s.fold for s in chosen}) for run, chosen in asked["measure"]] == [
+        ("fold-0", {0}),
+        ("fold-1", {1}),
+    ]
+    monkeypatch.setattr(results_module, "MAPPED", 2)
+    results_module._maps(tmp_path / "runs", slices)
+    assert [run.name for run, _ in asked["compare_methods"]] == ["fold-0", "fold-1"]
+    assert all(len(readings.slices) <= 1 for _, readings in asked["compare_methods"])
 
 
 def test_a_source_that_is_not_there_cannot_be_held_out(collection, tmp_path):
