@@ -50,7 +50,7 @@ def write_hashes(data: str | Path, weights: str | Path) -> int:
         Of how many slices.
 
     Raises:
-        ValueError: the model was trained on other data.
+        ValueError: the model was trained on other data, or went on from another model.
         ModelError: the folder's manifest is missing or damaged.
     """
     weights, folder = Path(weights), ModelFolder(weights)
@@ -58,6 +58,11 @@ def write_hashes(data: str | Path, weights: str | Path) -> int:
     card = json.loads((weights / "model_card.json").read_text())
     if card["data_fingerprint"] != fingerprint(slices):
         raise ValueError(f"The model in {weights} was trained on other data than {data}.")
+    if start := card.get("start_from"):
+        raise ValueError(
+            f"The model in {weights} went on from {start['name']} and has learned from its slices, too: a "
+            f"list of {data} alone would take those for new ones."
+        )
     parts = _parts(weights, slices)
     hashed = hashes(thumbnails([s.path for s in (*parts.train, *parts.validation)]))
     np.save(weights / TRAINED_ON, hashed)

@@ -7,6 +7,7 @@ training. The random split of the original work, which leaks, is repeated for co
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -52,9 +53,10 @@ def crossval(
     """
     out = Path(out)
     slices = read_index(data)
+    prints = fingerprint(slices)
     for fold in folds:
         run = out / f"fold-{fold}"
-        if not _is_done(run):
+        if not _is_done(run, {"data_fingerprint": prints, "test_fold": fold}):
             train(data, backbone, run, fold, None, recipe, resume=True)
         _read(run, [s for s in slices if s.fold == fold])
     if all((out / f"fold-{fold}" / "readings.npz").exists() for fold in range(FOLDS)):
@@ -85,8 +87,8 @@ def another_hospital(
     for source in sources:
         run = Path(out) / f"without-{source}"
         parts = split_source(slices, source)
-        if not _is_done(run):
-            about = {"data_fingerprint": fingerprint(slices), "held_out_source": source}
+        about = {"data_fingerprint": fingerprint(slices), "held_out_source": source}
+        if not _is_done(run, about):
             fit(without_near_duplicates(parts), about, backbone, run, recipe or Recipe(), resume=True)
         _read(run, parts.test)
 
@@ -105,9 +107,9 @@ def random_split(
     recipe = recipe or Recipe()
     run = Path(out) / "random"
     parts = deal_at_random(Path(data), recipe.seed)
-    if not _is_done(run):
-        everything = [*parts.train, *parts.validation, *parts.test]
-        about = {"data_fingerprint": fingerprint(everything), "split": "random 70/20/10, leaks"}
+    everything = [*parts.train, *parts.validation, *parts.test]
+    about = {"data_fingerprint": fingerprint(everything), "split": "random 70/20/10, leaks"}
+    if not _is_done(run, about):
         fit(parts, about, backbone, run, recipe, resume=True)
     _read(run, parts.test)
     return parts
@@ -146,9 +148,25 @@ def write_out_of_fold(readings: Readings, path: Path) -> None:
             writer.writerow([s.file, s.fold, s.label, int(s.tumor), *(f"{p:.6f}" for p in row)])
 
 
-def _is_done(run: Path) -> bool:
-    """Whether a model was trained, or its readings were kept without it."""
-    return (run / "model.tflite").exists() or (run / "readings.npz").exists()
+def plan_of(run: str | Path) -> dict:
+    """What a run was made of: its model card, or its plan where it is kept without its model."""
+    run = Path(run)
+    card = next(path for name in ("model_card.json", "plan.json") if (path := run / name).exists())
+    return json.loads(card.read_text(encoding="utf-8"))
+
+
+def _is_done(run: Path, about: dict) -> bool:
+    """Whether a model was trained, or its readings were kept without it.
+
+    Raises:
+        ValueError: it was trained on other data, or another side was kept from it.
+    """
+    if not ((run / "model.tflite").exists() or (run / "readings.npz").exists()):
+        return False
+    plan = plan_of(run)
+    if any(plan.get(name) != value for name, value in about.items()):
+        raise ValueError(f"{run} holds a run of other data or of another fold: name another folder.")
+    return True
 
 
 def _read(run: Path, slices: Sequence[IndexedSlice]) -> None:

@@ -158,10 +158,9 @@ def point(cam: np.ndarray, boxes: np.ndarray) -> tuple[bool, float]:
 
 
 def fill_boxes(boxes: np.ndarray) -> np.ndarray:
-    """float (k, 4) boxes in input pixels -> bool (224, 224), true inside any of them."""
+    """float (k, 4) boxes in input pixels -> bool (224, 224), true for pixels with their centre in any."""
+    centres = np.arange(SIZE) + 0.5
     inside = np.zeros((SIZE, SIZE), bool)
     for x, y, width, height in boxes:
-        top, bottom = round(max(0, y - height / 2)), round(max(0, y + height / 2))
-        left, right = round(max(0, x - width / 2)), round(max(0, x + width / 2))
-        inside[top : bottom + 1, left : right + 1] = True
+        inside |= np.outer(abs(centres - y) < height / 2, abs(centres - x) < width / 2)
     return inside

@@ -87,8 +87,12 @@ def evaluate_elsewhere(data: str | Path, weights: str | Path, source: str) -> di
     """
     weights = Path(weights)
     card = json.loads((weights / "model_card.json").read_text())
-    if source in card["sources"]:
-        raise ValueError(f"The model in {weights} was trained on {source}.")
+    learned = card
+    while learned:
+        # What it went on from has learned, too.
+        if source in learned.get("sources", ()):
+            raise ValueError(f"The model in {weights} was trained on {source}.")
+        learned = learned.get("start_from")
     slices = [s for s in read_index(data) if s.source == source]
     if not slices:
         raise ValueError(f"{data} has no slice of {source!r}.")

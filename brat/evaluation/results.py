@@ -24,9 +24,9 @@ from brat.data.index import (
     read_index,
 )
 from brat.data.near_duplicates import near_duplicate_share
-from brat.data.sources import source_for
+from brat.data.sources import shows_mass, source_for
 from brat.evaluation import robustness
-from brat.evaluation.crossval import deal_at_random, pooled, write_out_of_fold
+from brat.evaluation.crossval import deal_at_random, plan_of, pooled, write_out_of_fold
 from brat.evaluation.fit_calibration import fit_calibration, fit_cautious_temperature
 from brat.evaluation.localisation import compare_methods
 from brat.evaluation.metrics import NO_TUMOR, means, with_intervals
@@ -75,7 +75,8 @@ def write_results(
 
     Raises:
         FileNotFoundError: no fold has been run.
-        ValueError: the model was trained on other data.
+        ValueError: the model was trained on other data, or a fold's on other data, on the fold itself, or by
+            another recipe.
         ModelError: the model is damaged, or is not the one of its folder's manifest.
     """
     runs, weights = Path(runs), Path(weights)
@@ -84,6 +85,13 @@ def write_results(
     card = json.loads((weights / "model_card.json").read_text())
     if card["data_fingerprint"] != prints:
         raise ValueError(f"The model in {weights} was trained on other data than {data}.")
+    for fold in _folds(runs):
+        plan = plan_of(runs / f"fold-{fold}")
+        if (plan["data_fingerprint"], plan["test_fold"], plan["recipe"]) != (prints, fold, card["recipe"]):
+            raise ValueError(
+                f"The run of fold {fold} in {runs} was made with other data, another fold or another recipe "
+                f"than the model in {weights}. Run `brat crossval` for it again, in another folder."
+            )
     folder = ModelFolder(weights)
     readings = pooled(runs, slices, _folds(runs))
     write_out_of_fold(readings, weights / "out_of_fold.csv")
@@ -94,15 +102,19 @@ def write_results(
     known = np.array([bool(s.label) for s in readings.slices])
     named = readings.take(np.flatnonzero(known))
     labels = np.array([CLASSES.index(s.label) for s in named.slices])
-    clusters = [s.cluster for s in named.slices]
+    clusters = np.array([s.cluster for s in named.slices])
+    # A label that a visible mass contradicts says nothing of how sure to be.
+    sound = np.array([not shows_mass(s.file) for s in named.slices])
     # Where a slice was made and how: the levels of the prediction sets are to hold in each.
-    groups = [f"{s.source}/{s.sequence or 'unknown'}" for s in named.slices]
+    groups = np.array([f"{s.source}/{s.sequence or 'unknown'}" for s in named.slices])
     # Patients whom the model was never to meet are not met by its thresholds, either.
     never_met = card.get("held_out", ())
     met = np.array([s.group not in never_met for s in named.slices])
-    fitted = fit_calibration(logits[known][met], labels[met], prints, np.array(groups)[met].tolist())
+    fitted_to = met & sound
+    fitted = fit_calibration(logits[known][fitted_to], labels[fitted_to], prints, groups[fitted_to].tolist())
     fitted.save(weights / "calibration.json")
-    probabilities = _calibrated(logits, folds, known, labels, np.array(groups))
+    sound_rows = np.flatnonzero(known)[sound]
+    probabilities = _calibrated(logits, folds, sound_rows, labels[sound], groups[sound])
 
     by_protocol = protocols(readings, probabilities)
     others = [*other_images(), *(outside_images(Path(outside)) if outside else ())]
@@ -115,7 +127,13 @@ def write_results(
         "out_of_distribution": fit_and_measure(runs, slices, weights, others, never_met),
         "curves": curves(labels, probabilities[known]),
         **_protocol_curves(readings.slices, probabilities, by_protocol),
-        "calibration": measure_calibration(logits[known], labels, folds[known], clusters, groups),
+        "calibration": measure_calibration(
+            logits[sound_rows],
+            labels[sound],
+            folds[sound_rows],
+            clusters[sound].tolist(),
+            groups[sound].tolist(),
+        ),
         "robustness": _cached(runs / "robustness.json", lambda: _robustness(runs, slices)),
         **_maps_of_all_ways(runs, slices),
         "audit": {k: v for k, v in audit(data).findings.items() if k not in _NOT_FOR_THE_PAGE},
@@ -165,24 +183,22 @@ def _another_hospital(
 
 def _epochs(run: Path) -> int:
     """How many epochs the model of a run was trained for."""
-    # Of a run that is kept without its model there is the plan alone.
-    card = next(path for name in ("model_card.json", "plan.json") if (path := run / name).exists())
-    return int(json.loads(card.read_text())["recipe"]["epochs"])
+    return int(plan_of(run)["recipe"]["epochs"])
 
 
 def _calibrated(
-    logits: np.ndarray, folds: np.ndarray, known: np.ndarray, labels: np.ndarray, groups: np.ndarray
+    logits: np.ndarray, folds: np.ndarray, rows: np.ndarray, labels: np.ndarray, groups: np.ndarray
 ) -> np.ndarray:
     """Probabilities, float (n, 4), each fold's by a temperature fitted to the other folds.
 
     Args:
-        known: bool (n,), whether the class is known.
-        labels, groups: of those of known class.
+        rows: int (k,), those whose class is known.
+        labels, groups: of these k.
     """
     probabilities = np.empty_like(logits)
     for fold in np.unique(folds):
-        others = folds[known] != fold
-        temperature = fit_cautious_temperature(logits[known][others], labels[others], groups[others])
+        others = folds[rows] != fold
+        temperature = fit_cautious_temperature(logits[rows][others], labels[others], groups[others])
         probabilities[folds == fold] = softmax(logits[folds == fold], temperature)
     return probabilities
 

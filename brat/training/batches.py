@@ -87,7 +87,8 @@ class DrawnSlices(Slices):
             framed, mask = self._framed[row], self._masks[row]
             is_tumor_free = bool(self._allowed[row, _NO_TUMOR])
             # Where a tumour lies must be known, or it might go with the skull.
-            if draw.random() < BARE[is_tumor_free] and (is_tumor_free or mask.any()):
+            share = self._recipe.bare_others if is_tumor_free else self._recipe.bare_tumors
+            if draw.random() < share and (is_tumor_free or mask.any()):
                 framed, mask = self._bare(row)
             varied.append(self._augment(image=vary_appearance(framed, self._framed[other], draw), mask=mask))
         framed = np.stack([slice_["image"] for slice_ in varied])
@@ -102,12 +103,6 @@ class DrawnSlices(Slices):
     def on_epoch_end(self) -> None:
         self._epoch += 1
 
-
-BARE = (0.3, 0.15)
-"""How likely a slice with a tumour, and one without, has its skull removed, where it can be.
-
-Many slices of `ms` come without one, and none of those has a tumour: the skull would tell.
-"""
 
 KEPT = 0.9
 """Of a tumour, that must be left where the skull is removed."""

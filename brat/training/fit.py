@@ -71,7 +71,7 @@ def train(
 
     Raises:
         LeakError: the same group stands on both sides of the split, or the model that training starts from
-            has learned from a fold that is held out now.
+            has learned from a fold or a group that is held out now.
         FileExistsError: `out` holds a run and `resume` is off.
         FileNotFoundError: there is no `model.keras` to start from.
         ModelError: that file is damaged, or is not the one of its folder's manifest.
@@ -81,7 +81,7 @@ def train(
     indexes = [data] if isinstance(data, str | Path) else data
     slices = read_indexes(indexes)
     if start_from is not None:
-        _refuse_seen(Path(start_from), indexes, test_fold, validation_fold)
+        _refuse_seen(Path(start_from), indexes, test_fold, validation_fold, held_out)
     parts = without_near_duplicates(split(slices, test_fold, validation_fold, held_out))
     recipe = recipe or Recipe()
     if start_from is not None:
@@ -214,6 +214,7 @@ def _start_of(folder: Path) -> _Start:
         "test_fold",
         "validation_fold",
         "held_out",
+        "sources",
         "start_from",
     )
     described = {
@@ -249,26 +250,37 @@ def _prints(indexes: Sequence[str | Path]) -> list[str]:
 
 
 def _refuse_seen(
-    folder: Path, indexes: Sequence[str | Path], test_fold: int | None, validation_fold: int | None
+    folder: Path,
+    indexes: Sequence[str | Path],
+    test_fold: int | None,
+    validation_fold: int | None,
+    held_out: Sequence[str],
 ) -> None:
-    """Raise `LeakError` where a fold is held out that the model in a folder has learned from.
+    """Raise `LeakError` where a fold or a group is held out that the model in a folder has learned from.
 
     It is known by the fingerprints of the indexes: of the model itself, and of what it went on from in turn.
     """
-    prints = _prints(indexes)
+    known = {fingerprint(slices): slices for slices in map(read_index, indexes)}
     ancestor = _card_of(folder)
     while ancestor:
         own = ancestor.get("test_fold")
+        learned = {ancestor.get("data_fingerprint"), *ancestor.get("index_fingerprints", ())}
+        met = [s for prints in learned.intersection(known) for s in known[prints]]
         # By its own validation fold an epoch may be chosen again.
         also = {own, ancestor.get("validation_fold")}
         folds = ((test_fold, {own}), (validation_fold, also))
         seen = [fold for fold, unseen in folds if fold is not None and fold not in unseen]
-        learned = {ancestor.get("data_fingerprint"), *ancestor.get("index_fingerprints", ())}
-        if seen and learned.intersection(prints):
+        if met and seen:
             only = "none" if own is None else f"{own} or none"
             raise LeakError(
                 f"The model in {folder} has learned from fold {seen[0]} of this data: a figure there "
                 f"would be memory. Hold out {only}, for the test and for validation."
+            )
+        unmet = ancestor.get("held_out", ())
+        if groups := {s.group for s in met if s.group in held_out and s.group not in unmet and s.fold != own}:
+            raise LeakError(
+                f"The model in {folder} has learned from {min(groups)}, which is to be held out. Start from "
+                "a model that was trained without it, or do not hold it out."
             )
         ancestor = ancestor.get("start_from") or {}
 

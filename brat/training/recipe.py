@@ -16,6 +16,8 @@ class Recipe:
         small_epochs: the first epochs, on slices of `brat.training.network.SMALL` pixels a side, which take
             half the time ("progressive resizing": Howard 2018, fast.ai's entry to DAWNBench).
         locate, confine: weights of the two map losses, see `brat.training.network.MapLoss`.
+        bare_tumors, bare_others: how likely a slice with a tumour, and one without, has its skull removed
+            where it can be. Many slices of `ms` have none, and no tumour either: the skull would tell.
         seed: of the weights, the draws and the augmentation.
     """
 
@@ -28,6 +30,8 @@ class Recipe:
     small_epochs: int = 18
     locate: float = 0.3
     confine: float = 0.2
+    bare_tumors: float = 0.3
+    bare_others: float = 0.15
     seed: int = 0
 
 

@@ -55,8 +55,8 @@ def test_nothing_above_zero_points_at_nothing():
 
 
 def test_boxes_are_filled_and_clipped():
-    assert fill_boxes(BOX).sum() == 21 * 21
-    assert fill_boxes(np.array([[0, 0, 20, 20]])).sum() == 11 * 11
+    assert fill_boxes(BOX).sum() == 20 * 20
+    assert fill_boxes(np.array([[0, 0, 20, 20]])).sum() == 10 * 10
     assert fill_boxes(np.array([[300, 300, 20, 20]])).sum() == 0
     assert fill_boxes(np.empty((0, 4))).sum() == 0
 
@@ -81,7 +81,7 @@ def test_the_map_is_that_of_the_slices_class():
         readings_peaking_at(["glioma", "glioma", ""], ["glioma", "pituitary", "meningioma"])
     )
     assert measured["pointing"].tolist() == [True, False, True]
-    assert measured["chance"] == pytest.approx(21 * 21 / SIZE**2 / 0.5)
+    assert measured["chance"] == pytest.approx(20 * 20 / SIZE**2 / 0.5)
 
 
 def test_readings_survive_saving(tmp_path):

@@ -7,6 +7,7 @@ import csv
 import hashlib
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,8 +20,9 @@ pytest.importorskip("sklearn", reason="needs the full installation")
 pytest.importorskip("keras", reason="needs the full installation")
 
 from brat.data.index import FOLDS, fingerprint, read_index
+from brat.data.trained_on import trained_on, write_hashes
 from brat.evaluation import results as results_module
-from brat.evaluation.crossval import another_hospital, crossval, random_split
+from brat.evaluation.crossval import another_hospital, crossval, deal_at_random, random_split
 from brat.evaluation.protocols import evaluate_elsewhere, read_history
 from tests.factories.indexes import HEADER
 from tests.factories.weights import model_folder
@@ -50,6 +52,9 @@ def collection(tmp_path_factory, make_head):
 NEVER_MET = "2-1.png"
 """A meningioma that the model that ships has not met."""
 
+MASS = "1-3.png"
+"""A slice that is called free of tumours."""
+
 HELD_OUT_LINE = {"fold-1": 0.5, "fold-3": 0.7}
 """Folds that were followed, and what they began with."""
 
@@ -61,6 +66,18 @@ def with_held_out_line(history: str, first: float | None) -> str:
     values = ["NA" if first is None else str(first + epoch / 100) for epoch in range(len(epochs))]
     lines = [[*row, value, value] for row, value in zip(epochs, values, strict=True)]
     return "\n".join([header, *map(",".join, lines)]) + "\n"
+
+
+def made_of(run: str, collection: Path) -> dict:
+    """What a run's card says of its side."""
+    if run == "random":
+        parts = deal_at_random(collection, 0)
+        everything = [*parts.train, *parts.validation, *parts.test]
+        return {"data_fingerprint": fingerprint(everything), "split": "random 70/20/10, leaks"}
+    kind, _, name = run.partition("-")
+    if kind == "fold":
+        return {"test_fold": int(name)}
+    return {"held_out_source": name} if kind == "without" else {}
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +96,7 @@ def written(collection, tmp_path_factory):
         held_out = 0.1 if folder == weights else HELD_OUT_LINE.get(folder.name)
         history = (WEIGHTS / "history.csv").read_text()
         (folder / "history.csv").write_text(with_held_out_line(history, held_out))
-        (folder / "model_card.json").write_text(json.dumps(card))
+        (folder / "model_card.json").write_text(json.dumps(card | made_of(folder.name, collection)))
     crossval(collection, "not needed", runs)
     random_split(collection, "not needed", runs)
     another_hospital(collection, "not needed", runs, ["br35h"])
@@ -88,6 +105,7 @@ def written(collection, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("brat.evaluation.metrics.RESAMPLES", 20)
         patched.setattr(results_module, "CHANGED", FOLDS)
+        patched.setattr(results_module, "shows_mass", MASS.__eq__)
         noise = np.random.default_rng(1).integers(0, 256, (3, 200, 200), np.uint8)
         others = [("a", "noise", gray) for gray in noise] + [("b", "text", 255 - gray // 9) for gray in noise]
         patched.setattr(results_module, "other_images", lambda: others)
@@ -116,10 +134,16 @@ def test_writes_what_it_returns_and_names_its_files(written):
     assert result["maps"]["slices"] == 7
 
 
-def test_a_patient_who_is_held_out_for_good_sets_no_threshold(written, collection):
-    _, _, weights = written
+def test_a_patient_who_is_held_out_for_good_sets_no_threshold_nor_does_a_mass_that_is_called_none(
+    written, collection
+):
+    result, _, weights = written
     calibration = json.loads((weights / "calibration.json").read_text())
-    assert calibration["slices"] == len([s for s in read_index(collection) if s.label]) - 1
+    labelled = len([s for s in read_index(collection) if s.label])
+    assert calibration["slices"] == labelled - 2
+    # The patient's slices are judged, as no fold's model has met them; the mass is not.
+    assert result["calibration"]["slices"] == labelled - 1
+    assert result["protocols"]["four_classes"]["slices"] == labelled
 
 
 def test_every_slice_is_kept_once_with_its_fold(written, collection):
@@ -188,15 +212,30 @@ def test_refuses_a_model_of_other_data(written, collection, tmp_path):
         results_module.write_results(collection, runs, tmp_path / "weights")
 
 
+@pytest.mark.parametrize(
+    "other", [{"data_fingerprint": "other"}, {"test_fold": 1}, {"recipe": {"epochs": 3}}], ids=str
+)
+def test_runs_of_other_data_folds_or_recipes_are_not_pooled(written, collection, tmp_path, other):
+    _, runs, weights = written
+    shutil.copytree(runs, tmp_path / "runs")
+    card = tmp_path / "runs" / "fold-0" / "model_card.json"
+    card.write_text(json.dumps(json.loads(card.read_text()) | other))
+    with pytest.raises(ValueError, match=r"fold 0 in .* other data, another fold or another recipe"):
+        results_module.write_results(collection, tmp_path / "runs", weights)
+    if "recipe" not in other:
+        with pytest.raises(ValueError, match="fold-0 holds a run of other data or of another fold"):
+            crossval(collection, "not needed", tmp_path / "runs", [0])
+
+
 def test_no_fold_is_scaled_by_its_own_slices():
     draw = np.random.default_rng(0)
     logits, folds = draw.normal(0, 3, (60, 4)), np.arange(60) % 3
-    labels, known = logits.argmax(axis=1), np.ones(60, bool)
+    labels, rows = logits.argmax(axis=1), np.arange(60)
     groups = np.full(60, "one")
-    before = results_module._calibrated(logits, folds, known, labels, groups)
+    before = results_module._calibrated(logits, folds, rows, labels, groups)
     # Wrong labels in fold 0 change how the other folds are scaled, and not how fold 0 is.
     wrong = np.where(folds == 0, (labels + 1) % 4, labels)
-    after = results_module._calibrated(logits, folds, known, wrong, groups)
+    after = results_module._calibrated(logits, folds, rows, wrong, groups)
     np.testing.assert_array_equal(before[folds == 0], after[folds == 0])
     assert np.abs(before[folds != 0] - after[folds != 0]).max() > 0.01
 
@@ -273,6 +312,21 @@ def test_a_source_that_was_trained_on_is_no_other_hospital(collection, written):
     _, _, weights = written
     with pytest.raises(ValueError, match="was trained on br35h"):
         evaluate_elsewhere(collection, weights, "br35h")
+
+
+def test_what_a_model_went_on_from_has_learned_too(collection, written, tmp_path):
+    _, _, weights = written
+    folder = tmp_path / "weights"
+    shutil.copytree(weights, folder)
+    assert write_hashes(collection, folder) == len(trained_on(folder, read_index(collection))) > 0
+    card = json.loads((folder / "model_card.json").read_text())
+    start = {"name": "before", "sources": ["figshare"], "start_from": {"name": "first", "sources": ["br35h"]}}
+    (folder / "model_card.json").write_text(json.dumps(card | {"sources": ["cases"], "start_from": start}))
+    for source in ("figshare", "br35h"):
+        with pytest.raises(ValueError, match=f"was trained on {source}"):
+            evaluate_elsewhere(collection, folder, source)
+    with pytest.raises(ValueError, match="went on from before and has learned from its slices, too"):
+        write_hashes(collection, folder)
 
 
 def test_a_source_that_was_not_trained_on_joins_the_results(collection, written, tmp_path):

@@ -373,9 +373,8 @@ def test_a_skull_stays_where_the_tumour_would_go_with_it():
 @pytest.mark.parametrize("shares", [(1.0, 0.0), (0.0, 1.0)])
 def test_skulls_are_removed_of_slices_whose_tumour_is_known_or_none(index, monkeypatch, shares):
     slices = read_index(index)
-    drawn = batches.DrawnSlices(slices, TINY)
+    drawn = batches.DrawnSlices(slices, replace(TINY, bare_tumors=shares[0], bare_others=shares[1]))
     rows, looked, bare_of = [], [], drawn._bare
-    monkeypatch.setattr(batches, "BARE", shares)
     monkeypatch.setattr(batches, "bare", lambda *both: looked.append(both) or both)
     monkeypatch.setattr(drawn, "_bare", lambda row: rows.append(row) or bare_of(row))
     is_free = np.concatenate([drawn[number][1][:, CLASSES.index("no_tumor")] for number in range(8)]) > 0
@@ -412,9 +411,14 @@ def test_last_stage_keeps_what_it_saw_at_stride_32(backbone):
     base = keras.applications.MobileNetV2(include_top=False, weights=None, input_shape=(SIZE, SIZE, 3))
     base.load_weights(backbone)
     _, serving = build(backbone)
-    assert serving.output["maps"].shape == (None, MAP_SIZE, MAP_SIZE, 4)
-    assert serving.output["features"].shape == (None, 1280)
-    assert serving.count_params() == base.count_params() + 1280 * 4
+    image = np.random.default_rng(0).uniform(-1, 1, (1, SIZE, SIZE, 3)).astype(np.float32)
+    final, *_ = next(layer for layer in serving.layers if isinstance(layer, keras.Model))(image)
+    maps, before = np.asarray(final), np.asarray(base(image))
+    # Untrained layers leave little of a signal.
+    much = before.max()
+    np.testing.assert_allclose(maps[:, 1::2, 1::2] / much, before / much, atol=1e-4)
+    # The cells between are not copies.
+    assert np.abs(maps[:, ::2, ::2] - maps[:, 1::2, 1::2]).max() > 0.01 * much
 
 
 def test_what_serves_reads_as_what_was_trained(tmp_path):
@@ -475,6 +479,7 @@ def start(tmp_path_factory):
         "test_fold": 0,
         "validation_fold": 1,
         "held_out": [],
+        "sources": ["made"],
     }
     with without_litert():
         fit.export(build(None)[1], out, card)
@@ -506,7 +511,10 @@ def test_fine_tuning_goes_on_from_the_models_weights_and_says_so(start, fine_tun
     assert card["start_from"] == {
         "name": before.name,
         "sha256": of_start["model.keras"]["sha256"],
-        **{name: of_start[name] for name in ("data_fingerprint", "test_fold", "validation_fold", "held_out")},
+        **{
+            name: of_start[name]
+            for name in ("data_fingerprint", "test_fold", "validation_fold", "held_out", "sources")
+        },
     }
     assert card["backbone"] == {"name": before.name}
 
@@ -559,6 +567,29 @@ def test_other_data_than_the_starts_may_be_held_out(start, tmp_path, monkeypatch
     assert len(about["index_fingerprints"]) == 2
     with pytest.raises(LeakError):
         fit.train([other, index_path], "imagenet", tmp_path / "out", 2, None, TINY, start_from=before)
+
+
+def test_a_patient_whom_the_start_learned_from_cannot_be_held_out(start, fine_tuned, tmp_path, monkeypatch):
+    index_path, before = start
+    groups = {fold: [s.group for s in read_index(index_path) if s.fold == fold] for fold in (0, 2)}
+    for folder in (before, fine_tuned[0]):
+        with pytest.raises(LeakError, match=rf"learned from {groups[2][0]}, which is to be held out"):
+            fit.train(
+                index_path,
+                "imagenet",
+                tmp_path / "out",
+                0,
+                None,
+                TINY,
+                held_out=groups[2][:1],
+                start_from=folder,
+            )
+    # Of its test fold it has learned nothing.
+    monkeypatch.setattr(fit, "fit", lambda parts, about, *_: about)
+    about = fit.train(
+        index_path, "imagenet", tmp_path / "out", None, None, TINY, held_out=groups[0][:1], start_from=before
+    )
+    assert about["held_out"] == groups[0][:1]
 
 
 def test_an_epoch_of_fine_tuning_draws_no_more_slices_than_there_are(start, tmp_path, monkeypatch):
