@@ -3,7 +3,7 @@
 Asked are slices of the fold that the model was not trained on; their neighbours are figshare slices of other
 patients, of the other folds. Near is by the cosine of the pooled features.
 
-    python -m tools.similar_cases --data index.csv
+    python -m tools.similar_cases --data index.csv --weights runs/fold-0
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from tqdm import tqdm
 from brat.classes import CLASSES
 from brat.data.index import IndexedSlice, read_index, split
 from brat.data.sources import FIGSHARE
-from brat.environment import WEIGHTS
 from brat.evaluation.metrics import means, with_intervals
 from brat.io.read import read_scan
 from brat.model.classifier import Prediction
@@ -89,9 +88,13 @@ def _read(reader: Reader, slices: Sequence[IndexedSlice]) -> list[Prediction]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", required=True, metavar="INDEX.csv")
-    parser.add_argument("--weights", type=Path, default=WEIGHTS, metavar="DIR", help="of a held-out fold")
+    parser.add_argument(
+        "--weights", required=True, type=Path, metavar="DIR", help="of a fold that is held out"
+    )
     options = parser.parse_args()
     card = json.loads((options.weights / "model_card.json").read_text())
+    if card["test_fold"] is None:
+        parser.error(f"the model in {options.weights} has no test fold: name the folder of a fold's model")
     parts = split(read_index(options.data), card["test_fold"], None, card["held_out"])
     reader = Reader(options.weights)
     asked = [s for s in parts.test if s.label]

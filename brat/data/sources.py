@@ -55,7 +55,7 @@ FIGSHARE = Source(
     licence="CC BY 4.0",
     # Its slices are grouped by patient; most published figures with such a split are given on it.
     protocols=frozenset({"three_tumors"}),
-    # The second hospital's slices are all gliomas.
+    # All but three of the second hospital's slices are gliomas.
     sites=((0, "figshare, first hospital"), (1841, "figshare, second hospital")),
 )
 
