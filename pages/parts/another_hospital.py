@@ -69,20 +69,24 @@ def figures(measured: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
     ]
 
 
-def other_lengths(metrics: Mapping[str, Any], card: Mapping[str, Any] | None) -> None:
-    """Which models of new hospitals were trained for another time than the one that ships.
+def other_recipes(metrics: Mapping[str, Any], card: Mapping[str, Any] | None) -> None:
+    """Which models of new hospitals were trained by another recipe than the one that ships, and how.
 
     Args:
         metrics, card: content of `metrics.json` and `model_card.json`.
     """
-    epochs = card["recipe"]["epochs"] if card else None
+    if not card:
+        return
+    new, epochs = metrics.get("another_hospital", {}), card["recipe"]["epochs"]
     others = {
         source: entries["epochs"]
-        for source, entries in metrics.get("another_hospital", {}).items()
+        for source, entries in new.items()
         if entries.get("epochs", epochs) != epochs
     }
-    if others and epochs:
-        st.caption(words.other_lengths(others, epochs))
+    removes = card["recipe"].get("bare_tumors", 0) > 0
+    whole = [source for source, entries in new.items() if removes and entries.get("bare_tumors") == 0]
+    if others or whole:
+        st.caption(words.other_recipes(others, epochs, whole))
 
 
 def whole_stacks(of: Mapping[str, Protocols]) -> None:

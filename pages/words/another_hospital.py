@@ -28,13 +28,23 @@ def expect(source: str, sequence: str, found: Sequence[str], called: Sequence[st
     )
 
 
-def other_lengths(epochs: Mapping[str, int], usual: int) -> str:
-    """Args: epochs: of each new hospital's model; usual: of the one that ships."""
+def other_recipes(epochs: Mapping[str, int], usual: int, whole: Sequence[str] = ()) -> str:
+    """How models of new hospitals were trained otherwise than the one that ships.
+
+    Args:
+        epochs: of each that had another number; usual: of the one that ships.
+        whole: those that were shown no slice with its skull removed, where the one that ships was.
+    """
     named: dict[int, list[str]] = {}
     for source, count in epochs.items():
         named.setdefault(count, []).append(source)
     each = "; ".join(f"{', '.join(sources)} {count}" for count, sources in named.items())
-    return f"Epochs: {each}; shipped {usual}."
+    return " ".join(
+        [
+            *([f"Epochs: {each}; shipped {usual}."] if epochs else []),
+            *([f"Every skull left in training: {', '.join(whole)}; shipped: not every."] if whole else []),
+        ]
+    )
 
 
 def runs(length: int, least: float) -> str:

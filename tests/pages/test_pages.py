@@ -237,13 +237,15 @@ def test_slow_methods_say_what_they_need(review, monkeypatch):
 def model_page(monkeypatch, tmp_path):
     """Opens the Model page on a copy of the files in `weights`, changed at will; keeps what it offers."""
 
-    def opened(change_metrics, test_fold):
+    def opened(change_metrics, test_fold, bare_tumors=None):
         folder = tmp_path / "weights"
         folder.mkdir()
         shutil.copy(WEIGHTS / "out_of_fold.csv", folder)
         metrics, card = (json.loads((WEIGHTS / n).read_text()) for n in ("metrics.json", "model_card.json"))
         change_metrics(metrics)
         card["test_fold"] = test_fold
+        if bare_tumors is not None:
+            card["recipe"]["bare_tumors"] = bare_tumors
         (folder / "metrics.json").write_text(json.dumps(metrics))
         (folder / "model_card.json").write_text(json.dumps(card))
         offered = {}
@@ -858,8 +860,23 @@ def test_model_page_says_which_new_hospitals_were_trained_without_for_another_ti
 
 
 def test_epochs_are_said_once_of_all_new_hospitals_that_have_as_many():
-    said_once = hospital_words.other_lengths({"br35h": 14, "ms": 14, "sartaj": 9}, 28)
+    said_once = hospital_words.other_recipes({"br35h": 14, "ms": 14, "sartaj": 9}, 28)
     assert said_once == "Epochs: br35h, ms 14; sartaj 9; shipped 28."
+    both = hospital_words.other_recipes({"ms": 14}, 28, ["lgg", "ms"])
+    assert both == "Epochs: ms 14; shipped 28. Every skull left in training: lgg, ms; shipped: not every."
+
+
+@pytest.mark.parametrize(("share", "is_said"), [(0.3, True), (0.0, False)])
+def test_model_page_says_which_new_hospitals_were_shown_no_slice_without_its_skull(
+    model_page, share, is_said
+):
+    def add(metrics):
+        for source, entries in metrics["another_hospital"].items():
+            entries["bare_tumors"] = 0.0 if source == "lgg" else 0.3
+
+    page, _, _ = model_page(add, test_fold=None, bare_tumors=share)
+    wanted = "Every skull left in training: lgg; shipped: not every."
+    assert any(caption.value.endswith(wanted) for caption in page.caption) == is_said
 
 
 def test_most_refused_groups_are_named():
