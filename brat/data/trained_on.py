@@ -30,11 +30,7 @@ def trained_on(weights: Path, slices: Sequence[IndexedSlice]) -> list[IndexedSli
 def _parts(weights: Path, slices: Sequence[IndexedSlice]) -> Split:
     card = json.loads((weights / "model_card.json").read_text())
     parts = split(slices, card["test_fold"], card["validation_fold"], card.get("held_out", ()))
-    parts = without_near_duplicates(parts)
-    learned = without_masses(parts)
-    # Models have learned from those, too, before that was left off: the card says from how many slices.
-    is_without = sum(card.get("train_slices", {}).values()) == len(learned.train)
-    return learned if is_without else parts
+    return without_masses(without_near_duplicates(parts))
 
 
 def write_hashes(data: str | Path, weights: str | Path) -> int:

@@ -278,14 +278,12 @@ def test_hashes_are_of_the_data_that_the_card_names(tmp_path, capsys):
     assert TRAINED_ON in ModelFolder(weights).records
 
 
-@pytest.mark.parametrize(("learned", "listed"), [(9, 14), (10, 15)])
-def test_a_mass_that_a_model_did_not_learn_from_is_not_listed(tmp_path, monkeypatch, learned, listed):
-    """Of the ten slices of two folds; models have learned from it before it was left out."""
+def test_a_mass_that_a_model_did_not_learn_from_is_not_listed(tmp_path, monkeypatch):
     index = index_of_blobs(tmp_path)
     monkeypatch.setattr("brat.data.index.shows_mass", "no_tumor-2.png".__eq__)
     weights = model_folder(tmp_path / "model")
     card = {"data_fingerprint": fingerprint(read_index(index)), "test_fold": 0, "validation_fold": 1}
-    card["train_slices"] = {"glioma": learned - 3, "no_tumor": 3}
     (weights / "model_card.json").write_text(json.dumps(card))
     assert main(["hashes", "--data", str(index), "--weights", str(weights)]) == 0
-    assert len(read_hashes(ModelFolder(weights))) == listed
+    # Of fifteen slices of three folds.
+    assert len(read_hashes(ModelFolder(weights))) == 14
