@@ -68,16 +68,17 @@ ENOUGH = 100
 def fit_cautious_temperature(
     logits: np.ndarray, labels: np.ndarray, groups: Sequence[str] | None = None
 ) -> float:
-    """The highest of the temperatures of all slices and of each group.
+    """The highest of the temperatures of all slices and of each group; of several groups 1 at least.
 
     A hospital that was not trained on is read worse than those that were, and nobody tells the model where a
-    slice comes from. So no group's probabilities are to be too sure. In most groups more answers are right
-    than they say.
+    slice comes from. So no group's probabilities are to be too sure, and none is made surer than the network
+    is: what all known groups could bear, an unknown one may not. In most groups more answers are right than
+    they say.
 
     Args:
         logits, labels: as for `fit_temperature`.
-        groups: n names, such as source and sequence; by default all slices are one group. A group of fewer
-            than `ENOUGH` slices has no say.
+        groups: n names, such as source and sequence; by default all slices are of one place, such as a site
+            that fits its own. A group of fewer than `ENOUGH` slices has no say.
 
     Raises:
         ValueError: as `fit_temperature`.
@@ -86,7 +87,7 @@ def fit_cautious_temperature(
     of_group = np.array([""] * len(labels) if groups is None else groups)
     parts = [of_group == group for group in set(of_group)]
     own = (fit_temperature(logits[rows], labels[rows]) for rows in parts if rows.sum() >= ENOUGH)
-    return max(fit_temperature(logits, labels), *own, 0.0)
+    return max(fit_temperature(logits, labels), *own, 0.0 if groups is None else 1.0)
 
 
 def fit_conformal(

@@ -25,7 +25,7 @@ from brat.model.preprocess import Geometry
 from brat.model.reader import Reading
 from brat.model.site import SiteCalibration
 
-RULE_LENGTH, RULE_LEAST = 2, 0.65
+RULE_LENGTH, RULE_LEAST = 2, 0.6
 """Slices in a row, at least, and the least probability of any tumour in each, that make a run to look at.
 
 Chosen among those of `brat.evaluation.stacks.by_run`; what they find and miss is in `weights/metrics.json`.

@@ -63,6 +63,15 @@ def test_no_group_is_too_sure_of_itself():
     assert fit_cautious_temperature(sharp, labels, groups) == pytest.approx(1, rel=0.05)
 
 
+def test_of_several_places_none_is_made_surer_than_the_network_is():
+    """Each of them could bear it; a place that is not among them may not."""
+    logits, labels = honest(4000)
+    groups = np.array(["here", "there"] * 2000)
+    assert fit_cautious_temperature(logits / 2, labels, groups) == 1
+    # A site that fits its own temperature is the place where it is used.
+    assert fit_cautious_temperature(logits / 2, labels) == pytest.approx(0.5, rel=0.1)
+
+
 def test_thresholds_by_hand():
     # Of 19 slices and the next one, 95 % is all but one: the least of the 19. 99 % is more than they tell.
     true = np.arange(19, 0, -1) / 20

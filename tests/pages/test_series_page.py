@@ -190,7 +190,7 @@ def test_what_is_said_of_some_slices_of_a_series_stands_beside_it():
 
 def test_what_the_rule_finds_is_said_with_whom_it_was_chosen_on():
     half = {"value": 0.5, "low": 0.25, "high": 0.75}
-    rule = "2/0.65"
+    rule = "2/0.6"
     stacks = {"title": "T1, runs of slices", "metrics": {f"found/{rule}": half, f"false_runs/{rule}": half}}
     said = words.how_often({"series_t1": stacks, "stacks_t1": {}}).replace("\u00a0", " ")
     assert "the rule was chosen on them too, so expect a little less:" in said
