@@ -122,15 +122,23 @@ class SeriesReading:
         return np.array(rows, float)
 
     @cached_property
+    def _any_tumor(self) -> np.ndarray:
+        """How likely any tumour is in each slice, float (n,)."""
+        return 1 - self.probabilities[:, CLASSES.index("no_tumor")]
+
+    @cached_property
     def most_suspicious(self) -> int:
         """The number of the slice to look at first.
 
-        It is the likeliest slice of the longest run of the leading tumour. A tumour shows in neighbouring
+        It is the slice of the longest suspicious run in which any tumour is likeliest; where the rule picks
+        out none, the likeliest of the longest run of the leading tumour. A tumour shows in neighbouring
         slices, while a single slice at the base of the skull often gets a higher probability than any slice
         through a tumour. Where no slice has a tumour, it is the slice with the lowest probability of no
         tumour. Where no slice is in distribution, the answers mean nothing, and it is the middle one of the
         slices that were read, or of the stack.
         """
+        if self.suspicious:
+            return max(self.suspicious[0], key=self._any_tumor.__getitem__)
         leading = self.leading
         if leading is None:
             candidates = self.refused or range(len(self.slices))
@@ -147,7 +155,7 @@ class SeriesReading:
 
         A slice that is out of distribution, or was not read, ends a run.
         """
-        tumor = 1 - self.probabilities[:, CLASSES.index("no_tumor")]
+        tumor = self._any_tumor
         inside = [reading.is_known and tumor[n] >= RULE_LEAST for n, reading in enumerate(self.slices)]
         ends = [n + 1 for n, (here, following) in enumerate(pairwise(inside)) if here != following]
         found = [

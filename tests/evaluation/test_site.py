@@ -262,7 +262,8 @@ class TestRecalibration:
     def test_a_limit_where_too_many_are_refused(self, reader):
         logits, labels = honest(300)
         labels[labels == 2] = 0
-        decisions = np.linspace(-2, 0.3, 300)
+        # The last are refused, and none lies where the machine itself takes a picture for none of a head.
+        decisions = np.linspace(-2, -0.75 * reader.detector.limit, 300)
         measured = self.measured(reader, logits, labels, decisions)
         shipped = reader.detector.limit
         assert measured.recalibration.calibration is None
@@ -276,7 +277,8 @@ class TestRecalibration:
         labels[labels == 2] = 0
         # One patient of 25 slices: a limit that was fitted to them too lets nearly all of them through.
         clusters = [f"patient-{max(n - 24, 0):05d}" for n in range(250)]
-        decisions = np.where(np.arange(250) < 25, 0.3 + np.arange(250) / 1000, -1.0)
+        refused = -reader.detector.limit / 2
+        decisions = np.where(np.arange(250) < 25, refused * (1 + np.arange(250) / 1000), -1.0)
         measured = self.measured(reader, logits, labels, decisions, clusters=clusters)
         limit = measured.recalibration.limit - reader.detector.limit
         assert (decisions > limit).mean() <= REFUSED

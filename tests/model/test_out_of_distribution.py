@@ -143,7 +143,7 @@ def test_shipped_detector_refuses_ct_and_spine(data_index):
     assert np.mean(refused) >= 0.98
 
 
-def test_shipped_detector_lets_the_samples_pass_but_for_an_average():
-    """mni-axial is the mean of many heads, smoother than a scan of one is; it is refused as a CT."""
+def test_shipped_detector_lets_the_samples_pass():
+    """Among them the mean of many heads without its skull, which is smoother than a scan of one is."""
     scans = [s for s in load_samples() if s.file.suffix in {".png", ".dcm", ".jpg"}]
-    assert [s.name for s in scans if score(read_scan(s.file).gray) > 1] == ["mni-axial"]
+    assert [s.name for s in scans if score(read_scan(s.file).gray) > 1] == []

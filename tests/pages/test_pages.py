@@ -851,6 +851,7 @@ def test_model_page_says_which_new_hospitals_were_trained_without_for_another_ti
     def add(metrics):
         for source, entries in metrics["another_hospital"].items():
             entries["epochs"] = usual // 2 if source == "lgg" else usual
+            entries["bare_tumors"] = None
 
     page, _, _ = model_page(add, test_fold=None)
     wanted = f"Epochs: lgg {usual // 2}; shipped {usual}."
