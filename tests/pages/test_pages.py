@@ -304,7 +304,14 @@ def with_later_entries(metrics: dict) -> None:
         "operating_point": {"sensitivity": 303 / 309, "specificity": 1209 / 1244},
     }
     half = {"value": 0.5, "low": 0.4, "high": 0.6}
-    metrics["maps"]["methods"]["Grad-CAM at 7 x 7"] = {"pointing": half, "energy": half, "slices": 1234}
+    most = {"value": 0.75, "low": 0.6, "high": 0.9}
+    metrics["maps"] = {
+        "slices": 25,
+        "methods": {
+            "Grad-CAM": {"pointing": most, "energy": half},
+            "Grad-CAM at 7 x 7": {"pointing": half, "energy": half, "slices": 1234},
+        },
+    }
     unseen = {"slices": 254, "metrics": {"accuracy": {"value": 0.777, "low": 0.7, "high": 0.8}}}
     three, localisation = (metrics["protocols"][name] for name in ("three_tumors", "localisation"))
     three["by_patient"] = {"slices": 233, "metrics": three["metrics"]}
