@@ -28,21 +28,25 @@ def expect(source: str, sequence: str, found: Sequence[str], called: Sequence[st
     )
 
 
-def other_recipes(epochs: Mapping[str, int], usual: int, whole: Sequence[str] = ()) -> str:
+def other_recipes(
+    epochs: Mapping[str, int], usual: int, whole: Sequence[str] = (), is_all: bool = False
+) -> str:
     """How models of new hospitals were trained otherwise than the one that ships.
 
     Args:
         epochs: of each that had another number; usual: of the one that ships.
-        whole: those that were shown no slice with its skull removed, where the one that ships was.
+        whole: those that were shown no slice with its skull removed, where the one that ships was; is_all:
+            whether these are all.
     """
     named: dict[int, list[str]] = {}
     for source, count in epochs.items():
         named.setdefault(count, []).append(source)
     each = "; ".join(f"{', '.join(sources)} {count}" for count, sources in named.items())
+    which = "" if is_all else f": {', '.join(whole)}"
     return " ".join(
         [
             *([f"Epochs: {each}; shipped {usual}."] if epochs else []),
-            *([f"Every skull left in training: {', '.join(whole)}; shipped: not every."] if whole else []),
+            *([f"No skull removed{which}."] if whole else []),
         ]
     )
 

@@ -871,7 +871,8 @@ def test_epochs_are_said_once_of_all_new_hospitals_that_have_as_many():
     said_once = hospital_words.other_recipes({"br35h": 14, "ms": 14, "sartaj": 9}, 28)
     assert said_once == "Epochs: br35h, ms 14; sartaj 9; shipped 28."
     both = hospital_words.other_recipes({"ms": 14}, 28, ["lgg", "ms"])
-    assert both == "Epochs: ms 14; shipped 28. Every skull left in training: lgg, ms; shipped: not every."
+    assert both == "Epochs: ms 14; shipped 28. No skull removed: lgg, ms."
+    assert hospital_words.other_recipes({}, 28, ["lgg", "ms"], is_all=True) == "No skull removed."
 
 
 @pytest.mark.parametrize(("share", "is_said"), [(0.3, True), (0.0, False)])
@@ -883,7 +884,7 @@ def test_model_page_says_which_new_hospitals_were_shown_no_slice_without_its_sku
             entries["bare_tumors"] = 0.0 if source == "lgg" else 0.3
 
     page, _, _ = model_page(add, test_fold=None, bare_tumors=share)
-    wanted = "Every skull left in training: lgg; shipped: not every."
+    wanted = "No skull removed: lgg."
     assert any(caption.value.endswith(wanted) for caption in page.caption) == is_said
 
 
