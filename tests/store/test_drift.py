@@ -164,7 +164,8 @@ def share_with_an_alarm(every: list[Chart]) -> float:
 def test_few_months_that_have_not_changed_raise_an_alarm_in_any_chart(cases):
     made = Cards()
     # So many months that chance in their number decides nothing.
-    against_card = charts([case for year in range(1, 1601) for case in made.month(year, cases)], made.card, 20)
+    months = [case for year in range(1, 1601) for case in made.month(year, cases)]
+    against_card = charts(months, made.card, 20)
     assert len(against_card) == CHARTS + 5  # Scores and scanners are compared with nothing.
     assert share_with_an_alarm(against_card) < FALSE_ALARMS
     alarms = []
