@@ -84,10 +84,11 @@ def another_hospital(
         ValueError: the index has no such source, or no other.
     """
     slices = read_index(data)
+    prints = fingerprint(slices)
     for source in sources:
         run = Path(out) / f"without-{source}"
         parts = split_source(slices, source)
-        about = {"data_fingerprint": fingerprint(slices), "held_out_source": source}
+        about = {"data_fingerprint": prints, "held_out_source": source}
         if not _is_done(run, about):
             fit(without_near_duplicates(parts), about, backbone, run, recipe or Recipe(), resume=True)
         _read(run, parts.test)
