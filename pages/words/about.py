@@ -41,21 +41,23 @@ and shows both answers; an answer that changes with the brightness of the pictur
 
 ### Series and worklist
 A series or a volume is read slice by slice, each by itself. What its slices say together is counted, not
-averaged, and is no probability for the patient: how often a whole series is read rightly was not measured.
+averaged, and is no probability for the patient. How often a run of slices finds a tumour, and how often a run
+is false, stands on the *Model* page, where it was measured.
 The worklist puts the most suspicious scans first; a scan far down is not a scan without a tumour.
 
 ### Limits
 - A reading of one slice is not a reading of a patient.
-- Trained on three public collections, mostly contrast-enhanced T1 slices of a few hundred patients from few
-  hospitals, with their errors. The *Model* page says what was measured and on what.
+- Trained on five public collections, with their errors: T1 before and after contrast, and FLAIR, of a few
+  hundred patients from few hospitals, and slices from the web whose patients and scanners are unknown. The
+  *Model* page says what was measured and on what.
 - Tumours of other kinds, bleeding, stroke, abscess, inflammation and what surgery leaves are unknown to it.
 
 ### Your scans
 A scan is read on the computer that runs this app and kept in its memory only, until newer scans take its
-place or the app stops. Nothing is sent anywhere. Where a store is set up, a verdict that you keep is stored
-with the reading and the scan's hash, and the picture only if you ask for it. Names, dates of birth and the
-like in a DICOM header are not shown, stored or exported{identified}. What is written into the picture
-itself, and into a file's name, is not looked for.
+place or the app stops. Nothing is sent anywhere, but for reports that you send to an archive. Where a store
+is set up, a verdict that you keep is stored with the reading and the scan's hash, and the picture only if you
+ask for it. Names, dates of birth and the like in a DICOM header are not shown, stored or
+exported{identified}. What is written into the picture itself, and into a file's name, is not looked for.
 
 ### Samples
 None was seen in training. Those with a tumour are slices of patients who were held out of it for good; each
@@ -70,7 +72,9 @@ Grad-CAM: Selvaraju et al. 2017, [arXiv 1610.02391](https://arxiv.org/abs/1610.0
 Grad-CAM++: Chattopadhyay et al. 2018, [arXiv 1710.11063](https://arxiv.org/abs/1710.11063).
 Score-CAM: Wang et al. 2020, [arXiv 1910.01279](https://arxiv.org/abs/1910.01279).
 Data: Cheng, *brain tumor dataset*, [figshare 1512427](https://doi.org/10.6084/m9.figshare.1512427)
-(CC BY 4.0); Bhuvaji et al., *Brain Tumor Classification (MRI)*, Kaggle; Hamada, *Br35H*, Kaggle.
+(CC BY 4.0); Bhuvaji et al., *Brain Tumor Classification (MRI)*, Kaggle; Hamada, *Br35H*, Kaggle; The Cancer
+Genome Atlas, *TCGA-LGG*, with masks by Buda, Kaggle (images CC BY 3.0, masks CC BY-NC-SA 4.0); Lesjak et al.,
+*open_ms_data*, and Muslim et al., both of multiple sclerosis (CC BY).
 """
 
 
