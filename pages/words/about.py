@@ -36,19 +36,21 @@ disagree, trust none of them.
 
 ### CLAHE and brightness
 CLAHE raises the contrast tile by tile and can make faint enhancement visible; it also raises noise.
-The previews change what *you* see. "Read the enhanced scan instead" gives the changed image to the model
-and shows both answers; an answer that changes with the brightness of the picture is a weak answer.
+They change what *you* see. *Read enhanced* gives the changed image to the model and shows both answers; an
+answer that changes with the brightness of the picture is a weak answer.
 
 ### Series and worklist
 A series or a volume is read slice by slice, each by itself. What its slices say together is counted, not
-averaged, and is no probability for the patient: how often a whole series is read rightly was not measured.
+averaged, and is no probability for the patient; beside them stands how often their rule is right, as far as
+that was measured.
 The worklist puts the most suspicious scans first; a scan far down is not a scan without a tumour.
 
 ### Limits
 - A reading of one slice is not a reading of a patient.
-- Trained on three public collections, mostly contrast-enhanced T1 slices of a few hundred patients from few
-  hospitals, with their errors. The *Model* page says what was measured and on what.
-- Tumours of other kinds, bleeding, stroke, abscess, inflammation and what surgery leaves are unknown to it.
+- Trained on five public collections, mostly T1 before and after contrast and FLAIR, of a few hundred
+  patients from few hospitals, with their errors. The *Model* page says what was measured and on what.
+- Tumours of other kinds, bleeding, stroke, abscess and what surgery leaves are unknown to it; multiple
+  sclerosis it learned as no tumour.
 
 ### Your scans
 A scan is read on the computer that runs this app and kept in its memory only, until newer scans take its
@@ -70,7 +72,9 @@ Grad-CAM: Selvaraju et al. 2017, [arXiv 1610.02391](https://arxiv.org/abs/1610.0
 Grad-CAM++: Chattopadhyay et al. 2018, [arXiv 1710.11063](https://arxiv.org/abs/1710.11063).
 Score-CAM: Wang et al. 2020, [arXiv 1910.01279](https://arxiv.org/abs/1910.01279).
 Data: Cheng, *brain tumor dataset*, [figshare 1512427](https://doi.org/10.6084/m9.figshare.1512427)
-(CC BY 4.0); Bhuvaji et al., *Brain Tumor Classification (MRI)*, Kaggle; Hamada, *Br35H*, Kaggle.
+(CC BY 4.0); Bhuvaji et al., *Brain Tumor Classification (MRI)*, Kaggle; Hamada, *Br35H*, Kaggle; The Cancer
+Genome Atlas, *TCGA-LGG*, as packed by Buda, Kaggle; Lesjak et al., *open_ms_data*; Muslim et al., multiple
+sclerosis.
 """
 
 

@@ -15,6 +15,7 @@ from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileMan
 from streamlit.testing.v1 import AppTest
 
 from brat.classes import CLASS_COLOURS, CLASS_NAMES
+from brat.data.sources import SOURCES
 from brat.environment import WEIGHTS
 from brat.io.read import read_scan
 from brat.io.samples import load_sample_series, load_samples
@@ -665,6 +666,22 @@ def test_about_page_says_what_it_is_not():
         (listed,) = (m.value for m in page.markdown if f"**{sample.title}.**" in m.value)
         assert sample.origin in listed
         assert sample.licence in listed
+
+
+def test_about_page_names_what_the_model_learned_from_and_the_switch_that_reads_the_enhanced_scan():
+    page = entered("about.py").run()
+    text = " ".join(" ".join(block.value.split()) for block in page.markdown)
+    sources = json.loads((WEIGHTS / "model_card.json").read_text())["sources"]
+    number = {3: "three", 4: "four", 5: "five", 6: "six"}[len(sources)]
+    assert f"Trained on {number} public collections" in text
+    for source in sources:
+        # "Bhuvaji et al.", "The Cancer Genome Atlas".
+        title = SOURCES[source].title.removeprefix("Multiple sclerosis: ")
+        author = re.split(",|:| et al| low-grade", title)[0]
+        assert author in text, source
+    # As the viewer calls it.
+    assert ">Read enhanced<" in (ROOT / "pages" / "viewer" / "viewer.html").read_text(encoding="utf-8")
+    assert "*Read enhanced*" in text
 
 
 def test_app_navigates_to_every_page():
