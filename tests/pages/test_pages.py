@@ -862,7 +862,7 @@ def test_model_page_shows_series_and_contrast_of_another_hospital(model_page):
     (series,) = (t.value for t in page.table if "False runs a patient" in t.value.columns)
     row = series[(series.index == "lgg, new") & (series["Sequence"] == "T1 after contrast")].iloc[0]
     assert row["Patients found"] == "87.5\u00a0% (80.0\u00a0to\u00a090.0)"
-    assert row["False runs a patient"] == "0.12 (0.10 to 0.20)"
+    assert row["False runs a patient"] == "0.12 (0.10\u00a0to\u00a00.20)"
     (contrast,) = (t.value for t in page.table if "Before" in t.value.columns)
     assert contrast.loc["lgg, new", "After"].startswith("34.5\u00a0%")
     # The rule that is shown is the one that Review uses.
