@@ -92,6 +92,10 @@ def test_a_toggle_stays_as_it_was_set_while_another_page_is_shown(name, key):
 
     page = review(name, data)
     toggle(page).set_value(True).run()
+    # No line of a phone begins with the sign of a number.
+    stable = [block.value for block in page.markdown if "under all" in block.value]
+    assert len(stable) == (key == "stability-")
+    assert not any(re.search(r"\d %", sentence) for sentence in stable)
     assert toggle(review(name, data, page.session_state[MEMORY])).value is True
 
 
