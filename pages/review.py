@@ -104,7 +104,8 @@ def hide_others(digest: str) -> None:
         digest: of what is open; `drawn` takes the same.
     """
     left = f"[data-testid=stMain]:not(:has(.of-{digest})) .st-key-reading [data-stale=true]"
-    st.html(f"<style>{left} {{visibility: hidden}}</style>")
+    # Text in it is made visible by a rule of its own.
+    st.html(f"<style>:is({left}, {left} *) {{visibility: hidden !important}}</style>")
 
 
 def drawn(digest: str) -> None:

@@ -87,7 +87,7 @@ def test_the_answer_of_the_scan_before_never_stands_under_the_name_of_the_next(o
     playwright.expect(answer).to_be_visible()
     page.wait_for_selector(".viewer:not([inert])")
     settle(page)
-    page.evaluate(WATCH, ["head.nii", ".answer h2, .viewer .stage"])
+    page.evaluate(WATCH, ["head.nii", ".answer h2, .viewer .stage, .st-key-reading p"])
     file = {"name": "head.nii", "mimeType": "", "buffer": volume()}
     page.locator("input[type=file]").first.set_input_files(file)
     playwright.expect(page.locator(".st-key-file p code")).to_have_text("head.nii")
