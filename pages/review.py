@@ -97,6 +97,23 @@ def show_opinion(scan: Scan, data: bytes | None, frame: int | None, uploaded: Re
     )
 
 
+def hide_others(digest: str) -> None:
+    """While a scan or series is read, what was said of the one before does not stand under its name.
+
+    Args:
+        digest: of what is open; `drawn` takes the same.
+    """
+    left = f"[data-testid=stMain]:not(:has(.of-{digest})) .st-key-reading [data-stale=true]"
+    # Text in it is made visible by a rule of its own.
+    st.html(f"<style>:is({left}, {left} *) {{visibility: hidden !important}}</style>")
+
+
+def drawn(digest: str) -> None:
+    """All of a reading stands: from now on what is drawn again is its own."""
+    with scripts:
+        st.html(f'<span class="of-{digest}"></span>')
+
+
 def show_uploader() -> None:
     key = open_scan.upload_key()
     st.file_uploader(
@@ -134,6 +151,8 @@ scan, series = st.session_state.scan, st.session_state.series
 is_empty = scan is None and series is None
 with scripts:
     of = "" if is_empty else (scan or series).digest
+    if of:
+        hide_others(of)
     whole_page(f"{of} {st.session_state.problem or ''}", is_alone=bool(scan and series))
     visits.watch()
 
@@ -182,6 +201,7 @@ if scan is None:
     open_scan.show_remarks(series.remarks, series.left_out)
     if is_usable:
         show_series(shown_series, plane, volume, open_scan.open_slice)
+    drawn(of)
     st.stop()
 if window != scan.window:
     scan = windowed(scan, window)
@@ -207,3 +227,4 @@ with opinion:
         show_stability(scan, reader())
     if sample := st.session_state.sample:
         st.caption(words.sample(sample.title, sample.origin))
+drawn(of)

@@ -129,20 +129,17 @@ TOGETHER_TOO_LONG = (
     "Give it by itself, or export it again."
 )
 LEFT_OUT = (
-    "This file was not read: so much of what was given with it cannot be read that the rest was left out. "
-    "Give it without those files."
+    "So much of what was given with this file cannot be read that the rest was left out. Give it without "
+    "those files."
 )
 DROP_TOO_LONG = (
     "This was left out: what was given together has taken as much time as can be spent on it. Give this by "
     "itself."
 )
-TOO_BUSY = (
-    "This file was not read: beside all that is being done here now it got no turn in time. Try again in a "
-    "moment."
-)
+TOO_BUSY = "Beside all that is being done here now this file got no turn in time. Try again in a moment."
 BUSY_WITH_YOURS = (
-    "This file was not read: others that you gave ask for so much work that it got no turn in time. Wait "
-    "until they are done, then give it by itself."
+    "Others that you gave ask for so much work that this file got no turn in time. Wait until they are done, "
+    "then give it by itself."
 )
 DIED = (
     "Reading this file was stopped: its decoder broke down over it. The file is damaged, or made to do harm. "

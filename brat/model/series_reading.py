@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import numpy as np
 
@@ -220,6 +220,15 @@ class SeriesReading:
         lengths = {label: len(run) for label in CLASSES if (run := self.longest(label))}
         lengths.pop("no_tumor", None)
         return tuple(sorted(lengths, key=lambda label: (lengths[label], self.count(label)), reverse=True))
+
+    @cached_property
+    def in_a_row(self) -> int:
+        """Most neighbours in distribution whose answers are tumours, however unsure and of any class."""
+        answers = [
+            bool(reading.is_known and reading.prediction and reading.prediction.label != "no_tumor")
+            for reading in self.slices
+        ]
+        return max((len([*group]) for is_tumour, group in groupby(answers) if is_tumour), default=0)
 
     @property
     def leading(self) -> str | None:

@@ -13,6 +13,7 @@ from brat.model.reader import REFER_FROM, UNSURE, Reading, is_alone_and_unsure
 from brat.wording import ALONE_AND_UNSURE, percent
 from pages.parts.widget_memory import remember, restore
 from pages.words import review as words
+from pages.words.numbers import unbroken
 
 
 def show_answer(uploaded: Reading, enhanced: Reading | None, digest: str) -> bool:
@@ -66,7 +67,7 @@ def _show_doubt(uploaded: Reading, enhanced: Reading | None) -> None:
     if enhanced:
         before = uploaded.prediction
         st.markdown(
-            words.before(CLASS_NAMES[before.label], percent(before.confidence))
+            unbroken(words.before(CLASS_NAMES[before.label], percent(before.confidence)))
             + (words.SAME if before.label == shown.prediction.label else words.CHANGED)
         )
         readings = {"enhanced": enhanced.prediction.by_class(), **readings}
@@ -97,7 +98,7 @@ def _show_set(shown: Reading) -> None:
     elif len(classes) > 1:
         st.markdown(words.NOT_APART)
     elif is_alone_and_unsure(classes, shown.prediction.confidence):
-        st.markdown(ALONE_AND_UNSURE)
+        st.markdown(unbroken(ALONE_AND_UNSURE))
 
 
 def _names(classes: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ from brat.io.scan import Scan
 from brat.model.reader import Reader
 from pages.parts.widget_memory import remember, restore
 from pages.words import stability as words
+from pages.words.numbers import unbroken
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,7 +39,7 @@ def show_stability(scan: Scan, reader: Reader) -> None:
     from pages.parts.captioned_figures import figure
 
     result = _measured(scan.digest, reader.classifier.digest, scan.gray, reader)
-    st.markdown(f"**{result.sentence()}**")
+    st.markdown(unbroken(f"**{result.sentence()}**"))
     figure(
         stability(result),
         "stability",

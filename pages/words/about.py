@@ -36,8 +36,8 @@ disagree, trust none of them.
 
 ### CLAHE and brightness
 CLAHE raises the contrast tile by tile and can make faint enhancement visible; it also raises noise.
-The previews change what *you* see. "Read the enhanced scan instead" gives the changed image to the model
-and shows both answers; an answer that changes with the brightness of the picture is a weak answer.
+They change what *you* see. *Read enhanced* gives the changed image to the model and shows both answers; an
+answer that changes with the brightness of the picture is a weak answer.
 
 ### Series and worklist
 A series or a volume is read slice by slice, each by itself. What its slices say together is counted, not
@@ -50,7 +50,8 @@ The worklist puts the most suspicious scans first; a scan far down is not a scan
 - Trained on five public collections, with their errors: T1 before and after contrast, and FLAIR, of a few
   hundred patients from few hospitals, and slices from the web whose patients and scanners are unknown. The
   *Model* page says what was measured and on what.
-- Tumours of other kinds, bleeding, stroke, abscess, inflammation and what surgery leaves are unknown to it.
+- Tumours of other kinds, bleeding, stroke, abscess and what surgery leaves are unknown to it. Lesions of
+  multiple sclerosis it learned as no tumour.
 
 ### Your scans
 A scan is read on the computer that runs this app and kept in its memory only, until newer scans take its

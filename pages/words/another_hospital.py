@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from brat.wording import percent
+from pages.words.numbers import unbroken
 
 STACKS = "Stacks from neck to vertex."
 SINGLE = "Right class."
@@ -60,4 +61,4 @@ def number(entry: Mapping[str, float | None]) -> str:
     value, low, high = (entry[key] for key in ("value", "low", "high"))
     if value is None or low is None or high is None:
         return "not measured"
-    return f"{value:.2f} ({low:.2f} to {high:.2f})"
+    return unbroken(f"{value:.2f} ({low:.2f} to {high:.2f})")

@@ -30,6 +30,7 @@ _NO_PLACES = "The files do not say where the slices lie: neighbours here need no
 NO_SIDES = "The files do not say where left and right of the patient are."
 _SAME_PLACE = "Several slices lie at one place: neighbours here need not be neighbours in the head."
 _ONE_SLICE = "A single slice: there are no neighbours to compare it with."
+_BY_RULE = f"with any tumour at {percent(RULE_LEAST)} or more".replace(" %", "\u00a0%")
 
 
 def reading(number: int, count: int) -> str:
@@ -42,11 +43,17 @@ def heading(read: SeriesReading) -> str:
         return "No slice to answer for"
     if read.suspicious:
         run = read.suspicious[0]
-        return f"Look at slices {run[0] + 1} to {run[-1] + 1}: {len(run)} in a row read as a tumour"
+        # The rule asks how likely any tumour is: three small shares of it may leave "no tumour" the answer.
+        answers = (prediction.label for n in run if (prediction := read.slices[n].prediction))
+        what = _BY_RULE if "no_tumor" in answers else "read as a tumour"
+        return f"Look at slices {run[0] + 1} to {run[-1] + 1}: {len(run)} in a row {what}"
     known = _slices(len(read.known))
     if not read.with_tumour:
         return f"No slice reads as a tumour, of {known} let through"
-    return f"Never {RULE_LENGTH} in a row read as a tumour: {read.with_tumour} of {known} let through"
+    through = f"{read.with_tumour} of {known} let through"
+    if read.in_a_row >= RULE_LENGTH:
+        return f"Never {RULE_LENGTH} in a row {_BY_RULE}: {through} read as a tumour"
+    return f"Never {RULE_LENGTH} in a row read as a tumour: {through}"
 
 
 def how_often(protocols: Mapping[str, Any]) -> str:
@@ -68,7 +75,7 @@ def how_often(protocols: Mapping[str, Any]) -> str:
     return "\n".join(
         [
             f"A run counts from {RULE_LENGTH} slices in a row in each of which any tumour has "
-            f"{percent(RULE_LEAST)} or more. On low-grade gliomas of patients that it had not seen, of "
+            f"{_percent(RULE_LEAST)} or more. On low-grade gliomas of patients that it had not seen, of "
             "hospitals that it had; the rule was chosen on them too, so expect a little less:",
             "",
             *figures,
@@ -115,7 +122,7 @@ def _of_class(read: SeriesReading, label: str) -> str:
     if len(run) == 1:
         return f"{start}no two side by side; the strongest is slice {run.strongest + 1} with {probability}."
     length = read.length(run)
-    where = f"from {run.first + 1} to {run.last + 1}" + (f" ({length:.0f} mm)" if length else "")
+    where = f"from {run.first + 1} to {run.last + 1}" + (f" ({length:.0f}\u00a0mm)" if length else "")
     alone = "in one run" if count == len(run) else "the longest run"
     return f"{start}{alone} {where}; the strongest in it is slice {run.strongest + 1} with {probability}."
 

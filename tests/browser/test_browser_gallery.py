@@ -8,6 +8,7 @@ import pytest
 
 from brat.io.samples import load_sample_series, load_samples
 from tests.browser.settling import settle
+from tests.factories.files import volume
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -59,3 +60,37 @@ def test_the_gallery_does_not_stay_while_a_volume_is_opened_and_read(open_page, 
     page.locator("input[type=file]").first.set_input_files(file)
     playwright.expect(page.locator(".st-key-welcome")).to_have_count(0, timeout=10_000)
     playwright.expect(page.get_by_text("large.nii.gz ·")).to_be_visible(timeout=120_000)
+
+
+# Notes each frame in which the new name stands above an answer that is not of it.
+WATCH = """([name, answer]) => {
+    window.mixed = 0;
+    window.named = 0;
+    const look = () => {
+        // Beside it the place for files names what is on its way.
+        const isNamed = document.querySelector(".st-key-file p code")?.textContent === name;
+        const before = [...document.querySelectorAll(answer)].filter(one => one.closest("[data-stale=true]"));
+        window.named += Boolean(isNamed);
+        const isSeen = before.some(one => one.checkVisibility({ visibilityProperty: true }));
+        window.mixed += Boolean(isNamed && isSeen);
+        requestAnimationFrame(look);
+    };
+    look();
+}"""
+
+
+def test_the_answer_of_the_scan_before_never_stands_under_the_name_of_the_next(open_page, address):
+    page = open_page(address)
+    first, *_ = load_samples()
+    page.locator(".st-key-welcome").get_by_role("button", name=first.title, exact=True).click()
+    answer = page.locator(".answer h2")
+    playwright.expect(answer).to_be_visible()
+    page.wait_for_selector(".viewer:not([inert])")
+    settle(page)
+    page.evaluate(WATCH, ["head.nii", ".answer h2, .viewer .stage, .st-key-reading p"])
+    file = {"name": "head.nii", "mimeType": "", "buffer": volume()}
+    page.locator("input[type=file]").first.set_input_files(file)
+    playwright.expect(page.locator(".st-key-file p code")).to_have_text("head.nii")
+    playwright.expect(answer).to_have_count(0)
+    assert page.evaluate("window.named") > 0
+    assert page.evaluate("window.mixed") == 0

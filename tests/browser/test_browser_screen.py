@@ -296,3 +296,13 @@ def test_nobody_is_told_to_point_where_nothing_can(open_page, address, has_touch
     # In the middle of the lower edge may stand a side of the patient.
     stage, box = page.locator(".stage").bounding_box(), readout.bounding_box()
     assert box["x"] + box["width"] < stage["x"] + stage["width"] / 2 - 12
+
+
+def test_what_is_said_of_the_enhancement_leaves_most_of_a_phones_picture_free(open_page, address):
+    page = opened(open_page, address, 390, 844)
+    for name in ("CLAHE", "Brightness"):
+        page.get_by_role("switch", name=name).check()
+    state = page.locator("[data-ui=state]")
+    playwright.expect(state).to_have_text(re.compile(r"CLAHE 2 · \+15 % · only shown so, not read"))
+    # Two lines.
+    assert state.bounding_box()["height"] < 45

@@ -15,6 +15,7 @@ from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileMan
 from streamlit.testing.v1 import AppTest
 
 from brat.classes import CLASS_COLOURS, CLASS_NAMES
+from brat.data.sources import SOURCES
 from brat.environment import WEIGHTS
 from brat.io.read import read_scan
 from brat.io.samples import load_sample_series, load_samples
@@ -667,6 +668,22 @@ def test_about_page_says_what_it_is_not():
         assert sample.licence in listed
 
 
+def test_about_page_names_what_the_model_learned_from_and_the_switch_that_reads_the_enhanced_scan():
+    page = entered("about.py").run()
+    text = " ".join(" ".join(block.value.split()) for block in page.markdown)
+    sources = json.loads((WEIGHTS / "model_card.json").read_text())["sources"]
+    number = {3: "three", 4: "four", 5: "five", 6: "six"}[len(sources)]
+    assert f"Trained on {number} public collections" in text
+    for source in sources:
+        # "Bhuvaji et al.", "The Cancer Genome Atlas".
+        title = SOURCES[source].title.removeprefix("Multiple sclerosis: ")
+        author = re.split(",|:| et al| low-grade", title)[0]
+        assert author in text, source
+    # As the viewer calls it.
+    assert ">Read enhanced<" in (ROOT / "pages" / "viewer" / "viewer.html").read_text(encoding="utf-8")
+    assert "*Read enhanced*" in text
+
+
 def test_app_navigates_to_every_page():
     app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
     assert not app.exception
@@ -845,7 +862,7 @@ def test_model_page_shows_series_and_contrast_of_another_hospital(model_page):
     (series,) = (t.value for t in page.table if "False runs a patient" in t.value.columns)
     row = series[(series.index == "lgg, new") & (series["Sequence"] == "T1 after contrast")].iloc[0]
     assert row["Patients found"] == "87.5\u00a0% (80.0\u00a0to\u00a090.0)"
-    assert row["False runs a patient"] == "0.12 (0.10 to 0.20)"
+    assert row["False runs a patient"] == "0.12 (0.10\u00a0to\u00a00.20)"
     (contrast,) = (t.value for t in page.table if "Before" in t.value.columns)
     assert contrast.loc["lgg, new", "After"].startswith("34.5\u00a0%")
     # The rule that is shown is the one that Review uses.

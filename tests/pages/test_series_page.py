@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -91,6 +92,10 @@ def test_a_toggle_stays_as_it_was_set_while_another_page_is_shown(name, key):
 
     page = review(name, data)
     toggle(page).set_value(True).run()
+    # No line of a phone begins with the sign of a number.
+    stable = [block.value for block in page.markdown if "under all" in block.value]
+    assert len(stable) == (key == "stability-")
+    assert not any(re.search(r"\d %", sentence) for sentence in stable)
     assert toggle(review(name, data, page.session_state[MEMORY])).value is True
 
 
@@ -273,6 +278,13 @@ def test_a_series_that_cannot_be_read_leaves_the_scan():
     assert KNOWN.file.name in page.error[0].value
 
 
+# A tumour, yet less likely than the rule asks; and the other way round.
+BARELY = replace(
+    GLIOMA, prediction=replace(GLIOMA.prediction, probabilities=np.array([0.5, 0.02, 0.03, 0.45], np.float32))
+)
+DIVIDED = slice_reading("no_tumor", 0.34)
+
+
 @pytest.mark.parametrize(
     ("slices", "heading", "says"),
     [
@@ -308,6 +320,17 @@ def test_a_series_that_cannot_be_read_leaves_the_scan():
             "**Glioma**: 2 slices, no two side by side; the strongest is slice 1 with 90 %.",
         ),
         (
+            (NONE, BARELY, BARELY),
+            "Never 2 in a row with any tumour at 60\u00a0% or more: "
+            "2 of 3 slices let through read as a tumour",
+            "**Glioma**: 2 slices, in one run from 2 to 3 (5 mm);",
+        ),
+        (
+            (GLIOMA, DIVIDED, NONE),
+            "Look at slices 1 to 2: 2 in a row with any tumour at 60\u00a0% or more",
+            "**Glioma**: slice 1 alone, with 90 %.",
+        ),
+        (
             (GLIOMA,),
             "Never 2 in a row read as a tumour: 1 of 1 slice let through",
             "A single slice: there are no neighbours",
@@ -317,7 +340,10 @@ def test_a_series_that_cannot_be_read_leaves_the_scan():
 def test_what_is_said_of_a_series(slices, heading, says):
     read = SeriesReading(slices, tuple(5.0 * number for number in range(len(slices))))
     assert words.heading(read) == heading
-    assert says in " ".join(words.findings(read)).replace("\u00a0", " ")
+    found = " ".join(words.findings(read))
+    assert says in found.replace("\u00a0", " ")
+    # No line breaks between a number and its unit.
+    assert not re.search(r"\d (%|mm)", found)
     assert "**" not in words.strip(read)
 
 
