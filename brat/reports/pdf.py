@@ -363,7 +363,8 @@ def _foot(page: Page, digest: str, metrics: Mapping[str, Any] | None) -> None:
         f"Right in {100 * accuracy['value']:.1f} % (95 % interval {100 * accuracy['low']:.1f} to "
         f"{100 * accuracy['high']:.1f}) of {measured['slices']:,} slices of public collections in "
         f"{len(metrics['folds'])}-fold cross-validation, each read by a model that had seen neither its "
-        f"patient, where known, nor near-duplicates of it; measured {metrics['written'][:10]}. Other hospitals may differ.",
+        f"patient, where known, nor near-duplicates of it; measured {metrics['written'][:10]}. Other "
+        "hospitals may differ.",
         8,
         shade=70,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from brat.wording import percent
 from pages.words.numbers import unbroken
@@ -29,27 +29,19 @@ def expect(source: str, sequence: str, found: Sequence[str], called: Sequence[st
     )
 
 
-def other_recipes(
-    epochs: Mapping[str, int], usual: int, whole: Sequence[str] = (), is_all: bool = False
-) -> str:
+def other_recipes(epochs: Mapping[str, int], usual: int, whole: Collection[str] = ()) -> str:
     """How models of new hospitals were trained otherwise than the one that ships.
 
     Args:
         epochs: of each that had another number; usual: of the one that ships.
-        whole: those that were shown no slice with its skull removed, where the one that ships was; is_all:
-            whether these are all.
+        whole: those that were shown no slice with its skull removed, where the one that ships was.
     """
-    named: dict[int, list[str]] = {}
-    for source, count in epochs.items():
-        named.setdefault(count, []).append(source)
-    each = "; ".join(f"{', '.join(sources)} {count}" for count, sources in named.items())
-    which = "" if is_all else f": {', '.join(whole)}"
-    return " ".join(
-        [
-            *([f"Epochs: {each}; shipped {usual}."] if epochs else []),
-            *([f"No skull removed{which}."] if whole else []),
-        ]
-    )
+    alike: dict[str, list[str]] = {}
+    for source in {**epochs, **dict.fromkeys(whole)}:
+        ways = [f"{epochs[source]} epochs, not {usual}"] if source in epochs else []
+        ways += ["trained with skulls"] if source in whole else []
+        alike.setdefault(", ".join(ways), []).append(source)
+    return "; ".join(f"{', '.join(sources)}: {ways}" for ways, sources in alike.items()) + "."
 
 
 def runs(length: int, least: float) -> str:

@@ -878,7 +878,7 @@ def test_model_page_says_which_new_hospitals_were_trained_without_for_another_ti
             entries["bare_tumors"] = None
 
     page, _, _ = model_page(add, test_fold=None)
-    wanted = f"Epochs: lgg {usual // 2}; shipped {usual}."
+    wanted = f"lgg: {usual // 2} epochs, not {usual}."
     assert wanted in [caption.value for caption in page.caption]
     # It stands beside the sentence that compares them, too.
     assert wanted in [caption.value for caption in page.tabs[0].caption]
@@ -886,10 +886,9 @@ def test_model_page_says_which_new_hospitals_were_trained_without_for_another_ti
 
 def test_epochs_are_said_once_of_all_new_hospitals_that_have_as_many():
     said_once = hospital_words.other_recipes({"br35h": 14, "ms": 14, "sartaj": 9}, 28)
-    assert said_once == "Epochs: br35h, ms 14; sartaj 9; shipped 28."
-    both = hospital_words.other_recipes({"ms": 14}, 28, ["lgg", "ms"])
-    assert both == "Epochs: ms 14; shipped 28. No skull removed: lgg, ms."
-    assert hospital_words.other_recipes({}, 28, ["lgg", "ms"], is_all=True) == "No skull removed."
+    assert said_once == "br35h, ms: 14 epochs, not 28; sartaj: 9 epochs, not 28."
+    both = hospital_words.other_recipes({"ms": 14, "br35h": 14}, 28, ["lgg", "ms", "br35h"])
+    assert both == "ms, br35h: 14 epochs, not 28, trained with skulls; lgg: trained with skulls."
 
 
 @pytest.mark.parametrize(("share", "is_said"), [(0.3, True), (0.0, False)])
@@ -901,7 +900,7 @@ def test_model_page_says_which_new_hospitals_were_shown_no_slice_without_its_sku
             entries["bare_tumors"] = 0.0 if source == "lgg" else 0.3
 
     page, _, _ = model_page(add, test_fold=None, bare_tumors=share)
-    wanted = "No skull removed: lgg."
+    wanted = "lgg: trained with skulls."
     assert any(caption.value.endswith(wanted) for caption in page.caption) == is_said
 
 
