@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -50,13 +50,16 @@ def crossval(
             fold (`readings.npz`). `out_of_fold.csv` is written once every fold is done.
         folds: the folds to do now.
         recipe: the recipe for every fold.
+
+    Raises:
+        ValueError: a fold was done with other data, another test fold or another recipe.
     """
-    out = Path(out)
+    out, recipe = Path(out), recipe or Recipe()
     slices = read_index(data)
     prints = fingerprint(slices)
     for fold in folds:
         run = out / f"fold-{fold}"
-        if not _is_done(run, {"data_fingerprint": prints, "test_fold": fold}):
+        if not _is_done(run, {"data_fingerprint": prints, "test_fold": fold, "recipe": asdict(recipe)}):
             train(data, backbone, run, fold, None, recipe, resume=True)
         _read(run, [s for s in slices if s.fold == fold])
     if all((out / f"fold-{fold}" / "readings.npz").exists() for fold in range(FOLDS)):
@@ -160,13 +163,15 @@ def _is_done(run: Path, about: dict) -> bool:
     """Whether a model was trained, or its readings were kept without it.
 
     Raises:
-        ValueError: it was trained on other data, or another side was kept from it.
+        ValueError: its plan says otherwise than `about`.
     """
     if not ((run / "model.tflite").exists() or (run / "readings.npz").exists()):
         return False
     plan = plan_of(run)
     if any(plan.get(name) != value for name, value in about.items()):
-        raise ValueError(f"{run} holds a run of other data or of another fold: name another folder.")
+        raise ValueError(
+            f"{run} holds a run of other data, another side or another recipe: name another folder."
+        )
     return True
 
 

@@ -18,19 +18,6 @@ from brat.evaluation.metrics import mean, with_intervals
 from brat.model.calibration import LEVELS, membership, softmax
 
 
-def cross_fitted(logits: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> np.ndarray:
-    """Probabilities, float32 (n, 4), each fold's by a temperature fitted to the other folds.
-
-    Args:
-        logits, labels: as for `fit_temperature`.
-        folds: int (n,), two folds or more; slices of one patient share one.
-
-    Raises:
-        ValueError: as `fit_temperature`; nothing is left to fit to where there is one fold.
-    """
-    return cross_fitted_sets(logits, labels, folds)[0]
-
-
 def reliability(
     labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | None = None, bins: int = 15
 ) -> dict[str, np.ndarray]:
@@ -77,7 +64,7 @@ def measure_calibration(
     """Measure what calibration does to slices that it was not fitted to, as plain data for `metrics.json`.
 
     Args:
-        logits, labels, folds: as for `cross_fitted`.
+        logits, labels, folds: as for `cross_fitted_sets`.
         clusters: n names; slices that share one are resampled together.
         groups: as for `brat.evaluation.fit_calibration.fit_calibration`.
 
@@ -88,7 +75,7 @@ def measure_calibration(
         `with_intervals`.
 
     Raises:
-        ValueError: as `cross_fitted`.
+        ValueError: as `cross_fitted_sets`.
     """
     after, sets = cross_fitted_sets(logits, labels, folds, groups)
     rows_of: dict[str, list[int]] = {}
@@ -155,7 +142,16 @@ def measure_sets(inside: np.ndarray, labels: np.ndarray, clusters: Sequence[str]
 def cross_fitted_sets(
     logits: np.ndarray, labels: np.ndarray, folds: np.ndarray, groups: Sequence[str] | None = None
 ) -> tuple[np.ndarray, dict[float, np.ndarray]]:
-    """Each fold's probabilities, and for each level its sets, bool (n, 4), fitted to the other folds."""
+    """Probabilities, float32 (n, 4), and for each level sets, bool (n, 4): each fold's fitted to the others.
+
+    Args:
+        logits, labels: as for `brat.evaluation.fit_calibration.fit_temperature`.
+        folds: int (n,), two folds or more; slices of one patient share one.
+        groups: as for `brat.evaluation.fit_calibration.fit_calibration`.
+
+    Raises:
+        ValueError: as `fit_temperature`; nothing is left to fit to where there is one fold.
+    """
     folds = np.asarray(folds)
     of_group = np.array([""] * len(labels) if groups is None else groups)
     probabilities = np.empty(logits.shape, np.float32)

@@ -75,8 +75,8 @@ def write_results(
 
     Raises:
         FileNotFoundError: no fold has been run.
-        ValueError: the model was trained on other data, or a fold's on other data, on the fold itself, or by
-            another recipe.
+        ValueError: the model was trained on other data; or a fold's on other data, on the fold itself, or by
+            another recipe; or that without a source on other data, or on the source.
         ModelError: the model is damaged, or is not the one of its folder's manifest.
     """
     runs, weights = Path(runs), Path(weights)
@@ -149,7 +149,7 @@ def write_results(
         }
         dealt_labels = np.array([CLASSES.index(s.label) for s in dealt.slices])
         results["curves_random_split"] = curves(dealt_labels, softmax(dealt.logits))
-    if elsewhere := _another_hospital(runs, slices, readings, probabilities):
+    if elsewhere := _another_hospital(runs, slices, prints, readings, probabilities):
         results["another_hospital"] = elsewhere
     files = ("calibration.json", "out_of_distribution.npz", "out_of_fold.csv")
     results["files"] = {name: hashlib.sha256((weights / name).read_bytes()).hexdigest() for name in files}
@@ -158,24 +158,35 @@ def write_results(
 
 
 def _another_hospital(
-    runs: Path, slices: Sequence[IndexedSlice], unseen: Readings, probabilities: np.ndarray
+    runs: Path, slices: Sequence[IndexedSlice], prints: str, unseen: Readings, probabilities: np.ndarray
 ) -> dict[str, dict]:
     """For each source that a model was trained without: what it reads there, and what cross-validation does.
 
-    Both are measured on the same slices. The second is what it gains to have a hospital's own patients in
+    Both are measured on the same slices, those of the folds that have been read; maps on those of them that
+    each reads rightly. The second is what it gains to have a hospital's own patients in
     training. Probabilities of the first are not calibrated, as there is nothing to calibrate to.
     `epochs` says how long it was trained, and `bare_tumors` how often a slice with a tumour lost its skull.
+
+    Raises:
+        ValueError: a model was trained on other data than that of these fingerprints, or on the source.
     """
     measured = {}
+    is_read = {s.file for s in unseen.slices}
     for run in sorted(runs.glob("without-*")):
         if not (run / "readings.npz").exists():
             continue
-        source = run.name.removeprefix("without-")
+        source, plan = run.name.removeprefix("without-"), plan_of(run)
+        if (plan["data_fingerprint"], plan.get("held_out_source")) != (prints, source):
+            raise ValueError(
+                f"The run {run} was made with other data, or holds out another source. Run `brat crossval "
+                f"--without {source}` again, in another folder."
+            )
         read = Readings.load(run / "readings.npz", slices)
+        read = read.take([row for row, s in enumerate(read.slices) if s.file in is_read])
         rows = np.array([row for row, s in enumerate(unseen.slices) if s.source == source], int)
         measured[source] = {
             "epochs": _epochs(run),
-            "bare_tumors": plan_of(run)["recipe"].get("bare_tumors"),
+            "bare_tumors": plan["recipe"].get("bare_tumors"),
             "without": protocols(read, softmax(read.logits)),
             "with": protocols(unseen.take(rows), probabilities[rows]),
         }
@@ -320,7 +331,8 @@ def _maps(runs: Path, slices: Sequence[IndexedSlice]) -> dict:
         run = runs / f"fold-{fold}"
         readings = Readings.load(run / "readings.npz", slices)
         read = readings.logits.argmax(axis=1)
-        correct = [row for row, s in enumerate(readings.slices) if s.boxes and s.allowed[read[row]]]
+        boxed = enumerate(readings.slices)
+        correct = np.array([row for row, s in boxed if s.boxes and s.allowed[read[row]]], int)
         rows = draw.choice(correct, size=min(MAPPED // len(folds), len(correct)), replace=False)
         models.append((run, readings.take(np.sort(rows))))
     clusters = [s.cluster for _, readings in models for s in readings.slices]

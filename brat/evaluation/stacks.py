@@ -12,7 +12,7 @@ from itertools import groupby
 import numpy as np
 
 from brat.data.index import IndexedSlice
-from brat.evaluation.metrics import NO_TUMOR, entry, mean, means, with_intervals
+from brat.evaluation.metrics import NO_TUMOR, area_under_roc, entry, mean, means, with_intervals
 
 _NAMES = {"t1ce": "T1 after contrast", "t1": "T1", "t2": "T2", "flair": "FLAIR"}
 """How each sequence of an index is written for people."""
@@ -110,8 +110,6 @@ def by_slice(slices: Sequence[IndexedSlice], probabilities: np.ndarray, height: 
         `specificity_brain`, `specificity_base`; `auc`, of tumour against none at the level of the brain;
         `confidently_wrong`, of all slices.
     """
-    from sklearn.metrics import roc_auc_score
-
     answer = probabilities.argmax(axis=1)
     tumor = np.array([s.tumor for s in slices], bool)
     small = np.array([0 < _boxed(s) < SMALL for s in slices], bool)
@@ -133,7 +131,7 @@ def by_slice(slices: Sequence[IndexedSlice], probabilities: np.ndarray, height: 
         }
         rows = (tumor | brain) & (weights > 0)
         both = len(set(tumor[rows])) == 2
-        auc = roc_auc_score(tumor[rows], score[rows], sample_weight=weights[rows]) if both else float("nan")
+        auc = area_under_roc(tumor[rows], score[rows], weights[rows]) if both else float("nan")
         return {
             "auc": auc,
             **{name: mean(values, weights * counted) for name, (values, counted) in proportions.items()},

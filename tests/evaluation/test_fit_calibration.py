@@ -97,6 +97,13 @@ def test_coverage_holds_in_the_group_that_is_hardest():
         assert expected[0] <= covered.mean() <= expected[1]
 
 
+def test_thresholds_are_fitted_to_the_probabilities_that_are_shown():
+    logits, labels = honest(2000)
+    calibration = fit_calibration(logits * 3, labels, "")
+    assert calibration.thresholds == fit_conformal(calibration.apply(logits * 3), labels)
+    assert calibration.thresholds != fit_conformal(softmax(logits * 3), labels)
+
+
 @pytest.mark.parametrize("mix", [(1, 1, 1, 1), (1, 0.1, 0.3, 1)])
 def test_coverage_holds_in_each_class_whatever_the_mix(mix):
     logits, labels = honest(40000)

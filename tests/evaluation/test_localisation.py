@@ -61,6 +61,16 @@ def test_boxes_are_filled_and_clipped():
     assert fill_boxes(np.empty((0, 4))).sum() == 0
 
 
+def test_boxes_are_filled_each_in_its_place():
+    filled = fill_boxes(np.array([[24, 40, 20, 10], [29, 40, 20, 10], [100, 150, 6, 8]]))
+    expected = np.zeros((SIZE, SIZE), bool)
+    expected[35:45, 14:39] = True
+    expected[146:154, 97:103] = True
+    np.testing.assert_array_equal(filled, expected)
+    # A pixel whose centre lies on the edge is outside.
+    assert fill_boxes(np.array([[10, 10, 3, 3]])).sum() == 2 * 2
+
+
 MAP_CELLS = 14 * 14
 
 

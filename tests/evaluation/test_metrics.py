@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from brat.classes import CLASSES
-from brat.evaluation.metrics import classification, detection, with_intervals
+from brat.evaluation.metrics import classification, detection, mean, with_intervals
 from brat.model.calibration import softmax
 
 pytest.importorskip("sklearn", reason="needs the full installation")
@@ -113,3 +113,15 @@ def test_scikit_learn_computes_the_same(seed):
         if len(set(labels[weights > 0])) > 1:
             area = reference.roc_auc_score(labels == k, probabilities[:, k], sample_weight=weights)
             assert ours[f"auc/{name}"] == pytest.approx(area)
+
+
+def test_an_interval_is_of_the_resamples_in_which_there_is_something_to_measure():
+    """One cluster of five has a tumour: a third of the resamples lack it."""
+    values, counted = np.array([0.0, 1, 1, 1, 1]), np.array([0, 0, 0, 0, 1])
+
+    def metric(weights):
+        return {"share": mean(values, weights * counted), "none": float("nan")}
+
+    measured = with_intervals(metric, list("abcde"))
+    assert measured["share"] == {"value": 1, "low": 1, "high": 1}
+    assert measured["none"] == {"value": None, "low": None, "high": None}

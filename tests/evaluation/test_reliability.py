@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 
 from brat.classes import CLASSES
-from brat.evaluation.fit_calibration import fit_temperature
+from brat.evaluation.fit_calibration import fit_calibration, fit_temperature
 from brat.evaluation.metrics import with_intervals
 from brat.evaluation.reliability import (
-    cross_fitted,
+    cross_fitted_sets,
     expected_calibration_error,
     measure_calibration,
     reliability,
 )
-from brat.model.calibration import LEVELS, softmax
+from brat.model.calibration import LEVELS, membership, softmax
 from tests.factories.calibration import honest
 
 
@@ -62,21 +62,35 @@ def test_right_temperature_leaves_little_calibration_error():
 def test_no_fold_is_measured_by_what_was_fitted_to_it():
     logits, labels = honest(900)
     folds = np.arange(900) % 3
-    probabilities = cross_fitted(logits, labels, folds)
+    probabilities = cross_fitted_sets(logits, labels, folds)[0]
     for fold in range(3):
         rest = folds != fold
         temperature = fit_temperature(logits[rest], labels[rest])
         np.testing.assert_allclose(probabilities[~rest], softmax(logits[~rest], temperature), atol=1e-6)
     # Other labels in fold 0 change what the other folds get and not what fold 0 gets.
-    changed = cross_fitted(logits, np.where(folds == 0, 3 - labels, labels), folds)
+    changed = cross_fitted_sets(logits, np.where(folds == 0, 3 - labels, labels), folds)[0]
     np.testing.assert_array_equal(changed[folds == 0], probabilities[folds == 0])
     assert np.abs(changed[folds == 1] - probabilities[folds == 1]).max() > 0.05
+
+
+def test_each_fold_is_fitted_by_the_groups_of_the_others():
+    logits, labels = honest(4000)
+    folds, groups = np.arange(4000) % 2, np.where(np.arange(4000) % 8 < 2, "elsewhere", "here")
+    logits[groups == "elsewhere"] *= 2
+    probabilities, sets = cross_fitted_sets(logits, labels, folds, groups)
+    for fold in range(2):
+        rest = folds != fold
+        fitted = fit_calibration(logits[rest], labels[rest], "", groups[rest])
+        expected = fitted.apply(logits[~rest])
+        np.testing.assert_array_equal(probabilities[~rest], expected)
+        for level, inside in sets.items():
+            np.testing.assert_array_equal(inside[~rest], membership(expected, fitted.thresholds[level]))
 
 
 def test_one_fold_leaves_nothing_to_fit_to():
     logits, labels = honest(20)
     with pytest.raises(ValueError, match="one or more slices"):
-        cross_fitted(logits, labels, np.zeros(20, int))
+        cross_fitted_sets(logits, labels, np.zeros(20, int))
 
 
 def test_calibration_is_measured_out_of_fold():

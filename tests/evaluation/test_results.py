@@ -7,6 +7,7 @@ import csv
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +23,10 @@ pytest.importorskip("keras", reason="needs the full installation")
 from brat.data.index import FOLDS, fingerprint, read_index
 from brat.data.trained_on import trained_on, write_hashes
 from brat.evaluation import results as results_module
-from brat.evaluation.crossval import another_hospital, crossval, deal_at_random, random_split
+from brat.evaluation.crossval import another_hospital, crossval, deal_at_random, pooled, random_split
 from brat.evaluation.protocols import evaluate_elsewhere, read_history
+from brat.model.calibration import softmax
+from brat.training.recipe import Recipe
 from tests.factories.indexes import HEADER
 from tests.factories.weights import model_folder
 
@@ -51,6 +54,9 @@ def collection(tmp_path_factory, make_head):
 
 NEVER_MET = "2-1.png"
 """A meningioma that the model that ships has not met."""
+
+RECIPE = Recipe(**json.loads((WEIGHTS / "model_card.json").read_text())["recipe"])
+"""Of the model that stands for all."""
 
 MASS = "1-3.png"
 """A slice that is called free of tumours."""
@@ -97,7 +103,7 @@ def written(collection, tmp_path_factory):
         history = (WEIGHTS / "history.csv").read_text()
         (folder / "history.csv").write_text(with_held_out_line(history, held_out))
         (folder / "model_card.json").write_text(json.dumps(card | made_of(folder.name, collection)))
-    crossval(collection, "not needed", runs)
+    crossval(collection, "not needed", runs, recipe=RECIPE)
     random_split(collection, "not needed", runs)
     another_hospital(collection, "not needed", runs, ["br35h"])
     # Slow maps are made of real models only; what was kept of them is shown as it is.
@@ -222,9 +228,8 @@ def test_runs_of_other_data_folds_or_recipes_are_not_pooled(written, collection,
     card.write_text(json.dumps(json.loads(card.read_text()) | other))
     with pytest.raises(ValueError, match=r"fold 0 in .* other data, another fold or another recipe"):
         results_module.write_results(collection, tmp_path / "runs", weights)
-    if "recipe" not in other:
-        with pytest.raises(ValueError, match="fold-0 holds a run of other data or of another fold"):
-            crossval(collection, "not needed", tmp_path / "runs", [0])
+    with pytest.raises(ValueError, match="fold-0 holds a run of other data, another side or another recipe"):
+        crossval(collection, "not needed", tmp_path / "runs", [0], RECIPE)
 
 
 def test_no_fold_is_scaled_by_its_own_slices():
@@ -261,6 +266,32 @@ def test_another_hospital_stands_beside_the_same_slices_with_it_in_training(writ
     assert without["slices"] == trained["slices"] == len(of_source)
     for name in ("sensitivity", "specificity"):
         assert without["metrics"][name]["value"] == trained["metrics"][name]["value"]
+
+
+def without_br35h(collection, runs, folds):
+    """What `write_results` says of that source, of some of the folds' readings."""
+    slices = read_index(collection)
+    unseen = pooled(runs, slices, folds)
+    prints = fingerprint(slices)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("brat.evaluation.metrics.RESAMPLES", 2)
+        return results_module._another_hospital(runs, slices, prints, unseen, softmax(unseen.logits))
+
+
+def test_another_hospital_stands_beside_the_same_slices_before_every_fold_is_read(written, collection):
+    measured = without_br35h(collection, written[1], [1, 3])["br35h"]
+    without, trained = (measured[key]["same_source"] for key in ("without", "with"))
+    assert without["slices"] == trained["slices"] == 2 * 4
+    assert without["metrics"] == trained["metrics"]
+
+
+@pytest.mark.parametrize("other", [{"data_fingerprint": "other"}, {"held_out_source": "ms"}], ids=str)
+def test_a_run_of_other_data_or_another_source_is_no_other_hospital(written, collection, tmp_path, other):
+    shutil.copytree(written[1], tmp_path / "runs")
+    card = tmp_path / "runs" / "without-br35h" / "model_card.json"
+    card.write_text(json.dumps(json.loads(card.read_text()) | other))
+    with pytest.raises(ValueError, match="without-br35h was made with other data, or holds out"):
+        without_br35h(collection, tmp_path / "runs", range(FOLDS))
 
 
 def test_no_maps_are_measured_of_models_without_gradients_but_those_that_were_kept_stay(tmp_path):
@@ -301,6 +332,11 @@ def test_changed_slices_and_maps_are_shared_by_the_folds_whose_model_is_kept(
     results_module._maps(tmp_path / "runs", slices)
     assert [run.name for run, _ in asked["compare_methods"]] == ["fold-0", "fold-1"]
     assert all(len(readings.slices) <= 1 for _, readings in asked["compare_methods"])
+    # A fold may have no slice with a box.
+    asked.clear()
+    unboxed = [replace(s, boxes=()) if s.fold == 0 else s for s in slices]
+    results_module._maps(tmp_path / "runs", unboxed)
+    assert [len(readings.slices) for _, readings in asked["compare_methods"]] == [0, 1]
 
 
 def test_a_source_that_is_not_there_cannot_be_held_out(collection, tmp_path):
