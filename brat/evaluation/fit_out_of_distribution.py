@@ -14,7 +14,7 @@ from brat.model.out_of_distribution import OodDetector
 from brat.model.preprocess import frame, to_input
 from brat.perturb.changes import CHANGES
 
-REFUSED = 0.025
+REFUSED = 0.02
 """Share of real slices that may be refused in the source and sequence where most are."""
 
 ENOUGH = 100
@@ -29,12 +29,16 @@ _COPIES = 2
 _COST = 1.0
 """What a slice on the wrong side costs the support vector machine."""
 
-_WIDTH = 2.0
+_WIDTH = 1.0
 """Of its kernel: gamma times the number of values of an appearance."""
 
 
 def fit_detector(
-    slices: np.ndarray, others: np.ndarray, kinds: Sequence[str], limit: float = 0.0
+    slices: np.ndarray,
+    others: np.ndarray,
+    kinds: Sequence[str],
+    limit: float = 0.0,
+    weights: np.ndarray | None = None,
 ) -> OodDetector:
     """Tell slices of heads from other pictures.
 
@@ -43,6 +47,7 @@ def fit_detector(
         others: float32 (m, k), of pictures that are none.
         kinds: m names of what each of these is.
         limit: from `choose_limit`.
+        weights: float (n,), how much each slice counts; all alike by default.
 
     Raises:
         ValueError: there are no slices or no other pictures, or a picture has no kind.
@@ -58,7 +63,11 @@ def fit_detector(
     mean, scale = appearances.mean(axis=0), np.maximum(appearances.std(axis=0), 1e-6)
     gamma = _WIDTH / appearances.shape[1]
     machine = SVC(C=_COST, gamma=gamma, class_weight="balanced")
-    machine.fit((appearances - mean) / scale, np.repeat([0, 1], [len(slices), len(others)]))
+    machine.fit(
+        (appearances - mean) / scale,
+        np.repeat([0, 1], [len(slices), len(others)]),
+        np.concatenate([np.ones(len(slices)) if weights is None else weights, np.ones(len(others))]),
+    )
     names = np.array([*[""] * len(slices), *kinds])
     return OodDetector(
         mean,

@@ -34,6 +34,9 @@ from brat.perturb.skull import without_skull
 _BARE = "without skull"
 """The group of slices whose skull was removed by code."""
 
+_BARE_COUNTS = 3.0
+"""How many whole slices one of these counts as in a fit: there are few, close to other pictures."""
+
 Other = tuple[str, str, np.ndarray]
 """A picture that must be refused: its name, its kind, uint8 (height, width)."""
 
@@ -148,11 +151,14 @@ def _fit(
     """A detector that knows the learned ones of the slices to fit to, and part of the other pictures."""
     known = np.array([slices[row].file in learned for row in seen.fitted])
     bare = seen.bare[known].reshape(-1, seen.bare.shape[-1])
+    bare = bare[np.isfinite(bare[:, 0])]
+    whole = np.concatenate([seen.slices[seen.fitted[known]], seen.copies[known]])
     outside = seen.others[is_fitted_to]
     return fit_detector(
-        np.concatenate([seen.slices[seen.fitted[known]], seen.copies[known], bare[np.isfinite(bare[:, 0])]]),
+        np.concatenate([whole, bare]),
         outside.reshape(-1, outside.shape[-1]),
         [kind for kind, fitted in zip(kinds, is_fitted_to, strict=True) if fitted for _ in outside[0]],
+        weights=np.repeat([1.0, _BARE_COUNTS], [len(whole), len(bare)]),
     )
 
 

@@ -89,13 +89,14 @@ def test_what_ships_lets_heads_pass_without_their_skull_too(measured):
 
 def test_a_kind_is_judged_by_a_detector_that_does_not_know_it(measured, monkeypatch):
     result, runs, slices, weights = measured
-    known, counts = [], []
+    known, counts, weights_of = [], [], []
     fit = module.fit_detector
 
-    def note(heads: np.ndarray, outside: np.ndarray, kinds: list[str]) -> OodDetector:
+    def note(heads: np.ndarray, outside: np.ndarray, kinds: list[str], weights: np.ndarray) -> OodDetector:
         known.append(set(kinds))
         counts.append(len(heads))
-        return fit(heads, outside, kinds)
+        weights_of.append(Counter(weights.tolist()))
+        return fit(heads, outside, kinds, weights=weights)
 
     monkeypatch.setattr(module, "fit_detector", note)
     folder = shutil.copytree(weights, runs / "again")
@@ -106,6 +107,8 @@ def test_a_kind_is_judged_by_a_detector_that_does_not_know_it(measured, monkeypa
     each = len(slices) + result["refused_without_skull"]["slices"]
     assert counts[-1] == 2 * each
     assert max(counts[:-1]) < 2 * each
+    # Those without a skull are few, so that each counts more.
+    assert weights_of[-1] == {1: 2 * len(slices), 3: 2 * result["refused_without_skull"]["slices"]}
     for kind in shipped:
         assert sum(kind not in kinds for kinds in of_folds) == 1
 

@@ -44,7 +44,7 @@ def test_the_decision_is_the_support_vector_machines(appearances, detector):
     slices, others = appearances
     both = np.concatenate([slices, others])
     places = (both - both.mean(axis=0)) / both.std(axis=0)
-    machine = SVC(C=1, gamma=2 / both.shape[1], class_weight="balanced")
+    machine = SVC(C=1, gamma=1 / both.shape[1], class_weight="balanced")
     machine.fit(places, np.repeat([0, 1], [len(slices), len(others)]))
     np.testing.assert_allclose(detector.decisions(both), machine.decision_function(places), atol=1e-3)
 
@@ -147,3 +147,16 @@ def test_shipped_detector_lets_the_samples_pass():
     """Among them the mean of many heads without its skull, which is smoother than a scan of one is."""
     scans = [s for s in load_samples() if s.file.suffix in {".png", ".dcm", ".jpg"}]
     assert [s.name for s in scans if score(read_scan(s.file).gray) > 1] == []
+
+
+def test_a_slice_that_counts_more_is_let_through_more_easily(appearances):
+    slices, others = appearances
+    # One slice amid the other pictures.
+    slices = np.concatenate([slices, others[:1] + 0.01])
+    weights = np.ones(len(slices))
+    alike = fit_detector(slices, others, KINDS, weights=weights)
+    assert np.array_equal(alike.decisions(slices), fit_detector(slices, others, KINDS).decisions(slices))
+    weights[-1] = 20
+    assert fit_detector(slices, others, KINDS, weights=weights).decisions(slices)[-1] < (
+        alike.decisions(slices)[-1] - 0.1
+    )
