@@ -9,7 +9,6 @@ patients, of the other folds. Near is by the cosine of the pooled features.
 from __future__ import annotations
 
 import argparse
-import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from tqdm import tqdm
 from brat.classes import CLASSES
 from brat.data.index import IndexedSlice, read_index, split
 from brat.data.sources import FIGSHARE
+from brat.data.trained_on import card_for
 from brat.evaluation.metrics import means, with_intervals
 from brat.io.read import read_scan
 from brat.model.classifier import Prediction
@@ -92,10 +92,11 @@ def main() -> None:
         "--weights", required=True, type=Path, metavar="DIR", help="of a fold that is held out"
     )
     options = parser.parse_args()
-    card = json.loads((options.weights / "model_card.json").read_text())
+    slices = read_index(options.data)
+    card = card_for(options.weights, options.data, slices)
     if card["test_fold"] is None:
         parser.error(f"the model in {options.weights} has no test fold: name the folder of a fold's model")
-    parts = split(read_index(options.data), card["test_fold"], None, card["held_out"])
+    parts = split(slices, card["test_fold"], None, card.get("held_out", ()))
     reader = Reader(options.weights)
     asked = [s for s in parts.test if s.label]
     known = [s for s in parts.train if s.source == FIGSHARE.name]

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from brat.classes import CLASSES
 from brat.data.index import FOLDS, IndexedSlice, read_index
+from brat.data.trained_on import card_for
 from brat.evaluation.metrics import NO_TUMOR, means, with_intervals
 from brat.io.read import read_scan
 from brat.model.classifier import Classifier
@@ -74,7 +75,10 @@ def main() -> None:
     slices = read_index(options.data)
     taken, read = [], []
     for fold in options.folds:
-        classifier = Classifier(options.runs / f"fold-{fold}")
+        run = options.runs / f"fold-{fold}"
+        if card_for(run, options.data, slices)["test_fold"] != fold:
+            parser.error(f"the model in {run} has learned from fold {fold}")
+        classifier = Classifier(run)
         of_fold = [s for s in slices if s.fold == fold]
         for s, *both in pairs(tqdm(of_fold, desc=f"fold {fold}", disable=None)):
             taken.append(s)

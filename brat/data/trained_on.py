@@ -22,6 +22,21 @@ from brat.data.near_duplicates import HASH_BITS, hashes, thumbnails
 from brat.model.files import TRAINED_ON, ModelError, ModelFolder, update_manifest
 
 
+def card_for(weights: Path, data: str | Path, slices: Sequence[IndexedSlice]) -> dict:
+    """The card of a model that was trained on these slices, or on a part of them.
+
+    Args:
+        data: what the slices were read from, to name it.
+
+    Raises:
+        ValueError: the model was trained on other data.
+    """
+    card = json.loads((weights / "model_card.json").read_text(encoding="utf-8"))
+    if card["data_fingerprint"] != fingerprint(slices):
+        raise ValueError(f"The model in {weights} was trained on other data than {data}.")
+    return card
+
+
 def trained_on(weights: Path, slices: Sequence[IndexedSlice]) -> list[IndexedSlice]:
     """The slices that a model was trained on, by its card."""
     return _parts(weights, slices).train
@@ -51,9 +66,7 @@ def write_hashes(data: str | Path, weights: str | Path) -> int:
     """
     weights, folder = Path(weights), ModelFolder(weights)
     slices = read_index(data)
-    card = json.loads((weights / "model_card.json").read_text())
-    if card["data_fingerprint"] != fingerprint(slices):
-        raise ValueError(f"The model in {weights} was trained on other data than {data}.")
+    card = card_for(weights, data, slices)
     if start := card.get("start_from"):
         raise ValueError(
             f"The model in {weights} went on from {start['name']} and has learned from its slices, too: a "

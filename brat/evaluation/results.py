@@ -20,11 +20,11 @@ from brat.data.index import (
     FOLDS,
     IndexedSlice,
     Split,
-    fingerprint,
     read_index,
 )
 from brat.data.near_duplicates import near_duplicate_share
 from brat.data.sources import shows_mass, source_for
+from brat.data.trained_on import card_for
 from brat.evaluation import robustness
 from brat.evaluation.crossval import deal_at_random, plan_of, pooled, write_out_of_fold
 from brat.evaluation.fit_calibration import fit_calibration, fit_cautious_temperature
@@ -81,10 +81,8 @@ def write_results(
     """
     runs, weights = Path(runs), Path(weights)
     slices = read_index(data)
-    prints = fingerprint(slices)
-    card = json.loads((weights / "model_card.json").read_text())
-    if card["data_fingerprint"] != prints:
-        raise ValueError(f"The model in {weights} was trained on other data than {data}.")
+    card = card_for(weights, data, slices)
+    prints = card["data_fingerprint"]
     for fold in _folds(runs):
         plan = plan_of(runs / f"fold-{fold}")
         if (plan["data_fingerprint"], plan["test_fold"], plan["recipe"]) != (prints, fold, card["recipe"]):

@@ -15,8 +15,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from brat.data.index import IndexedSlice, fingerprint, read_index
-from brat.data.trained_on import trained_on
+from brat.data.index import IndexedSlice, read_index
+from brat.data.trained_on import card_for, trained_on
 from brat.io.read import read_scan
 from brat.model.files import KERAS, MODEL, ModelFolder, write_manifest
 from brat.model.preprocess import prepare
@@ -54,9 +54,7 @@ def quantize(data: str | Path, weights: str | Path, out: str | Path) -> Path:
     folder = ModelFolder(weights)
     model = load_keras(folder)
     slices = read_index(data)
-    card = json.loads((weights / "model_card.json").read_text(encoding="utf-8"))
-    if card["data_fingerprint"] != fingerprint(slices):
-        raise ValueError(f"The model in {weights} was trained on other data than {data}.")
+    card = card_for(weights, data, slices)
     examples = choose_examples(trained_on(weights, slices))
     content = to_int8(model, np.stack([prepare(read_scan(s.path).gray)[0] for s in examples]))
     out.mkdir(parents=True, exist_ok=True)

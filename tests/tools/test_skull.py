@@ -1,5 +1,6 @@
 """Slices with their skull and without, and what is counted of them."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +8,10 @@ import pytest
 from PIL import Image
 
 from brat.classes import CLASSES
-from brat.data.index import IndexedSlice
+from brat.data.index import IndexedSlice, fingerprint, read_index
 from tests.factories.heads import head_with_bone, synthetic_head
+from tests.factories.indexes import HEADER
+from tools import skull
 from tools.skull import measure, pairs
 
 
@@ -51,3 +54,25 @@ def test_found_and_free_are_counted_with_the_skull_and_without(monkeypatch):
         "specificity": {"with skull": 1.0, "without": 0.5},
     }
     assert [*measure(slices[4:], np.array(read[4:]))] == ["specificity"]
+
+
+@pytest.mark.parametrize(
+    ("card", "said"),
+    [
+        ({"data_fingerprint": "other"}, "was trained on other data"),
+        ({"test_fold": 2}, "has learned from fold 1"),
+    ],
+)
+def test_a_model_that_may_have_met_the_slices_is_refused(tmp_path, monkeypatch, capsys, card, said):
+    Image.fromarray(head_with_bone(64, 64)[0]).save(tmp_path / "a.png")
+    (tmp_path / "index.csv").write_text(HEADER + "a.png,a.png,br35h,no_tumor,0,a,a,1,,\n")
+    run = tmp_path / "fold-1"
+    run.mkdir()
+    known = {"data_fingerprint": fingerprint(read_index(tmp_path / "index.csv")), "test_fold": 1}
+    (run / "model_card.json").write_text(json.dumps(known | card))
+    arguments = ["--data", f"{tmp_path / 'index.csv'}", "--runs", f"{tmp_path}", "--folds", "1"]
+    monkeypatch.setattr("sys.argv", ["skull", *arguments, "--out", f"{tmp_path / 'out.csv'}"])
+    with pytest.raises((ValueError, SystemExit)) as raised:
+        skull.main()
+    assert said in f"{raised.value}{capsys.readouterr().err}"
+    assert not (tmp_path / "out.csv").exists()
