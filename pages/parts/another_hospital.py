@@ -86,7 +86,7 @@ def other_recipes(metrics: Mapping[str, Any], card: Mapping[str, Any] | None) ->
     removes = card["recipe"].get("bare_tumors", 0) > 0
     whole = [source for source, entries in new.items() if removes and entries.get("bare_tumors") == 0]
     if others or whole:
-        st.caption(words.other_recipes(others, epochs, whole))
+        st.caption(words.other_recipes(others, epochs, whole, len(whole) == len(new)))
 
 
 def whole_stacks(of: Mapping[str, Protocols]) -> None:

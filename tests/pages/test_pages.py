@@ -889,6 +889,9 @@ def test_epochs_are_said_once_of_all_new_hospitals_that_have_as_many():
     assert said_once == "br35h, ms: 14 epochs, not 28; sartaj: 9 epochs, not 28."
     both = hospital_words.other_recipes({"ms": 14, "br35h": 14}, 28, ["lgg", "ms", "br35h"])
     assert both == "ms, br35h: 14 epochs, not 28, trained with skulls; lgg: trained with skulls."
+    all_whole = hospital_words.other_recipes({"ms": 14}, 28, ["lgg", "ms"], is_all=True)
+    assert all_whole == "ms: 14 epochs, not 28. All trained with skulls."
+    assert hospital_words.other_recipes({}, 28, ["lgg"], is_all=True) == "All trained with skulls."
 
 
 @pytest.mark.parametrize(("share", "is_said"), [(0.3, True), (0.0, False)])
