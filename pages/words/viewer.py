@@ -35,7 +35,7 @@ IN_SCRIPT = {
     "noMap": "No map: this slice has no reading",
     "hidden": "Unmarked; M shows the map of {shown} ({method})",
     "window": "shown with level {center} and width {width}",
-    "readPlain": "only shown so, not read",
+    "readPlain": "only shown so; read as it is",
     "readWithout": "the window is only shown: the answer is of the enhanced scan",
     "fileValue": " · the value in the file: {value}",
     "ofAnswer": "Map of where the answer comes from ({method})",

@@ -303,6 +303,6 @@ def test_what_is_said_of_the_enhancement_leaves_most_of_a_phones_picture_free(op
     for name in ("CLAHE", "Brightness"):
         page.get_by_role("switch", name=name).check()
     state = page.locator("[data-ui=state]")
-    playwright.expect(state).to_have_text(re.compile(r"CLAHE 2 · \+15 % · only shown so, not read"))
+    playwright.expect(state).to_have_text(re.compile(r"CLAHE 2 · \+15 % · only shown so; read as it is"))
     # Two lines.
     assert state.bounding_box()["height"] < 45

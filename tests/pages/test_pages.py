@@ -202,7 +202,7 @@ def test_an_unsure_answer_in_a_set_of_one_is_called_so(monkeypatch, probability,
     monkeypatch.setattr(part.st, "session_state", State({"level": 0.95}))
     shown = SimpleNamespace(sets={0.95: ("glioma",)}, prediction=SimpleNamespace(confidence=probability))
     part._show_set(shown)
-    assert any("below 70 %" in sentence for sentence in said) == says
+    assert any("below 70\u00a0%" in sentence for sentence in said) == says
 
 
 def test_a_second_look_computes_nothing(review, monkeypatch):
