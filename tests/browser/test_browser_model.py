@@ -93,6 +93,8 @@ def test_there_is_half_as_much_to_read_as_there_was(open_page, address):
         page.evaluate(
             "document.querySelectorAll('details:not([open]) > summary').forEach(one => one.click())"
         )
+        # In the place of a chart or a table that is still to come.
+        playwright.expect(page.locator("[data-testid=stSkeleton]:visible")).to_have_count(0, timeout=60_000)
         settle(page)
         of_tabs.append(page.evaluate(_TEXT))
     # What stands round the tabs is read once.
