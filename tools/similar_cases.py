@@ -17,7 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from brat.classes import CLASSES
-from brat.data.index import IndexedSlice, read_index, split
+from brat.data.index import IndexedSlice, fingerprint, read_index, split
 from brat.data.sources import FIGSHARE
 from brat.data.trained_on import card_for
 from brat.evaluation.metrics import means, with_intervals
@@ -93,7 +93,7 @@ def main() -> None:
     )
     options = parser.parse_args()
     slices = read_index(options.data)
-    card = card_for(options.weights, options.data, slices)
+    card = card_for(options.weights, options.data, fingerprint(slices))
     if card["test_fold"] is None:
         parser.error(f"the model in {options.weights} has no test fold: name the folder of a fold's model")
     parts = split(slices, card["test_fold"], None, card.get("held_out", ()))

@@ -17,7 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from brat.classes import CLASSES
-from brat.data.index import FOLDS, IndexedSlice, read_index
+from brat.data.index import FOLDS, IndexedSlice, fingerprint, read_index
 from brat.data.trained_on import card_for
 from brat.evaluation.metrics import NO_TUMOR, means, with_intervals
 from brat.io.read import read_scan
@@ -73,10 +73,11 @@ def main() -> None:
     parser.add_argument("--out", required=True, type=Path, metavar="FILE.csv")
     options = parser.parse_args()
     slices = read_index(options.data)
+    prints = fingerprint(slices)
     taken, read = [], []
     for fold in options.folds:
         run = options.runs / f"fold-{fold}"
-        if card_for(run, options.data, slices)["test_fold"] != fold:
+        if card_for(run, options.data, prints)["test_fold"] != fold:
             parser.error(f"the model in {run} has learned from fold {fold}")
         classifier = Classifier(run)
         of_fold = [s for s in slices if s.fold == fold]

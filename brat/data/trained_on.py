@@ -22,17 +22,18 @@ from brat.data.near_duplicates import HASH_BITS, hashes, thumbnails
 from brat.model.files import TRAINED_ON, ModelError, ModelFolder, update_manifest
 
 
-def card_for(weights: Path, data: str | Path, slices: Sequence[IndexedSlice]) -> dict:
-    """The card of a model that was trained on these slices, or on a part of them.
+def card_for(weights: Path, data: str | Path, prints: str) -> dict:
+    """The card of a model that was trained on this data, or on a part of it.
 
     Args:
-        data: what the slices were read from, to name it.
+        data: its index, to name it.
+        prints: `brat.data.index.fingerprint` of its slices, which reads every file.
 
     Raises:
         ValueError: the model was trained on other data.
     """
     card = json.loads((weights / "model_card.json").read_text(encoding="utf-8"))
-    if card["data_fingerprint"] != fingerprint(slices):
+    if card["data_fingerprint"] != prints:
         raise ValueError(f"The model in {weights} was trained on other data than {data}.")
     return card
 
@@ -66,7 +67,7 @@ def write_hashes(data: str | Path, weights: str | Path) -> int:
     """
     weights, folder = Path(weights), ModelFolder(weights)
     slices = read_index(data)
-    card = card_for(weights, data, slices)
+    card = card_for(weights, data, fingerprint(slices))
     if start := card.get("start_from"):
         raise ValueError(
             f"The model in {weights} went on from {start['name']} and has learned from its slices, too: a "

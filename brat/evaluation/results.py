@@ -20,6 +20,7 @@ from brat.data.index import (
     FOLDS,
     IndexedSlice,
     Split,
+    fingerprint,
     read_index,
 )
 from brat.data.near_duplicates import near_duplicate_share
@@ -81,8 +82,8 @@ def write_results(
     """
     runs, weights = Path(runs), Path(weights)
     slices = read_index(data)
-    card = card_for(weights, data, slices)
-    prints = card["data_fingerprint"]
+    prints = fingerprint(slices)
+    card = card_for(weights, data, prints)
     for fold in _folds(runs):
         plan = plan_of(runs / f"fold-{fold}")
         if (plan["data_fingerprint"], plan["test_fold"], plan["recipe"]) != (prints, fold, card["recipe"]):
@@ -166,7 +167,7 @@ def _another_hospital(
     `epochs` says how long it was trained, and `bare_tumors` how often a slice with a tumour lost its skull.
 
     Raises:
-        ValueError: a model was trained on other data than that of these fingerprints, or on the source.
+        ValueError: a model was trained on other data than that of this fingerprint, or on the source.
     """
     measured = {}
     is_read = {s.file for s in unseen.slices}

@@ -15,7 +15,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from brat.data.index import IndexedSlice, read_index
+from brat.data.index import IndexedSlice, fingerprint, read_index
 from brat.data.trained_on import card_for, trained_on
 from brat.io.read import read_scan
 from brat.model.files import KERAS, MODEL, ModelFolder, write_manifest
@@ -54,7 +54,7 @@ def quantize(data: str | Path, weights: str | Path, out: str | Path) -> Path:
     folder = ModelFolder(weights)
     model = load_keras(folder)
     slices = read_index(data)
-    card = card_for(weights, data, slices)
+    card = card_for(weights, data, fingerprint(slices))
     examples = choose_examples(trained_on(weights, slices))
     content = to_int8(model, np.stack([prepare(read_scan(s.path).gray)[0] for s in examples]))
     out.mkdir(parents=True, exist_ok=True)

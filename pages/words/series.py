@@ -30,7 +30,6 @@ _NO_PLACES = "The files do not say where the slices lie: neighbours here need no
 NO_SIDES = "The files do not say where left and right of the patient are."
 _SAME_PLACE = "Several slices lie at one place: neighbours here need not be neighbours in the head."
 _ONE_SLICE = "A single slice: there are no neighbours to compare it with."
-_BY_RULE = f"with any tumour at {percent(RULE_LEAST)} or more".replace(" %", "\u00a0%")
 
 
 def reading(number: int, count: int) -> str:
@@ -41,18 +40,19 @@ def heading(read: SeriesReading) -> str:
     """What the eye meets first: where to look, if the rule says so. No class is the series' own."""
     if read.leading is None:
         return "No slice to answer for"
+    by_rule = f"with any tumour at {_percent(RULE_LEAST)} or more"
     if read.suspicious:
         run = read.suspicious[0]
         # The rule asks how likely any tumour is: three small shares of it may leave "no tumour" the answer.
         answers = (prediction.label for n in run if (prediction := read.slices[n].prediction))
-        what = _BY_RULE if "no_tumor" in answers else "read as a tumour"
+        what = by_rule if "no_tumor" in answers else "read as a tumour"
         return f"Look at slices {run[0] + 1} to {run[-1] + 1}: {len(run)} in a row {what}"
     known = _slices(len(read.known))
     if not read.with_tumour:
         return f"No slice reads as a tumour, of {known} let through"
     through = f"{read.with_tumour} of {known} let through"
     if read.in_a_row >= RULE_LENGTH:
-        return f"Never {RULE_LENGTH} in a row {_BY_RULE}: {through} read as a tumour"
+        return f"Never {RULE_LENGTH} in a row {by_rule}: {through} read as a tumour"
     return f"Never {RULE_LENGTH} in a row read as a tumour: {through}"
 
 
