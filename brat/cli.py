@@ -483,7 +483,10 @@ def _evaluate(options: argparse.Namespace) -> int:
     from brat.evaluation.protocols import evaluate, evaluate_elsewhere
 
     if options.source:
-        _print_protocols(evaluate_elsewhere(options.data, options.weights, options.source))
+        measured = evaluate_elsewhere(options.data, options.weights, options.source)
+        _print_protocols(measured["without"])
+        if measured["left_out"]:
+            print(f"\nLeft out as nearly the same as slices trained on: {measured['left_out']:,}.")
         print(f"\nWrote {Path(options.weights) / 'metrics.json'}.")
         return 0
     _print_results(evaluate(options.data, options.weights, options.fold), options.weights)

@@ -84,16 +84,17 @@ def another_hospital(
         sources: names of sources of the index.
 
     Raises:
-        ValueError: the index has no such source, or no other.
+        ValueError: the index has no such source, or no other; or the run of a source was done with other data
+            or another recipe.
     """
-    slices = read_index(data)
+    slices, recipe = read_index(data), recipe or Recipe()
     prints = fingerprint(slices)
     for source in sources:
         run = Path(out) / f"without-{source}"
         parts = split_source(slices, source)
         about = {"data_fingerprint": prints, "held_out_source": source}
-        if not _is_done(run, about):
-            fit(without_near_duplicates(parts), about, backbone, run, recipe or Recipe(), resume=True)
+        if not _is_done(run, about | {"recipe": asdict(recipe)}):
+            fit(without_near_duplicates(parts), about, backbone, run, recipe, resume=True)
         _read(run, parts.test)
 
 

@@ -16,13 +16,16 @@ import numpy as np
 
 from brat.classes import CLASSES
 from brat.data.index import IndexedSlice, fingerprint, read_index
+from brat.data.near_duplicates import hashes, is_known, thumbnails
 from brat.data.sources import shows_mass, source_for
+from brat.data.trained_on import read_hashes
 from brat.evaluation.localisation import localisation
 from brat.evaluation.metrics import NO_TUMOR, classification, detection, entry, means
 from brat.evaluation.readings import Readings, read_slices
 from brat.evaluation.stacks import stack_protocols
 from brat.model.calibration import softmax
 from brat.model.classifier import Classifier
+from brat.model.files import ModelFolder
 from brat.model.reader import Reader
 
 TUMORS = CLASSES[:NO_TUMOR]
@@ -70,7 +73,9 @@ def evaluate(data: str | Path, weights: str | Path, fold: int) -> dict:
 def evaluate_elsewhere(data: str | Path, weights: str | Path, source: str) -> dict:
     """Measure a model on a source that it was not trained on, and add it to `metrics.json`.
 
-    The probabilities are those that the app shows, calibrated where the folder has a calibration.
+    The probabilities are those that the app shows, calibrated where the folder has a calibration. What is
+    nearly the same as a slice that the model was trained on is left out, where the folder has the hashes of
+    these (`brat hashes`).
 
     Args:
         data: an index file with slices of the source.
@@ -78,12 +83,13 @@ def evaluate_elsewhere(data: str | Path, weights: str | Path, source: str) -> di
         source: the name of the source in the index.
 
     Returns:
-        The protocols that the source has slices for. `metrics.json` gets them as
-        `another_hospital/SOURCE/without`.
+        What `metrics.json` gets as `another_hospital/SOURCE`: `without`, the protocols that the source has
+        slices for, and `left_out`, the number of slices that were left out.
 
     Raises:
-        ValueError: the model was trained on the source, the index has no slice of it, or `metrics.json`
-            lacks the model's own figures, without which the pages show none.
+        ValueError: the model was trained on the source; the index has no slice of it, or all are left out; or
+            `metrics.json` lacks the model's own figures, without which the pages show none.
+        ModelError: the model or the hashes beside it are damaged, or are not those of its folder's manifest.
     """
     weights = Path(weights)
     card = json.loads((weights / "model_card.json").read_text())
@@ -104,12 +110,21 @@ def evaluate_elsewhere(data: str | Path, weights: str | Path, source: str) -> di
             "`brat results`."
         )
     reader = Reader(weights)
+    of_source, known = len(slices), read_hashes(ModelFolder(weights))
+    if known is not None:
+        copies = is_known(hashes(thumbnails([s.path for s in slices])), known)
+        slices = [s for s, copy in zip(slices, copies, strict=True) if not copy]
+    if not slices:
+        raise ValueError(
+            f"Every slice of {source!r} is nearly the same as one that the model was trained on."
+        )
     readings = read_slices(reader.classifier, slices)
     temperature = reader.calibration.temperature if reader.calibration else 1.0
     measured = protocols(readings, softmax(readings.logits, temperature))
-    results.setdefault("another_hospital", {})[source] = {"without": measured}
+    added = {"without": measured, "left_out": of_source - len(slices)}
+    results.setdefault("another_hospital", {})[source] = added
     write_json(results, path)
-    return measured
+    return added
 
 
 def write_json(content: dict, path: Path) -> None:

@@ -76,20 +76,23 @@ def write_results(
 
     Raises:
         FileNotFoundError: no fold has been run.
-        ValueError: the model was trained on other data; or a fold's on other data, on the fold itself, or by
-            another recipe; or that without a source on other data, or on the source.
+        ValueError: the model was trained on other data; or that of a fold or without a source on other data,
+            on what it holds out, or by another recipe.
         ModelError: the model is damaged, or is not the one of its folder's manifest.
     """
     runs, weights = Path(runs), Path(weights)
     slices = read_index(data)
     prints = fingerprint(slices)
     card = card_for(weights, data, prints)
-    for fold in _folds(runs):
-        plan = plan_of(runs / f"fold-{fold}")
-        if (plan["data_fingerprint"], plan["test_fold"], plan["recipe"]) != (prints, fold, card["recipe"]):
+    for run, holds_out, name in [
+        *((runs / f"fold-{fold}", "test_fold", fold) for fold in _folds(runs)),
+        *((run, "held_out_source", source) for source, run in _without(runs).items()),
+    ]:
+        plan = plan_of(run)
+        if (plan["data_fingerprint"], plan.get(holds_out), plan["recipe"]) != (prints, name, card["recipe"]):
             raise ValueError(
-                f"The run of fold {fold} in {runs} was made with other data, another fold or another recipe "
-                f"than the model in {weights}. Run `brat crossval` for it again, in another folder."
+                f"The run {run.name} in {runs} was made with other data, another side or another recipe than "
+                f"the model in {weights}. Run `brat crossval` for it again, in another folder."
             )
     folder = ModelFolder(weights)
     readings = pooled(runs, slices, _folds(runs))
@@ -143,12 +146,12 @@ def write_results(
         parts = deal_at_random(Path(data), card["recipe"]["seed"])
         dealt = Readings.load(runs / "random" / "readings.npz", parts.test)
         by_protocol["random_split"] = {
-            "epochs": _epochs(runs / "random"),
+            "epochs": int(plan_of(runs / "random")["recipe"]["epochs"]),
             **_random_split(parts, dealt, readings, probabilities),
         }
         dealt_labels = np.array([CLASSES.index(s.label) for s in dealt.slices])
         results["curves_random_split"] = curves(dealt_labels, softmax(dealt.logits))
-    if elsewhere := _another_hospital(runs, slices, prints, readings, probabilities):
+    if elsewhere := _another_hospital(runs, slices, readings, probabilities):
         results["another_hospital"] = elsewhere
     files = ("calibration.json", "out_of_distribution.npz", "out_of_fold.csv")
     results["files"] = {name: hashlib.sha256((weights / name).read_bytes()).hexdigest() for name in files}
@@ -156,45 +159,32 @@ def write_results(
     return results
 
 
+def _without(runs: Path) -> dict[str, Path]:
+    """Source -> the run without it, of those that have read it."""
+    read = sorted(path.parent for path in runs.glob("without-*/readings.npz"))
+    return {run.name.removeprefix("without-"): run for run in read}
+
+
 def _another_hospital(
-    runs: Path, slices: Sequence[IndexedSlice], prints: str, unseen: Readings, probabilities: np.ndarray
+    runs: Path, slices: Sequence[IndexedSlice], unseen: Readings, probabilities: np.ndarray
 ) -> dict[str, dict]:
     """For each source that a model was trained without: what it reads there, and what cross-validation does.
 
     Both are measured on the same slices, those of the folds that have been read; maps on those of them that
     each reads rightly. The second is what it gains to have a hospital's own patients in
     training. Probabilities of the first are not calibrated, as there is nothing to calibrate to.
-    `epochs` says how long it was trained, and `bare_tumors` how often a slice with a tumour lost its skull.
-
-    Raises:
-        ValueError: a model was trained on other data than that of this fingerprint, or on the source.
     """
     measured = {}
     is_read = {s.file for s in unseen.slices}
-    for run in sorted(runs.glob("without-*")):
-        if not (run / "readings.npz").exists():
-            continue
-        source, plan = run.name.removeprefix("without-"), plan_of(run)
-        if (plan["data_fingerprint"], plan.get("held_out_source")) != (prints, source):
-            raise ValueError(
-                f"The run {run} was made with other data, or holds out another source. Run `brat crossval "
-                f"--without {source}` again, in another folder."
-            )
+    for source, run in _without(runs).items():
         read = Readings.load(run / "readings.npz", slices)
         read = read.take([row for row, s in enumerate(read.slices) if s.file in is_read])
         rows = np.array([row for row, s in enumerate(unseen.slices) if s.source == source], int)
         measured[source] = {
-            "epochs": _epochs(run),
-            "bare_tumors": plan["recipe"].get("bare_tumors"),
             "without": protocols(read, softmax(read.logits)),
             "with": protocols(unseen.take(rows), probabilities[rows]),
         }
     return measured
-
-
-def _epochs(run: Path) -> int:
-    """How many epochs the model of a run was trained for."""
-    return int(plan_of(run)["recipe"]["epochs"])
 
 
 def _calibrated(

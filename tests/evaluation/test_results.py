@@ -8,6 +8,7 @@ import hashlib
 import json
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +22,13 @@ pytest.importorskip("sklearn", reason="needs the full installation")
 pytest.importorskip("keras", reason="needs the full installation")
 
 from brat.data.index import FOLDS, fingerprint, read_index
+from brat.data.near_duplicates import hashes, is_known, thumbnails
 from brat.data.trained_on import trained_on, write_hashes
 from brat.evaluation import results as results_module
 from brat.evaluation.crossval import another_hospital, crossval, deal_at_random, pooled, random_split
 from brat.evaluation.protocols import evaluate_elsewhere, read_history
 from brat.model.calibration import softmax
+from brat.model.files import TRAINED_ON, ModelFolder, update_manifest
 from brat.training.recipe import Recipe
 from tests.factories.indexes import HEADER
 from tests.factories.weights import model_folder
@@ -105,7 +108,7 @@ def written(collection, tmp_path_factory):
         (folder / "model_card.json").write_text(json.dumps(card | made_of(folder.name, collection)))
     crossval(collection, "not needed", runs, recipe=RECIPE)
     random_split(collection, "not needed", runs)
-    another_hospital(collection, "not needed", runs, ["br35h"])
+    another_hospital(collection, "not needed", runs, ["br35h"], RECIPE)
     # Slow maps are made of real models only; what was kept of them is shown as it is.
     (runs / "maps.json").write_text(json.dumps({"slices": 7, "methods": {}}))
     with pytest.MonkeyPatch.context() as patched:
@@ -219,17 +222,28 @@ def test_refuses_a_model_of_other_data(written, collection, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "other", [{"data_fingerprint": "other"}, {"test_fold": 1}, {"recipe": {"epochs": 3}}], ids=str
+    ("run", "train_again", "other"),
+    [
+        (run, train_again, other)
+        for run, train_again, side in (
+            ("fold-0", crossval, {"test_fold": 1}),
+            ("without-br35h", partial(another_hospital, sources=["br35h"]), {"held_out_source": "ms"}),
+        )
+        for other in (side, {"data_fingerprint": "other"}, {"recipe": {"epochs": 3}})
+    ],
+    ids=str,
 )
-def test_runs_of_other_data_folds_or_recipes_are_not_pooled(written, collection, tmp_path, other):
+def test_runs_of_other_data_sides_or_recipes_are_not_measured(
+    written, collection, tmp_path, run, train_again, other
+):
     _, runs, weights = written
     shutil.copytree(runs, tmp_path / "runs")
-    card = tmp_path / "runs" / "fold-0" / "model_card.json"
+    card = tmp_path / "runs" / run / "model_card.json"
     card.write_text(json.dumps(json.loads(card.read_text()) | other))
-    with pytest.raises(ValueError, match=r"fold 0 in .* other data, another fold or another recipe"):
+    with pytest.raises(ValueError, match=rf"{run} in .* other data, another side or another recipe"):
         results_module.write_results(collection, tmp_path / "runs", weights)
-    with pytest.raises(ValueError, match="fold-0 holds a run of other data, another side or another recipe"):
-        crossval(collection, "not needed", tmp_path / "runs", [0], RECIPE)
+    with pytest.raises(ValueError, match=f"{run} holds a run of other data, another side or another recipe"):
+        train_again(collection, "not needed", tmp_path / "runs", recipe=RECIPE)
 
 
 def test_no_fold_is_scaled_by_its_own_slices():
@@ -259,8 +273,6 @@ def test_another_hospital_stands_beside_the_same_slices_with_it_in_training(writ
     result, _, _ = written
     (source,) = result["another_hospital"]
     assert source == "br35h"
-    card = json.loads((WEIGHTS / "model_card.json").read_text())
-    assert result["another_hospital"][source]["epochs"] == card["recipe"]["epochs"]
     of_source = [s for s in read_index(collection) if s.source == source]
     without, trained = (result["another_hospital"][source][key]["same_source"] for key in ("without", "with"))
     assert without["slices"] == trained["slices"] == len(of_source)
@@ -272,10 +284,9 @@ def without_br35h(collection, runs, folds):
     """What `write_results` says of that source, of some of the folds' readings."""
     slices = read_index(collection)
     unseen = pooled(runs, slices, folds)
-    prints = fingerprint(slices)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("brat.evaluation.metrics.RESAMPLES", 2)
-        return results_module._another_hospital(runs, slices, prints, unseen, softmax(unseen.logits))
+        return results_module._another_hospital(runs, slices, unseen, softmax(unseen.logits))
 
 
 def test_another_hospital_stands_beside_the_same_slices_before_every_fold_is_read(written, collection):
@@ -283,15 +294,6 @@ def test_another_hospital_stands_beside_the_same_slices_before_every_fold_is_rea
     without, trained = (measured[key]["same_source"] for key in ("without", "with"))
     assert without["slices"] == trained["slices"] == 2 * 4
     assert without["metrics"] == trained["metrics"]
-
-
-@pytest.mark.parametrize("other", [{"data_fingerprint": "other"}, {"held_out_source": "ms"}], ids=str)
-def test_a_run_of_other_data_or_another_source_is_no_other_hospital(written, collection, tmp_path, other):
-    shutil.copytree(written[1], tmp_path / "runs")
-    card = tmp_path / "runs" / "without-br35h" / "model_card.json"
-    card.write_text(json.dumps(json.loads(card.read_text()) | other))
-    with pytest.raises(ValueError, match="without-br35h was made with other data, or holds out"):
-        without_br35h(collection, tmp_path / "runs", range(FOLDS))
 
 
 def test_no_maps_are_measured_of_models_without_gradients_but_those_that_were_kept_stay(tmp_path):
@@ -382,8 +384,31 @@ def test_a_source_that_was_not_trained_on_joins_the_results(collection, written,
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("brat.evaluation.metrics.RESAMPLES", 20)
         measured = evaluate_elsewhere(collection, folder, "br35h")
-    assert measured["same_source"]["slices"] == sum(s.source == "br35h" for s in read_index(collection))
+    of_source = [s.path for s in read_index(collection) if s.source == "br35h"]
+    assert measured["without"]["same_source"]["slices"] == len(of_source)
+    assert measured["left_out"] == 0
     after = json.loads((folder / "metrics.json").read_text())
-    assert after.pop("another_hospital")["br35h"] == {"without": json.loads(json.dumps(measured))}
+    assert after.pop("another_hospital")["br35h"] == json.loads(json.dumps(measured))
     before.pop("another_hospital")
     assert after == before
+
+
+def test_what_a_model_was_trained_on_is_left_out_of_a_source(written, collection, tmp_path):
+    folder = tmp_path / "weights"
+    shutil.copytree(written[2], folder)
+    card = json.loads((folder / "model_card.json").read_text()) | {"sources": ["figshare"]}
+    (folder / "model_card.json").write_text(json.dumps(card))
+    hashed = hashes(thumbnails([s.path for s in read_index(collection) if s.source == "br35h"]))
+
+    def measured(known):
+        np.save(folder / TRAINED_ON, known)
+        update_manifest(ModelFolder(folder), (TRAINED_ON,))
+        return evaluate_elsewhere(collection, folder, "br35h")
+
+    copies = int(is_known(hashed, hashed[:1]).sum())
+    assert 0 < copies < len(hashed)
+    result = measured(hashed[:1])
+    assert result["left_out"] == copies
+    assert result["without"]["same_source"]["slices"] == len(hashed) - copies
+    with pytest.raises(ValueError, match="Every slice of 'br35h' is nearly the same"):
+        measured(hashed)
