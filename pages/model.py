@@ -41,9 +41,6 @@ def overview(metrics: Mapping[str, Any], card: Mapping[str, Any] | None) -> None
     if curves:
         trust.training(metrics["history"], curves)
     protocols.measured_on(metrics, card)
-    if elsewhere:
-        # It compares a model of a new hospital with those that know it.
-        another_hospital.other_recipes(metrics, card)
 
 
 def reliability(metrics: Mapping[str, Any]) -> None:
@@ -81,7 +78,6 @@ def by_protocol(metrics: Mapping[str, Any], card: Mapping[str, Any] | None) -> N
     of = another_hospital.hospitals(metrics)
     if "another_hospital" in metrics or any(name.startswith("stacks_") for name in measured):
         st.header("Hospitals", anchor="another-hospital")
-        another_hospital.other_recipes(metrics, card)
         another_hospital.whole_stacks(of)
         another_hospital.whole_series(of)
         another_hospital.contrast(of)

@@ -6,13 +6,13 @@ many show no brain.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import groupby
+from collections.abc import Sequence
 
 import numpy as np
 
 from brat.data.index import IndexedSlice
 from brat.evaluation.metrics import NO_TUMOR, area_under_roc, entry, mean, means, with_intervals
+from brat.model.series_rule import suspicious_runs
 
 _NAMES = {"t1ce": "T1 after contrast", "t1": "T1", "t2": "T2", "flair": "FLAIR"}
 """How each sequence of an index is written for people."""
@@ -29,8 +29,8 @@ CONFIDENT = 0.9
 LENGTHS = (1, 2, 3, 4)
 """Slices in a row, at least, that make a run."""
 
-LEAST = (0.5, 0.6, 0.65, 0.7, 0.9)
-"""Probabilities of any tumour, at least, in every slice of a run."""
+LEAST = (0.5, 0.55, 0.6, 0.65, 0.7)
+"""Averages of any tumour's probability with the slices beside it, at least, in every slice of a run."""
 
 
 def heights(slices: Sequence[IndexedSlice]) -> np.ndarray:
@@ -147,8 +147,8 @@ def _boxed(s: IndexedSlice) -> float:
 def by_run(slices: Sequence[IndexedSlice], probabilities: np.ndarray) -> dict:
     """How often a run of slices finds the tumour of a patient, and how many runs are false, by rule.
 
-    A rule is a length and a least probability of any tumour. Slices that the index leaves out, such as those
-    at the edge of a tumour, do not part a run.
+    A rule is a length and a least average, see `brat.model.series_rule`. Slices that the index leaves out,
+    such as those at the edge of a tumour, do not part a run.
 
     Returns:
         `slices`, `clusters` and `metrics`, for each rule: `found/LENGTH/LEAST`, a share of the patients with
@@ -159,8 +159,8 @@ def by_run(slices: Sequence[IndexedSlice], probabilities: np.ndarray) -> dict:
     patients = sorted({s.cluster for s in slices})
     stacks = []
     for patient in patients:
-        rows = [row for row, s in enumerate(slices) if s.cluster == patient]
-        stacks.append(sorted(rows, key=lambda row: slices[row].number or 0))
+        of_patient = [row for row, s in enumerate(slices) if s.cluster == patient]
+        stacks.append(np.array(sorted(of_patient, key=lambda row: slices[row].number or 0)))
     tumor = np.array([s.tumor for s in slices], bool)
     has_tumor = np.array([tumor[rows].any() for rows in stacks])
     values: dict[str, tuple[np.ndarray, np.ndarray]] = {}
@@ -168,8 +168,8 @@ def by_run(slices: Sequence[IndexedSlice], probabilities: np.ndarray) -> dict:
         for least in LEAST:
             detected, false_runs, false_slices = (np.zeros(len(stacks)) for _ in range(3))
             for place, rows in enumerate(stacks):
-                for run in _runs(rows, score >= least, length):
-                    if tumor[run].any():
+                for run in suspicious_runs(score[rows], length, least):
+                    if tumor[rows[run.start : run.stop]].any():
                         detected[place] = 1
                     else:
                         false_runs[place] += 1
@@ -185,14 +185,6 @@ def by_run(slices: Sequence[IndexedSlice], probabilities: np.ndarray) -> dict:
         patients,
     )
     return {"slices": len(slices), "clusters": len(patients), "metrics": metrics}
-
-
-def _runs(rows: Sequence[int], inside: np.ndarray, length: int) -> Iterator[list[int]]:
-    """The runs of neighbouring rows that are inside, if they are long enough."""
-    for is_inside, members in groupby(rows, key=lambda row: bool(inside[row])):
-        run = list(members)
-        if is_inside and len(run) >= length:
-            yield run
 
 
 def contrast_pairs(slices: Sequence[IndexedSlice]) -> list[tuple[int, int]]:

@@ -2,8 +2,8 @@
 
 The model learned from single slices that people had chosen, and every figure of its card was measured on such
 slices. A series holds many slices that nobody would have chosen, so nothing here is a probability for the
-patient. It only counts: how many slices are in distribution, how many of them have which answer, and whether
-these are neighbours, as the slices through a tumour are.
+patient. It counts how many slices are in distribution, how many of them have which answer, and whether
+these are neighbours, as the slices through a tumour are; `brat.model.series_rule` says where to look.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import groupby, pairwise
+from itertools import pairwise
 
 import numpy as np
 
@@ -23,13 +23,8 @@ from brat.model.out_of_distribution import OodResult
 from brat.model.pool import Readers, in_order
 from brat.model.preprocess import Geometry
 from brat.model.reader import Reading
+from brat.model.series_rule import suspicious_runs
 from brat.model.site import SiteCalibration
-
-RULE_LENGTH, RULE_LEAST = 2, 0.6
-"""Slices in a row, at least, and the least probability of any tumour in each, that make a run to look at.
-
-Chosen among those of `brat.evaluation.stacks.by_run`; what they find and miss is in `weights/metrics.json`.
-"""
 
 NOTHING = "There is nothing in this slice: it is of one shade all over."
 
@@ -155,14 +150,8 @@ class SeriesReading:
 
         A slice that is out of distribution, or was not read, ends a run.
         """
-        tumor = self._any_tumor
-        inside = [reading.is_known and tumor[n] >= RULE_LEAST for n, reading in enumerate(self.slices)]
-        ends = [n + 1 for n, (here, following) in enumerate(pairwise(inside)) if here != following]
-        found = [
-            range(first, end)
-            for first, end in zip([0, *ends], [*ends, len(inside)], strict=True)
-            if end - first >= RULE_LENGTH and inside[first]
-        ]
+        is_known = [reading.is_known for reading in self.slices]
+        found = suspicious_runs(np.where(is_known, self._any_tumor, np.nan))
         return tuple(sorted(found, key=len, reverse=True))
 
     @cached_property
@@ -220,15 +209,6 @@ class SeriesReading:
         lengths = {label: len(run) for label in CLASSES if (run := self.longest(label))}
         lengths.pop("no_tumor", None)
         return tuple(sorted(lengths, key=lambda label: (lengths[label], self.count(label)), reverse=True))
-
-    @cached_property
-    def in_a_row(self) -> int:
-        """Most neighbours in distribution whose answers are tumours, however unsure and of any class."""
-        answers = [
-            bool(reading.is_known and reading.prediction and reading.prediction.label != "no_tumor")
-            for reading in self.slices
-        ]
-        return max((len([*group]) for is_tumour, group in groupby(answers) if is_tumour), default=0)
 
     @property
     def leading(self) -> str | None:

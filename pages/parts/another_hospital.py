@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from brat.model.series_reading import RULE_LEAST, RULE_LENGTH
+from brat.model import series_rule
 from pages.parts.captioned_figures import table
 from pages.words import another_hospital as words
 from pages.words.numbers import decimal, estimate, share
@@ -24,7 +24,7 @@ COLUMNS = {
 }
 """The measures of a stack of slices, and their headings."""
 
-RULE = f"{RULE_LENGTH}/{RULE_LEAST}"
+RULE = f"{series_rule.LENGTH}/{series_rule.LEAST}"
 """The rule that Review uses, which is shown; the others are in the CSV file."""
 
 Protocols = Mapping[str, Mapping[str, Any]]
@@ -67,26 +67,6 @@ def figures(measured: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
         ("Another hospital: sensitivity", measured["metrics"]["sensitivity"]),
         ("Another hospital: specificity, brain", measured["metrics"]["specificity_brain"]),
     ]
-
-
-def other_recipes(metrics: Mapping[str, Any], card: Mapping[str, Any] | None) -> None:
-    """Which models of new hospitals were trained by another recipe than the one that ships, and how.
-
-    Args:
-        metrics, card: content of `metrics.json` and `model_card.json`.
-    """
-    if not card:
-        return
-    new, epochs = metrics.get("another_hospital", {}), card["recipe"]["epochs"]
-    others = {
-        source: entries["epochs"]
-        for source, entries in new.items()
-        if entries.get("epochs", epochs) != epochs
-    }
-    removes = card["recipe"].get("bare_tumors", 0) > 0
-    whole = [source for source, entries in new.items() if removes and entries.get("bare_tumors") == 0]
-    if others or whole:
-        st.caption(words.other_recipes(others, epochs, whole, len(whole) == len(new)))
 
 
 def whole_stacks(of: Mapping[str, Protocols]) -> None:
@@ -151,7 +131,7 @@ def whole_series(of: Mapping[str, Protocols]) -> None:
     table(
         pd.DataFrame(shown).set_index("Hospital"),
         "whole-series",
-        words.runs(RULE_LENGTH, RULE_LEAST),
+        words.runs(series_rule.LENGTH, series_rule.LEAST),
         pd.DataFrame(rows),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from brat.wording import percent
 from pages.words.numbers import unbroken
@@ -29,27 +29,8 @@ def expect(source: str, sequence: str, found: Sequence[str], called: Sequence[st
     )
 
 
-def other_recipes(
-    epochs: Mapping[str, int], usual: int, whole: Collection[str] = (), is_all: bool = False
-) -> str:
-    """How models of new hospitals were trained otherwise than the one that ships.
-
-    Args:
-        epochs: of each that had another number; usual: of the one that ships.
-        whole: those that were shown no slice with its skull removed, where the one that ships was; is_all:
-            whether these are all.
-    """
-    alike: dict[str, list[str]] = {}
-    for source in epochs if is_all else {**epochs, **dict.fromkeys(whole)}:
-        ways = [f"{epochs[source]} epochs, not {usual}"] if source in epochs else []
-        ways += ["trained with skulls"] if source in whole and not is_all else []
-        alike.setdefault(", ".join(ways), []).append(source)
-    said = "; ".join(f"{', '.join(sources)}: {ways}" for ways, sources in alike.items())
-    return " ".join([*([f"{said}."] if said else []), *(["All trained with skulls."] if is_all else [])])
-
-
 def runs(length: int, least: float) -> str:
-    return f"{length} slices in a row with any tumour at {percent(least)} or more."
+    return f"{length} slices in a row, each with its neighbours at {percent(least)} or more for any tumour."
 
 
 def number(entry: Mapping[str, float | None]) -> str:

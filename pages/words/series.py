@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from brat.classes import CLASS_NAMES
+from brat.model import series_rule
 from brat.model.reader import is_alone_and_unsure
-from brat.model.series_reading import RULE_LEAST, RULE_LENGTH, SeriesReading, spans
+from brat.model.series_reading import SeriesReading, spans
 from brat.wording import UNSURE_ALONE, percent
 from pages.words.numbers import estimate
 
@@ -16,9 +17,8 @@ HOW_OFTEN = "How often is that right?"
 TABLE = "Every slice: its answer, its probabilities, and whether it is like those the model knows."
 
 HOW = (
-    "**Not a probability for the patient.** Each slice was read by itself; this counts the answers, and "
-    "averages nothing. Neighbouring slices with one answer say more than single ones, yet errors come in "
-    "runs too."
+    "**Not a probability for the patient.** Each slice was read by itself, and this counts the answers. "
+    "Neighbouring slices with one answer say more than single ones, yet errors come in runs too."
 )
 _NOT_MEASURED = "How often a whole series is read rightly was not measured for this model."
 CARE = "In a healthy head too runs of slices are called a tumour. Not a medical device, not for diagnosis."
@@ -40,20 +40,21 @@ def heading(read: SeriesReading) -> str:
     """What the eye meets first: where to look, if the rule says so. No class is the series' own."""
     if read.leading is None:
         return "No slice to answer for"
-    by_rule = f"with any tumour at {_percent(RULE_LEAST)} or more"
     if read.suspicious:
         run = read.suspicious[0]
-        # The rule asks how likely any tumour is: three small shares of it may leave "no tumour" the answer.
-        answers = (prediction.label for n in run if (prediction := read.slices[n].prediction))
-        what = by_rule if "no_tumor" in answers else "read as a tumour"
-        return f"Look at slices {run[0] + 1} to {run[-1] + 1}: {len(run)} in a row {what}"
+        where = f"Look at slices {run[0] + 1} to {run[-1] + 1}"
+        # "No tumour" may be an answer: the rule adds the tumours up, and asks the slices beside, too.
+        answers = [prediction.label for n in run if (prediction := read.slices[n].prediction)]
+        tumours = len(answers) - answers.count("no_tumor")
+        if tumours == len(run):
+            return f"{where}: {len(run)} in a row read as a tumour"
+        if not tumours:
+            return f"{where}: any of the tumours is likelier than none"
+        return f"{where}: {tumours} of {len(run)} read as a tumour"
     known = _slices(len(read.known))
     if not read.with_tumour:
         return f"No slice reads as a tumour, of {known} let through"
-    through = f"{read.with_tumour} of {known} let through"
-    if read.in_a_row >= RULE_LENGTH:
-        return f"Never {RULE_LENGTH} in a row {by_rule}: {through} read as a tumour"
-    return f"Never {RULE_LENGTH} in a row read as a tumour: {through}"
+    return f"No run of slices stands out: {read.with_tumour} of {known} let through read as a tumour"
 
 
 def how_often(protocols: Mapping[str, Any]) -> str:
@@ -62,7 +63,7 @@ def how_often(protocols: Mapping[str, Any]) -> str:
     Args:
         protocols: of `metrics.json`; empty where there is none.
     """
-    rule = f"{RULE_LENGTH}/{RULE_LEAST}"
+    rule = f"{series_rule.LENGTH}/{series_rule.LEAST}"
     figures = [
         f"- {entry['title'].removesuffix(', runs of slices')}: "
         f"{estimate(entry['metrics'][f'found/{rule}'])} of the patients found, "
@@ -74,9 +75,10 @@ def how_often(protocols: Mapping[str, Any]) -> str:
         return _NOT_MEASURED
     return "\n".join(
         [
-            f"A run counts from {RULE_LENGTH} slices in a row in each of which any tumour has "
-            f"{_percent(RULE_LEAST)} or more. On low-grade gliomas of patients that it had not seen, of "
-            "hospitals that it had; the rule was chosen on them too, so expect a little less:",
+            f"A run counts from {series_rule.LENGTH} slices in a row in each of which any tumour has "
+            f"{_percent(series_rule.LEAST)} or more, averaged with the slices beside it. On low-grade "
+            "gliomas of patients that it had not seen, of hospitals that it had; the rule was chosen on them "
+            "too, so expect a little less:",
             "",
             *figures,
         ]

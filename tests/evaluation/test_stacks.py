@@ -87,6 +87,7 @@ def test_runs_that_miss_the_tumour_are_false():
     measured = values(stacks.by_run(slices, read))
     assert measured["found/1/0.5"] == measured["found/2/0.5"] == 0.5
     assert measured["found/3/0.5"] == 0
+    # The last slice of the second stack has but one beside it, which says nothing.
     assert measured["false_runs/1/0.5"] == 1
     assert measured["false_slices/1/0.5"] == 1.5
     assert measured["false_runs/2/0.5"] == 0.5

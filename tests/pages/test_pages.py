@@ -19,6 +19,7 @@ from brat.data.sources import SOURCES
 from brat.environment import WEIGHTS
 from brat.io.read import read_scan
 from brat.io.samples import load_sample_series, load_samples
+from brat.model import series_rule
 from brat.model.classifier import Classifier
 from brat.model.files import write_manifest
 from brat.model.pool import Readers
@@ -26,7 +27,6 @@ from brat.model.preprocess import prepare
 from brat.model.reader import Reader
 from brat.wording import percent
 from pages.parts.protocols import MEASURES, TITLES
-from pages.words import another_hospital as hospital_words
 from pages.words import protocols as protocol_words
 from pages.words import trust as trust_words
 from tests.factories.files import slice_of, volume
@@ -238,15 +238,13 @@ def test_slow_methods_say_what_they_need(review, monkeypatch):
 def model_page(monkeypatch, tmp_path):
     """Opens the Model page on a copy of the files in `weights`, changed at will; keeps what it offers."""
 
-    def opened(change_metrics, test_fold, bare_tumors=None):
+    def opened(change_metrics, test_fold):
         folder = tmp_path / "weights"
         folder.mkdir()
         shutil.copy(WEIGHTS / "out_of_fold.csv", folder)
         metrics, card = (json.loads((WEIGHTS / n).read_text()) for n in ("metrics.json", "model_card.json"))
         change_metrics(metrics)
         card["test_fold"] = test_fold
-        if bare_tumors is not None:
-            card["recipe"]["bare_tumors"] = bare_tumors
         (folder / "metrics.json").write_text(json.dumps(metrics))
         (folder / "model_card.json").write_text(json.dumps(card))
         offered = {}
@@ -853,8 +851,9 @@ def test_model_page_shows_series_and_contrast_of_another_hospital(model_page):
     def add(metrics):
         measured = metrics["another_hospital"]["lgg"]["without"]
         entry = measured["series_t1ce"]
-        entry["metrics"]["found/2/0.6"] = {"value": 0.875, "low": 0.8, "high": 0.9}
-        entry["metrics"]["false_runs/2/0.6"] = {"value": 0.125, "low": 0.1, "high": 0.2}
+        rule = f"{series_rule.LENGTH}/{series_rule.LEAST}"
+        entry["metrics"][f"found/{rule}"] = {"value": 0.875, "low": 0.8, "high": 0.9}
+        entry["metrics"][f"false_runs/{rule}"] = {"value": 0.125, "low": 0.1, "high": 0.2}
         rate = {"value": 0.345, "low": 0.3, "high": 0.4}
         measured["contrast_pairs"]["metrics"]["specificity_after"] = rate
 
@@ -866,45 +865,7 @@ def test_model_page_shows_series_and_contrast_of_another_hospital(model_page):
     (contrast,) = (t.value for t in page.table if "Before" in t.value.columns)
     assert contrast.loc["lgg, new", "After"].startswith("34.5\u00a0%")
     # The rule that is shown is the one that Review uses.
-    assert "2 slices in a row with any tumour at 60 % or more." in said(page)
-
-
-def test_model_page_says_which_new_hospitals_were_trained_without_for_another_time(model_page):
-    usual = json.loads((WEIGHTS / "model_card.json").read_text())["recipe"]["epochs"]
-
-    def add(metrics):
-        for source, entries in metrics["another_hospital"].items():
-            entries["epochs"] = usual // 2 if source == "lgg" else usual
-            entries["bare_tumors"] = None
-
-    page, _, _ = model_page(add, test_fold=None)
-    wanted = f"lgg: {usual // 2} epochs, not {usual}."
-    assert wanted in [caption.value for caption in page.caption]
-    # It stands beside the sentence that compares them, too.
-    assert wanted in [caption.value for caption in page.tabs[0].caption]
-
-
-def test_epochs_are_said_once_of_all_new_hospitals_that_have_as_many():
-    said_once = hospital_words.other_recipes({"br35h": 14, "ms": 14, "sartaj": 9}, 28)
-    assert said_once == "br35h, ms: 14 epochs, not 28; sartaj: 9 epochs, not 28."
-    both = hospital_words.other_recipes({"ms": 14, "br35h": 14}, 28, ["lgg", "ms", "br35h"])
-    assert both == "ms, br35h: 14 epochs, not 28, trained with skulls; lgg: trained with skulls."
-    all_whole = hospital_words.other_recipes({"ms": 14}, 28, ["lgg", "ms"], is_all=True)
-    assert all_whole == "ms: 14 epochs, not 28. All trained with skulls."
-    assert hospital_words.other_recipes({}, 28, ["lgg"], is_all=True) == "All trained with skulls."
-
-
-@pytest.mark.parametrize(("share", "is_said"), [(0.3, True), (0.0, False)])
-def test_model_page_says_which_new_hospitals_were_shown_no_slice_without_its_skull(
-    model_page, share, is_said
-):
-    def add(metrics):
-        for source, entries in metrics["another_hospital"].items():
-            entries["bare_tumors"] = 0.0 if source == "lgg" else 0.3
-
-    page, _, _ = model_page(add, test_fold=None, bare_tumors=share)
-    wanted = "lgg: trained with skulls."
-    assert any(caption.value.endswith(wanted) for caption in page.caption) == is_said
+    assert "2 slices in a row, each with its neighbours at 55 % or more for any tumour." in said(page)
 
 
 def test_most_refused_groups_are_named():

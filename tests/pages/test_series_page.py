@@ -12,6 +12,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from brat.io.read import read_scan
+from brat.model import series_rule
 from brat.model.classifier import Classifier
 from brat.model.series_reading import SeriesReading
 from pages.parts import open_scan
@@ -195,7 +196,7 @@ def test_what_is_said_of_some_slices_of_a_series_stands_beside_it():
 
 def test_what_the_rule_finds_is_said_with_whom_it_was_chosen_on():
     half = {"value": 0.5, "low": 0.25, "high": 0.75}
-    rule = "2/0.6"
+    rule = f"{series_rule.LENGTH}/{series_rule.LEAST}"
     stacks = {"title": "T1, runs of slices", "metrics": {f"found/{rule}": half, f"false_runs/{rule}": half}}
     said = words.how_often({"series_t1": stacks, "stacks_t1": {}}).replace("\u00a0", " ")
     assert "the rule was chosen on them too, so expect a little less:" in said
@@ -315,24 +316,33 @@ DIVIDED = slice_reading("no_tumor", 0.34)
             "**Glioma**: 2 slices, in one run from 2 to 3 (5 mm);",
         ),
         (
+            (GLIOMA, slice_reading("no_tumor", 0.8), GLIOMA),
+            "Look at slices 1 to 3: 2 of 3 read as a tumour",
+            "**Glioma**: 2 slices, no two side by side; the strongest is slice 1 with 90 %.",
+        ),
+        (
             (GLIOMA, NONE, GLIOMA),
-            "Never 2 in a row read as a tumour: 2 of 3 slices let through",
+            "No run of slices stands out: 2 of 3 slices let through read as a tumour",
             "**Glioma**: 2 slices, no two side by side; the strongest is slice 1 with 90 %.",
         ),
         (
             (NONE, BARELY, BARELY),
-            "Never 2 in a row with any tumour at 60\u00a0% or more: "
-            "2 of 3 slices let through read as a tumour",
+            "No run of slices stands out: 2 of 3 slices let through read as a tumour",
             "**Glioma**: 2 slices, in one run from 2 to 3 (5 mm);",
         ),
         (
             (GLIOMA, DIVIDED, NONE),
-            "Look at slices 1 to 2: 2 in a row with any tumour at 60\u00a0% or more",
+            "Look at slices 1 to 2: 1 of 2 read as a tumour",
             "**Glioma**: slice 1 alone, with 90 %.",
         ),
         (
+            (DIVIDED, DIVIDED),
+            "Look at slices 1 to 2: any of the tumours is likelier than none",
+            "",
+        ),
+        (
             (GLIOMA,),
-            "Never 2 in a row read as a tumour: 1 of 1 slice let through",
+            "No run of slices stands out: 1 of 1 slice let through read as a tumour",
             "A single slice: there are no neighbours",
         ),
     ],
