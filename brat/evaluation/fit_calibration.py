@@ -6,13 +6,14 @@ Both are fitted to logits of slices that the model was not trained on.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
 
 from brat.classes import CLASSES
+from brat.evaluation.metrics import CONFIDENT
 from brat.model.calibration import LEVELS, Calibration, softmax
 
 
@@ -52,17 +53,15 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     if not len(labels) or not known.all() or not np.isfinite(logits).all():
         raise ValueError("A temperature is fitted to one or more slices of known class with finite logits.")
     gaps = logits - logits[np.arange(len(labels)), labels][:, np.newaxis]
-    low, high = 0.05, 20.0
     # The likelihood is concave in 1 / temperature: halve the range by the sign of its slope.
-    for _ in range(60):
-        middle = math.sqrt(low * high)
-        too_sure = (softmax(gaps, middle) * gaps).sum() > 0
-        low, high = (middle, high) if too_sure else (low, middle)
-    return math.sqrt(low * high)
+    return _bisect(lambda middle: (softmax(gaps, middle) * gaps).sum() > 0)
 
 
 ENOUGH = 100
 """Slices that a group needs to have a temperature of its own."""
+
+RISK = 0.02
+"""Share of the answers in each group, at most, that may be wrong above `CONFIDENT`."""
 
 
 def fit_cautious_temperature(
@@ -72,8 +71,8 @@ def fit_cautious_temperature(
 
     A hospital that was not trained on is read worse than those that were, and nobody tells the model where a
     slice comes from. So no group's probabilities are to be too sure, and none is made surer than the network
-    is: what all known groups could bear, an unknown one may not. In most groups more answers are right than
-    they say.
+    is: what all known groups could bear, an unknown one may not. Nor is any of several groups to be
+    confidently wrong too often, see `fit_to_risk`. In most groups more answers are right than they say.
 
     Args:
         logits, labels: as for `fit_temperature`.
@@ -84,10 +83,39 @@ def fit_cautious_temperature(
         ValueError: as `fit_temperature`.
     """
     logits, labels = np.asarray(logits, float), np.asarray(labels)
-    of_group = np.array([""] * len(labels) if groups is None else groups)
-    parts = [of_group == group for group in set(of_group)]
-    own = (fit_temperature(logits[rows], labels[rows]) for rows in parts if rows.sum() >= ENOUGH)
-    return max(fit_temperature(logits, labels), *own, 0.0 if groups is None else 1.0)
+    pooled = fit_temperature(logits, labels)
+    if groups is None:
+        return pooled
+    of_group = np.array(groups)
+    parts = [rows for group in set(groups) if (rows := of_group == group).sum() >= ENOUGH]
+    own = (fit(logits[rows], labels[rows]) for rows in parts for fit in (fit_temperature, fit_to_risk))
+    return max(pooled, *own, 1.0)
+
+
+def fit_to_risk(logits: np.ndarray, labels: np.ndarray) -> float:
+    """The least temperature at which `RISK` of the answers, at most, are wrong above `CONFIDENT`.
+
+    The next slice counts as one of them, so that the share is expected to hold there (conformal risk control:
+    Angelopoulos et al. 2022, arXiv 2208.02814).
+
+    Args:
+        logits, labels: as for `fit_temperature`, of `ENOUGH` slices or more.
+
+    Returns:
+        0.05 to 20.
+    """
+    wrong = logits[logits.argmax(axis=1) != labels]
+    may_be = RISK * (len(labels) + 1) - 1
+    return _bisect(lambda middle: (softmax(wrong, middle).max(axis=1) > CONFIDENT).sum() > may_be)
+
+
+def _bisect(is_too_low: Callable[[float], bool]) -> float:
+    """The temperature, 0.05 to 20, above which another is no longer too low."""
+    low, high = 0.05, 20.0
+    for _ in range(60):
+        middle = math.sqrt(low * high)
+        low, high = (middle, high) if is_too_low(middle) else (low, middle)
+    return math.sqrt(low * high)
 
 
 def fit_conformal(

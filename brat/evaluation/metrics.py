@@ -19,6 +19,9 @@ RESAMPLES = 1000
 
 NO_TUMOR = CLASSES.index("no_tumor")
 
+CONFIDENT = 0.9
+"""A wrong answer above this probability is confidently wrong."""
+
 
 def classification(
     labels: np.ndarray,

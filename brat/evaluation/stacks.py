@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from brat.data.index import IndexedSlice
-from brat.evaluation.metrics import NO_TUMOR, area_under_roc, entry, mean, means, with_intervals
+from brat.evaluation.metrics import CONFIDENT, NO_TUMOR, area_under_roc, entry, mean, means, with_intervals
 from brat.model.series_rule import suspicious_runs
 
 _NAMES = {"t1ce": "T1 after contrast", "t1": "T1", "t2": "T2", "flair": "FLAIR"}
@@ -22,9 +22,6 @@ BASE = 0.4
 
 SMALL = 0.025
 """Share of the picture, below which the box of a tumour is small: 4 cm a side in a field of 25 cm."""
-
-CONFIDENT = 0.9
-"""A wrong answer above this probability is confidently wrong."""
 
 LENGTHS = (1, 2, 3, 4)
 """Slices in a row, at least, that make a run."""

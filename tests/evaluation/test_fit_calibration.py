@@ -6,6 +6,7 @@ from brat.evaluation.fit_calibration import (
     fit_cautious_temperature,
     fit_conformal,
     fit_temperature,
+    fit_to_risk,
 )
 from brat.model.calibration import LEVELS, membership, softmax
 from tests.factories.calibration import honest
@@ -70,6 +71,26 @@ def test_of_several_places_none_is_made_surer_than_the_network_is():
     assert fit_cautious_temperature(logits / 2, labels, groups) == 1
     # A site that fits its own temperature is the place where it is used.
     assert fit_cautious_temperature(logits / 2, labels) == pytest.approx(0.5, rel=0.1)
+
+
+def test_few_answers_of_a_group_are_wrong_and_sure():
+    """Of 199 answers 7 are wrong, each surer than the last; 3 of them and the next slice are 2 % of 200."""
+    labels = np.zeros(199, int)
+    logits = np.tile([9.0, 0, 0, 0], (199, 1))
+    logits[:7] = [[0, sure, 0, 0] for sure in (4, 5, 6, 7, 8, 9, 10)]
+    temperature = fit_to_risk(logits, labels)
+    # The fourth surest has 0.9, which is not above it.
+    assert softmax(logits[3], temperature)[1] == pytest.approx(0.9)
+    assert (softmax(logits[:7], temperature * 1.0001).max(axis=1) > 0.9).sum() == 3
+    assert (softmax(logits[:7], temperature / 1.0001).max(axis=1) > 0.9).sum() == 4
+    # So it is of both where another group is always right, but for groups that are too small.
+    both, of_both = np.concatenate([logits, logits[7:]]), np.zeros(199 + 192, int)
+    groups = np.array(["here"] * 199 + ["elsewhere"] * 192)
+    assert fit_cautious_temperature(both, of_both, groups) == pytest.approx(temperature)
+    groups[100:199] = "elsewhere"
+    assert fit_cautious_temperature(both, of_both, groups) > temperature
+    groups[50:199] = "elsewhere"
+    assert fit_cautious_temperature(both, of_both, groups) < temperature
 
 
 def test_thresholds_by_hand():
