@@ -29,8 +29,11 @@ def rows(short: bool) -> Iterator[Row]:
     ways = {"ours": ours}
     if installed("tensorflow", "tf_keras_vis"):
         ways |= dict(zip(KERAS, keras_ways(model_input), strict=True))
+    prediction = classifier.predict(model_input)
+    cam = np.maximum(prediction.maps[..., CLASSES.index(prediction.label)], 0)
     for name, way in ways.items():
-        if np.abs(way() - ours()).max() > 0.01:
+        # Ours is smoothed beside what it is compared in.
+        if name != "ours" and np.abs(way() - cam / cam.max()).max() > 0.01:
             raise RuntimeError(f"{name} makes another map")
     if installed("torch", "torchvision", "torchcam"):
         ways[TORCH] = torch_way(model_input)

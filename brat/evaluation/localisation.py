@@ -15,7 +15,7 @@ from brat.evaluation.metrics import NO_TUMOR
 from brat.evaluation.readings import Readings
 from brat.io.read import read_scan
 from brat.model.classifier import Classifier
-from brat.model.explain import METHODS, reference_cam
+from brat.model.explain import METHODS, finer, reference_cam
 from brat.model.preprocess import SIZE, frame, prepare, to_input
 
 LARGER = 320
@@ -35,7 +35,7 @@ def localisation(readings: Readings) -> dict[str, np.ndarray]:
         of the head, which a map of noise would score.
     """
     judged = [
-        point(maps[..., mapped_class(s, maps)], boxes)
+        point(finer(maps[..., mapped_class(s, maps)]), boxes)
         for s, maps, boxes in zip(readings.slices, readings.maps, readings.boxes, strict=True)
     ]
     chance = [
@@ -78,11 +78,12 @@ def compare_methods(models: Sequence[tuple[Path, Readings]]) -> dict[str, dict[s
 
 
 def _ways(folder: Path) -> dict[str, Callable[[np.ndarray, int], np.ndarray]]:
-    """Ways to make a map of one model: scan, uint8 (height, width), and class -> float32 (n, n)."""
+    """Ways to make a map of one model: scan, uint8 (height, width), and class -> float32 (n, n), smoothed."""
     classifier = Classifier(folder)
+    earlier, larger = _at_layer(folder, _EARLIER), _at_larger_input(folder)
 
     def free(gray: np.ndarray, label: int) -> np.ndarray:
-        return classifier.predict(prepare(gray)[0]).maps[..., label]
+        return finer(classifier.predict(prepare(gray)[0]).maps[..., label])
 
     def by_library(method: str) -> Callable[[np.ndarray, int], np.ndarray]:
         return lambda gray, label: reference_cam(method, prepare(gray)[0], CLASSES[label], folder)
@@ -90,8 +91,8 @@ def _ways(folder: Path) -> dict[str, Callable[[np.ndarray, int], np.ndarray]]:
     return {
         METHODS[0]: free,
         **{method: by_library(method) for method in METHODS[1:]},
-        f"{METHODS[0]} one stage earlier": _at_layer(folder, _EARLIER),
-        f"{METHODS[0]} at an input of {LARGER}": _at_larger_input(folder),
+        f"{METHODS[0]} one stage earlier": lambda gray, label: finer(earlier(gray, label)),
+        f"{METHODS[0]} at an input of {LARGER}": lambda gray, label: finer(larger(gray, label)),
     }
 
 
@@ -141,7 +142,7 @@ def point(cam: np.ndarray, boxes: np.ndarray) -> tuple[bool, float]:
     """Judge a map, clipped at zero and enlarged to 224 x 224, by the boxes.
 
     Args:
-        cam: float32 (n, n), covering the model's input.
+        cam: float32 (n, n), covering the model's input, as it is drawn.
         boxes: float (k, 4), x_center, y_center, width, height in pixels of the model's input.
 
     Returns:

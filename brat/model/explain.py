@@ -29,6 +29,9 @@ _FINAL_FEATURES = "dropout"
 
 METHODS = ("Grad-CAM", "Grad-CAM++", "Score-CAM")
 
+_KNOTS = np.array([1, 4, 1], np.float32) / 6
+"""A cubic B-spline at its knots."""
+
 COLOUR_MAPS = {
     "Inferno": cv2.COLORMAP_INFERNO,
     "Viridis": cv2.COLORMAP_VIRIDIS,
@@ -54,15 +57,31 @@ def grad_cam(prediction: Prediction, label: str) -> np.ndarray:
 
     Grad-CAM weights the last feature maps by the mean gradient of the class's logit and clips at zero.
     Behind a 1 x 1 convolution and a global average those weights are the convolution's own (divided by
-    the number of cells), so the result is the class map itself.
+    the number of cells), so the result is the class map itself, smoothed by `finer`.
 
     Args:
         label: one of `brat.CLASSES`.
 
     Returns:
-        float32 (14, 14) in [0, 1] with its peak at 1; all 0 where the map is nowhere above zero.
+        float32 (28, 28) in [0, 1] with its peak at 1; all 0 where the map is nowhere above zero.
     """
-    return _to_unit(prediction.maps[..., CLASSES.index(label)])
+    return _to_unit(finer(prediction.maps[..., CLASSES.index(label)]))
+
+
+def finer(cam: np.ndarray) -> np.ndarray:
+    """A map on a grid twice as fine, smoothed: neighbouring cells see much of the same, and differ by noise.
+
+    The strongest cell is often beside the tumour's middle, which lies between cells. The weights of a cubic
+    B-spline at its knots smooth, cubic convolution fills in; `docs/experiments.md` has what it gains.
+
+    Args:
+        cam: float32 (n, n), before it is clipped at zero where that can be had.
+
+    Returns:
+        float32 (2 n, 2 n), covering the same square.
+    """
+    smooth = cv2.sepFilter2D(cam, cv2.CV_32F, _KNOTS, _KNOTS, borderType=cv2.BORDER_REPLICATE)
+    return cv2.resize(smooth, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
 
 
 def why_unmarked(prediction: Prediction, ood: OodResult | None) -> str:
@@ -101,8 +120,8 @@ def reference_cam(
             model are loaded, and by Score-CAM after each batch. What it raises ends the making of the map.
 
     Returns:
-        float32 (14, 14) in [0, 1]. Score-CAM runs the model once for each of its 1280 feature maps, which
-        takes 10 to 20 s on two cores.
+        float32 (28, 28) in [0, 1], smoothed by `finer`. Score-CAM runs the model once for each of its 1280
+        feature maps, which takes 10 to 20 s on two cores.
 
     Raises:
         MissingPackage: tensorflow or tf-keras-vis is not installed.
@@ -131,7 +150,7 @@ def reference_cam(
         )
     finally:
         _progress.reset(told)
-    return _to_unit(np.asarray(cams)[0])
+    return _to_unit(finer(np.asarray(cams, np.float32)[0]))
 
 
 def require_packages(method: str) -> None:

@@ -28,7 +28,7 @@ average vote decides. Bright is where the votes for the chosen class are stronge
 place in this slice. So:
 - A bright spot on the lesion you see is a reason to take the answer seriously, not proof of it.
 - A bright spot on normal tissue, on the skull or in the air is a reason to distrust the answer.
-- The map is coarse (14 x 14 cells over the head). It is no outline and must not be measured.
+- The map is coarse (14 x 14 cells over the head, smoothed). It is no outline and must not be measured.
 - "No tumour" has a map too. It shows which places look normal to the model and is usually spread out.
 
 Grad-CAM comes with every reading. Grad-CAM++ and Score-CAM compute the map in other ways; where the three

@@ -11,7 +11,7 @@ from PIL import Image
 
 from brat.classes import CLASSES
 from brat.model.classifier import Prediction
-from brat.model.explain import COLOUR_MAPS, as_png, blend, colourise, grad_cam, onto_scan
+from brat.model.explain import COLOUR_MAPS, as_png, blend, colourise, finer, grad_cam, onto_scan
 from brat.model.preprocess import Geometry, frame
 
 
@@ -138,10 +138,10 @@ class TestGradCam:
         )
 
     @pytest.mark.parametrize("label", CLASSES[:3])
-    def test_is_the_class_map_clipped_and_scaled(self, prediction, label):
+    def test_is_the_class_map_smoothed_clipped_and_scaled(self, prediction, label):
         cam = grad_cam(prediction, label)
-        values = prediction.maps[..., CLASSES.index(label)]
-        assert cam.shape == (14, 14)
+        values = finer(prediction.maps[..., CLASSES.index(label)])
+        assert cam.shape == (28, 28)
         assert cam.dtype == np.float32
         assert cam.min() == 0
         assert cam.max() == 1
@@ -154,6 +154,22 @@ class TestGradCam:
         before = prediction.maps.copy()
         grad_cam(prediction, "glioma")
         np.testing.assert_array_equal(prediction.maps, before)
+
+
+def test_a_finer_map_covers_the_same_square_and_keeps_what_is_even():
+    np.testing.assert_allclose(finer(np.full((14, 14), 0.3, np.float32)), 0.3, rtol=1e-6)
+    ramp = finer(np.tile(np.arange(14, dtype=np.float32), (14, 1)))
+    # Cubic convolution, as OpenCV has it, keeps a slope but for a twentieth of a cell.
+    np.testing.assert_allclose(ramp[10, 4:-4], (np.arange(28) / 2 - 0.25)[4:-4], atol=0.06)
+    np.testing.assert_allclose(finer(ramp.T.copy()), finer(ramp).T, atol=1e-4)
+
+
+def test_the_peak_of_a_finer_map_lies_between_cells_that_are_alike_and_noise_is_no_peak():
+    cells = np.zeros((14, 14), np.float32)
+    cells[5:7, 8:10] = 1
+    cells[12, 1] = 1.2
+    row, column = np.unravel_index(finer(cells).argmax(), (28, 28))
+    assert (row, column) in {(r, c) for r in (11, 12) for c in (17, 18)}
 
 
 def test_png_holds_the_picture_and_is_no_larger_than_asked():

@@ -12,7 +12,7 @@ from brat.environment import WEIGHTS
 from brat.io.read import read_scan
 from brat.io.samples import load_samples
 from brat.model.classifier import Classifier
-from brat.model.explain import grad_cam, reference_cam
+from brat.model.explain import finer, grad_cam, reference_cam
 from brat.model.preprocess import prepare
 from brat.model.reader import Reader
 
@@ -60,6 +60,8 @@ def test_the_map_is_grad_cam(classifier, inputs):
             if not free.any():
                 continue
             reference = reference_cam("Grad-CAM", model_input, label)
+            # The library clips before it can be smoothed.
+            free = finer(np.maximum(prediction.maps[..., CLASSES.index(label)], 0))
             assert np.corrcoef(free.ravel(), reference.ravel())[0, 1] > 0.999
             compared += 1
     assert compared >= len(inputs)
@@ -69,7 +71,7 @@ def test_the_map_is_grad_cam(classifier, inputs):
 def test_reference_methods_give_maps(inputs, method):
     pytest.importorskip("tf_keras_vis", reason="needs the full installation")
     cam = reference_cam(method, next(iter(inputs.values())), "no_tumor")
-    assert cam.shape == (14, 14)
+    assert cam.shape == (28, 28)
     assert cam.min() >= 0
     assert cam.max() == pytest.approx(1)
 
