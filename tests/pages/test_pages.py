@@ -105,6 +105,7 @@ def test_every_class_has_its_share_and_a_bar(review):
         row = shares.partition(f">{CLASS_NAMES[label]}</th>")[2].partition("</tr>")[0]
         assert f"width:{share:.1%}; background-color:{CLASS_COLOURS[label]}" in row
         assert row.endswith(f"<td>{escape(percent(share))}</td>")
+        assert f'{escape(percent(share, 1))}"' in row
 
 
 def test_upload_is_read(review):
