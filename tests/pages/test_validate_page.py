@@ -212,6 +212,12 @@ def test_kept_verdicts_are_measured(monkeypatch, tmp_path):
     assert results["slices"] == len(load_samples())
     assert "recalibration" not in results
     assert any("lean towards it" in caption.value for caption in page.caption)
+    # Nor do they stand under what is asked of files, as if they were of those.
+    assert page.table
+    page.get("button_group")[0].set_value("Files").run()
+    assert not page.table
+    page.get("button_group")[0].set_value("Kept verdicts").run()
+    assert page.table
 
 
 def test_review_names_a_recalibration_and_a_damaged_one_is_said(monkeypatch, tmp_path, fresh_caches):
