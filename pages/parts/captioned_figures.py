@@ -58,7 +58,7 @@ def table(shown: pd.DataFrame, name: str, caption: str, rows: pd.DataFrame) -> N
 def numbers(name: str, caption: str, rows: pd.DataFrame) -> None:
     """A caption, and beside it a quiet way to the numbers."""
     with st.container(horizontal=True, vertical_alignment="center", wrap=False):
-        st.caption(caption, width="stretch")
+        st.caption(words.unbroken(caption), width="stretch")
         st.download_button(
             "CSV",
             rows.to_csv(index=False).encode(),

@@ -867,7 +867,7 @@ def test_model_page_shows_series_and_contrast_of_another_hospital(model_page):
     (contrast,) = (t.value for t in page.table if "Before" in t.value.columns)
     assert contrast.loc["lgg, new", "After"].startswith("34.5\u00a0%")
     # The rule that is shown is the one that Review uses.
-    assert "2 slices in a row with any tumour at 60 % or more." in said(page)
+    assert "2 slices in a row with any tumour at 60\u00a0% or more." in said(page)
 
 
 def test_model_page_says_which_new_hospitals_were_trained_without_for_another_time(model_page):

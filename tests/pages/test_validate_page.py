@@ -90,6 +90,7 @@ def test_an_archive_is_measured_and_the_figures_can_be_taken_along(page):
     assert all(cell.split(" ") == [cell.split(" (")[0], cell[cell.index("(") :]] for cell in cells)
     remarks = next(one.value for one in page.markdown if "Expected calibration error" in one.value)
     assert re.search(r"error [\d.]+\u00a0% \([\d.]+\u00a0to\u00a0[\d.]+\)", remarks)
+    assert not [caption.value for caption in page.caption if re.search(r"\d %", caption.value)]
 
 
 @pytest.mark.parametrize(
