@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from brat import log
 from brat.classes import CLASS_NAMES, CLASSES
 from brat.environment import ROOT, WEIGHTS, missing_package
+from brat.wording import percent
 
 if TYPE_CHECKING:
     from brat.evaluation.site import Validation
@@ -367,7 +368,7 @@ def _print_table(rows: list[dict]) -> None:
         if "error" in row:
             print(f"{scan:{width}}  {row['error']}")
             continue
-        cells = "  ".join(f"{probability:>15.1%}" for probability in row["probabilities"].values())
+        cells = "  ".join(f"{percent(probability, 1):>15}" for probability in row["probabilities"].values())
         note = "" if row["in_distribution"] in (True, None) else "  not like the slices that the model knows"
         print(f"{scan:{width}}  {CLASS_NAMES[row['label']]:16}  {cells}{note}")
         # Those of a series are those of nearly all its slices.

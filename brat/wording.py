@@ -11,13 +11,18 @@ UNSURE_ALONE = "yet unsure: below 70 %"
 """Of what `brat.model.reader.is_alone_and_unsure` finds, as a sentence, and behind the set's class."""
 
 
-def percent(share: float) -> str:
-    """0.914 -> "91 %"; what would round to all or nothing is written as "> 99 %" or "< 1 %"."""
-    if 0.995 <= share < 1:
-        return "> 99 %"
-    if 0 < share < 0.005:
-        return "< 1 %"
-    return f"{share:.0%}".replace("%", " %")
+def percent(share: float, digits: int = 0) -> str:
+    """0.914 -> "91 %"; what would round to all or nothing is written as "> 99 %" or "< 1 %".
+
+    Args:
+        digits: after the point, as in "91.4 %" and "> 99.9 %".
+    """
+    least = 10.0**-digits
+    if 100 - least / 2 <= 100 * share < 100:
+        return f"> {100 - least:.{digits}f} %"
+    if 0 < 100 * share <= least / 2:
+        return f"< {least:.{digits}f} %"
+    return f"{100 * share:.{digits}f} %"
 
 
 def estimate(entry: Mapping[str, float | None]) -> str:

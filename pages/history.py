@@ -37,6 +37,9 @@ from pages.words import login as login_words
 _SHORT = 8
 """Digits of a hash that are shown."""
 
+_MOST = 99.4
+"""Per cent of a bar: more would round to 100 %."""
+
 _BY_ANSWER = ("search", "verdicts", "labels")
 """Conditions that choose cases by what was read or seen in them: statistics of what they leave would say
 what was asked for."""
@@ -111,7 +114,8 @@ def show_cases(cases: list[Case]) -> Case | None:
         {
             "Time (UTC)": [f"{case.time:%Y-%m-%d %H:%M}" for case in cases],
             "Read": [CLASS_NAMES[case.label] for case in cases],
-            "Probability": [100 * getattr(case, case.label) for case in cases],
+            # A number, so that its heading sorts; what would round to certainty stands as 99 %.
+            "Probability": [min(100 * getattr(case, case.label), _MOST) for case in cases],
             "Verdict": [VERDICTS[case.verdict] for case in cases],
             "Seen": [CLASS_NAMES[case.seen] if case.seen else "" for case in cases],
             "Note": [case.note for case in cases],

@@ -17,6 +17,7 @@ from pages.parts.validation import (
     VERDICTS,
     choose_second,
     given_files,
+    kind_of,
     measure_files,
     measure_verdicts,
     show,
@@ -26,8 +27,8 @@ from pages.words import validate as words
 from pages.words.markdown import sentence
 
 
-def ask() -> None:
-    """Ask for slices, and measure them where that is asked for."""
+def ask() -> str:
+    """Ask for slices, and measure them where that is asked for. Returns which kind is chosen."""
     kinds = [FILES, VERDICTS] if is_on() and person() else [FILES]
     kind = FILES
     if len(kinds) > 1:
@@ -46,10 +47,10 @@ def ask() -> None:
         site = st.text_input(words.SITE, **remembered("validate-site", ""))
         wanted = st.button("Measure", key="validate-measure")
     if not wanted:
-        return
+        return kind
     if problem:
         st.error(sentence(problem))
-        return
+        return kind
     st.session_state.pop("validation", None)
     try:
         with st.spinner("Measuring …"):
@@ -63,6 +64,7 @@ def ask() -> None:
         tell("model", error)
     except StoreError as error:
         tell("store", error)
+    return kind
 
 
 require_entry()
@@ -74,9 +76,10 @@ st.markdown(words.INTRODUCTION)
 arrivals.show_forgotten()
 if check_model(WEIGHTS):
     try:
-        ask()
-        if "validation" in st.session_state:
-            show(st.session_state.validation)
+        kind = ask()
+        # What was measured on files does not stand under a note on verdicts: it comes back with its own kind.
+        if (measured := st.session_state.get("validation")) and kind_of(measured) == kind:
+            show(measured)
     except ModuleNotFoundError as error:
         if not (advice := missing_package(error.name or "")):
             raise

@@ -173,9 +173,7 @@ def show_rows(rows: list[Row], verdicts: Verdicts | None, folder: str) -> Row | 
                 "No.": config.NumberColumn(width=48),
                 "Scan": config.ImageColumn(width=64),
                 "Reading": config.TextColumn(width=170, help=words.READING_HELP),
-                "Any tumour": config.ProgressColumn(
-                    width=130, min_value=0, max_value=100, format="%.0f %%", help=words.TUMOUR_HELP
-                ),
+                "Any tumour": config.TextColumn(width=100, help=words.TUMOUR_HELP),
                 "File": config.TextColumn(width=220),
                 "95 % set": config.TextColumn(width=260, help=words.SET_HELP),
                 "Like known scans": config.TextColumn(width=140, help=words.KNOWN_HELP),

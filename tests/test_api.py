@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+from html import escape
 from pathlib import Path
 
 import nibabel
@@ -23,6 +24,7 @@ import brat
 from brat.classes import CLASS_COLOURS
 from brat.io.samples import load_samples
 from brat.model.reader import Reader as ArrayReader
+from brat.wording import percent
 from tests.factories.paths import ROOT
 from tests.factories.weights import model_folder
 
@@ -226,8 +228,8 @@ def test_notebook_shows_slice_map_and_bars():
     assert brat.read(HEALTHY)._repr_html_().count("data:image/png;base64,") == 1
     for label in brat.CLASSES:
         assert brat.CLASS_NAMES[label] in page
-        assert f"{reading.probabilities[label]:.1%}" in page
-    assert f"95% set: {brat.CLASS_NAMES[reading.prediction_set()[0]]}" in page
+        assert escape(percent(reading.probabilities[label], 1)) in page
+    assert f"95 % set: {brat.CLASS_NAMES[reading.prediction_set()[0]]}" in page
     with Image.open(io.BytesIO(reading._repr_png_())) as picture:
         pixels = np.array(picture)
     # The map, and the bar of the answer, have colour.

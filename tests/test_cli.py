@@ -17,7 +17,7 @@ from pydicom.uid import generate_uid
 import brat
 from brat import predict
 from brat.classes import CLASSES
-from brat.cli import main
+from brat.cli import _print_table, main
 from brat.environment import CORES, WEIGHTS
 from brat.io.files import File
 from brat.io.intake import Item
@@ -65,6 +65,14 @@ def test_predict_says_what_was_left_out_and_what_the_header_says(tmp_path, capsy
         ]
     assert main(["predict", str(tmp_path)]) == 0
     assert capsys.readouterr().out.count("shows a knee") == 1
+
+
+def test_predict_calls_no_probability_certain(capsys):
+    shares = dict(zip(CLASSES, (0.9997, 0.0002, 0.0001, 0.0), strict=True))
+    record = {"label": CLASSES[0], "probabilities": shares, "in_distribution": True, "remarks": []}
+    _print_table([{"path": "a.png", **record}])
+    row = capsys.readouterr().out.splitlines()[1]
+    assert " ".join(row.split()) == "a.png Glioma > 99.9 % < 0.1 % < 0.1 % 0.0 %"
 
 
 def test_predict_names_its_model_and_a_recalibration(tmp_path, capsys):

@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 from brat.classes import CLASS_COLOURS, CLASS_NAMES, CLASSES
 from brat.model.calibration import DEFAULT_LEVEL
 from brat.model.reader import is_alone_and_unsure
-from brat.wording import UNSURE_ALONE
+from brat.wording import UNSURE_ALONE, percent
 
 if TYPE_CHECKING:
     from brat.api.readings import Reading, SeriesReading
@@ -36,7 +36,7 @@ def in_words(reading: Reading) -> str:
     """The answer in one line."""
     if reading.in_distribution is False:
         return f"{UNLIKE} {reading.reason}"
-    return f"{CLASS_NAMES[reading.label]}, {reading.probabilities[reading.label]:.1%}"
+    return f"{CLASS_NAMES[reading.label]}, {percent(reading.probabilities[reading.label], 1)}"
 
 
 def reading_as_html(reading: Reading) -> str:
@@ -98,7 +98,7 @@ def reading_as_png(reading: Reading) -> bytes:
             draw.rectangle(
                 (150, top + 2, 152 + round(probability * 340), top + 15), fill=CLASS_COLOURS[label]
             )
-            draw.text((520, top), f"{probability:.1%}", "black", font)
+            draw.text((520, top), percent(probability, 1), "black", font)
         draw.text((8, below + len(CLASSES) * row), CAVEAT, "black", font)
     return _png(canvas)
 
@@ -109,7 +109,7 @@ def _answer(reading: Reading) -> str:
         '<tr><th scope="row" style="text-align:left;font-weight:400;white-space:nowrap">'
         f"{CLASS_NAMES[label]}</th>"
         f'<td style="width:100%;text-align:left"><div style="background:{CLASS_COLOURS[label]};height:1em;'
-        f'min-width:2px;width:{probability:.1%}"></div></td><td>{probability:.1%}</td></tr>'
+        f'min-width:2px;width:{probability:.1%}"></div></td><td>{escape(percent(probability, 1))}</td></tr>'
         for label, probability in reading.probabilities.items()
     )
     sets = ""
@@ -117,10 +117,11 @@ def _answer(reading: Reading) -> str:
         classes = reading.prediction_set(DEFAULT_LEVEL)
         names = " or ".join(CLASS_NAMES[label] for label in classes) or "no class"
         unsure = is_alone_and_unsure(classes, reading.probabilities[reading.label])
-        sets = f"<br>{DEFAULT_LEVEL:.0%} set: {names}{f', {UNSURE_ALONE}' if unsure else ''}"
+        sets = f"<br>{percent(DEFAULT_LEVEL)} set: {names}{f', {UNSURE_ALONE}' if unsure else ''}"
     label = reading.label
+    answer = escape(f"{CLASS_NAMES[label]}, {percent(reading.probabilities[label], 1)}")
     return (
-        f"<p><strong>{CLASS_NAMES[label]}, {reading.probabilities[label]:.1%}</strong>{sets}</p>"
+        f"<p><strong>{answer}</strong>{sets}</p>"
         f'<table aria-label="Probability of each class" style="width:100%">{rows}</table>'
     )
 

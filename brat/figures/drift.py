@@ -10,6 +10,12 @@ from brat.classes import OTHER_COLOURS, QUIET_COLOUR
 from brat.figures.charts import layout
 from brat.store.drift import Chart
 
+_LEAST_TOP = 0.05
+"""Of an axis of shares, whose ticks are whole per cent: on a shorter one several would have one name."""
+
+_TICK = {"symbol": "line-ew", "size": 24, "line": {"color": QUIET_COLOUR, "width": 2}}
+"""A limit of one month: between months that have none, it has no line."""
+
 
 def control_chart(chart: Chart) -> go.Figure:
     """Each month's value between its limits; those that cross one are diamonds.
@@ -28,7 +34,8 @@ def control_chart(chart: Chart) -> go.Figure:
         figure.add_scatter(
             x=names,
             y=[drawn(month.limits[end]) if month.limits else None for month in chart.months],
-            mode="lines",
+            mode="lines+markers",
+            marker=_TICK,
             name=title,
             line={"color": QUIET_COLOUR, "dash": "dash", "shape": "hvh"},
             showlegend=False,
@@ -63,6 +70,8 @@ def control_chart(chart: Chart) -> go.Figure:
     figure = layout(figure, "month", "score" if of_score else "share", None, None)
     figure.update_xaxes(type="category")
     figure.update_yaxes(rangemode="tozero", tickformat=form[1:] if of_score else ".0%")
+    if not of_score:
+        figure.update_yaxes(autorangeoptions_include=_LEAST_TOP)
     figure.update_layout(height=280, showlegend=False)
     return figure
 

@@ -123,7 +123,7 @@ def _bars(readings: Mapping[str, Mapping[str, float]]) -> str:
             if len(readings) > 1:
                 cells.append(f"<td>{title}</td>")
             style = f"width:{probabilities[label]:.1%}; background-color:{CLASS_COLOURS[label]}"
-            value = f"{CLASS_NAMES[label]}, {title}: {probabilities[label]:.1%}".replace("%", " %")
+            value = escape(f"{CLASS_NAMES[label]}, {title}: {percent(probabilities[label], 1)}")
             bar = f'class="bar{" pale" * number}" tabindex="0" aria-label="{value}" data-value="{value}"'
             cells.append(f'<td {bar}><div style="{style}"></div></td>')
             cells.append(f"<td>{escape(percent(probabilities[label]))}</td>")

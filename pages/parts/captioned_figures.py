@@ -16,6 +16,9 @@ _STYLE = """<style>
 .stColumn:has(.stPlotlyChart, .stTable) {min-width: min(100%, 20rem)}
 </style>"""
 
+# Streamlit indents the first column after the names of the rows less than its heading.
+_UNDER_ITS_HEADING = "<style>.stTable th + td {padding-left: 1rem !important}</style>"
+
 
 def chart(drawn: go.Figure, name: str, alt: str, *, fills: bool = False) -> None:
     """A figure alone. `numbers` is to follow it, with the caption and the numbers that are drawn.
@@ -47,6 +50,7 @@ def figure(
 
 def table(shown: pd.DataFrame, name: str, caption: str, rows: pd.DataFrame) -> None:
     """A table of words and rounded numbers, with its caption and the numbers as they were measured."""
+    st.html(_UNDER_ITS_HEADING)
     st.table(shown, border="horizontal")
     numbers(name, caption, rows)
 
@@ -54,7 +58,7 @@ def table(shown: pd.DataFrame, name: str, caption: str, rows: pd.DataFrame) -> N
 def numbers(name: str, caption: str, rows: pd.DataFrame) -> None:
     """A caption, and beside it a quiet way to the numbers."""
     with st.container(horizontal=True, vertical_alignment="center", wrap=False):
-        st.caption(caption, width="stretch")
+        st.caption(words.unbroken(caption), width="stretch")
         st.download_button(
             "CSV",
             rows.to_csv(index=False).encode(),

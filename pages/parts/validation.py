@@ -109,6 +109,11 @@ def measure_verdicts(site: str) -> Validation:
     return measure(verdicts(cases, model), model, load(WEIGHTS, "metrics.json"), site)
 
 
+def kind_of(validation: Validation) -> str:
+    """What it was measured on, of `FILES` and `VERDICTS`."""
+    return VERDICTS if validation.results["by"] == "scan" else FILES
+
+
 def show(validation: Validation) -> None:
     """All that was measured, and the files to take along."""
     results = validation.results

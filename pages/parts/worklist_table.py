@@ -132,7 +132,7 @@ def as_table(
         "No.": [row.number for row in rows],
         "Scan": [_thumbnail(row) for row in rows],
         "Reading": [reading_in_words(row) for row in rows],
-        "Any tumour": [100 * row.tumour if row.state == "known" else None for row in rows],
+        "Any tumour": [percent(row.tumour) if row.state == "known" else ABSENT for row in rows],
         "File": [row.item.name.removeprefix(folder) for row in rows],
         "95 % set": [_set_in_words(row) for row in rows],
         "Like known scans": [_known_in_words(row) for row in rows],

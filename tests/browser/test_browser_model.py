@@ -74,6 +74,20 @@ def test_a_legend_stands_above_its_plot_on_a_phone_too(open_page, address):
     assert legends == 2
 
 
+def test_what_a_column_holds_stands_under_its_heading(open_page, address):
+    page = opened(open_page, address)
+    page.get_by_role("tab", name="Protocols").click()
+    page.locator(".stTable:visible").first.wait_for()
+    settle(page)
+    starts = page.locator(".stTable:visible").first.evaluate(
+        """table => [...table.querySelectorAll("tr")].slice(0, 2).map(row =>
+            [...row.children].map(cell => cell.querySelector("p")?.getBoundingClientRect().left))"""
+    )
+    headings, cells = (row[1:] for row in starts)
+    assert len(headings) > 1
+    assert cells == headings
+
+
 def count(texts) -> int:
     """Words; the "to" inside an interval is none."""
     return sum(

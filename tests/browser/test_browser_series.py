@@ -171,6 +171,19 @@ def test_slices_pass_by_without_a_trip_to_the_server_and_nothing_moves(page):
     assert len(page.sent) == sent
 
 
+def test_what_keys_do_has_more_room_than_their_names(page):
+    is_at(page, 3)
+    page.locator(".stage").focus()
+    page.keyboard.press("?")
+    playwright.expect(page.locator(".keys")).to_be_visible()
+    # Of each list; what is of a scan alone is hidden.
+    shares = page.locator(".keys dl").evaluate_all(
+        """all => all.map(list =>
+            Math.max(...[...list.querySelectorAll("dd")].map(one => one.clientWidth)) / list.clientWidth)"""
+    )
+    assert min(shares) > 0.5, shares
+
+
 def test_a_finger_on_the_strip_turns_slices(page):
     is_at(page, 3)
     strip = page.locator("[data-ui=strip]")

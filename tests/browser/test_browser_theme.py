@@ -79,6 +79,21 @@ def test_a_choice_stands_on_every_page(browser, address):
     page.context.close()
 
 
+def test_titles_are_as_large_on_a_page_that_is_led_to(open_page, address):
+    sizes = set()
+    for path in ("/model", "/explained"):
+        page = open_page(f"{address}{path}")
+        title = page.get_by_role("heading", level=1).first
+        title.wait_for()
+        settle(page)
+        sizes.add(
+            title.evaluate(
+                "node => [getComputedStyle(node).fontSize, node.getBoundingClientRect().top].join()"
+            )
+        )
+    assert len(sizes) == 1, sizes
+
+
 @pytest.mark.parametrize("path", ["/model", "/about"])
 def test_no_heading_is_larger_than_the_title(open_page, address, path):
     page = open_page(f"{address}{path}")

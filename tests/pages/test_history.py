@@ -3,6 +3,7 @@
 import csv
 import io
 import logging
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from pages.parts.widget_memory import MEMORY
 from pages.words import verdict as words
 from tests.factories.log import Recorder
 from tests.factories.paths import ROOT
-from tests.factories.readings import MODEL, NEXT_MODEL, READING, reading_of, scan_of
+from tests.factories.readings import MODEL, NEXT_MODEL, READING, prediction_of, reading_of, scan_of
 
 pytestmark = pytest.mark.usefixtures("fresh_caches")
 
@@ -291,6 +292,16 @@ def test_history_writes_probabilities_as_every_page_does(some_cases):
     # 94 %, not 93.55%.
     assert '"format": "%.0f %%"' in table.proto.columns
     assert table.value["Probability"].tolist() == [100 * getattr(case, case.label) for case in some_cases]
+
+
+def test_history_calls_no_probability_certain(engine):
+    for number, share in enumerate((0.9999, 0.88)):
+        reading = replace(READING, prediction=prediction_of("glioma", share))
+        keep(engine, scan_of(number), reading, MODEL, seen="glioma")
+    page = history()
+    assert [f"{value:.0f} %" for value in page.dataframe[0].value["Probability"]] == ["88 %", "99 %"]
+    select(page, 1)
+    assert any("glioma > 99 %" in one.value for one in page.markdown)
 
 
 def test_history_searches_and_filters(some_cases):

@@ -105,6 +105,7 @@ def test_every_class_has_its_share_and_a_bar(review):
         row = shares.partition(f">{CLASS_NAMES[label]}</th>")[2].partition("</tr>")[0]
         assert f"width:{share:.1%}; background-color:{CLASS_COLOURS[label]}" in row
         assert row.endswith(f"<td>{escape(percent(share))}</td>")
+        assert f'{escape(percent(share, 1))}"' in row
 
 
 def test_upload_is_read(review):
@@ -865,7 +866,8 @@ def test_model_page_shows_series_and_contrast_of_another_hospital(model_page):
     (contrast,) = (t.value for t in page.table if "Before" in t.value.columns)
     assert contrast.loc["lgg, new", "After"].startswith("34.5\u00a0%")
     # The rule that is shown is the one that Review uses.
-    assert "2 slices in a row, each with its neighbours at 55 % or more for any tumour." in said(page)
+
+    assert "2 slices in a row, each with its neighbours at 55\u00a0% or more for any tumour." in said(page)
 
 
 def test_most_refused_groups_are_named():

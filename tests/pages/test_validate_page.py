@@ -90,6 +90,7 @@ def test_an_archive_is_measured_and_the_figures_can_be_taken_along(page):
     assert all(cell.split(" ") == [cell.split(" (")[0], cell[cell.index("(") :]] for cell in cells)
     remarks = next(one.value for one in page.markdown if "Expected calibration error" in one.value)
     assert re.search(r"error [\d.]+\u00a0% \([\d.]+\u00a0to\u00a0[\d.]+\)", remarks)
+    assert not [caption.value for caption in page.caption if re.search(r"\d %", caption.value)]
 
 
 @pytest.mark.parametrize(
@@ -212,6 +213,12 @@ def test_kept_verdicts_are_measured(monkeypatch, tmp_path):
     assert results["slices"] == len(load_samples())
     assert "recalibration" not in results
     assert any("lean towards it" in caption.value for caption in page.caption)
+    # Nor do they stand under what is asked of files, as if they were of those.
+    assert page.table
+    page.get("button_group")[0].set_value("Files").run()
+    assert not page.table
+    page.get("button_group")[0].set_value("Kept verdicts").run()
+    assert page.table
 
 
 def test_review_names_a_recalibration_and_a_damaged_one_is_said(monkeypatch, tmp_path, fresh_caches):

@@ -288,6 +288,8 @@ def test_the_chart_shows_limits_and_marks_alarms():
     assert list(months.x) == ["2026-01", "2026-02"]
     assert list(months.marker.symbol) == ["diamond", "circle-open"]
     assert (low.y[0], high.y[0]) == chart.months[0].limits
+    # Of one month alone, no line is drawn: without marks its limits would not be seen.
+    assert all("markers" in limit.mode and limit.marker.symbol == "line-ew" for limit in (low, high))
     assert list(expected.y) == [0.1, 0.1]
     (score,) = (c for c in charts(cases, {}, 20) if c.measure == "unlikeness")
     assert control_chart(score).data[-1].y[0] == pytest.approx(0.5)
