@@ -18,6 +18,7 @@ from brat.model.preprocess import SIZE, prepare
 
 keras = pytest.importorskip("keras", reason="needs the full installation")
 
+from brat.perturb.skull import without_skull  # noqa: E402
 from brat.training import batches, fit, quantize  # noqa: E402
 from brat.training.network import MAP_SIZE, SMALL, STRIDE, MapLoss, accuracy, build, hand_over  # noqa: E402
 from brat.training.recipe import Recipe  # noqa: E402
@@ -269,6 +270,29 @@ def test_unknown_classes_are_learned_from_through_their_sum():
     assert float(loss(unknown, tumor)) == pytest.approx(float(loss(unknown, other)))
 
 
+def test_labels_are_smoothed_towards_all_classes_alike():
+    logits = np.random.default_rng(0).normal(0, 2, (4, 4)).astype(np.float32)
+    maps = np.tile(logits[:, np.newaxis, np.newaxis], (1, MAP_SIZE, MAP_SIZE, 1))
+    target = np.zeros((4, 4 + MAP_SIZE**2), np.float32)
+    target[:, :4] = np.eye(4)
+    usual = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.05)
+    expected = float(usual(target[:, :4], logits))
+    assert float(MapLoss(0.0, 0.0)(target, maps)) == pytest.approx(expected, rel=1e-4)
+
+
+def test_map_losses_are_those_of_their_formula():
+    """Of four cells the tumour fills one and half of another; two classes are allowed."""
+    maps = np.random.default_rng(1).normal(0, 2, (1, 2, 2, 4)).astype(np.float32)
+    tumor = np.array([1.0, 0.0, 0.5, 0.0])
+    target = np.concatenate([[1, 0, 1, 0], tumor])[np.newaxis].astype(np.float32)
+    evidence = np.log(np.exp(maps.reshape(4, 4)[:, [0, 2]]).sum(axis=1))
+    share = tumor / 1.5
+    locate = -(share @ (evidence - np.log(np.exp(evidence).sum())))
+    confine = share @ np.log1p(np.exp(-evidence)) + np.log1p(np.exp(evidence))[[1, 3]].mean()
+    plain, both = (float(MapLoss(*weights)(target, maps)) for weights in ((0.0, 0.0), (0.3, 0.2)))
+    assert both - plain == pytest.approx(0.3 * locate + 0.2 * confine, rel=1e-4)
+
+
 @pytest.mark.parametrize(("locate", "confine"), [(1.0, 0.0), (0.0, 1.0)])
 def test_map_losses_pull_the_map_into_the_box(locate, confine):
     with_map, without = MapLoss(locate, confine), MapLoss(0.0, 0.0)
@@ -368,6 +392,23 @@ def test_a_skull_stays_where_the_tumour_would_go_with_it():
     anew, moved = batches.bare(framed, tumor)
     assert anew is framed
     assert moved is tumor
+
+
+def test_a_slice_whose_brain_cannot_be_told_from_the_rest_stays_as_it_is(make_head):
+    framed, tumor = make_head(SIZE, SIZE), np.zeros((SIZE, SIZE), np.uint8)
+    batches.draw_tumor(tumor, (SIZE * 0.5, SIZE * 0.5, 30, 20))
+    assert batches.bare(framed, tumor) == (framed, tumor)
+
+
+@pytest.mark.parametrize(("stay", "is_bared"), [(93, True), (87, False)])
+def test_a_skull_goes_where_nine_tenths_of_the_tumour_stay(stay, is_bared):
+    framed = head_with_bone(SIZE, SIZE)[0]
+    brain = without_skull(framed) > 0
+    tumor = np.zeros((SIZE, SIZE), np.uint8)
+    for where, count in ((brain, stay), (~brain, 100 - stay)):
+        tumor.flat[np.flatnonzero(where)[:count]] = 255
+    anew, _ = batches.bare(framed, tumor)
+    assert (anew is not framed) == is_bared
 
 
 @pytest.mark.parametrize("shares", [(1.0, 0.0), (0.0, 1.0)])
