@@ -2,7 +2,7 @@
 
 import csv
 import json
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -583,6 +583,72 @@ def test_a_fold_that_the_start_learned_from_cannot_be_held_out(start, fine_tuned
     with pytest.raises(LeakError, match="learned from fold 1"):
         fit.train(index_path, "imagenet", tmp_path / "out", 1, None, TINY, start_from=before)
     assert not (tmp_path / "out").exists()
+
+
+def card_of(prints, test_fold=None, validation_fold=None, held_out=(), start_from=None):
+    card = {
+        "data_fingerprint": prints,
+        "test_fold": test_fold,
+        "validation_fold": validation_fold,
+        "held_out": [*held_out],
+    }
+    return card if start_from is None else {**card, "start_from": start_from}
+
+
+# What the start held out, what is asked for, and what of it the start has learned from.
+BEFORE = {
+    "its own test fold": (card_of("HERE", 0, 1), (0, None, ()), ""),
+    "its own folds": (card_of("HERE", 0, 1), (0, 1, ()), ""),
+    "its own test fold, to choose an epoch by": (card_of("HERE", 0, 1), (None, 0, ()), ""),
+    "its own validation fold, again": (card_of("HERE", 0, 1), (None, 1, ()), ""),
+    "its own validation fold, as a test": (card_of("HERE", 0, 1), (1, None, ()), "fold 1"),
+    "another test fold": (card_of("HERE", 0, 1), (2, None, ()), "fold 2"),
+    "another validation fold": (card_of("HERE", 0, 1), (0, 2, ()), "fold 2"),
+    "none": (card_of("HERE"), (None, None, ()), ""),
+    "a fold, where it held out none": (card_of("HERE"), (0, None, ()), "fold 0 of.* Hold out none,"),
+    "a patient of its own": (card_of("HERE", 0, 1, ["glioma-2.png"]), (0, 1, ["glioma-2.png"]), ""),
+    "a patient of its test fold": (card_of("HERE", 0, 1), (None, None, ["glioma-0.png"]), ""),
+    "a patient of its validation fold": (
+        card_of("HERE", 0, 1),
+        (None, None, ["glioma-1.png"]),
+        "glioma-1.png",
+    ),
+    "another patient": (card_of("HERE", 0, 1, ["glioma-2.png"]), (0, 1, ["glioma-3.png"]), "glioma-3.png"),
+    "other data": (card_of("elsewhere", 0), (2, 3, ["glioma-1.png"]), ""),
+    "other data, and this with it": (
+        {**card_of("both", 0), "index_fingerprints": ["elsewhere", "HERE"]},
+        (2, None, ()),
+        "fold 2",
+    ),
+    "what its own start held out": (card_of("elsewhere", start_from=card_of("HERE", 0)), (0, None, ()), ""),
+    "what its own start met": (card_of("elsewhere", start_from=card_of("HERE", 0)), (2, None, ()), "fold 2"),
+    "what the first of them met": (
+        card_of("elsewhere", start_from=card_of("elsewhere", start_from=card_of("HERE", 0))),
+        (2, None, ()),
+        "fold 2",
+    ),
+    "a patient whom its own start met": (
+        card_of("HERE", 0, None, ["glioma-2.png"], card_of("HERE", 0)),
+        (0, None, ["glioma-2.png"]),
+        "glioma-2.png",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BEFORE)
+def test_what_a_start_or_its_own_start_has_learned_from_is_not_held_out(case, index, tmp_path, monkeypatch):
+    card, (test_fold, validation_fold, held_out), refused = BEFORE[case]
+    text = json.dumps(card).replace("HERE", fingerprint(read_index(index)))
+    before = tmp_path / "before"
+    before.mkdir()
+    (before / "model_card.json").write_text(text)
+    monkeypatch.setattr(fit, "without_near_duplicates", lambda parts: parts)
+    monkeypatch.setattr(fit, "fit", lambda *_: "fitted")
+    options = {"held_out": held_out, "start_from": before}
+    expected = pytest.raises(LeakError, match=f"learned from {refused}") if refused else nullcontext()
+    with expected:
+        trained = fit.train(index, "imagenet", tmp_path / "out", test_fold, validation_fold, TINY, **options)
+        assert trained == "fitted"
 
 
 def test_other_data_than_the_starts_may_be_held_out(start, tmp_path, monkeypatch):
