@@ -16,12 +16,15 @@ from brat.data.index import (
     count_classes,
     deal_folds,
     fingerprint,
+    folder_label,
+    image_files,
     read_index,
     read_indexes,
     refuse_leaks,
     split,
     split_source,
     without_near_duplicates,
+    write_index,
 )
 from brat.data.sources import SOURCES
 
@@ -185,6 +188,12 @@ class TestFolder:
             assert not {s.group for s in parts.train} & {s.group for s in parts.test}
             assert len(parts.train) + len(parts.test) == len(slices)
 
+    def test_images_are_files_with_a_suffix_in_any_case(self, tmp_path):
+        (tmp_path / "a.png").mkdir()
+        for name in ("b.PNG", "c.txt", "a.png/d.Jpeg"):
+            (tmp_path / name).touch()
+        assert image_files(tmp_path) == [tmp_path / "a.png" / "d.Jpeg", tmp_path / "b.PNG"]
+
     def test_folder_without_classes(self, tmp_path, make_head):
         (tmp_path / "images").mkdir()
         Image.fromarray(make_head(80, 80)).save(tmp_path / "images" / "0.png")
@@ -337,6 +346,31 @@ class TestRefuseLeaks:
         with pytest.raises(LeakError, match=r"0\.png.*near fold 2"):
             refuse_leaks([one(0, 1, near=(2, 4))], [one(1, 2)])
         refuse_leaks([one(0, 1, near=(2, 4))], [one(1, 2)], folds=[3])
+
+
+def test_what_is_written_is_read_again(index, tmp_path):
+    slices = read_index(index)
+    slices[1] = replace(slices[1], sequence="t1ce")
+    (tmp_path / "other").mkdir()
+    write_index(slices, tmp_path / "other" / "index.csv")
+    read = read_index(tmp_path / "other" / "index.csv")
+    assert [replace(s, path=s.path.resolve(), file="") for s in read] == [replace(s, file="") for s in slices]
+
+
+@pytest.mark.parametrize(
+    ("folders", "label"),
+    [
+        (("glioma", "no"), "no_tumor"),
+        (("no", "2024", "1_Glioma-Tumour"), "glioma"),
+        (("MENINGIOMA",), "meningioma"),
+        (("notumour",), "no_tumor"),
+        (("Healthy",), "no_tumor"),
+        (("yes",), ""),
+        (("scans",), None),
+    ],
+)
+def test_the_innermost_folder_that_names_a_class_is_the_label(folders, label):
+    assert folder_label(folders) == label
 
 
 class TestFingerprint:

@@ -93,6 +93,8 @@ def test_the_brain_begins_at_two_fifths_of_the_height():
     measured = values(stacks.by_slice(slices, read_as(slices, {7, 8}), stacks.heights(slices)))
     assert measured["specificity_base"] == pytest.approx(7 / 8)
     assert measured["specificity_brain"] == pytest.approx(10 / 11)
+    # Both tumours are missed: each is equal to ten of the brain's eleven, and the base has no part in it.
+    assert measured["auc"] == pytest.approx(5 / 11)
 
 
 def test_small_is_what_all_boxes_of_a_slice_cover():
@@ -184,13 +186,11 @@ def test_every_sequence_has_its_protocols():
 
 
 def test_each_sequence_is_measured_on_its_own_slices():
-    flair, after = made_stack("DU_1", {8, 9}, sequence="flair"), made_stack("DU_2", {18, 19}, count=20)
-    read = np.concatenate([read_as(flair, {8, 9}), read_as(after, {1, 2})])
+    after, flair = made_stack("DU_1", {18, 19}, count=20), made_stack("DU_2", {8, 9}, sequence="flair")
     # Of a sequence with tumours alone nothing can be said.
     before = made_stack("DU_3", {*range(10)}, sequence="t1")
-    entries = stacks.stack_protocols(
-        [*flair, *after, *before], np.concatenate([read, read_as(before, set())])
-    )
+    read = np.concatenate([read_as(after, {1, 2}), read_as(flair, {8, 9}), read_as(before, set())])
+    entries = stacks.stack_protocols([*after, *flair, *before], read)
     assert set(entries) == {"stacks_flair", "series_flair", "stacks_t1ce", "series_t1ce"}
     flair_read, after_read = (values(entries[f"stacks_{name}"]) for name in ("flair", "t1ce"))
     names = ("sensitivity", "specificity_base", "specificity_brain")
