@@ -342,7 +342,9 @@ class TestRecalibration:
 
     def test_its_gain_is_over_the_calibration_that_ships(self, reader):
         logits, labels = honest(300)
-        results = self.measured(reader, 3 * logits, labels).results
+        of_reader = {name: getattr(reader, name) for name in ("classifier", "detector", "site")}
+        shipped = replace(reader.calibration, temperature=2.0)
+        results = self.measured(SimpleNamespace(calibration=shipped, **of_reader), 3 * logits, labels).results
         before, after, gain = (
             found["value"]
             for found in (
@@ -351,7 +353,7 @@ class TestRecalibration:
                 results["recalibration"]["gain"],
             )
         )
-        assert before == pytest.approx(np.mean(surprises(reader.calibration.apply(3 * logits), labels)))
+        assert before == pytest.approx(np.mean(surprises(shipped.apply(3 * logits), labels)))
         assert gain == pytest.approx(before - after)
 
     @pytest.mark.parametrize(("patients", "is_fitted"), [(49, False), (50, True)])

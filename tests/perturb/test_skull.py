@@ -74,6 +74,23 @@ def test_what_holds_skin_is_no_brain():
     assert without_skull(gray) is None
 
 
+def test_of_all_pieces_of_tissue_the_largest_is_the_brain():
+    gray = discs((0.4, 230), (0.37, 12), (0.25, 110))
+    island = np.hypot(ROWS + 0.31, COLUMNS) < 0.05
+    gray[island] = 110
+    bare = without_skull(gray)
+    assert np.mean(bare[AWAY < 0.24] > 0) > 0.99
+    assert not bare[island].any()
+
+
+def test_a_bright_letter_beside_a_dim_head_is_neither_head_nor_its_brightness():
+    gray, brain = head_with_bone(256, 256)
+    gray //= 4
+    gray[-18:-10, 8:16] = 255
+    kept = without_skull(gray) > 0
+    assert np.sum(kept & brain) / np.sum(kept | brain) > 0.95
+
+
 def test_what_is_around_a_head_need_not_be_black():
     gray, brain = head_with_bone(256, 256)
     kept = without_skull((30 + 0.88 * gray).astype(np.uint8)) > 0
