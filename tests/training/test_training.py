@@ -10,7 +10,7 @@ import pytest
 
 from brat.classes import CLASSES
 from brat.cli import main
-from brat.data.index import LeakError, fingerprint, read_index
+from brat.data.index import SEQUENCES, LeakError, fingerprint, read_index
 from brat.io.read import read_scan
 from brat.model.classifier import Classifier
 from brat.model.files import ModelFolder, write_manifest
@@ -148,6 +148,7 @@ def test_a_quantized_model_reads_nearly_as_the_model_does(trained, tmp_path, cap
     for key in ("data_fingerprint", "test_fold", "held_out", "recipe", "train_slices"):
         assert card[key] == before[key]
     assert card["model.tflite"]["bytes"] < 0.4 * before["model.tflite"]["bytes"]
+    assert (small / "history.csv").read_bytes() == (out / "history.csv").read_bytes()
     # Neither calibration nor check of the model are taken over.
     assert [*ModelFolder(small).records] == ["model.tflite"]
     float32, int8 = Classifier(out), Classifier(small)
@@ -167,11 +168,15 @@ def test_a_quantized_model_reads_nearly_as_the_model_does(trained, tmp_path, cap
 
 
 def test_examples_are_drawn_from_each_source_sequence_and_class(monkeypatch, index):
-    monkeypatch.setattr(quantize, "EXAMPLES", 2)
+    monkeypatch.setattr(quantize, "EXAMPLES", 1)
     slices = read_index(index)
     chosen = quantize.choose_examples(slices)
-    assert sorted(s.label for s in chosen) == sorted([*CLASSES, ""] * 2)
-    assert [s.path for s in chosen] == [s.path for s in quantize.choose_examples(slices[::-1][::-1])]
+    assert sorted(s.label for s in chosen) == sorted([*CLASSES, ""])
+    # By chance, and the same ones whichever class comes first.
+    assert {s.fold for s in chosen} != {0}
+    assert quantize.choose_examples(sorted(slices, key=lambda s: s.label)) == chosen
+    apart = [replace(s, source=str(s.fold % 2), sequence=SEQUENCES[s.fold // 2]) for s in slices]
+    assert len(quantize.choose_examples(apart)) == len(apart)
 
 
 def test_will_not_overwrite_or_mix_runs(trained, backbone):
@@ -352,6 +357,26 @@ def test_a_large_site_does_not_crowd_out_a_small_one(index):
     assert of_site["large"] / of_site["small"] == pytest.approx(3**0.5)
 
 
+def test_a_sequence_with_more_slices_is_drawn_more_often_than_they_are_more(index):
+    slices = [replace(s, sequence="t1" if s.fold == 0 else "flair") for s in read_index(index)]
+    chances = batches.draw_chances(slices)
+    many = sum(c for c, s in zip(chances, slices, strict=True) if s.sequence == "flair")
+    assert many / (1 - many) == pytest.approx(3**1.25)
+
+
+def test_slices_are_drawn_by_their_chances_and_varied(index, monkeypatch):
+    slices = read_index(index)
+    (only,) = (row for row, s in enumerate(slices) if s.file == "pituitary-2.png")
+    monkeypatch.setattr(batches, "draw_chances", lambda slices: np.eye(len(slices))[only])
+    varied = []
+    monkeypatch.setattr(batches, "vary_appearance", lambda framed, *_: varied.append(framed) or framed)
+    drawn = batches.DrawnSlices(slices, replace(TINY, bare_tumors=0.0))
+    _, targets = drawn[0]
+    np.testing.assert_array_equal(targets[:, :4], [slices[only].allowed] * 4)
+    assert len(varied) == 4
+    np.testing.assert_array_equal(varied, [drawn._framed[only]] * 4)
+
+
 def test_batches_are_settled_by_the_seed(index):
     slices = read_index(index)
     first, again = (batches.DrawnSlices(slices, TINY)[1] for _ in range(2))
@@ -360,6 +385,18 @@ def test_batches_are_settled_by_the_seed(index):
     assert (first[0] != other[0]).any()
     assert first[0].shape == (4, SIZE, SIZE, 1)
     assert first[1].shape == (4, 4 + MAP_SIZE**2)
+
+
+def test_each_batch_and_each_epoch_is_drawn_anew(index):
+    slices = read_index(index)
+    drawn = batches.DrawnSlices(slices, TINY)
+    first, second = drawn[0][0], drawn[1][0]
+    assert (first != second).any()
+    drawn.on_epoch_end()
+    later = drawn[0][0]
+    assert (later != first).any()
+    # A run that goes on draws what it would have drawn.
+    assert (batches.DrawnSlices(slices, TINY, first_epoch=1)[0][0] == later).all()
 
 
 def test_the_tumour_moves_with_its_cells():
