@@ -357,6 +357,14 @@ def test_a_large_site_does_not_crowd_out_a_small_one(index):
     assert of_site["large"] / of_site["small"] == pytest.approx(3**0.5)
 
 
+def test_classes_are_drawn_alike_however_many_slices_they_have(index):
+    slices = [s for s in read_index(index) if s.label == "glioma" or (s.label, s.fold) == ("pituitary", 0)]
+    chances = batches.draw_chances(slices)
+    assert chances.sum() == pytest.approx(1)
+    (pituitary,) = (c for c, s in zip(chances, slices, strict=True) if s.label == "pituitary")
+    assert pituitary == pytest.approx(1 / 2)
+
+
 def test_a_sequence_with_more_slices_is_drawn_more_often_than_they_are_more(index):
     slices = [replace(s, sequence="t1" if s.fold == 0 else "flair") for s in read_index(index)]
     chances = batches.draw_chances(slices)
