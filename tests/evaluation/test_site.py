@@ -210,6 +210,7 @@ def test_p_is_adjusted_by_holms_method():
     assert in_order == pytest.approx([3 * alone(0.1), 2 * alone(0.08), alone(0.06)])
     # None is smaller than that of a difference which is likelier to be one.
     assert adjusted(sensitivity=0.098, specificity=0.1, auc=0.099) == pytest.approx([3 * alone(0.1)] * 3)
+    assert adjusted(sensitivity=0.001, specificity=0.001) == [1, 1]
 
 
 def test_the_test_says_what_the_interval_says_at_the_end_of_a_scale():
@@ -229,6 +230,12 @@ def test_the_test_says_what_the_interval_says_at_the_end_of_a_scale():
         assert measured["p"] == pytest.approx(0.0622, abs=1e-3)
 
 
+def test_the_test_looks_at_the_side_that_faces_no_difference():
+    here, there = {"value": 0.5, "low": 0.45, "high": 0.8}, {"value": 0.4, "low": 0.38, "high": 0.42}
+    measured = site._difference(here, there, {"slices": 9, "clusters": 9})
+    assert measured["p"] == pytest.approx(2 * NormalDist().cdf(-1.96 * 0.1 / np.hypot(0.05, 0.02)))
+
+
 def test_no_difference_is_beyond_all_or_nothing():
     """Of a few slices, all wrong, beside a figure that is nearly one."""
     names = ("sensitivity", "specificity")
@@ -244,6 +251,9 @@ def test_a_mean_over_fewer_classes_is_not_compared(reader):
     truth = ["glioma", "no_tumor", "glioma", "no_tumor"]
     compared = measure(readings_of(sure(truth), truth), reader, SHIPPED).results["comparison"]["measures"]
     assert set(compared) == {"recall/glioma", "recall/no_tumor", "sensitivity", "specificity", "auc"}
+    truth = [*CLASSES] * 2
+    compared = measure(readings_of(sure(truth), truth), reader, SHIPPED).results["comparison"]["measures"]
+    assert {"accuracy", "balanced_accuracy", *(f"recall/{name}" for name in CLASSES)} < set(compared)
 
 
 def test_what_is_never_seen_may_still_happen(reader):

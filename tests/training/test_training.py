@@ -126,6 +126,24 @@ def test_the_test_fold_is_followed_where_there_is_no_validation_fold(index, back
     assert 1 <= followed[2] <= 2
 
 
+def test_a_run_that_goes_on_knows_its_best_epoch(index, tmp_path, monkeypatch):
+    best = []
+
+    def run(model, size, batches, held_out, epochs, callbacks):
+        best.extend(one.best for one in callbacks if isinstance(one, keras.callbacks.ModelCheckpoint))
+
+    monkeypatch.setattr(fit, "_run_epochs", run)
+    monkeypatch.setattr(fit, "_compiled", lambda *_, **__: (None, None))
+    for name in ("_carry_over", "hand_over", "export"):
+        monkeypatch.setattr(fit, name, lambda *_: None)
+    recipe = replace(THREE_EPOCHS, epochs=4)
+    fit.train(index, "imagenet", tmp_path / "run", 0, 1, recipe)
+    # The weights of an epoch on small slices are not kept.
+    (tmp_path / "run" / "history.csv").write_text("epoch,loss,val_loss\n0,1,0.1\n1,1,0.5\n2,1,0.7\n")
+    fit.train(index, "imagenet", tmp_path / "run", 0, 1, recipe, resume=True)
+    assert best == [None, 0.5]
+
+
 def test_litert_equals_keras(trained):
     _, out = trained
     model_input = np.random.default_rng(1).uniform(-1, 1, (SIZE, SIZE, 1)).astype(np.float32)
@@ -393,6 +411,22 @@ def test_batches_are_settled_by_the_seed(index):
     assert (first[0] != other[0]).any()
     assert first[0].shape == (4, SIZE, SIZE, 1)
     assert first[1].shape == (4, 4 + MAP_SIZE**2)
+
+
+def test_no_slice_of_an_epoch_is_left_out(index):
+    slices = read_index(index)
+    every = batches.Slices(slices, batch_size=8)
+    read = np.concatenate([every[number][1][:, :4] for number in range(len(every))])
+    np.testing.assert_array_equal(read, [s.allowed for s in slices])
+    assert len(batches.DrawnSlices(slices, replace(TINY, slices_per_epoch=9))) == 3
+
+
+def test_the_learning_rate_rises_to_its_peak_and_falls_to_zero_by_the_last_step():
+    recipe = replace(TINY, epochs=10, slices_per_epoch=38, learning_rate=0.01, weight_decay=0.02)
+    optimizer = fit._optimizer(recipe)
+    rates = [float(optimizer._learning_rate(step)) for step in (0, 5, 10, 55, 100)]
+    assert rates == pytest.approx([0.0001, 0.00505, 0.01, 0.005, 0], abs=1e-5)
+    assert optimizer.weight_decay == 0.02
 
 
 def test_each_batch_and_each_epoch_is_drawn_anew(index):
@@ -695,6 +729,18 @@ def test_what_a_start_or_its_own_start_has_learned_from_is_not_held_out(case, in
     with expected:
         trained = fit.train(index, "imagenet", tmp_path / "out", test_fold, validation_fold, TINY, **options)
         assert trained == "fitted"
+
+
+def test_the_card_says_what_a_start_and_its_own_start_were_trained_on(tmp_path, monkeypatch):
+    card = card_of("both", 0, 1, ["glioma-2.png"], card_of("elsewhere", 3))
+    card |= {"index_fingerprints": ["one", "other"], "sources": ["made"]}
+    (tmp_path / "model.keras").touch()
+    write_manifest(tmp_path, ["model.keras"])
+    (tmp_path / "model_card.json").write_text(json.dumps(card | {"recipe": {}}))
+    monkeypatch.setattr(fit, "load_keras", lambda folder: None)
+    described = fit._start_of(tmp_path).described
+    assert described.pop("sha256")
+    assert described == {"name": tmp_path.name, **card}
 
 
 def test_other_data_than_the_starts_may_be_held_out(start, tmp_path, monkeypatch):
