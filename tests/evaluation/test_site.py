@@ -439,6 +439,20 @@ def test_what_one_patient_shows_has_no_interval_and_no_test(reader):
     assert results["protocols"]["four_classes"]["metrics"]["accuracy"]["low"] is not None
 
 
+def test_tumours_alone_tell_nothing_of_tumour_or_none(reader):
+    truth = ["glioma", "meningioma", "glioma"]
+    assert set(measure(readings_of(sure(truth), truth), reader, SHIPPED).results["protocols"]) == {
+        "four_classes"
+    }
+
+
+def test_one_patient_who_is_read_rightly_has_the_exact_interval(reader):
+    truth = ["glioma"] * 2 + ["no_tumor"] * 2
+    readings = readings_of(sure(truth), truth, clusters=["patient-1"] * 2 + ["patient-2", "patient-3"])
+    measured = measure(readings, reader, None).results["protocols"]["tumor_or_none"]["metrics"]
+    assert measured["sensitivity"] == pytest.approx({"value": 1, "low": 0.025, "high": 1})
+
+
 def test_what_two_patients_show_has_an_interval(reader):
     truth = ["glioma"] * 4 + ["no_tumor"] * 4
     clusters = [f"patient-{n // 2}" for n in range(8)]
