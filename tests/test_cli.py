@@ -422,6 +422,12 @@ def test_evaluate_writes_metrics(tmp_path, capsys):
 
     # The fold that it was trained on, or other data, is no test.
     assert main([*arguments, "1"]) == 2
+    assert "was trained on fold 1. It can be measured on fold 0 alone." in capsys.readouterr().err
+    for every_fold in ({"test_fold": None}, {"held_out_source": "elsewhere"}):
+        prints = {"data_fingerprint": card["data_fingerprint"]}
+        (weights / "model_card.json").write_text(json.dumps(prints | every_fold))
+        assert main([*arguments, "0"]) == 2
+        assert "was trained on fold 0. It can be measured on no fold." in capsys.readouterr().err
     (weights / "model_card.json").write_text(json.dumps({**card, "data_fingerprint": "other"}))
     assert main([*arguments, "0"]) == 2
     assert "other data" in capsys.readouterr().err

@@ -15,6 +15,7 @@ from brat.data.index import (
     fingerprint,
     read_index,
     split,
+    split_source,
     without_masses,
     without_near_duplicates,
 )
@@ -44,8 +45,11 @@ def trained_on(weights: Path, slices: Sequence[IndexedSlice]) -> list[IndexedSli
 
 
 def _parts(weights: Path, slices: Sequence[IndexedSlice]) -> Split:
-    card = json.loads((weights / "model_card.json").read_text())
-    parts = split(slices, card["test_fold"], card["validation_fold"], card.get("held_out", ()))
+    card = json.loads((weights / "model_card.json").read_text(encoding="utf-8"))
+    if source := card.get("held_out_source"):
+        parts = split_source(slices, source)
+    else:
+        parts = split(slices, card["test_fold"], card["validation_fold"], card.get("held_out", ()))
     return without_masses(without_near_duplicates(parts))
 
 

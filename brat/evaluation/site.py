@@ -199,10 +199,7 @@ def side_by_side(readings: SiteReadings, first: Reader, second: Reader) -> dict[
 
     def differences(weights: np.ndarray) -> dict[str, float]:
         found = {name: mean(values, weights * rows) for name, (values, rows) in weighed.items()}
-        is_measured = all(weights[side].any() for side in (tumor, ~tumor))
-        before, after = (
-            detection(tumor, shares, weights)["auc"] if is_measured else np.nan for shares in (ours, theirs)
-        )
+        before, after = (detection(tumor, shares, weights)["auc"] for shares in (ours, theirs))
         return found | {"auc": after - before}
 
     of = {name: set(np.array(clusters)[np.asarray(rows, bool)]) for name, (_, rows) in weighed.items()}

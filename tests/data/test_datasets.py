@@ -12,12 +12,19 @@ from brat.data.index import (
     FOLDS,
     IndexedSlice,
     LeakError,
+    Split,
     count_classes,
+    deal_folds,
     fingerprint,
+    folder_label,
+    image_files,
     read_index,
+    read_indexes,
     refuse_leaks,
     split,
     split_source,
+    without_near_duplicates,
+    write_index,
 )
 from brat.data.sources import SOURCES
 
@@ -181,6 +188,12 @@ class TestFolder:
             assert not {s.group for s in parts.train} & {s.group for s in parts.test}
             assert len(parts.train) + len(parts.test) == len(slices)
 
+    def test_images_are_files_with_a_suffix_in_any_case(self, tmp_path):
+        (tmp_path / "a.png").mkdir()
+        for name in ("b.PNG", "c.txt", "a.png/d.Jpeg"):
+            (tmp_path / name).touch()
+        assert image_files(tmp_path) == [tmp_path / "a.png" / "d.Jpeg", tmp_path / "b.PNG"]
+
     def test_folder_without_classes(self, tmp_path, make_head):
         (tmp_path / "images").mkdir()
         Image.fromarray(make_head(80, 80)).save(tmp_path / "images" / "0.png")
@@ -234,6 +247,13 @@ class TestSplit:
         assert {s.group for s in parts.validation} == {"patient-2"}
         assert {s.group for s in parts.train} == {"patient-4"}
 
+    def test_a_patient_who_is_held_out_takes_no_other_fold_with_them(self):
+        """What lies near a whole fold that is held out is left out; near one patient's fold it is not."""
+        slices = [one(n, n) for n in range(5)] + [one(5, 3, near=(1,)), one(6, 1, group="patient")]
+        parts = split(slices, 0, None, held_out=["patient"])
+        assert [s.file for s in parts.train] == ["1.png", "2.png", "3.png", "4.png", "5.png"]
+        assert [s.file for s in parts.test] == ["0.png", "6.png"]
+
     def test_a_group_to_hold_out_must_exist(self):
         with pytest.raises(ValueError, match="no group 'patient'"):
             split([one(n, n) for n in range(5)], 0, None, held_out=["patient"])
@@ -244,6 +264,70 @@ class TestSplit:
             split(slices, 0, 1)
         with pytest.raises(ValueError, match="0 to test"):
             split(slices, 3, None)
+
+
+def loads(folds: list[int]) -> list[int]:
+    return [folds.count(fold) for fold in range(FOLDS)]
+
+
+class TestFolds:
+    def test_the_largest_group_is_dealt_first(self):
+        folds = deal_folds([*"abcde", *["large"] * 5], ["glioma"] * 10)
+        assert loads(folds) == [5, 2, 1, 1, 1]
+        assert len(set(folds[5:])) == 1
+
+    def test_each_class_is_dealt_evenly(self):
+        labels = ["glioma", "no_tumor", "no_tumor", "no_tumor", "no_tumor"] * 5
+        folds = deal_folds(range(25), labels)
+        for label, count in (("glioma", 1), ("no_tumor", 4)):
+            dealt = [fold for fold, of in zip(folds, labels, strict=True) if of == label]
+            assert loads(dealt) == [count] * FOLDS
+
+    def test_where_a_class_is_even_the_emptiest_fold_is_next(self):
+        folds = deal_folds(["none"] * 3 + ["glioma"] * 2, ["no_tumor"] * 3 + ["glioma"] * 2)
+        assert folds == [0, 0, 0, 1, 1]
+
+    def test_a_group_counts_with_all_its_slices_and_classes(self):
+        groups = [*["a"] * 5, *["b"] * 4, *["c"] * 4, *["d"] * 4, *["e"] * 4, "last"]
+        labels = ["meningioma", "meningioma", *["glioma"] * 3, *["no_tumor"] * 16, "meningioma"]
+        # The first has meningiomas among its gliomas: the last goes elsewhere, though others are as full.
+        assert deal_folds(groups, labels) == [*[0] * 5, *[1] * 4, *[2] * 4, *[3] * 4, *[4] * 4, 1]
+
+    def test_a_group_is_dealt_as_what_most_of_it_is(self):
+        groups = [*["a"] * 5, *["b"] * 4, *["c"] * 4, *["d"] * 4, *["e"] * 4, *["last"] * 3]
+        labels = [*["glioma"] * 5, *["no_tumor"] * 16, "glioma", "no_tumor", "no_tumor"]
+        assert deal_folds(groups, labels)[-3:] == [0, 0, 0]
+
+
+def test_near_duplicates_leave_the_side_that_is_trained_on(tmp_path):
+    """Each side has a picture of its own, and a darker copy of one on each side that is held out more."""
+
+    def side(name: str, *seeds: int) -> list[IndexedSlice]:
+        slices = []
+        for seed in seeds:
+            path = tmp_path / f"{name}-{seed}.png"
+            patches(seed).point(lambda v: int(v * 0.8) if name != "test" else v).save(path)
+            slices.append(replace(one(seed, 0), path=path, file=path.name))
+        return slices
+
+    parts = Split(side("train", 1, 4, 5), side("validation", 2, 4, 6), side("test", 3, 5, 6))
+    left = without_near_duplicates(parts)
+    assert [s.file for s in left.train] == ["train-1.png"]
+    assert [s.file for s in left.validation] == ["validation-2.png", "validation-4.png"]
+    assert left.test == parts.test
+
+
+def test_two_indexes_share_neither_a_file_nor_a_group(tmp_path):
+    names = {"a": ("1.png", "g1"), "b": ("2.png", "g2"), "c": ("1.png", "g3"), "d": ("3.png", "g1")}
+    for name, (file, group) in names.items():
+        row = f"{file},{file},made,glioma,1,{group},{group},0,,"
+        (tmp_path / f"{name}.csv").write_text(f"{COLUMNS}\n{row}\n")
+    first, other, same_file, same_group = (tmp_path / f"{name}.csv" for name in names)
+    assert [s.file for s in read_indexes([first, other])] == ["1.png", "2.png"]
+    with pytest.raises(ValueError, match=r"c\.csv has the file '1\.png', as another index has"):
+        read_indexes([first, other, same_file])
+    with pytest.raises(ValueError, match=r"d\.csv has the group 'g1', as another index has"):
+        read_indexes([first, same_group])
 
 
 class TestRefuseLeaks:
@@ -261,6 +345,32 @@ class TestRefuseLeaks:
     def test_near_fold(self):
         with pytest.raises(LeakError, match=r"0\.png.*near fold 2"):
             refuse_leaks([one(0, 1, near=(2, 4))], [one(1, 2)])
+        refuse_leaks([one(0, 1, near=(2, 4))], [one(1, 2)], folds=[3])
+
+
+def test_what_is_written_is_read_again(index, tmp_path):
+    slices = read_index(index)
+    slices[1] = replace(slices[1], sequence="t1ce")
+    (tmp_path / "other").mkdir()
+    write_index(slices, tmp_path / "other" / "index.csv")
+    read = read_index(tmp_path / "other" / "index.csv")
+    assert [replace(s, path=s.path.resolve(), file="") for s in read] == [replace(s, file="") for s in slices]
+
+
+@pytest.mark.parametrize(
+    ("folders", "label"),
+    [
+        (("glioma", "no"), "no_tumor"),
+        (("no", "2024", "1_Glioma-Tumour"), "glioma"),
+        (("MENINGIOMA",), "meningioma"),
+        (("notumour",), "no_tumor"),
+        (("Healthy",), "no_tumor"),
+        (("yes",), ""),
+        (("scans",), None),
+    ],
+)
+def test_the_innermost_folder_that_names_a_class_is_the_label(folders, label):
+    assert folder_label(folders) == label
 
 
 class TestFingerprint:
@@ -347,3 +457,6 @@ def test_a_source_is_held_out_with_every_group_that_it_shares():
     parts = split_source(slices, "here")
     assert ([s.file for s in parts.train], [s.file for s in parts.test]) == (["3.png"], ["1.png"])
     assert parts.validation == []
+    for alone in ("here", "nowhere"):
+        with pytest.raises(ValueError, match="cannot be held out"):
+            split_source(slices[:1], alone)

@@ -4,7 +4,16 @@ from typing import get_args
 import pytest
 
 from brat.data.index import IndexedSlice
-from brat.data.sources import SOURCES, Protocol, site_of, source_for
+from brat.data.sources import (
+    SOURCES,
+    Protocol,
+    _listed,
+    number_in_stack,
+    shows_ct,
+    shows_mass,
+    site_of,
+    source_for,
+)
 
 
 def test_every_protocol_has_one_collection():
@@ -33,9 +42,24 @@ def test_sites_ascend():
         assert list(source.sites) == sorted(source.sites)
 
 
+@pytest.mark.parametrize(
+    ("source", "file", "number"),
+    [("lgg", "lgg/t1/TCGA_DU_5851-1995-12.jpg", 12), ("lgg", "lgg/12.jpg", 12), ("br35h", "a-12.jpg", None)],
+)
+def test_slices_of_stacks_have_a_number(source, file, number):
+    assert number_in_stack(source, file) == number
+
+
+def test_a_slice_of_ct_is_no_mass_and_a_mass_no_ct():
+    for shows, shows_not, name in (
+        (shows_ct, shows_mass, "ct_slices.txt"),
+        (shows_mass, shows_ct, "mass_slices.txt"),
+    ):
+        assert all(shows(file) and not shows_not(file) for file in _listed(name))
+
+
 def test_what_shows_ct_is_in_the_index(data_index):
     from brat.data.index import read_index
-    from brat.data.sources import _listed, shows_ct
 
     files = {s.file: s for s in read_index(data_index)}
     assert _listed("ct_slices.txt") <= files.keys()
@@ -45,7 +69,6 @@ def test_what_shows_ct_is_in_the_index(data_index):
 
 def test_what_shows_a_mass_is_called_free_of_tumours(data_index):
     from brat.data.index import read_index
-    from brat.data.sources import shows_mass
 
     shown = [s for s in read_index(data_index) if shows_mass(s.file)]
     assert {s.label for s in shown} == {"no_tumor"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
+from statistics import NormalDist
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,6 +19,7 @@ from brat.data.trained_on import read_hashes
 from brat.environment import WEIGHTS
 from brat.evaluation import metrics, site, site_readings
 from brat.evaluation.fit_out_of_distribution import REFUSED
+from brat.evaluation.reliability import surprises
 from brat.evaluation.site import compare, measure, side_by_side, validate
 from brat.evaluation.site_readings import ModelOutputs, read_site, verdicts
 from brat.io import workers
@@ -135,6 +137,36 @@ def test_enough_is_counted_in_patients(reader):
     assert told == {"least": 100, "tumor": 50, "no_tumor": 50, "is_enough": False}
 
 
+@pytest.mark.parametrize(
+    ("tumor", "none", "is_enough"), [(100, 100, True), (99, 100, False), (100, 99, False)]
+)
+def test_a_hundred_with_a_tumour_and_as_many_without_are_enough(tumor, none, is_enough):
+    truth = ["glioma"] * tumor + ["no_tumor"] * none
+    assert site._enough(readings_of(sure(truth), truth))["is_enough"] is is_enough
+
+
+def test_figures_of_another_model_are_not_compared(reader):
+    truth = ["glioma", "no_tumor"]
+    results = measure(readings_of(sure(truth), truth), reader, SHIPPED | {"model_sha256": "0" * 64}).results
+    assert "comparison" not in results
+
+
+def test_every_reason_for_leaving_files_out_is_counted_as_its_own(reader):
+    reasons = {
+        "damaged": "not_read",
+        site_readings.COPY: "copies",
+        site_readings.TWO_LABELS: "two_labels",
+        site_readings.NEAR: "near_training",
+        site_readings.ANOTHER_CALIBRATION: "other_calibration",
+        site_readings.UNSURE_OF: "unsure",
+        site_readings.SEVERAL_SEEN: "contested",
+    }
+    left_out = [Skipped("a.png", reason) for n, reason in enumerate(reasons, 1) for _ in range(n)]
+    truth = ["glioma", "no_tumor"]
+    results = measure(readings_of(sure(truth), truth, left_out=left_out), reader, None).results
+    assert results["left_out"] == {kind: n for n, kind in enumerate(reasons.values(), 1)}
+
+
 def estimated(value, half):
     return {"value": value, "low": value - half, "high": value + half}
 
@@ -163,6 +195,24 @@ def test_the_difference_is_tested_and_adjusted():
     assert compare(here, there)["measures"]["sensitivity"]["p"] is None
 
 
+def test_p_is_adjusted_by_holms_method():
+    def adjusted(**differences):
+        here = {name: estimated(0.8 - by, 0.049) for name, by in differences.items()}
+        there = dict.fromkeys(differences, estimated(0.8, 0.049))
+        entry = {"slices": 9, "clusters": 9, "metrics": there}
+        compared = compare({"tumor_or_none": {"metrics": here}}, {"same_source": entry})["measures"]
+        return [compared[name]["p"] for name in differences]
+
+    def alone(by):
+        return 2 * NormalDist().cdf(-1.96 * by / np.hypot(0.049, 0.049))
+
+    in_order = adjusted(sensitivity=0.1, specificity=0.08, auc=0.06)
+    assert in_order == pytest.approx([3 * alone(0.1), 2 * alone(0.08), alone(0.06)])
+    # None is smaller than that of a difference which is likelier to be one.
+    assert adjusted(sensitivity=0.098, specificity=0.1, auc=0.099) == pytest.approx([3 * alone(0.1)] * 3)
+    assert adjusted(sensitivity=0.001, specificity=0.001) == [1, 1]
+
+
 def test_the_test_says_what_the_interval_says_at_the_end_of_a_scale():
     """All of 34 are right: the interval has 10 points below and none above."""
     all_right, shipped = (
@@ -180,6 +230,12 @@ def test_the_test_says_what_the_interval_says_at_the_end_of_a_scale():
         assert measured["p"] == pytest.approx(0.0622, abs=1e-3)
 
 
+def test_the_test_looks_at_the_side_that_faces_no_difference():
+    here, there = {"value": 0.5, "low": 0.45, "high": 0.8}, {"value": 0.4, "low": 0.38, "high": 0.42}
+    measured = site._difference(here, there, {"slices": 9, "clusters": 9})
+    assert measured["p"] == pytest.approx(2 * NormalDist().cdf(-1.96 * 0.1 / np.hypot(0.05, 0.02)))
+
+
 def test_no_difference_is_beyond_all_or_nothing():
     """Of a few slices, all wrong, beside a figure that is nearly one."""
     names = ("sensitivity", "specificity")
@@ -195,6 +251,9 @@ def test_a_mean_over_fewer_classes_is_not_compared(reader):
     truth = ["glioma", "no_tumor", "glioma", "no_tumor"]
     compared = measure(readings_of(sure(truth), truth), reader, SHIPPED).results["comparison"]["measures"]
     assert set(compared) == {"recall/glioma", "recall/no_tumor", "sensitivity", "specificity", "auc"}
+    truth = [*CLASSES] * 2
+    compared = measure(readings_of(sure(truth), truth), reader, SHIPPED).results["comparison"]["measures"]
+    assert {"accuracy", "balanced_accuracy", *(f"recall/{name}" for name in CLASSES)} < set(compared)
 
 
 def test_what_is_never_seen_may_still_happen(reader):
@@ -207,6 +266,17 @@ def test_what_is_never_seen_may_still_happen(reader):
     assert results["sets"]["0.95"]["coverage"]["low"] == pytest.approx(1 - 0.1684, abs=1e-4)
 
 
+def test_what_is_kept_is_measured_on_the_patients_who_are_kept(reader):
+    truth = ["glioma"] * 10 + ["no_tumor"] * 10
+    readings = readings_of(sure(truth), truth, [1] * 5 + [-1] * 15)
+    # A second model, whose check refuses all, has no part in it.
+    readings = replace(readings, outputs=[*readings.outputs, ModelOutputs(sure(truth), np.full(20, 1.0))])
+    check = measure(readings, reader, None).results["out_of_distribution"]["metrics"]
+    assert check["refused"]["value"] == 0.25
+    assert check["right"]["low"] == pytest.approx(0.025 ** (1 / 20))
+    assert check["right_kept"]["low"] == pytest.approx(0.025 ** (1 / 15))
+
+
 def test_what_the_check_costs(reader):
     truth = ["glioma"] * 4 + ["no_tumor"] * 4
     read = ["glioma"] * 3 + ["no_tumor"] * 5
@@ -214,6 +284,8 @@ def test_what_the_check_costs(reader):
     check = measure(readings_of(sure(read), truth, refused), reader, None).results["out_of_distribution"]
     assert check["counts"] == {"refused": 3, "right_withheld": 2, "wrong_withheld": 1}
     assert check["metrics"]["right"]["value"] == pytest.approx(7 / 8)
+    withheld = [check["metrics"][f"{name}_withheld"]["value"] for name in ("right", "wrong")]
+    assert withheld == pytest.approx([2 / 8, 1 / 8])
     assert check["metrics"]["right_kept"]["value"] == 1
 
 
@@ -258,6 +330,56 @@ class TestRecalibration:
         measured = self.measured(reader, logits[keep], labels[keep])
         assert measured.recalibration is None
         assert measured.results["recalibration"] == {"least": 20, "fewest": 19}
+
+    def test_enough_of_a_class_is_counted_in_patients(self, reader):
+        logits, labels = honest(300)
+        rows = np.concatenate([np.flatnonzero(labels == number)[:40] for number in range(4)])
+        for patients, is_fitted in ((19, False), (20, True)):
+            clusters = [f"patient-{labels[row]}-{n % patients}" for n, row in enumerate(rows)]
+            measured = self.measured(reader, logits[rows], labels[rows], clusters=clusters)
+            assert measured.results["recalibration"]["fewest"] == patients
+            assert (measured.recalibration is not None) is is_fitted
+
+    @pytest.mark.parametrize("by", ["patient", "file", "patient where it is known, else file"])
+    def test_says_of_how_many_slices_it_is(self, reader, by):
+        """Tumours of unknown class have no part in it."""
+        logits, labels = honest(300)
+        truth = [CLASSES[k] for k in labels] + [""] * 50
+        readings = readings_of(np.concatenate([logits, logits[:50]]), truth, by=by)
+        fitted = measure(readings, reader, None, "", FITTED_TO).recalibration
+        assert (fitted.slices, fitted.clusters) == (300, 300)
+        assert fitted.by == ("patient" if by == "patient" else "file")
+
+    def test_its_gain_is_over_the_calibration_that_ships(self, reader):
+        logits, labels = honest(300)
+        of_reader = {name: getattr(reader, name) for name in ("classifier", "detector", "site")}
+        shipped = replace(reader.calibration, temperature=2.0)
+        results = self.measured(SimpleNamespace(calibration=shipped, **of_reader), 3 * logits, labels).results
+        before, after, gain = (
+            found["value"]
+            for found in (
+                results["calibration"]["nll"],
+                results["recalibration"]["calibration"]["nll"],
+                results["recalibration"]["gain"],
+            )
+        )
+        assert before == pytest.approx(np.mean(surprises(shipped.apply(3 * logits), labels)))
+        assert gain == pytest.approx(before - after)
+
+    @pytest.mark.parametrize(("patients", "is_fitted"), [(49, False), (50, True)])
+    def test_a_limit_is_fitted_to_fifty_patients(self, reader, patients, is_fitted):
+        clusters = [f"patient-{n % patients}" for n in range(120)]
+        readings = readings_of(sure(["glioma"] * 120), ["glioma"] * 120, np.full(120, 0.1), clusters)
+        fitted = measure(readings, reader, None, "", FITTED_TO).recalibration
+        assert (fitted is not None) is is_fitted
+        if fitted:
+            assert (fitted.slices, fitted.clusters) == (120, patients)
+
+    def test_no_limit_where_two_of_a_hundred_are_refused(self, reader):
+        for refused, is_fitted in ((2, False), (3, True)):
+            decisions = np.where(np.arange(100) < refused, 0.1, -1.0)
+            readings = readings_of(sure(["glioma"] * 100), ["glioma"] * 100, decisions)
+            assert bool(measure(readings, reader, None, "", FITTED_TO).recalibration) is is_fitted
 
     def test_a_limit_where_too_many_are_refused(self, reader):
         logits, labels = honest(300)
@@ -317,6 +439,30 @@ def test_what_one_patient_shows_has_no_interval_and_no_test(reader):
     assert results["protocols"]["four_classes"]["metrics"]["accuracy"]["low"] is not None
 
 
+def test_tumours_alone_tell_nothing_of_tumour_or_none(reader):
+    truth = ["glioma", "meningioma", "glioma"]
+    assert set(measure(readings_of(sure(truth), truth), reader, SHIPPED).results["protocols"]) == {
+        "four_classes"
+    }
+
+
+def test_one_patient_who_is_read_rightly_has_the_exact_interval(reader):
+    truth = ["glioma"] * 2 + ["no_tumor"] * 2
+    readings = readings_of(sure(truth), truth, clusters=["patient-1"] * 2 + ["patient-2", "patient-3"])
+    measured = measure(readings, reader, None).results["protocols"]["tumor_or_none"]["metrics"]
+    assert measured["sensitivity"] == pytest.approx({"value": 1, "low": 0.025, "high": 1})
+
+
+def test_what_two_patients_show_has_an_interval(reader):
+    truth = ["glioma"] * 4 + ["no_tumor"] * 4
+    clusters = [f"patient-{n // 2}" for n in range(8)]
+    readings = readings_of(sure(["no_tumor", *truth[1:]]), truth, clusters=clusters)
+    sensitivity = measure(readings, reader, None).results["protocols"]["tumor_or_none"]["metrics"][
+        "sensitivity"
+    ]
+    assert sensitivity == {"value": 0.75, "low": 0.5, "high": 1.0}
+
+
 class TestTwoModels:
     def test_the_same_model_twice_differs_nowhere(self, reader):
         truth = ["glioma"] * 5 + ["no_tumor"] * 5
@@ -334,6 +480,32 @@ class TestTwoModels:
         assert "No slice is read as another class" in words.side_by_side(results)
         assert "differ in 25.9 % of such patients at most" in words.side_by_side(results)
         assert two_models(results)[0][3] == "+0.0 (-30.8 to +30.8)"
+
+    def test_the_fewer_of_both_sides_tell_of_the_auc(self, reader):
+        truth = ["glioma"] * 8 + ["no_tumor"] * 4
+        readings = readings_of(sure(truth), truth)
+        second = side_by_side(replace(readings, outputs=readings.outputs * 2), reader, reader)
+        assert second["difference"]["auc"]["high"] == pytest.approx(1 - 0.025 ** (1 / 4))
+        assert second["protocols"]["tumor_or_none"]["metrics"]["auc"]["low"] == pytest.approx(
+            0.025 ** (1 / 4)
+        )
+
+    def test_another_tumour_is_found_and_a_false_one_costs_specificity(self, reader):
+        truth = ["glioma"] * 10 + ["no_tumor"] * 10
+        readings = readings_of(sure(["meningioma"] * 10 + ["no_tumor"] * 10), truth)
+        other = ModelOutputs(sure(["glioma"] * 14 + ["no_tumor"] * 6), np.full(20, -1.0))
+        second = side_by_side(replace(readings, outputs=[*readings.outputs, other]), reader, reader)
+        found = {name: entry["value"] for name, entry in second["difference"].items()}
+        assert (found["sensitivity"], found["specificity"]) == (0, pytest.approx(-0.4))
+        assert (found["right"], found["recall/glioma"]) == (pytest.approx(0.3), 1)
+
+    def test_the_worse_one_is_found_too(self, reader):
+        truth = ["glioma"] * 20 + ["no_tumor"] * 20
+        readings = readings_of(sure(truth), truth)
+        other = ModelOutputs(sure(["no_tumor"] * 40), np.full(40, -1.0))
+        second = side_by_side(replace(readings, outputs=[*readings.outputs, other]), reader, reader)
+        assert second["p"] == pytest.approx(1 / 401)
+        assert second["counts"] == {"both": 20, "first": 20, "second": 0, "neither": 0}
 
     def test_what_all_clusters_show_has_an_interval_of_some_width(self, reader):
         truth = ["glioma"] * 8 + ["no_tumor"] * 8

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -13,9 +15,27 @@ from brat.io.scan import Scan, UnreadableScan
 from brat.io.series import Stack
 from brat.model.pool import Readers
 from brat.model.reader import Reader
-from brat.model.series_reading import NOTHING, Run, SeriesReading, read_stack, spans
+from brat.model.series_reading import (
+    NOTHING,
+    Run,
+    SeriesReading,
+    SliceReading,
+    read_stack,
+    said_of_slices,
+    spans,
+)
 from pages.words import series as words
-from tests.factories.readings import GLIOMA, MENINGIOMA, NONE, REFUSED, UNREAD, slice_reading
+from tests.factories.readings import (
+    GLIOMA,
+    MENINGIOMA,
+    NONE,
+    READING,
+    REFUSED,
+    UNREAD,
+    prediction_of,
+    scan_of,
+    slice_reading,
+)
 from tools.phantoms import CH2
 
 
@@ -25,6 +45,8 @@ def test_the_slice_to_look_at_first_is_in_the_longest_run():
     assert reading.most_suspicious == 6
     # A slice out of distribution is in no run.
     assert SeriesReading((REFUSED, REFUSED, REFUSED, NONE, alone, NONE)).most_suspicious == 4
+    # A shorter run of likelier slices does not outweigh it.
+    assert SeriesReading((strongest, *[MENINGIOMA] * 2, NONE, NONE, alone, alone)).most_suspicious == 0
 
 
 def test_without_a_tumour_it_is_where_one_is_least_unlikely():
@@ -48,6 +70,8 @@ def test_the_rule_picks_out_runs_of_any_tumour():
     assert reading.suspicious == (range(4, 7), range(2))
     assert SeriesReading((GLIOMA,) * 2).suspicious == (range(2),)
     assert SeriesReading((NONE, GLIOMA, NONE)).suspicious == ()
+    above, below = slice_reading("no_tumor", 0.44), slice_reading("no_tumor", 0.46)
+    assert SeriesReading((above, above, below, below)).suspicious == (range(2),)
     assert SeriesReading((NONE,)).suspicious == ()
     # Three small shares of a tumour add up, in two slices that are each read as none.
     divided = slice_reading("no_tumor", 0.4)
@@ -59,6 +83,11 @@ def test_where_slices_lie():
     assert reading.length(reading.longest("glioma")) == 9
     assert reading.gaps == (3,)
     assert SeriesReading((GLIOMA,) * 3, (0, 3, 6)).gaps == ()
+    # A wide gap does not hide a narrow one, nor is half a step more a gap.
+    assert SeriesReading((NONE,) * 6, (0, 3, 6, 9, 15, 45)).gaps == (3, 4)
+    assert SeriesReading((NONE,) * 4, (0, 2, 4, 7)).gaps == ()
+    downwards = SeriesReading((GLIOMA,) * 4, (12, 9, 6, 0))
+    assert (downwards.gaps, downwards.length(downwards.runs[0])) == ((2,), 12)
     nowhere = SeriesReading((GLIOMA, GLIOMA))
     assert (nowhere.gaps, nowhere.length(nowhere.runs[0])) == ((), None)
     assert SeriesReading((GLIOMA,), (0,)).gaps == ()
@@ -92,6 +121,24 @@ def test_the_tumour_with_the_longest_run_leads():
     assert SeriesReading((GLIOMA, MENINGIOMA, MENINGIOMA)).tumours == ("meningioma", "glioma")
 
 
+def test_without_a_check_every_slice_that_was_read_is_known():
+    unchecked = SliceReading(prediction_of("glioma", 0.9))
+    reading = SeriesReading((unchecked, UNREAD))
+    assert (reading.known, reading.refused, reading.unread) == ((0,), (), (1,))
+
+
+def test_a_slice_keeps_all_of_its_reading_but_the_input():
+    reading = replace(READING, site=object())
+    kept = SliceReading.of(reading)
+    for name in ("prediction", "sets", "ood", "geometry", "site"):
+        assert getattr(kept, name) is getattr(reading, name)
+
+
+def test_a_remark_of_the_series_is_not_said_of_its_slices():
+    remarks = (("A.", "B."), ("B.", "B."), ("A.",), ("C.",))
+    assert said_of_slices(remarks, ("A.",)) == ("Slices 1 to 2: B.", "Slice 4: C.")
+
+
 def test_shares_of_what_was_not_read_are_no_numbers():
     probabilities = SeriesReading((GLIOMA, UNREAD)).probabilities
     assert probabilities[0].sum() == pytest.approx(1)
@@ -100,7 +147,7 @@ def test_shares_of_what_was_not_read_are_no_numbers():
 
 def test_each_slice_is_read_as_it_would_be_alone():
     scans = [read_scan(sample.file) for sample in load_samples()[:4]]
-    empty = Scan(np.zeros((80, 80), np.uint8), np.zeros((80, 80)), "", "", "", "0" * 64)
+    empty = scan_of()
 
     def decode(number: int) -> Scan:
         if number == 2:

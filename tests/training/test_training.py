@@ -2,7 +2,7 @@
 
 import csv
 import json
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +10,7 @@ import pytest
 
 from brat.classes import CLASSES
 from brat.cli import main
-from brat.data.index import LeakError, fingerprint, read_index
+from brat.data.index import SEQUENCES, LeakError, fingerprint, read_index
 from brat.io.read import read_scan
 from brat.model.classifier import Classifier
 from brat.model.files import ModelFolder, write_manifest
@@ -18,6 +18,7 @@ from brat.model.preprocess import SIZE, prepare
 
 keras = pytest.importorskip("keras", reason="needs the full installation")
 
+from brat.perturb.skull import without_skull  # noqa: E402
 from brat.training import batches, fit, quantize  # noqa: E402
 from brat.training.network import MAP_SIZE, SMALL, STRIDE, MapLoss, accuracy, build, hand_over  # noqa: E402
 from brat.training.recipe import Recipe  # noqa: E402
@@ -125,6 +126,24 @@ def test_the_test_fold_is_followed_where_there_is_no_validation_fold(index, back
     assert 1 <= followed[2] <= 2
 
 
+def test_a_run_that_goes_on_knows_its_best_epoch(index, tmp_path, monkeypatch):
+    best = []
+
+    def run(model, size, batches, held_out, epochs, callbacks):
+        best.extend(one.best for one in callbacks if isinstance(one, keras.callbacks.ModelCheckpoint))
+
+    monkeypatch.setattr(fit, "_run_epochs", run)
+    monkeypatch.setattr(fit, "_compiled", lambda *_, **__: (None, None))
+    for name in ("_carry_over", "hand_over", "export"):
+        monkeypatch.setattr(fit, name, lambda *_: None)
+    recipe = replace(THREE_EPOCHS, epochs=4)
+    fit.train(index, "imagenet", tmp_path / "run", 0, 1, recipe)
+    # The weights of an epoch on small slices are not kept.
+    (tmp_path / "run" / "history.csv").write_text("epoch,loss,val_loss\n0,1,0.1\n1,1,0.5\n2,1,0.7\n")
+    fit.train(index, "imagenet", tmp_path / "run", 0, 1, recipe, resume=True)
+    assert best == [None, 0.5]
+
+
 def test_litert_equals_keras(trained):
     _, out = trained
     model_input = np.random.default_rng(1).uniform(-1, 1, (SIZE, SIZE, 1)).astype(np.float32)
@@ -147,6 +166,7 @@ def test_a_quantized_model_reads_nearly_as_the_model_does(trained, tmp_path, cap
     for key in ("data_fingerprint", "test_fold", "held_out", "recipe", "train_slices"):
         assert card[key] == before[key]
     assert card["model.tflite"]["bytes"] < 0.4 * before["model.tflite"]["bytes"]
+    assert (small / "history.csv").read_bytes() == (out / "history.csv").read_bytes()
     # Neither calibration nor check of the model are taken over.
     assert [*ModelFolder(small).records] == ["model.tflite"]
     float32, int8 = Classifier(out), Classifier(small)
@@ -166,11 +186,15 @@ def test_a_quantized_model_reads_nearly_as_the_model_does(trained, tmp_path, cap
 
 
 def test_examples_are_drawn_from_each_source_sequence_and_class(monkeypatch, index):
-    monkeypatch.setattr(quantize, "EXAMPLES", 2)
+    monkeypatch.setattr(quantize, "EXAMPLES", 1)
     slices = read_index(index)
     chosen = quantize.choose_examples(slices)
-    assert sorted(s.label for s in chosen) == sorted([*CLASSES, ""] * 2)
-    assert [s.path for s in chosen] == [s.path for s in quantize.choose_examples(slices[::-1][::-1])]
+    assert sorted(s.label for s in chosen) == sorted([*CLASSES, ""])
+    # By chance, and the same ones whichever class comes first.
+    assert {s.fold for s in chosen} != {0}
+    assert quantize.choose_examples(sorted(slices, key=lambda s: s.label)) == chosen
+    apart = [replace(s, source=str(s.fold % 2), sequence=SEQUENCES[s.fold // 2]) for s in slices]
+    assert len(quantize.choose_examples(apart)) == len(apart)
 
 
 def test_will_not_overwrite_or_mix_runs(trained, backbone):
@@ -269,6 +293,29 @@ def test_unknown_classes_are_learned_from_through_their_sum():
     assert float(loss(unknown, tumor)) == pytest.approx(float(loss(unknown, other)))
 
 
+def test_labels_are_smoothed_towards_all_classes_alike():
+    logits = np.random.default_rng(0).normal(0, 2, (4, 4)).astype(np.float32)
+    maps = np.tile(logits[:, np.newaxis, np.newaxis], (1, MAP_SIZE, MAP_SIZE, 1))
+    target = np.zeros((4, 4 + MAP_SIZE**2), np.float32)
+    target[:, :4] = np.eye(4)
+    usual = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.05)
+    expected = float(usual(target[:, :4], logits))
+    assert float(MapLoss(0.0, 0.0)(target, maps)) == pytest.approx(expected, rel=1e-4)
+
+
+def test_map_losses_are_those_of_their_formula():
+    """Of four cells the tumour fills one and half of another; two classes are allowed."""
+    maps = np.random.default_rng(1).normal(0, 2, (1, 2, 2, 4)).astype(np.float32)
+    tumor = np.array([1.0, 0.0, 0.5, 0.0])
+    target = np.concatenate([[1, 0, 1, 0], tumor])[np.newaxis].astype(np.float32)
+    evidence = np.log(np.exp(maps.reshape(4, 4)[:, [0, 2]]).sum(axis=1))
+    share = tumor / 1.5
+    locate = -(share @ (evidence - np.log(np.exp(evidence).sum())))
+    confine = share @ np.log1p(np.exp(-evidence)) + np.log1p(np.exp(evidence))[[1, 3]].mean()
+    plain, both = (float(MapLoss(*weights)(target, maps)) for weights in ((0.0, 0.0), (0.3, 0.2)))
+    assert both - plain == pytest.approx(0.3 * locate + 0.2 * confine, rel=1e-4)
+
+
 @pytest.mark.parametrize(("locate", "confine"), [(1.0, 0.0), (0.0, 1.0)])
 def test_map_losses_pull_the_map_into_the_box(locate, confine):
     with_map, without = MapLoss(locate, confine), MapLoss(0.0, 0.0)
@@ -282,9 +329,10 @@ def test_map_losses_pull_the_map_into_the_box(locate, confine):
     outside = np.roll(inside, 6, axis=1)
     assert float(without(target, inside)) == pytest.approx(float(without(target, outside)), abs=1e-5)
     assert float(with_map(target, inside)) < float(with_map(target, outside)) - 1
-    # Without a box, nothing is asked of the map's place.
+    # Without a box, nothing is asked of the map's place or size.
     target[0, 4:] = 0
-    assert float(with_map(target, inside)) == pytest.approx(float(with_map(target, outside)), abs=1e-5)
+    for maps in (inside, outside):
+        assert float(with_map(target, maps)) == pytest.approx(float(without(target, maps)), abs=1e-5)
 
 
 def test_accuracy_counts_any_allowed_class():
@@ -327,6 +375,34 @@ def test_a_large_site_does_not_crowd_out_a_small_one(index):
     assert of_site["large"] / of_site["small"] == pytest.approx(3**0.5)
 
 
+def test_classes_are_drawn_alike_however_many_slices_they_have(index):
+    slices = [s for s in read_index(index) if s.label == "glioma" or (s.label, s.fold) == ("pituitary", 0)]
+    chances = batches.draw_chances(slices)
+    assert chances.sum() == pytest.approx(1)
+    (pituitary,) = (c for c, s in zip(chances, slices, strict=True) if s.label == "pituitary")
+    assert pituitary == pytest.approx(1 / 2)
+
+
+def test_a_sequence_with_more_slices_is_drawn_more_often_than_they_are_more(index):
+    slices = [replace(s, sequence="t1" if s.fold == 0 else "flair") for s in read_index(index)]
+    chances = batches.draw_chances(slices)
+    many = sum(c for c, s in zip(chances, slices, strict=True) if s.sequence == "flair")
+    assert many / (1 - many) == pytest.approx(3**1.25)
+
+
+def test_slices_are_drawn_by_their_chances_and_varied(index, monkeypatch):
+    slices = read_index(index)
+    (only,) = (row for row, s in enumerate(slices) if s.file == "pituitary-2.png")
+    monkeypatch.setattr(batches, "draw_chances", lambda slices: np.eye(len(slices))[only])
+    varied = []
+    monkeypatch.setattr(batches, "vary_appearance", lambda framed, *_: varied.append(framed) or framed)
+    drawn = batches.DrawnSlices(slices, replace(TINY, bare_tumors=0.0))
+    _, targets = drawn[0]
+    np.testing.assert_array_equal(targets[:, :4], [slices[only].allowed] * 4)
+    assert len(varied) == 4
+    np.testing.assert_array_equal(varied, [drawn._framed[only]] * 4)
+
+
 def test_batches_are_settled_by_the_seed(index):
     slices = read_index(index)
     first, again = (batches.DrawnSlices(slices, TINY)[1] for _ in range(2))
@@ -335,6 +411,34 @@ def test_batches_are_settled_by_the_seed(index):
     assert (first[0] != other[0]).any()
     assert first[0].shape == (4, SIZE, SIZE, 1)
     assert first[1].shape == (4, 4 + MAP_SIZE**2)
+
+
+def test_no_slice_of_an_epoch_is_left_out(index):
+    slices = read_index(index)
+    every = batches.Slices(slices, batch_size=8)
+    read = np.concatenate([every[number][1][:, :4] for number in range(len(every))])
+    np.testing.assert_array_equal(read, [s.allowed for s in slices])
+    assert len(batches.DrawnSlices(slices, replace(TINY, slices_per_epoch=9))) == 3
+
+
+def test_the_learning_rate_rises_to_its_peak_and_falls_to_zero_by_the_last_step():
+    recipe = replace(TINY, epochs=10, slices_per_epoch=38, learning_rate=0.01, weight_decay=0.02)
+    optimizer = fit._optimizer(recipe)
+    rates = [float(optimizer._learning_rate(step)) for step in (0, 5, 10, 55, 100)]
+    assert rates == pytest.approx([0.0001, 0.00505, 0.01, 0.005, 0], abs=1e-5)
+    assert optimizer.weight_decay == 0.02
+
+
+def test_each_batch_and_each_epoch_is_drawn_anew(index):
+    slices = read_index(index)
+    drawn = batches.DrawnSlices(slices, TINY)
+    first, second = drawn[0][0], drawn[1][0]
+    assert (first != second).any()
+    drawn.on_epoch_end()
+    later = drawn[0][0]
+    assert (later != first).any()
+    # A run that goes on draws what it would have drawn.
+    assert (batches.DrawnSlices(slices, TINY, first_epoch=1)[0][0] == later).all()
 
 
 def test_the_tumour_moves_with_its_cells():
@@ -368,6 +472,23 @@ def test_a_skull_stays_where_the_tumour_would_go_with_it():
     anew, moved = batches.bare(framed, tumor)
     assert anew is framed
     assert moved is tumor
+
+
+def test_a_slice_whose_brain_cannot_be_told_from_the_rest_stays_as_it_is(make_head):
+    framed, tumor = make_head(SIZE, SIZE), np.zeros((SIZE, SIZE), np.uint8)
+    batches.draw_tumor(tumor, (SIZE * 0.5, SIZE * 0.5, 30, 20))
+    assert batches.bare(framed, tumor) == (framed, tumor)
+
+
+@pytest.mark.parametrize(("stay", "is_bared"), [(93, True), (87, False)])
+def test_a_skull_goes_where_nine_tenths_of_the_tumour_stay(stay, is_bared):
+    framed = head_with_bone(SIZE, SIZE)[0]
+    brain = without_skull(framed) > 0
+    tumor = np.zeros((SIZE, SIZE), np.uint8)
+    for where, count in ((brain, stay), (~brain, 100 - stay)):
+        tumor.flat[np.flatnonzero(where)[:count]] = 255
+    anew, _ = batches.bare(framed, tumor)
+    assert (anew is not framed) == is_bared
 
 
 @pytest.mark.parametrize("shares", [(1.0, 0.0), (0.0, 1.0)])
@@ -542,6 +663,84 @@ def test_a_fold_that_the_start_learned_from_cannot_be_held_out(start, fine_tuned
     with pytest.raises(LeakError, match="learned from fold 1"):
         fit.train(index_path, "imagenet", tmp_path / "out", 1, None, TINY, start_from=before)
     assert not (tmp_path / "out").exists()
+
+
+def card_of(prints, test_fold=None, validation_fold=None, held_out=(), start_from=None):
+    card = {
+        "data_fingerprint": prints,
+        "test_fold": test_fold,
+        "validation_fold": validation_fold,
+        "held_out": [*held_out],
+    }
+    return card if start_from is None else {**card, "start_from": start_from}
+
+
+# What the start held out, what is asked for, and what of it the start has learned from.
+BEFORE = {
+    "its own test fold": (card_of("HERE", 0, 1), (0, None, ()), ""),
+    "its own folds": (card_of("HERE", 0, 1), (0, 1, ()), ""),
+    "its own test fold, to choose an epoch by": (card_of("HERE", 0, 1), (None, 0, ()), ""),
+    "its own validation fold, again": (card_of("HERE", 0, 1), (None, 1, ()), ""),
+    "its own validation fold, as a test": (card_of("HERE", 0, 1), (1, None, ()), "fold 1"),
+    "another test fold": (card_of("HERE", 0, 1), (2, None, ()), "fold 2"),
+    "another validation fold": (card_of("HERE", 0, 1), (0, 2, ()), "fold 2"),
+    "none": (card_of("HERE"), (None, None, ()), ""),
+    "a fold, where it held out none": (card_of("HERE"), (0, None, ()), "fold 0 of.* Hold out none,"),
+    "a patient of its own": (card_of("HERE", 0, 1, ["glioma-2.png"]), (0, 1, ["glioma-2.png"]), ""),
+    "a patient of its test fold": (card_of("HERE", 0, 1), (None, None, ["glioma-0.png"]), ""),
+    "a patient of its validation fold": (
+        card_of("HERE", 0, 1),
+        (None, None, ["glioma-1.png"]),
+        "glioma-1.png",
+    ),
+    "another patient": (card_of("HERE", 0, 1, ["glioma-2.png"]), (0, 1, ["glioma-3.png"]), "glioma-3.png"),
+    "other data": (card_of("elsewhere", 0), (2, 3, ["glioma-1.png"]), ""),
+    "other data, and this with it": (
+        {**card_of("both", 0), "index_fingerprints": ["elsewhere", "HERE"]},
+        (2, None, ()),
+        "fold 2",
+    ),
+    "what its own start held out": (card_of("elsewhere", start_from=card_of("HERE", 0)), (0, None, ()), ""),
+    "what its own start met": (card_of("elsewhere", start_from=card_of("HERE", 0)), (2, None, ()), "fold 2"),
+    "what the first of them met": (
+        card_of("elsewhere", start_from=card_of("elsewhere", start_from=card_of("HERE", 0))),
+        (2, None, ()),
+        "fold 2",
+    ),
+    "a patient whom its own start met": (
+        card_of("HERE", 0, None, ["glioma-2.png"], card_of("HERE", 0)),
+        (0, None, ["glioma-2.png"]),
+        "glioma-2.png",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BEFORE)
+def test_what_a_start_or_its_own_start_has_learned_from_is_not_held_out(case, index, tmp_path, monkeypatch):
+    card, (test_fold, validation_fold, held_out), refused = BEFORE[case]
+    text = json.dumps(card).replace("HERE", fingerprint(read_index(index)))
+    before = tmp_path / "before"
+    before.mkdir()
+    (before / "model_card.json").write_text(text)
+    monkeypatch.setattr(fit, "without_near_duplicates", lambda parts: parts)
+    monkeypatch.setattr(fit, "fit", lambda *_: "fitted")
+    options = {"held_out": held_out, "start_from": before}
+    expected = pytest.raises(LeakError, match=f"learned from {refused}") if refused else nullcontext()
+    with expected:
+        trained = fit.train(index, "imagenet", tmp_path / "out", test_fold, validation_fold, TINY, **options)
+        assert trained == "fitted"
+
+
+def test_the_card_says_what_a_start_and_its_own_start_were_trained_on(tmp_path, monkeypatch):
+    card = card_of("both", 0, 1, ["glioma-2.png"], card_of("elsewhere", 3))
+    card |= {"index_fingerprints": ["one", "other"], "sources": ["made"]}
+    (tmp_path / "model.keras").touch()
+    write_manifest(tmp_path, ["model.keras"])
+    (tmp_path / "model_card.json").write_text(json.dumps(card | {"recipe": {}}))
+    monkeypatch.setattr(fit, "load_keras", lambda folder: None)
+    described = fit._start_of(tmp_path).described
+    assert described.pop("sha256")
+    assert described == {"name": tmp_path.name, **card}
 
 
 def test_other_data_than_the_starts_may_be_held_out(start, tmp_path, monkeypatch):
