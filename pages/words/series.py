@@ -49,7 +49,7 @@ def heading(read: SeriesReading) -> str:
         if tumours == len(run):
             return f"{where}: {len(run)} in a row read as a tumour"
         if not tumours:
-            return f"{where}: any of the tumours is likelier than none"
+            return f"{where}: with the slices beside each, any tumour is likelier than none"
         return f"{where}: {tumours} of {len(run)} read as a tumour"
     known = _slices(len(read.known))
     if not read.with_tumour:

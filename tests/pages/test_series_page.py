@@ -284,6 +284,7 @@ BARELY = replace(
     GLIOMA, prediction=replace(GLIOMA.prediction, probabilities=np.array([0.5, 0.02, 0.03, 0.45], np.float32))
 )
 DIVIDED = slice_reading("no_tumor", 0.34)
+LIKELIER_NONE = slice_reading("no_tumor", 0.6)
 
 
 @pytest.mark.parametrize(
@@ -337,8 +338,14 @@ DIVIDED = slice_reading("no_tumor", 0.34)
         ),
         (
             (DIVIDED, DIVIDED),
-            "Look at slices 1 to 2: any of the tumours is likelier than none",
+            "Look at slices 1 to 2: with the slices beside each, any tumour is likelier than none",
             "",
+        ),
+        # Their neighbours make these a run; by themselves they are likelier none.
+        (
+            (NONE, GLIOMA, LIKELIER_NONE, LIKELIER_NONE, GLIOMA, NONE),
+            "Look at slices 3 to 4: with the slices beside each, any tumour is likelier than none",
+            "**Glioma**: 2 slices, no two side by side;",
         ),
         (
             (GLIOMA,),
