@@ -306,8 +306,11 @@ def _as_data(slice_: ViewerSlice) -> dict[str, Any]:
 
 
 def _maps_as_data(maps: Mapping[str, np.ndarray]) -> dict[str, str]:
+    # A pixel has one of 256 levels, and as many say enough of a cell: a long series has thousands of maps.
     return {
-        name: _base64(np.ascontiguousarray(maps[name], "<f4").tobytes()) for name in CLASSES if name in maps
+        name: _base64(np.round(255 * maps[name]).astype(np.uint8).tobytes())
+        for name in CLASSES
+        if name in maps
     }
 
 

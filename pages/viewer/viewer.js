@@ -410,7 +410,8 @@ class Viewer {
 
   enlargeMap() {
     const { maps, geometry } = this.slice;
-    const values = this.label ? new Float32Array(bytes(maps[this.label]).buffer) : new Float32Array(1);
+    const levels = this.label ? bytes(maps[this.label]) : new Uint8Array(1);
+    const values = Float32Array.from(levels, (level) => level / 255);
     this.levels = enlarge(values, geometry);
     this.isSilent = !values.some((value) => value > 0);
     this.lines = contour(this.levels, geometry.width, geometry.height, OUTLINE_AT);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from dataclasses import replace
 from types import SimpleNamespace
@@ -11,14 +12,17 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from brat.classes import CLASSES
 from brat.io.read import read_scan
 from brat.model import series_rule
 from brat.model.classifier import Classifier
-from brat.model.series_reading import SeriesReading
+from brat.model.explain import grad_cam
+from brat.model.series_reading import SeriesReading, SliceReading
 from pages.parts import open_scan
 from pages.parts.series import shown
 from pages.parts.widget_memory import MEMORY
 from pages.parts.worklist_table import _set_in_words
+from pages.viewer import _as_data
 from pages.words import series as words
 from tests.factories.files import slice_of, volume, zipped
 from tests.factories.pages import sent_to_viewer
@@ -171,6 +175,18 @@ def test_a_series_of_dicom_in_an_archive():
     assert not page.exception
     assert page.radio[0].value == 1
     assert any("no longer as it was exported" in caption.value for caption in page.caption)
+
+
+def test_a_map_goes_to_the_browser_as_a_level_for_each_cell():
+    """Of a series of 500 slices 2,000 of them do, at once."""
+    cells = np.random.default_rng(0).random((14, 14, 4)).astype(np.float32) - 0.3
+    read = replace(READING, prediction=replace(GLIOMA.prediction, maps=cells))
+    scan = scan_of()
+    sent = _as_data(shown(scan, SliceReading.of(read)))["maps"]
+    assert set(sent) == set(CLASSES)
+    for label, data in sent.items():
+        levels = np.frombuffer(base64.b64decode(data), np.uint8).reshape(28, 28)
+        np.testing.assert_allclose(levels / 255, grad_cam(read.prediction, label), atol=0.502 / 255)
 
 
 def test_what_is_said_of_some_slices_of_a_series_stands_beside_it():
