@@ -142,9 +142,9 @@ class Reading:
 class SeriesReading:
     """A series read slice by slice. In a notebook it shows itself.
 
-    Nothing here is a probability for the patient: the model learned from single slices, and answers are
-    counted, not averaged. How often a rule of runs found a tumour in whole series, and how often falsely, is
-    measured in `weights/metrics.json` (`series_t1ce` and its siblings). Slices are numbered from 0.
+    Nothing here is a probability for the patient: the model learned from single slices, and their answers are
+    counted. How often the rule of `brat.model.series_rule` found a tumour in whole series, and how often
+    falsely, is measured in `weights/metrics.json` (`series_t1ce` and its siblings). Slices count from 0.
 
     Attributes:
         name: of the series.
@@ -192,8 +192,9 @@ class SeriesReading:
     def most_suspicious(self) -> int:
         """The slice to look at first.
 
-        The likeliest slice in the longest run of a tumour; where no slice has a tumour, the one in which it
-        is least unlikely.
+        The slice with the likeliest tumour, of any kind, in the longest run that `brat.model.series_rule`
+        picks out; without one, the likeliest slice in the longest run of a tumour; where no slice has a
+        tumour, the one in which it is least unlikely.
         """
         return self._results.most_suspicious
 

@@ -63,7 +63,7 @@ def grad_cam(prediction: Prediction, label: str) -> np.ndarray:
         label: one of `brat.CLASSES`.
 
     Returns:
-        float32 (28, 28) in [0, 1] with its peak at 1; all 0 where the map is nowhere above zero.
+        float32 (28, 28) in [0, 1] with its peak at 1; all 0 where the smoothed map is nowhere above zero.
     """
     return _to_unit(finer(prediction.maps[..., CLASSES.index(label)]))
 

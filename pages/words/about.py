@@ -40,9 +40,9 @@ They change what *you* see. *Read enhanced* gives the changed image to the model
 answer that changes with the brightness of the picture is a weak answer.
 
 ### Series and worklist
-A series or a volume is read slice by slice, each by itself. What its slices say together is counted, not
-averaged, and is no probability for the patient. How often a run of slices finds a tumour, and how often a run
-is false, stands on the *Model* page, where it was measured.
+A series or a volume is read slice by slice, each by itself. Answers are counted; where to look first is a run
+of slices in which, averaged with those beside them, a tumour is likely. Neither is a probability for the
+patient. How often such a run finds a tumour, and how often it is false, stands on the *Model* page.
 The worklist puts the most suspicious scans first; a scan far down is not a scan without a tumour.
 
 ### Limits
