@@ -52,6 +52,8 @@ def localisation(readings: Readings) -> dict[str, np.ndarray]:
 def compare_methods(models: Sequence[tuple[Path, Readings]]) -> dict[str, dict[str, np.ndarray]]:
     """The same slices' maps by each of `brat.model.explain.METHODS`, and Grad-CAM made in two other ways.
 
+    What tf-keras-vis makes is clipped at zero before it is smoothed, which widens it; ours after.
+
     Args:
         models: folders of models, each with readings of slices with boxes that it has not seen. Score-CAM
             takes 10 to 20 s a slice.

@@ -30,7 +30,7 @@ def expect(source: str, sequence: str, found: Sequence[str], called: Sequence[st
 
 
 def runs(length: int, least: float) -> str:
-    return f"{length} slices in a row, each with its neighbours at {percent(least)} or more for any tumour."
+    return f"{length} slices in a row, averaged with their neighbours, at {percent(least)} or more for any tumour."
 
 
 def number(entry: Mapping[str, float | None]) -> str:

@@ -867,7 +867,7 @@ def test_model_page_shows_series_and_contrast_of_another_hospital(model_page):
     assert contrast.loc["lgg, new", "After"].startswith("34.5\u00a0%")
     # The rule that is shown is the one that Review uses.
 
-    assert "2 slices in a row, each with its neighbours at 55\u00a0% or more for any tumour." in said(page)
+    assert "2 slices in a row, averaged with their neighbours, at 55\u00a0% or more" in said(page)
 
 
 def test_most_refused_groups_are_named():
