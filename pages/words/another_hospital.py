@@ -30,7 +30,8 @@ def expect(source: str, sequence: str, found: Sequence[str], called: Sequence[st
 
 
 def runs(length: int, least: float) -> str:
-    return f"{length} slices in a row, averaged with their neighbours, at {percent(least)} or more for any tumour."
+    of_each = f"averaged with their neighbours, at {percent(least)} or more for any tumour"
+    return f"{length} slices in a row, {of_each}."
 
 
 def number(entry: Mapping[str, float | None]) -> str:
