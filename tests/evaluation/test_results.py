@@ -231,7 +231,8 @@ def test_refuses_a_model_of_other_data(written, collection, tmp_path):
         )
         for other in (side, {"data_fingerprint": "other"}, {"recipe": {"epochs": 3}})
     ],
-    ids=str,
+    # A function's own name would differ between processes.
+    ids=lambda value: "" if callable(value) else str(value),
 )
 def test_runs_of_other_data_sides_or_recipes_are_not_measured(
     written, collection, tmp_path, run, train_again, other
