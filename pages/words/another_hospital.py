@@ -24,7 +24,7 @@ def expect(source: str, sequence: str, found: Sequence[str], called: Sequence[st
     return (
         f"**Another hospital** ({source}, {sequence}) should expect {there[0]} of tumour slices found and "
         f"{there[1]} of tumour-free brain slices called tumours"
-        + "".join(f"; with its patients in training {one[0]} and {one[1]}" for one in known)
+        + "".join(f"; with its patients in training {one[0]} found and {one[1]} called so" for one in known)
         + "."
     )
 

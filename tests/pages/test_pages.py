@@ -367,7 +367,7 @@ def test_model_page_begins_with_another_hospital():
     assert (
         f"(lgg, T1 after contrast) should expect {there[0]:.1f} % of tumour slices found and "
         f"{100 - there[1]:.1f} % of tumour-free brain slices called tumours; with its patients in training "
-        f"{here[0]:.1f} % and {100 - here[1]:.1f} %."
+        f"{here[0]:.1f} % found and {100 - here[1]:.1f} % called so."
     ) in page.tabs[0].markdown[0].value.replace("\u00a0", " ")
     # The first tab holds matrix and curves, the others none of them.
     assert len(page.tabs[0].get("plotly_chart")) == 3
