@@ -50,7 +50,7 @@ def test_three_tumours_are_counted_by_slice_by_patient_and_by_site():
 
 def test_maps_are_measured_in_each_source():
     """In one source the map peaks in the box, in the other beside it."""
-    maps = np.full((2, 14, 14, len(CLASSES)), -1, np.float32)
+    maps = np.full((2, 14, 14, len(CLASSES)), -0.1, np.float32)
     maps[:, 3, 3, 0] = 1
     boxes = [np.array([[x, x, 40, 40]], np.float32) for x in (56, 180)]
     slices = [

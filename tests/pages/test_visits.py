@@ -1,6 +1,7 @@
 """What a visit had goes on after a reload, for the same person alone."""
 
 from datetime import date
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -144,14 +145,16 @@ def test_filters_of_history_stand_after_a_reload():
 
 @pytest.mark.usefixtures("store")
 def test_what_was_given_and_measured_on_validate_stands_after_a_reload(monkeypatch):
-    monkeypatch.setattr(validation, "show", lambda measured: st.markdown(f"Measured: {measured}"))
-    page = entered("validate.py", validation="all right")
+    monkeypatch.setattr(
+        validation, "show", lambda measured: st.markdown(f"Measured: {measured.results['by']}")
+    )
+    page = entered("validate.py", validation=SimpleNamespace(results={"by": "scan"}))
     page.get("button_group")[0].set_value("Kept verdicts").run()
     page.text_input(key="validate-site").set_value("St. Elsewhere").run()
     again = loaded_again(page, "validate.py")
     assert again.get("button_group")[0].value == "Kept verdicts"
     assert again.text_input(key="validate-site").value == "St. Elsewhere"
-    assert "Measured: all right" in [text.value for text in again.markdown]
+    assert "Measured: scan" in [text.value for text in again.markdown]
 
 
 def test_a_page_that_takes_no_files_says_what_is_forgotten():
