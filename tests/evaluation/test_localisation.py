@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +93,17 @@ def test_the_map_is_that_of_the_slices_class():
     )
     assert measured["pointing"].tolist() == [True, False, True]
     assert measured["chance"] == pytest.approx(20 * 20 / SIZE**2 / 0.5)
+
+
+def test_maps_are_judged_as_they_are_drawn():
+    """A tumour of four cells in the box, and one stronger cell elsewhere, which smoothing takes down."""
+    readings = readings_peaking_at(["glioma"], ["glioma"])
+    readings.maps[0, 2:4, 1:3, 0] = 1
+    readings.maps[0, 12, 10, 0] = 1.9
+    readings.maps[0][readings.maps[0] < 0] = 0
+    box = [np.array([[32, 48, 32, 32]], np.float32)]
+    assert localisation(replace(readings, boxes=box))["pointing"].tolist() == [True]
+    assert not point(readings.maps[0, ..., 0], box[0])[0]
 
 
 def test_readings_survive_saving(tmp_path):

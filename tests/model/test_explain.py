@@ -167,7 +167,7 @@ def test_a_finer_map_covers_the_same_square_and_keeps_what_is_even():
 def test_the_peak_of_a_finer_map_lies_between_cells_that_are_alike_and_noise_is_no_peak():
     cells = np.zeros((14, 14), np.float32)
     cells[5:7, 8:10] = 1
-    cells[12, 1] = 1.2
+    cells[12, 1] = 1.9
     row, column = np.unravel_index(finer(cells).argmax(), (28, 28))
     assert (row, column) in {(r, c) for r in (11, 12) for c in (17, 18)}
 
